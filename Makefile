@@ -1,0 +1,47 @@
+# make run     set up, climb the default ladder, print the table, write the report
+# make test    set up what the tests need, run them all
+# make check   style, types, the order of the layers
+# make verify  every command of README and docs, whole (long)
+# make golden  what the pinned reference numbers are now
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: run test check verify golden clean browser
+
+run: .venv/quickstart
+	$(BIN)/trueward run reviews
+
+test: .venv/dev browser
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+verify: .venv/dev
+	$(BIN)/python -m pytest tests/docs --whole
+
+golden: .venv/dev
+	$(BIN)/python -m pytest tests/golden --record
+
+# The report's page is tested in a real browser: what is there, else Debian's Chromium where we may install it.
+browser:
+	@sh scripts/find_browser.sh
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/quickstart: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[quickstart]'
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs

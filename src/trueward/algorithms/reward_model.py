@@ -1,0 +1,135 @@
+"""A reward model from comparisons: Bradley–Terry on the scalar read at the response's last token.
+
+All comparisons of one prompt are one element of a batch, and each distinct response goes through the network once
+(InstructGPT, Ouyang et al. 2022, arXiv 2203.02155, section 3.5: otherwise K-way rankings overfit). Left out: ensembles,
+a margin term, centring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trueward.batches import Step, Tokens, micro_batches
+from trueward.config import Reward
+from trueward.data.collate import Collator
+from trueward.losses.preference import bradley_terry
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.models.state import State, adam
+from trueward.records import Comparison, Completion
+
+
+class Group(NamedTuple):
+    """All comparisons of one prompt: its distinct responses, and which two are compared with what outcome."""
+
+    completions: list[Completion]
+    compared: list[tuple[int, int, float]]  # first, second, probability of the first being better
+
+
+def group_by_prompt(comparisons: Sequence[Comparison]) -> list[Group]:
+    """One group a prompt, in the order in which prompts first appear."""
+    groups: dict[str, Group] = {}
+    places: dict[str, dict[Completion, int]] = {}
+    for comparison in comparisons:
+        key = comparison.prompt.id
+        group, place = groups.setdefault(key, Group([], [])), places.setdefault(key, {})
+        sides = []
+        for completion in comparison.completions():
+            if completion not in place:
+                place[completion] = len(group.completions)
+                group.completions.append(completion)
+            sides.append(place[completion])
+        group.compared.append((sides[0], sides[1], comparison.probability))
+    return list(groups.values())
+
+
+def start(config: Reward, network: Network) -> State:
+    return State({"reward": network.model}, {"reward": adam(network.model, config.learning_rate, config.weight_decay)})
+
+
+def steps(config: Reward, prompts: int) -> int:
+    return total_steps(prompts, config.batch_size, config.epochs)
+
+
+def train(
+    config: Reward,
+    *,
+    network: Network,
+    comparisons: Sequence[Comparison],
+    state: State,
+    seed: int,
+    micro_batch_tokens: int,
+) -> Iterator[Step]:
+    """Trains `network` in place, from `state` on. A batch is `config.batch_size` prompts with all their comparisons."""
+    groups = group_by_prompt(comparisons)
+    collator = Collator(network.tokenizer, network.context)
+    encoded = [collator.pairs(g.completions) for g in groups]
+    model, optimizer = network.model, state.optimizers["reward"]
+    total = steps(config, len(groups))
+    while state.step < total:
+        # Act. Take the next prompts with their responses.
+        picked = rows_at(state.step, len(groups), config.batch_size, seed, "reward").tolist()
+        tokens = Tokens.collate([pair for g in picked for pair in encoded[g]], collator.pad)
+        first, second, probability = _compared([groups[g] for g in picked])
+
+        # Judge. Score each response once. The loss ties responses of different micro-batches together, so its gradient
+        # with respect to the scores comes first, and then goes back through the network part by part.
+        parts = micro_batches(tokens.lengths, micro_batch_tokens)
+        with torch.no_grad() if len(parts) > 1 else torch.enable_grad():
+            scores = torch.cat([heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts])
+        scores = torch.empty_like(scores).scatter(0, torch.cat(parts), scores)
+
+        # Credit. The mean over this step's comparisons.
+        leaf = scores.detach().requires_grad_() if len(parts) > 1 else scores
+        loss = bradley_terry(leaf[first], leaf[second], probability).mean()
+        loss.backward()
+        if len(parts) > 1:
+            assert leaf.grad is not None
+            for rows in parts:
+                again = heads.sequence_scores(model, tokens.take(rows).to(network.device))
+                again.backward(leaf.grad[rows].to(again.device))
+
+        # Learn.
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
+        set_rate(optimizer, rate)
+        optimizer.step()
+        optimizer.zero_grad()
+
+        # Hand over.
+        state.step += 1
+        margin = (leaf[first] - leaf[second]).detach()
+        figures = {
+            "loss": loss.item(),
+            "accuracy": accuracy(margin, probability),
+            "margin": margin.abs().mean().item(),
+            "grad_norm": float(norm),
+            "learning_rate": rate,
+        }
+        yield Step(state.step, figures)
+
+
+def _compared(groups: Sequence[Group]) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices into the groups' responses, one after the other, and the probabilities."""
+    first, second, probability, offset = [], [], [], 0
+    for group in groups:
+        for a, b, p in group.compared:
+            first.append(offset + a)
+            second.append(offset + b)
+            probability.append(p)
+        offset += len(group.completions)
+    return torch.tensor(first), torch.tensor(second), torch.tensor(probability)
+
+
+def accuracy(margin: Tensor, probability: Tensor) -> float:
+    """Share of the decided comparisons (not ties) whose better response has the higher reward; equal rewards count half."""
+    decided = probability != 0.5
+    if not decided.any():
+        return float("nan")
+    right = torch.sign(margin[decided]) * torch.sign(probability[decided] - 0.5)
+    return float(((right + 1) / 2).mean())

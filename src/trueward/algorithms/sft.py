@@ -1,0 +1,77 @@
+"""Supervised fine-tuning: next-token cross-entropy on the response's tokens, end-of-sequence included.
+
+Left out: packing (rows are grouped by length instead), dropout (off everywhere), loss on the prompt.
+Source: InstructGPT (Ouyang et al. 2022, arXiv 2203.02155), section 3.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from trueward.batches import Step, Tokens, micro_batches
+from trueward.config import Sft
+from trueward.data.collate import Collator
+from trueward.losses.supervised import cross_entropy
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.models.state import State, adam
+from trueward.records import Completion
+
+
+def start(config: Sft, policy: Network) -> State:
+    return State({"policy": policy.model}, {"policy": adam(policy.model, config.learning_rate, config.weight_decay)})
+
+
+def steps(config: Sft, rows: int) -> int:
+    return total_steps(rows, config.batch_size, config.epochs)
+
+
+def train(
+    config: Sft,
+    *,
+    policy: Network,
+    demonstrations: Sequence[Completion],
+    state: State,
+    seed: int,
+    micro_batch_tokens: int,
+) -> Iterator[Step]:
+    """Trains `policy` in place, from `state` on."""
+    tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
+    model, optimizer = policy.model, state.optimizers["policy"]
+    total = steps(config, len(tokens))
+    while state.step < total:
+        # Act. Take the next demonstrations.
+        batch = tokens.take(rows_at(state.step, len(tokens), config.batch_size, seed, "sft"))
+        count = batch.response_mask.sum()
+
+        # Judge and credit. Every token of the response counts the same.
+        nll = 0.0
+        for rows in micro_batches(batch.lengths, micro_batch_tokens):
+            part = batch.take(rows).to(policy.device)
+            loss = cross_entropy(heads.response_logprobs(model, part), part.response_mask, count)
+            loss.backward()
+            nll += loss.item()
+
+        # Learn.
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
+        set_rate(optimizer, rate)
+        optimizer.step()
+        optimizer.zero_grad()
+
+        # Hand over.
+        state.step += 1
+        yield Step(state.step, {"nll": nll, "grad_norm": float(norm), "learning_rate": rate, "tokens": float(count)})
+
+
+@torch.no_grad()
+def held_out_nll(policy: Network, demonstrations: Sequence[Completion], micro_batch_tokens: int) -> float:
+    """Mean negative log-likelihood of the responses' tokens, in nats a token."""
+    tokens: Tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
+    total = 0.0
+    for rows in micro_batches(tokens.lengths, micro_batch_tokens):
+        total -= heads.response_logprobs(policy.model, tokens.take(rows).to(policy.device)).sum().item()
+    return round(total / int(tokens.response_lengths.sum()), 4)

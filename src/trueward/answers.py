@@ -1,0 +1,50 @@
+"""Answers on the terminal: one or two models, side by side (`trueward sample`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trueward.engines.sampler import Sampling
+from trueward.engines.sampler import sample as draw
+from trueward.models import loading
+from trueward.models.schedule import generator
+from trueward.records import Prompt
+
+STAGES = ("policy", "sft")
+
+
+def place(model: str) -> str:
+    """Where a model lies: a run's policy (its SFT model, if there is none yet), RUN/STAGE, a directory, or a shipped name."""
+    for path in (Path(model), Path("runs") / model):
+        if (path / "ladder.json").is_file():
+            for stage in STAGES:
+                if (path / stage / "model" / "config.json").is_file():
+                    return str(path / stage / "model")
+            raise ValueError(f"{model}: this run has no model yet")
+        for folder in (path, path / "model"):
+            if (folder / "config.json").is_file():
+                return str(folder)
+    return model
+
+
+def show(models: list[str], prompts: list[str], count: int, temperature: float, max_new_tokens: int, seed: int) -> None:
+    """Print `count` answers of each model to each prompt."""
+    asked = [Prompt(text=p) for p in prompts for _ in range(count)]
+    device = loading.pick_device("auto")
+    columns = []
+    for model in models:
+        network = loading.causal(place(model), seed, device)
+        rollout = draw(network, asked, Sampling(temperature, max_new_tokens), generator(seed, "sample"))
+        columns.append(rollout.completions)
+    table = Table(show_lines=True)
+    table.add_column("prompt", ratio=1)
+    for model in models:
+        table.add_column(model, ratio=2)
+    for i, prompt in enumerate(asked):
+        cells = [Text(c[i].response.strip() + ("" if c[i].finished else " … (cut)")) for c in columns]
+        table.add_row(Text(str(prompt)), *cells)
+    Console().print(table)

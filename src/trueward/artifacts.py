@@ -1,0 +1,150 @@
+"""A stage's directory and its manifest: written once, whole or not at all.
+
+Every file is written to a temporary name, flushed to disk and renamed; the manifest comes last, so its presence means
+that the stage is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+FORMAT = 1  # of the manifest and of everything that goes into a fingerprint
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what is written there becomes `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in this directory last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; `ValueError` in one line if it's missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: damaged, not JSON ({error})") from None
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Take away the temporary files of a writer that was killed."""
+    for leftover in directory.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished stage: where it lies, its digest, and what it said of itself."""
+
+    path: Path
+    stage: str
+    digest: str
+    parents: tuple[str, ...]
+    summary: dict[str, Any]
+    seconds: float
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+
+def finish(
+    path: Path, *, stage: str, digest: str, parents: tuple[str, ...], summary: dict[str, Any], seconds: float
+) -> Artifact:
+    """Close a stage's directory: hash every file, then write the manifest."""
+    files = {
+        str(f.relative_to(path)): sha256(f)
+        for f in sorted(path.rglob("*"))
+        if f.is_file() and f.name != MANIFEST and "checkpoints" not in f.relative_to(path).parts
+    }
+    table = {
+        "format": FORMAT,
+        "stage": stage,
+        "digest": digest,
+        "parents": list(parents),
+        "seconds": round(seconds, 3),
+        "summary": summary,
+        "files": files,
+    }
+    write_json(path / MANIFEST, table)
+    return Artifact(path, stage, digest, parents, summary, seconds)
+
+
+def load(path: Path) -> Artifact | None:
+    """The finished artifact in a directory, or None. `ValueError` if files that it lists are gone."""
+    if not (path / MANIFEST).is_file():
+        return None
+    table = read_json(path / MANIFEST)
+    if not isinstance(table, dict) or table.get("format") != FORMAT:
+        raise ValueError(f"{path / MANIFEST}: expected a manifest of format {FORMAT}")
+    for name in table["files"]:
+        if not (path / name).is_file():
+            raise ValueError(
+                f"{path}: {name} is missing, though the manifest lists it; remove the directory to make it again"
+            )
+    return Artifact(path, table["stage"], table["digest"], tuple(table["parents"]), table["summary"], table["seconds"])
+
+
+def adopt(source: Path, target: Path) -> Artifact:
+    """The same artifact in another run: its files linked (copied where links aren't to be had), the manifest last."""
+    shutil.rmtree(target, ignore_errors=True)
+    for file in sorted(source.rglob("*")):
+        part = file.relative_to(source)
+        if file.is_file() and file.name != MANIFEST and "checkpoints" not in part.parts:
+            (target / part).parent.mkdir(parents=True, exist_ok=True)
+            link(file, target / part)
+    with replacing(target / MANIFEST) as temporary:
+        shutil.copyfile(source / MANIFEST, temporary)
+    found = load(target)
+    assert found is not None
+    return found
+
+
+def link(source: Path, target: Path, link_file: Callable[[Path, Path], None] = os.link) -> None:
+    """A hard link, or a copy on a file system that has none. Artifacts are never changed, so both are the same."""
+    try:
+        link_file(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,97 @@
+"""The tensor nouns: what goes into a model, and what a policy wrote. Frozen; shapes in the docstrings.
+
+Shapes: B sequences, T positions (prompt, then response, then padding on the right).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trueward.records import Completion
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Prompts with their responses as token ids.
+
+    >>> batch = Tokens.collate([([1, 7], [8, 9]), ([1], [8])], pad=0)
+    >>> batch.ids.tolist()
+    [[1, 7, 8, 9], [1, 8, 0, 0]]
+    >>> batch.response_mask.tolist()
+    [[False, False, True, True], [False, True, False, False]]
+    """
+
+    ids: Tensor  # [B, T] int64
+    prompt_lengths: Tensor  # [B] int64
+    response_lengths: Tensor  # [B] int64, end-of-sequence included
+
+    @classmethod
+    def collate(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Tokens:
+        """Prompts and responses, padded on the right."""
+        width = max((len(p) + len(r) for p, r in pairs), default=0)
+        ids = torch.full((len(pairs), width), pad, dtype=torch.long)
+        for row, (prompt, response) in enumerate(pairs):
+            ids[row, : len(prompt) + len(response)] = torch.tensor([*prompt, *response], dtype=torch.long)
+        return cls(ids, torch.tensor([len(p) for p, _ in pairs]), torch.tensor([len(r) for _, r in pairs]))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> Tensor:
+        """[B]: prompt and response together."""
+        return self.prompt_lengths + self.response_lengths
+
+    @property
+    def response_mask(self) -> Tensor:
+        """[B, T], True where the policy chose the token, end-of-sequence included."""
+        at = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return (at >= self.prompt_lengths[:, None]) & (at < self.lengths[:, None])
+
+    def take(self, rows: Tensor) -> Tokens:
+        """Some of the rows, cut to the longest of them."""
+        width = int(self.lengths[rows].max()) if len(rows) else 0
+        return Tokens(self.ids[rows, :width], self.prompt_lengths[rows], self.response_lengths[rows])
+
+    def to(self, device: torch.device) -> Tokens:
+        return Tokens(self.ids.to(device), self.prompt_lengths.to(device), self.response_lengths.to(device))
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Completions sampled from one policy, with the log-probs they were sampled with."""
+
+    tokens: Tokens
+    logprobs: Tensor  # [B, T] float32, at the sampling temperature; 0 outside the response mask
+    completions: list[Completion]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a training loop hands over after one turn: its number (from 1), its figures, the completions it learned from."""
+
+    number: int
+    metrics: dict[str, float]
+    completions: list[Completion] = field(default_factory=list)
+    details: list[dict[str, Any]] = field(default_factory=list)  # per completion: score, kl, length
+
+
+def micro_batches(lengths: Tensor, budget: int) -> list[Tensor]:
+    """Row numbers in groups of at most `budget` tokens, padding counted; rows of like length together.
+
+    How rows are grouped changes no result but rounding: losses are divided by counts of the whole step.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    groups: list[Tensor] = []
+    start = 0
+    while start < len(order):
+        width = max(int(lengths[order[start]]), 1)
+        count = max(1, budget // width)
+        groups.append(order[start : start + count])
+        start += count
+    return groups

@@ -1,0 +1,314 @@
+"""The command line. Nothing here loads torch before a command needs it.
+
+Bad input ends in one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from trueward import __version__, config
+
+app = typer.Typer(
+    name="trueward",
+    help="RLHF that measures the truth: prompts, SFT, comparisons, reward model, PPO, evaluation, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "--output-dir", "--output_dir", help="The run's directory.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+STAGE = "prepare, sft, comparisons, reward_model, policy, evaluation, report"
+
+
+def flag(name: str, help: str, *others: str) -> Any:
+    """An option under its name with dashes, with underscores as TRL spells it, and under other names."""
+    spelled = [spelling for n in (name, *others) for spelling in dict.fromkeys((f"--{n}", f"--{n.replace('-', '_')}"))]
+    return typer.Option(*spelled, help=help)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show:
+        print(f"trueward {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise click.UsageError("no command; see trueward --help")
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a TOML file.")] = "reviews",
+    out: Out = None,
+    changes: Set = None,
+    until: Annotated[str, typer.Option(metavar="STAGE", help=f"Stop after a stage: {STAGE}.")] = "report",
+    quiet: Quiet = False,
+) -> None:
+    """Climb the whole ladder: from data to a tuned checkpoint and a report. Run it again and it goes on where it was."""
+    climb(config.read(recipe, changes or []), out, changes or [], until, quiet)
+
+
+@app.command()
+def sft(
+    model: Annotated[str, flag("model", "The model to start from.", "model-name-or-path")] = "trueward:base",
+    dataset: Annotated[
+        str, flag("dataset", "Demonstrations: JSONL or a data set.", "dataset-name")
+    ] = "trueward:reviews",
+    out: Out = None,
+    learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate.")] = None,
+    epochs: Annotated[float | None, flag("num-train-epochs", "Passes over the data.")] = None,
+    batch_size: Annotated[
+        int | None, flag("per-device-train-batch-size", "Demonstrations a step.", "batch-size")
+    ] = None,
+    max_grad_norm: Annotated[float | None, flag("max-grad-norm", "Gradient clipping.")] = None,
+    seed: Annotated[int | None, flag("seed", "Seed.")] = None,
+    changes: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """SFT alone: next-token cross-entropy on the responses of demonstrations."""
+    settings = {
+        "model.base": model,
+        "data.demonstrations": dataset,
+        "sft.learning_rate": learning_rate,
+        "sft.epochs": epochs,
+        "sft.batch_size": batch_size,
+        "sft.max_grad_norm": max_grad_norm,
+        "seed": seed,
+    }
+    one_stage("sft", settings, out, changes, quiet)
+
+
+@app.command(name="reward-model")
+def reward_model(
+    model: Annotated[str, flag("model", "The SFT policy to start from.", "model-name-or-path")],
+    dataset: Annotated[str, flag("dataset", "Comparisons: JSONL (docs/formats.md).", "dataset-name")],
+    out: Out = None,
+    learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate.")] = None,
+    epochs: Annotated[float | None, flag("num-train-epochs", "Passes over the comparisons.")] = None,
+    batch_size: Annotated[int | None, flag("per-device-train-batch-size", "Prompts a step.", "batch-size")] = None,
+    seed: Annotated[int | None, flag("seed", "Seed.")] = None,
+    changes: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """The reward model alone: Bradley–Terry on a file of comparisons."""
+    settings: dict[str, Any] = {
+        "model.base": model,
+        "sft.model": model,
+        "data.demonstrations": "",
+        "data.prompts": "comparisons",
+        "comparisons.source": "file",
+        "comparisons.path": dataset,
+        "evaluation.truths": [],
+        "reward.learning_rate": learning_rate,
+        "reward.epochs": epochs,
+        "reward.batch_size": batch_size,
+        "seed": seed,
+    }
+    one_stage("reward_model", settings, out, changes, quiet)
+
+
+@app.command()
+def ppo(
+    sft_model: Annotated[str, flag("sft-model-path", "The SFT policy: start and anchor.", "model-name-or-path")],
+    reward_model: Annotated[str, flag("reward-model-path", "The reward model: the proxy.")],
+    dataset: Annotated[str, flag("dataset", "Prompts: JSONL or a data set.", "dataset-name")],
+    out: Out = None,
+    truth: Annotated[str | None, flag("truth", "A reward model's directory that is never optimised.")] = None,
+    steps: Annotated[int | None, flag("steps", "Rollouts.")] = None,
+    total_episodes: Annotated[int | None, flag("total-episodes", "Completions in all, in place of --steps.")] = None,
+    batch_size: Annotated[int | None, flag("batch-size", "Completions a rollout.")] = None,
+    kl_coef: Annotated[float | None, flag("kl-coef", "Weight β of the KL anchor.")] = None,
+    learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate of the policy.")] = None,
+    epochs: Annotated[int | None, flag("num-ppo-epochs", "Passes over a rollout.")] = None,
+    minibatches: Annotated[int | None, flag("num-mini-batches", "Updates a pass.")] = None,
+    clip: Annotated[float | None, flag("cliprange", "Clip range of the ratio.")] = None,
+    value_clip: Annotated[float | None, flag("cliprange-value", "Clip range of the value.")] = None,
+    discount: Annotated[float | None, flag("gamma", "Discount.")] = None,
+    gae_lambda: Annotated[float | None, flag("lam", "λ of GAE.")] = None,
+    missing_eos_penalty: Annotated[float | None, flag("missing-eos-penalty", "For a cut answer, in SDs.")] = None,
+    response_length: Annotated[int | None, flag("response-length", "The most new tokens.")] = None,
+    temperature: Annotated[float | None, flag("temperature", "The sampler's.")] = None,
+    seed: Annotated[int | None, flag("seed", "Seed.")] = None,
+    changes: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """PPO alone, from an SFT policy and a reward model, then the evaluation and the report."""
+    if total_episodes is not None:
+        if steps is not None:
+            raise ValueError("give --steps or --total-episodes, not both")
+        steps = max(1, total_episodes // (batch_size or config.Policy().batch_size))
+    settings = {
+        "model.base": sft_model,
+        "sft.model": sft_model,
+        "reward.model": reward_model,
+        "data.demonstrations": "",
+        "data.prompts": dataset,
+        "evaluation.truths": [f"model:{truth}"] if truth else [],
+        "policy.steps": steps,
+        "policy.batch_size": batch_size,
+        "policy.kl_coef": kl_coef,
+        "policy.learning_rate": learning_rate,
+        "policy.epochs": epochs,
+        "policy.minibatches": minibatches,
+        "policy.clip": clip,
+        "policy.value_clip": value_clip,
+        "policy.discount": discount,
+        "policy.gae_lambda": gae_lambda,
+        "policy.missing_eos_penalty": missing_eos_penalty,
+        "sampler.max_new_tokens": response_length,
+        "sampler.temperature": temperature,
+        "seed": seed,
+    }
+    one_stage("report", settings, out, changes, quiet, name="ppo")
+
+
+@app.command()
+def sample(
+    model: Annotated[str, typer.Argument(help="A run's name, RUN/STAGE, or a model's directory.")],
+    prompt: Annotated[list[str] | None, typer.Option("--prompt", "-p", help="What to answer; may be repeated.")] = None,
+    compare: Annotated[str | None, typer.Option("--compare", help="Another model, side by side.")] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Answers to each prompt.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0: always the likeliest token.")] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens of an answer.")] = 48,
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+) -> None:
+    """Let a model answer prompts (from standard input, a line each, if none is given)."""
+    prompts = list(prompt or []) or [text for text in (row.strip() for row in sys.stdin) if text]
+    if not prompts or not all(p.strip() for p in prompts):
+        raise ValueError("sample: expected a prompt that isn't empty")
+    from trueward import answers
+
+    answers.show([model, *([compare] if compare else [])], prompts, count, temperature, max_new_tokens, seed)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="A run's name under runs/, or its directory.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
+) -> None:
+    """Print a finished run's table and write its page again."""
+    from trueward import artifacts
+    from trueward.instruments import report as page
+
+    path = run_directory(run) / "report.json"
+    if not path.is_file():
+        raise ValueError(f"{path.parent}: has no report yet; `trueward run` makes one")
+    table = artifacts.read_json(path)
+    if as_json:
+        print(path.read_text(encoding="utf-8"), end="")
+        return
+    artifacts.write_text(path.with_suffix(".html"), page.page(table))
+    show(table, path.with_suffix(".html"))
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe, resolved.")] = None,
+    as_written: Annotated[
+        bool, typer.Option("--short", help="As it is written: its difference from the defaults.")
+    ] = False,
+) -> None:
+    """List the recipes that ship with trueward, or print one."""
+    known = config.shipped()
+    if name is None:
+        for each in known:
+            print(f"{each:<12} {config.read(each).description}")
+    elif as_written and name in known:
+        print(known[name], end="")
+    else:
+        print(config.read(name).toml(), end="")
+
+
+def one_stage(
+    until: str, settings: dict[str, Any], out: Path | None, changes: list[str] | None, quiet: bool, name: str = ""
+) -> None:
+    """The ladder, with what the flags say, up to one stage."""
+    table: dict[str, Any] = {"name": name or until.replace("_", "-")}
+    for key, value in settings.items():
+        if value is not None:
+            section, _, field = key.rpartition(".")
+            (table.setdefault(section, {}) if section else table)[field] = value
+    for change in changes or []:
+        config.put(table, change)
+    climb(config.resolve(table, "command line"), out, [], until, quiet)
+
+
+def climb(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
+    from trueward import workflow
+    from trueward.progress import Reporter, reporter
+
+    if until not in workflow.STAGES:
+        raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(workflow.STAGES)}")
+    out = out or Path("runs") / config.variant(recipe.name, changes)
+    command = shlex.join(["trueward", *sys.argv[1:]])
+    if quiet:
+        workflow.climb(recipe, out.parent, out.name, Reporter(), until=until, command=command)
+        return
+    with reporter() as telling:
+        found = workflow.climb(recipe, out.parent, out.name, telling, until=until, command=command)
+    if until == "report":
+        from trueward import artifacts
+
+        show(artifacts.read_json(out / "report.json"), out / "report.html")
+    else:
+        print(found.path)
+
+
+def show(table: dict[str, Any], page: Path) -> None:
+    """The report's table on the terminal."""
+    from rich.console import Console
+
+    from trueward.instruments import report
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(report.table(table))
+    for text in report.summary(table):
+        console.print(text, highlight=False)
+    console.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
+
+
+def run_directory(run: str) -> Path:
+    """A run by its name under runs/, or by its path."""
+    for path in (Path(run), Path("runs") / run):
+        if (path / "ladder.json").is_file():
+            return path
+    raise ValueError(f"{run}: there is no such run (neither a run's directory nor a name under runs/)")
+
+
+def main() -> None:
+    """The entry point: one line and exit code 2 for whatever is wrong with the input or the disk."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        fail("stopped; the same command goes on from here", 130)
+    except click.ClickException as error:
+        fail(error.format_message(), 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except ValueError as error:
+        fail(str(error), 2)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str, code: int) -> None:
+    print("trueward: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

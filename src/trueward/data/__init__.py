@@ -1,0 +1,1 @@
+"""Text to batches: loading, validation, chat format, prompts, comparisons, collation."""

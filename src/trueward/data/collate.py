@@ -1,0 +1,71 @@
+"""The only door from records to token ids: every model that reads a completion reads it through here.
+
+A policy's rollout, a reward model's training and its scoring all take the same text the same way, so a reward model
+sees in PPO exactly the tokens that it saw in training: chat format, end-of-sequence and its absence included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from trueward.batches import Tokens
+from trueward.records import Completion, Prompt
+
+
+class Collator:
+    """Text to token ids for one tokenizer and a model's context length."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int) -> None:
+        self.tokenizer, self.context = tokenizer, context
+        self.end: int = tokenizer.eos_token_id
+        self.pad: int = tokenizer.pad_token_id
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Text with the tokenizer's own opening tokens, or messages through its chat template.
+
+        `ValueError` for messages without a template.
+        """
+        if prompt.messages:
+            if not self.tokenizer.chat_template:
+                raise ValueError(
+                    "the prompts are conversations, but the model's tokenizer has no chat template; give plain text prompts"
+                )
+            messages = [m.model_dump() for m in prompt.messages]
+            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            return self._ids(text)
+        ids = list(self.tokenizer(prompt.text, verbose=False)["input_ids"])
+        while ids and ids[-1] == self.end and len(ids) > 1:  # some tokenizers close what they encode
+            ids.pop()
+        if not ids:  # a tokenizer that opens with nothing, and an empty text
+            ids = [self.end]
+        return ids
+
+    def response_ids(self, text: str, finished: bool) -> list[int]:
+        """The response's tokens; with end-of-sequence if it ended by itself. A cut, empty response has none."""
+        return self._ids(text) + ([self.end] if finished else [])
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def completion(self, prompt: Prompt, ids: Sequence[int]) -> Completion:
+        """What a policy wrote, as text: without its end-of-sequence and other special tokens."""
+        finished = bool(ids) and ids[-1] == self.end
+        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Completion(prompt=prompt, response=text, finished=finished)
+
+    def pairs(self, completions: Sequence[Completion]) -> list[tuple[list[int], list[int]]]:
+        """Prompt and response ids of each completion, cut on the right to the context."""
+        prompts: dict[str, list[int]] = {}
+        out = []
+        for c in completions:
+            key = c.prompt.id if c.prompt.messages else c.prompt.text
+            if key not in prompts:
+                prompts[key] = self.prompt_ids(c.prompt)
+            response = self.response_ids(c.response, c.finished)
+            out.append((prompts[key], response[: max(0, self.context - len(prompts[key]))]))
+        return out
+
+    def tokens(self, completions: Sequence[Completion]) -> Tokens:
+        return Tokens.collate(self.pairs(completions), self.pad)

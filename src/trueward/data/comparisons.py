@@ -1,0 +1,65 @@
+"""Comparisons from files, in trueward's form and others', and back; `agreement` says how sure people are of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from trueward.data import jsonl
+from trueward.data.export import FORMATS, write
+from trueward.data.formats import NAMES, form, parse
+from trueward.data.loading import Loaded, used
+from trueward.data.rows import Row
+from trueward.records import Comparison, Prompt
+
+__all__ = ["FORMATS", "agreement", "read", "write"]
+
+
+def read(path: Path | str) -> Loaded[Comparison]:
+    """The comparisons of a JSONL file in any form of docs/formats.md; the first row says which.
+
+    Repeated rows are kept, because every row is a vote. `ValueError` names file, line and field of the first mistake.
+    """
+    path = Path(path)
+    rows: list[Comparison] = []
+    left_out: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
+    first: tuple[int, str] | None = None
+    for number, values in jsonl.read(path):
+        row = Row(f"{path}, line {number}", values)
+        found = form(row)
+        first = first or (number, found)
+        if found != first[1]:
+            raise row.error(f"expected {NAMES[first[1]]} form as on line {first[0]}, got {NAMES[found]}")
+        comparison = parse(row, path.name, found)
+        if isinstance(comparison, str):
+            left_out[comparison] += 1
+        else:
+            rows.append(comparison)
+        if found != "own":  # it has no other columns
+            ignored.update(row.ignored())
+    return used(str(path), Loaded(rows, left_out, [path], ignored))
+
+
+def agreement(comparisons: Iterable[Comparison]) -> float | None:
+    """How probable it is that two votes on the same two responses to the same prompt agree.
+
+    Of every two responses that were judged at least twice, the mean over all ways to take two of the n votes:
+    Σ_{i<j} (p_i p_j + (1 - p_i)(1 - p_j)) / (n (n - 1) / 2), with p the probability that the one is better; then the
+    mean over the responses, however many votes each got. The order in which the two were shown doesn't matter. A tie
+    is half a vote for either, so it agrees by half with everything. None if nothing was judged twice.
+    """
+    votes: defaultdict[tuple[Prompt, object], list[float]] = defaultdict(list)
+    for comparison in comparisons:
+        one, other = ((side.text, side.finished) for side in (comparison.first, comparison.second))
+        low, high = sorted((one, other))
+        sides = (low[0], high[0]) if low[0] != high[0] else (low, high)
+        p = comparison.probability
+        votes[comparison.prompt, sides].append(p if one == low else 1 - p)
+    means = []
+    for ps in votes.values():
+        if (n := len(ps)) > 1:
+            squares = sum(ps) ** 2 + (n - sum(ps)) ** 2 - sum(p * p + (1 - p) ** 2 for p in ps)
+            means.append(squares / (n * (n - 1)))
+    return sum(means) / len(means) if means else None

@@ -1,0 +1,65 @@
+"""Data sets of the Hugging Face library `datasets`: from the hub, saved to disk, or folders of parquet or JSONL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?::[\w.+-]+)?")
+ENDINGS = (".parquet", ".jsonl", ".json", ".arrow")
+
+
+def load(source: str, base: Path) -> tuple[Any, list[Path]]:
+    """One split of a data set, and the files it was read from; `ValueError` in one line if that can't be."""
+    name, _, split = source.rpartition(":") if ":" in source else (source, "", "")
+    for folder, part in ((base / Path(source).expanduser(), ""), (base / Path(name).expanduser(), split)):
+        if folder.is_dir():
+            return _folder(folder, part)
+    if Path(name).suffix.lower() in (*ENDINGS, ".csv", ".txt", ".gz"):
+        raise ValueError(f"{base / source}: no such file")
+    if not NAME.fullmatch(source):
+        raise ValueError(f"{base / source}: no such file or folder; a Hugging Face data set is named owner/name")
+    datasets = _library(source)
+    try:
+        data = datasets.load_dataset(name, split=split or "train")
+    except Exception as problem:  # whatever went wrong, network or name, the user needs the line and not the traceback
+        raise _failed(source, problem, "; nor is there such a file or folder") from problem
+    return data, sorted({Path(file["filename"]) for file in data.cache_files})
+
+
+def _folder(folder: Path, split: str) -> tuple[Any, list[Path]]:
+    saved = (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix.lower() in ENDINGS)
+    if not saved and not any(file.suffix.lower() in (".parquet", ".jsonl") for file in files):
+        raise ValueError(f"{folder}: expected a .jsonl file or a folder that holds a data set, got another folder")
+    datasets = _library(str(folder))
+    try:
+        if not saved:
+            return datasets.load_dataset(str(folder), split=split or "train"), files
+        data = datasets.load_from_disk(str(folder))
+    except Exception as problem:
+        raise _failed(str(folder), problem) from problem
+    if isinstance(data, dict):
+        if (split or "train") not in data:
+            raise ValueError(f'{folder}: expected the split {" or ".join(data)}, got "{split or "train"}"')
+        inside = folder / (split or "train")
+        return data[split or "train"], [file for file in files if file.is_relative_to(inside)]
+    if split and split != str(data.split):
+        raise ValueError(f'{folder}: expected no split, as it holds one data set, got "{split}"')
+    return data, files
+
+
+def _library(source: str) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError(
+            f"{source}: reading a Hugging Face data set needs the package datasets: pip install 'trueward[hub]'"
+        ) from None
+    return datasets
+
+
+def _failed(source: str, problem: Exception, more: str = "") -> ValueError:
+    lines = str(problem).strip().splitlines()
+    return ValueError(f"{source}: the data set can't be loaded: {lines[0] if lines else type(problem).__name__}{more}")

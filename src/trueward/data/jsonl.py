@@ -1,0 +1,91 @@
+"""JSONL: one JSON object a line, UTF-8, read with line numbers and written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from trueward.artifacts import replacing
+
+KINDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number"}
+
+
+def kind(value: object) -> str:
+    """What a JSON value is, as an error message says it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+def read(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file, each with its line number from 1; blank lines are skipped.
+
+    `ValueError` names file and line: no such file, a folder, not UTF-8, malformed JSON, NaN, not an object. An empty
+    file yields nothing; whether that's an error is the caller's to say.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a JSONL file, got a folder")
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    return _objects(path)
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open("rb") as lines:  # as bytes: only \n ends a line, and a wrong byte is found on its own line
+            for number, raw in enumerate(lines, 1):
+                if number == 1:
+                    raw = raw.removeprefix(b"\xef\xbb\xbf")
+                if raw.strip():
+                    yield number, _object(raw, f"{path}, line {number}")
+    except OSError as problem:
+        raise ValueError(f"{path}: can't be read: {problem.strerror}") from None
+
+
+def _object(raw: bytes, where: str) -> dict[str, Any]:
+    def constant(name: str) -> NoReturn:
+        raise ValueError(f"{where}: expected JSON, got {name}, which JSON does not have")
+
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=constant)
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{where}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: expected Unicode text, got half of a surrogate pair") from None
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"{where}: expected a JSON object: {problem.msg} (column {problem.colno})") from None
+    except RecursionError:
+        raise ValueError(f"{where}: expected a JSON object, got one that is nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected a JSON object, got {kind(value)}")
+    return value
+
+
+def write(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one object a line: to a temporary file in the same folder, flushed to disk, then renamed.
+
+    If a row can't be written (`ValueError`: NaN, infinity, half of a surrogate pair) or `rows` itself raises, the
+    temporary file is removed and what was at `path` stays as it was.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file to write, got a folder")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: no such folder: {path.parent}")
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        for number, row in enumerate(rows, 1):
+            file.write(_line(row, f"{path}, line {number}"))
+
+
+def _line(row: Mapping[str, Any], where: str) -> bytes:
+    try:
+        return json.dumps(dict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: expected Unicode text, got half of a surrogate pair") from None
+    except ValueError as problem:
+        raise ValueError(f"{where}: can't be written as JSON: {problem}") from None

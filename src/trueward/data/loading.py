@@ -1,0 +1,143 @@
+"""Demonstrations and prompts from a file, a folder or a Hugging Face data set, checked row by row.
+
+Nothing is dropped in silence: a row that can't be used is counted with the reason, a wrong one is an error that says
+where it is. The package `datasets` is needed for data sets and folders alone, and imported when one is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from trueward.data import hub, jsonl
+from trueward.data.rows import Row, as_prompt
+from trueward.records import Demonstration, Message, Prompt
+
+T = TypeVar("T")
+
+DEMONSTRATIONS = 'understood are {"prompt", "completion"} and {"messages"}'
+PROMPTS = 'understood are {"prompt"} and {"messages"}'
+FIELDS = ("prompt", "completion", "messages", "text", "label")
+"""All that is ever looked at; other columns are ignored, and counted."""
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """What came of some files.
+
+    `left_out` counts the rows that could not be used, by reason; `ignored` the rows with a value in a column that
+    nobody reads, by column; `files` are those that were read, for a fingerprint.
+    """
+
+    rows: list[T]
+    left_out: Counter[str]
+    files: list[Path]
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+def demonstrations(source: str, *, base: Path = Path()) -> Loaded[Demonstration]:
+    """Prompts with the answers that somebody wrote.
+
+    `source` is a .jsonl file or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the latter two
+    take `:split` at the end, else it is train. `ValueError` in one line if there's no such thing or a row is wrong.
+    """
+    return _load(source, base, _demonstration)
+
+
+def prompts(source: str, *, base: Path = Path()) -> Loaded[Prompt]:
+    """Prompts to answer, from the same sources; a demonstration counts by its prompt."""
+    return _load(source, base, _prompt)
+
+
+def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
+    """The same, if there's a row in it to use; otherwise `ValueError`."""
+    if loaded.rows:
+        return loaded
+    if loaded.left_out:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in loaded.left_out.items())
+        raise ValueError(f"{name}: no row can be used ({reasons})")
+    raise ValueError(f"{name}: expected at least one row, got an empty file")
+
+
+def _load(source: str, base: Path, parse: Callable[[Row], T | str]) -> Loaded[T]:
+    kept: dict[T, None] = {}
+    left_out: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
+    rows, files = _open(source, base, ignored)
+    for row in rows:
+        record = parse(row)
+        if isinstance(record, str):
+            left_out[record] += 1
+        elif record in kept:
+            left_out["repeated"] += 1
+        else:
+            kept[record] = None
+        ignored.update(row.ignored())
+    place = base / Path(source).expanduser()
+    return used(str(place) if place.exists() else source, Loaded(list(kept), left_out, files, ignored))
+
+
+def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row], list[Path]]:
+    if not source.strip():
+        raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
+    path = base / Path(source).expanduser()
+    if path.suffix.lower() in (".jsonl", ".json") and not path.is_dir():
+        return (Row(f"{path}, line {number}", values) for number, values in jsonl.read(path)), [path]
+    if path.is_file():
+        raise ValueError(f"{path}: expected a .jsonl file, got {path.suffix or 'a file without an ending'}")
+    data, files = hub.load(source, base)
+    return _rows(data, source, ignored), files
+
+
+def _rows(data: Any, source: str, ignored: Counter[str]) -> Iterator[Row]:
+    names = list(data.column_names)
+    ignored.update({name: len(data) for name in names if name not in FIELDS})
+    if not (known := [name for name in names if name in FIELDS]):
+        raise ValueError(f'{source}: expected the column "prompt" or "messages", got {", ".join(names) or "none"}')
+    for number, values in enumerate(data.select_columns(known), 1):
+        present = {name: value for name, value in values.items() if value is not None}  # Arrow's word for no such field
+        yield Row(f"{source}, row {number}", present)
+
+
+def _demonstration(row: Row) -> Demonstration | str:
+    before: Prompt | None
+    if row.has("prompt", "completion"):
+        before = row.prompt()
+        response = row.answer("completion") if row.is_list("prompt") else row.text("completion")
+    elif row.has("messages"):
+        messages, response = row.conversation("messages")
+        before = as_prompt(messages)
+    else:
+        raise _not_understood(row, DEMONSTRATIONS)
+    if row.values.get("label") is False:  # a response that somebody judged to be bad is no example to follow
+        row.taken.add("label")
+        return "label is false"
+    if not before:
+        return "empty prompt"
+    return Demonstration(prompt=before, response=response) if response.strip() else "empty completion"
+
+
+def _prompt(row: Row) -> Prompt | str:
+    if row.has("messages") and not row.has("prompt", "completion"):
+        return as_prompt(_before_the_answer(row.messages("messages"))) or "empty prompt"
+    if row.has("prompt"):
+        row.taken.add("completion")
+        return row.prompt() or "empty prompt"
+    raise _not_understood(row, PROMPTS)
+
+
+def _before_the_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    return messages[:-1] if messages and messages[-1].role == "assistant" else messages
+
+
+def _not_understood(row: Row, understood: str) -> ValueError:
+    if row.has("text"):
+        return row.error(f"expected a prompt and its answer, got running text; {understood}", "text")
+    for name in ("prompt", "completion"):
+        if row.has(name):
+            return row.error(f'missing field "{"completion" if name == "prompt" else "prompt"}"; {understood}')
+    fields = ", ".join(f'"{name}"' for name in row.values) or "none"
+    return row.error(f'missing field "prompt" (its fields: {fields}); {understood}')

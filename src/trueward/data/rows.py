@@ -1,0 +1,94 @@
+"""One row of somebody's data: its fields, checked one by one, with errors that say where and what was expected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trueward.data.jsonl import kind
+from trueward.records import Message, Prompt
+
+ASSISTANT = "assistant"
+
+
+@dataclass
+class Row:
+    """`where` is how errors name it ("people.jsonl, line 7"); `taken` collects the fields that were read."""
+
+    where: str
+    values: dict[str, Any]
+    taken: set[str] = field(default_factory=set)
+    ignored_keys: set[str] = field(default_factory=set)
+
+    def has(self, *names: str) -> bool:
+        """Whether all these fields are there."""
+        return all(name in self.values for name in names)
+
+    def error(self, message: str, name: str = "") -> ValueError:
+        """The error to raise: where, which field, what was expected."""
+        return ValueError(f"{self.where}: " + (f'"{name}": ' if name else "") + message)
+
+    def is_list(self, name: str) -> bool:
+        """Whether the field holds a list, which then has to be one of messages."""
+        return isinstance(self.values.get(name), list)
+
+    def text(self, name: str, expected: str = "a string") -> str:
+        """The field's string."""
+        self.taken.add(name)
+        value = self.values[name]
+        if not isinstance(value, str):
+            raise self.error(f"expected {expected}, got {kind(value)}", name)
+        return value
+
+    def messages(self, name: str) -> tuple[Message, ...]:
+        """The field's messages, roles as given; keys other than role and content are ignored."""
+        self.taken.add(name)
+        value = self.values[name]
+        if not isinstance(value, list):
+            raise self.error(f"expected a list of messages, got {kind(value)}", name)
+        return tuple(self._message(item, f"{name}[{index}]") for index, item in enumerate(value))
+
+    def _message(self, item: object, name: str) -> Message:
+        if not isinstance(item, dict):
+            raise self.error(f"expected a message, got {kind(item)}", name)
+        for key in ("role", "content"):
+            if key not in item:
+                raise self.error(f'expected a message with "role" and "content", got one without "{key}"', name)
+            if not isinstance(item[key], str):
+                raise self.error(f"expected a string, got {kind(item[key])}", f"{name}.{key}")
+        if not item["role"]:
+            raise self.error("expected a role, got an empty string", f"{name}.role")
+        self.ignored_keys |= {f"message.{k}" for k, v in item.items() if k not in ("role", "content") and v is not None}
+        return Message(role=item["role"], content=item["content"])
+
+    def conversation(self, name: str) -> tuple[tuple[Message, ...], str]:
+        """Messages of which the last is the assistant's: the ones before it, and its text."""
+        messages = self.messages(name)
+        if not messages or messages[-1].role != ASSISTANT:
+            got = f'one by "{messages[-1].role}"' if messages else "an empty list"
+            raise self.error(f"expected messages of which the last is the assistant's, got {got}", name)
+        return messages[:-1], messages[-1].content
+
+    def answer(self, name: str) -> str:
+        """The text of a list that holds one message, the assistant's."""
+        before, text = self.conversation(name)
+        if before:
+            raise self.error(f"expected one message, the assistant's, got {len(before) + 1} messages", name)
+        return text
+
+    def prompt(self, name: str = "prompt") -> Prompt | None:
+        """The field as a prompt, text or messages; None if it's empty."""
+        if self.is_list(name):
+            return as_prompt(self.messages(name))
+        return as_prompt(self.text(name, "a string or a list of messages"))
+
+    def ignored(self) -> set[str]:
+        """What no one has looked at: columns, and keys of messages as `message.KEY`."""
+        return (self.values.keys() - self.taken) | self.ignored_keys
+
+
+def as_prompt(value: str | tuple[Message, ...]) -> Prompt | None:
+    """Text or messages as a prompt; None if there's nothing in it but white space."""
+    if isinstance(value, str):
+        return Prompt(text=value) if value.strip() else None
+    return Prompt(messages=value) if any(m.content.strip() for m in value) else None

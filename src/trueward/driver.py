@@ -1,0 +1,195 @@
+"""Consumes a training loop: logs every step, looks at the policy now and then, keeps the best, saves, resumes, stops.
+
+Everything that a loop leaves behind is in the stage's directory. A checkpoint carries the length of every log, so that a
+resumed run goes on where the checkpoint was made and nothing is there twice.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trueward.artifacts import read_json
+from trueward.batches import Step
+from trueward.models.state import State
+from trueward.progress import Reporter
+from trueward.records import line
+
+LOGS = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "rollouts.jsonl.gz")
+FATAL = ("nll", "loss", "loss/policy_avg", "loss/value_avg", "grad_norm", "policy/grad_norm")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the policy found: a row for evaluations.jsonl, rows for samples.jsonl, and the truth."""
+
+    row: dict[str, Any]
+    samples: list[dict[str, Any]]
+    truth: float | None
+
+
+@dataclass(frozen=True)
+class Looking:
+    """When to look, how, and what to do when the truth has never been higher."""
+
+    every: int
+    look: Callable[[int], Look]
+    keep_best: Callable[[Path], None]
+
+
+class Logs:
+    """The stage's JSONL files, appended to a whole row at a time."""
+
+    def __init__(self, directory: Path, sizes: dict[str, int]) -> None:
+        self.directory = directory
+        for name in LOGS:
+            path, size = directory / name, sizes.get(name, 0)
+            if size:
+                os.truncate(path, size)
+            else:
+                path.unlink(missing_ok=True)
+
+    def add(self, name: str, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+        with (self.directory / name).open("ab") as file:
+            file.write(gzip.compress(text, 6, mtime=0) if name.endswith(".gz") else text)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each log, once they are safely on disk."""
+        sizes = {}
+        for name in LOGS:
+            path = self.directory / name
+            if path.exists():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                sizes[name] = path.stat().st_size
+        return sizes
+
+
+@dataclass
+class Outcome:
+    """What the driver has to remember through a resume."""
+
+    best_step: int | None = None
+    best_truth: float = -math.inf
+    seconds: float = 0.0
+
+    def table(self) -> dict[str, Any]:
+        return {
+            "best_step": self.best_step,
+            "best_truth": self.best_truth if self.best_step is not None else None,
+            "seconds": self.seconds,
+        }
+
+
+def drive(
+    make_loop: Callable[[], Iterator[Step]],
+    *,
+    state: State,
+    directory: Path,
+    total: int,
+    what: str,
+    reporter: Reporter,
+    checkpoint_seconds: float,
+    looking: Looking | None = None,
+) -> Outcome:
+    """Run a loop to its end, from its last checkpoint if there is one. `make_loop` is called when the state is ready.
+
+    `ValueError` if a loss or a gradient is no longer a number.
+    """
+    outcome = Outcome()
+    checkpoints = directory / "checkpoints"
+    sizes: dict[str, int] = {}
+    if (last := latest(checkpoints)) is not None:
+        more = state.load(last)
+        sizes = more["sizes"]
+        outcome.best_step, outcome.seconds = more["best_step"], more["seconds"]
+        if outcome.best_step is not None:
+            outcome.best_truth = more["best_truth"]
+    logs = Logs(directory, sizes)
+    started = time.monotonic() - outcome.seconds
+    saved = time.monotonic()
+    reporter.start(what, total)
+    if state.step:
+        reporter.at(state.step, "resumed")
+
+    def look(step: int) -> str:
+        assert looking is not None
+        found = looking.look(step)
+        logs.add("evaluations.jsonl", [{"step": step, **found.row, "seconds": round(time.monotonic() - started, 3)}])
+        logs.add("samples.jsonl", [{"step": step, **row} for row in found.samples])
+        if step and found.truth is not None and found.truth > outcome.best_truth:
+            outcome.best_step, outcome.best_truth = step, found.truth
+            replace_directory(directory / "best", looking.keep_best)
+        return "  ".join(
+            f"{key} {found.row[key]:.2f}" for key in ("proxy", "truth", "kl") if found.row.get(key) is not None
+        )
+
+    note = look(0) if looking and not state.step else ""
+    for step in make_loop():
+        if wrong := [k for k in FATAL if not math.isfinite(step.metrics.get(k, 0.0))]:
+            raise ValueError(
+                f"{what}, step {step.number}: {wrong[0]} is not a number any more; a lower learning rate may help"
+            )
+        logs.add("metrics.jsonl", [{"step": step.number, **step.metrics}])
+        rows = zip(step.completions, step.details, strict=True)
+        logs.add("rollouts.jsonl.gz", [{"step": step.number, **line(c), **d} for c, d in rows])
+        if looking and (step.number % looking.every == 0 or step.number == total):
+            note = look(step.number)
+        elif not looking:
+            note = "  ".join(f"{k} {step.metrics[k]:.3f}" for k in ("nll", "loss", "accuracy") if k in step.metrics)
+        reporter.at(step.number, note)
+        if step.number == total or time.monotonic() - saved >= checkpoint_seconds:
+            outcome.seconds = time.monotonic() - started
+            checkpoint(state, checkpoints, {"sizes": logs.sizes(), **outcome.table()})
+            saved = time.monotonic()
+    outcome.seconds = time.monotonic() - started
+    reporter.end(note)
+    return outcome
+
+
+def checkpoint(state: State, folder: Path, more: dict[str, Any]) -> None:
+    """Save the state; keep the last two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state.save(folder / f"step-{state.step:07d}", more)
+    for old in sorted(folder.glob("step-*"))[:-2]:
+        shutil.rmtree(old)
+
+
+def latest(folder: Path) -> Path | None:
+    """The last whole checkpoint."""
+    found = sorted(p for p in folder.glob("step-*") if (p / "state.json").is_file())
+    return found[-1] if found else None
+
+
+def replace_directory(path: Path, write: Callable[[Path], None]) -> None:
+    """A directory written beside its old self and then put in its place."""
+    fresh = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    write(fresh)
+    shutil.rmtree(path, ignore_errors=True)
+    fresh.replace(path)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """All rows of a JSONL log; none if it isn't there."""
+    if not path.exists():
+        return []
+    return [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines() if row]
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What the last checkpoint says, for those who only want to look."""
+    last = latest(folder)
+    table: dict[str, Any] = read_json(last / "state.json") if last else {}
+    return table

@@ -1,0 +1,93 @@
+"""The general path: any causal model of transformers, through its own forward pass and our cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class FixedLayer(CacheLayerMixin):
+    """One layer's keys and values in room made once. Rows are padded on the left; `length` columns are filled."""
+
+    is_sliding = False
+    is_compileable = False
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.length = width, 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        def room(x: Tensor) -> Tensor:
+            return torch.empty(x.shape[0], x.shape[1], self.width, x.shape[3], dtype=x.dtype, device=x.device)
+
+        self.keys, self.values = room(key_states), room(value_states)
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        to = self.length + key_states.shape[2]
+        self.keys[:, :, self.length : to], self.values[:, :, self.length : to] = key_states, value_states
+        self.length = to
+        return self.keys[:, :, :to], self.values[:, :, :to]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_length(self) -> int:
+        return self.width
+
+    def take(self, rows: Tensor) -> None:
+        self.keys, self.values = self.keys[rows], self.values[rows]
+
+
+class GeneralDecoder:
+    """A group of rows at a time: they share their columns, so new rows wait until all have ended."""
+
+    refills = False
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def start(self, rows: int, width: int) -> None:
+        self.width = width
+
+    def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        width = ids.shape[1]
+        layers = self.model.config.get_text_config().num_hidden_layers
+        # A group's longest prompt and the answers' room together may pass the longest row: columns, not positions.
+        self.cache = Cache(layers=[FixedLayer(width + self.width) for _ in range(layers)])
+        columns = torch.arange(width, device=ids.device)
+        shift = width - lengths[:, None]
+        self.seen = columns >= shift
+        left = ids.gather(1, (columns - shift).clamp(min=0))
+        return self._forward(left, (columns - shift).clamp(min=0))
+
+    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        self.seen = torch.cat([self.seen, torch.ones_like(self.seen[:, :1])], dim=1)
+        return self._forward(ids[:, None], positions[:, None])
+
+    def keep(self, rows: Tensor) -> None:
+        if len(rows) == len(self.seen):
+            return
+        self.seen = self.seen[rows]
+        for layer in self.cache.layers:
+            layer.take(rows)
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        out = self.model(
+            input_ids=ids,
+            attention_mask=self.seen.long(),
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = out.logits[:, -1]
+        return logits

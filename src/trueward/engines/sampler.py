@@ -1,0 +1,161 @@
+"""The local sampler: answers to prompts, a batch at a time, with the log-probs they were drawn with.
+
+- Prompts of like length are read together; each row then keeps its own position, so nothing is padded on the left.
+- A row that has ended leaves the batch, and the next prompt takes its place.
+- Tokens are drawn by inverting the cumulative distribution at a number fixed in advance for (completion, position), so
+  what one row draws does not depend on which rows stand beside it.
+- Logits are computed only where a token is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from trueward.batches import Rollout, Tokens
+from trueward.data.collate import Collator
+from trueward.engines.general import GeneralDecoder
+from trueward.engines.llama import LlamaDecoder
+from trueward.models.loading import Network
+from trueward.records import Prompt
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once."""
+
+    temperature: float = 1.0
+    max_new_tokens: int = 48
+    rows: int = 128
+
+
+class Decoder(Protocol):
+    """A model that is fed token by token. It holds some number of rows, always the first of its cache."""
+
+    refills: bool  # whether rows can be filled while others are in the middle
+
+    def start(self, rows: int, width: int) -> None:
+        """Make room for so many rows of so many tokens."""
+
+    def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Read prompts [n, T], padded on the right, into the rows `at` [n]; logits after each one's last token [n, V]."""
+
+    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """One more token [n] for the first n rows, at its position [n]; logits [n, V]."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep these rows, in this order."""
+
+
+def decoder_for(network: Network) -> Decoder:
+    """The fast path where there is one for the model's family, else the general one."""
+    if LlamaDecoder.covers(network.model):
+        return LlamaDecoder(network.model)
+    return GeneralDecoder(network.model)
+
+
+@torch.no_grad()
+def sample(
+    network: Network,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    generator: torch.Generator,
+    tell: Callable[[int], None] = lambda done: None,
+) -> Rollout:
+    """One completion for each prompt, in order. `ValueError` if a prompt leaves no room for an answer.
+
+    `tell` is called with the number of completions done so far.
+    """
+    collator = Collator(network.tokenizer, network.context)
+    ids = [collator.prompt_ids(p) for p in prompts]
+    for prompt, tokens in zip(prompts, ids, strict=True):
+        if len(tokens) + 1 > network.context:
+            raise ValueError(
+                f"a prompt of {len(tokens)} tokens leaves no room in a context of {network.context}: {str(prompt)[:60]!r}"
+            )
+    room = [min(sampling.max_new_tokens, network.context - len(t)) for t in ids]
+    chance = torch.rand(len(ids), sampling.max_new_tokens, generator=generator).to(network.device)
+    responses, logprobs = _decode(decoder_for(network), network, ids, room, chance, sampling, tell)
+
+    pad = collator.pad
+    rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)
+    spread = torch.zeros(rollout.ids.shape)
+    for row, (read, values) in enumerate(zip(ids, logprobs, strict=True)):
+        spread[row, len(read) : len(read) + len(values)] = torch.tensor(values)
+    completions = [collator.completion(p, r) for p, r in zip(prompts, responses, strict=True)]
+    return Rollout(rollout, spread, completions)
+
+
+def _decode(
+    decoder: Decoder,
+    network: Network,
+    ids: list[list[int]],
+    room: list[int],
+    chance: Tensor,
+    sampling: Sampling,
+    tell: Callable[[int], None],
+) -> tuple[list[list[int]], list[list[float]]]:
+    device, end = network.device, network.tokenizer.eos_token_id
+    waiting = sorted(range(len(ids)), key=lambda i: (len(ids[i]) + room[i], i))  # the shortest is popped last
+    responses: list[list[int]] = [[] for _ in ids]
+    logprobs: list[list[float]] = [[] for _ in ids]
+    rows = min(sampling.rows, len(ids))
+    decoder.start(rows, max((len(t) + r for t, r in zip(ids, room, strict=True)), default=0))
+    who: list[int] = []  # which completion each of the decoder's rows belongs to
+    logits = torch.empty(0)
+    done = 0
+    limits = torch.tensor(room, device=device)
+    lengths = torch.tensor([len(t) for t in ids], device=device)
+    written = torch.zeros(len(ids), dtype=torch.long, device=device)
+
+    while waiting or who:
+        free = rows - len(who)
+        if waiting and (not who or (decoder.refills and free >= max(1, rows // 8))):
+            # Fill the free rows, so that the matrix products stay large.
+            new = [waiting.pop() for _ in range(min(free, len(waiting)))]
+            width = max(len(ids[i]) for i in new)
+            padded = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in new], device=device)
+            at = torch.arange(len(who), len(who) + len(new), device=device)
+            fresh = decoder.prefill(at, padded, lengths[new])
+            logits = torch.cat([logits, fresh]) if who else fresh
+            who += new
+        rows_now = torch.tensor(who, device=device)
+        chosen, logp = draw(logits, chance[rows_now, written[rows_now]], sampling.temperature)
+        written[rows_now] += 1
+        over = (chosen == end) | (written[rows_now] >= limits[rows_now])
+        for i, token, value in zip(who, chosen.tolist(), logp.tolist(), strict=True):
+            responses[i].append(token)
+            logprobs[i].append(value)
+        if over.any():
+            kept = (~over).nonzero().squeeze(1)
+            decoder.keep(kept)
+            done += int(over.sum())
+            tell(done)
+            who = [who[i] for i in kept.tolist()]
+            chosen, rows_now = chosen[kept], rows_now[kept]
+        if who:
+            logits = decoder.step(chosen, lengths[rows_now] + written[rows_now] - 1)
+    return responses, logprobs
+
+
+def draw(logits: Tensor, chance: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Tokens and their log-probs: logits [n, V], chance [n] uniform in [0, 1) -> [n], [n].
+
+    The token is the first whose cumulative probability exceeds `chance`. At temperature 0 it is the likeliest one, and
+    its log-prob is that at temperature 1.
+    """
+    if temperature == 0:
+        chosen = logits.argmax(-1)
+        return chosen, logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(-1)
+    scaled = logits / temperature if temperature != 1.0 else logits
+    top = scaled.max(-1, keepdim=True).values
+    weights = (scaled - top).exp()
+    cumulative = weights.cumsum(-1)
+    total = cumulative[:, -1:]
+    chosen = torch.searchsorted(cumulative, chance[:, None] * total, right=True).clamp(max=logits.shape[1] - 1)
+    logp = scaled.gather(1, chosen) - top - weights.sum(-1, keepdim=True).log()
+    return chosen.squeeze(1), logp.squeeze(1)

@@ -1,0 +1,1 @@
+"""Instruments: is the reward earned, or hacked?"""

@@ -1,0 +1,149 @@
+"""The gauge: a policy's answers to held-out prompts, set beside the reference policy's own.
+
+Proxy and truths are in SDs under the reference policy (within a prompt), the KL is that of whole answers in nats.
+Nothing that is measured here is ever optimised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward.batches import Rollout, micro_batches
+from trueward.instruments.statistics import standard_error, win_rate
+from trueward.losses import kl
+from trueward.losses import logprobs as lp
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.schedule import generator
+from trueward.records import Prompt
+from trueward.scorers.scorer import Scale, Scorer, scores
+
+Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A scorer that is never optimised, and its scale under the reference policy."""
+
+    name: str
+    scorer: Scorer
+    scale: Scale
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the gauge found: figures, and for each prompt the answer with its scores."""
+
+    row: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """`proxy` scores in SDs already; the first of `truths` is the truth."""
+
+    reference: Network
+    proxy: Scorer | None
+    truths: Sequence[Truth]
+    sample: Sample
+    temperature: float
+    seed: int
+    micro_batch_tokens: int
+
+    def measure(self, policy: Network, prompts: Sequence[Prompt], *look: str | int) -> Measurement:
+        """Answers of `policy` and fresh ones of the reference, drawn for this look alone."""
+        rollout = self.sample(policy, prompts, generator(self.seed, "look", *look, "policy"))
+        rival = self.sample(self.reference, prompts, generator(self.seed, "look", *look, "reference"))
+        unknown = np.full(len(prompts), np.nan)
+        truths = {t.name: t.scale.apply(scores(t.scorer, rollout.completions)) for t in self.truths}
+        truth, theirs = unknown, unknown
+        if self.truths:
+            first = self.truths[0]
+            truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
+        proxy = scores(self.proxy, rollout.completions) if self.proxy else unknown
+        figures = self._figures(policy, rollout)
+        wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
+        exact = figures["kl"]
+        row = {
+            "proxy": _number(proxy.mean()),
+            "proxy_se": _number(standard_error(proxy)),
+            "truth": _number(truth.mean()),
+            "truth_se": _number(standard_error(truth)),
+            "truths": {name: _number(values.mean()) for name, values in truths.items()},
+            "win_rate": _number(wins),
+            "win_rate_low": _number(low),
+            "win_rate_high": _number(high),
+            "kl": _number(exact.mean()),
+            "kl_se": _number(standard_error(exact)),
+            "kl_k1": _number(figures["k1"].mean()),
+            "kl_k1_se": _number(standard_error(figures["k1"])),
+            **how_it_answers(rollout),
+            "entropy": _number(figures["entropy"].sum() / float(rollout.tokens.response_lengths.sum())),
+            "prompts": len(prompts),
+        }
+        samples = [
+            {
+                "prompt": str(c.prompt),
+                "response": c.response,
+                "finished": c.finished,
+                "proxy": _number(proxy[i]),
+                "truth": _number(truth[i]),
+                "truths": {name: _number(values[i]) for name, values in truths.items()},
+                "kl": _number(exact[i]),
+                "length": int(rollout.tokens.response_lengths[i]),
+                "reference": rival.completions[i].response,
+                "reference_truth": _number(theirs[i]),
+            }
+            for i, c in enumerate(rollout.completions)
+        ]
+        return Measurement(row, samples)
+
+    @torch.no_grad()
+    def _figures(self, policy: Network, rollout: Rollout) -> Mapping[str, np.ndarray]:
+        """By answer: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the summed entropy."""
+        tokens = rollout.tokens
+        out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy")}
+        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
+            part = tokens.take(rows).to(policy.device)
+            mask = part.response_mask
+            logits, anchor = (
+                heads.response_logits(policy.model, part),
+                heads.response_logits(self.reference.model, part),
+            )
+            ids = part.ids[mask]
+            ratio = lp.token_logprobs(logits, ids, self.temperature) - lp.token_logprobs(anchor, ids, self.temperature)
+            for name, flat in (
+                ("kl", kl.exact(logits, anchor, self.temperature)),
+                ("k1", ratio),
+                ("entropy", lp.entropy(logits, self.temperature)),
+            ):
+                out[name][rows.numpy()] = heads.spread(flat, mask).double().sum(1).cpu().numpy()
+        return out
+
+
+def how_it_answers(rollout: Rollout) -> dict[str, Any]:
+    """Length in tokens, share that ended by themselves, share of distinct words among all, share that echo the prompt."""
+    words = [c.response.lower().split() for c in rollout.completions]
+    every = [w for answer in words for w in answer]
+    return {
+        "length": _number(rollout.tokens.response_lengths.double().mean().item()),
+        "eos_rate": _number(float(np.mean([c.finished for c in rollout.completions]))),
+        "distinct_1": _number(len(set(every)) / len(every) if every else 0.0),
+        "unique": _number(len({c.response for c in rollout.completions}) / max(1, len(words))),
+        "echo_rate": _number(float(np.mean([echoes(str(c.prompt), c.response) for c in rollout.completions]))),
+    }
+
+
+def echoes(prompt: str, response: str) -> bool:
+    """Whether the answer says the prompt again, word for word."""
+    return bool(prompt.split()) and f" {' '.join(prompt.lower().split())} " in f" {' '.join(response.lower().split())} "
+
+
+def _number(x: float) -> float | None:
+    """Rounded for a file; null for what is not a number."""
+    return round(float(x), 5) if np.isfinite(x) else None

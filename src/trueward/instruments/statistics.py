@@ -1,0 +1,31 @@
+"""Intervals and errors, in numpy alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+Z = 1.959964  # 95 %, two-sided
+
+
+def standard_error(x: np.ndarray) -> float:
+    """Of the mean of independent values; NaN for fewer than two."""
+    return float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else float("nan")
+
+
+def wilson(successes: float, n: int, z: float = Z) -> tuple[float, float]:
+    """Wilson's score interval for a share (Wilson 1927); ties may count half. (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def win_rate(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
+    """Share of prompts on which ours scores higher, ties half, with Wilson's interval. One answer a side and prompt."""
+    wins = float((ours > theirs).sum() + 0.5 * (ours == theirs).sum())
+    low, high = wilson(wins, len(ours))
+    return (wins / len(ours) if len(ours) else 0.5), low, high

@@ -1,0 +1,25 @@
+"""Log-probabilities of tokens. Temperature is applied to logits, never to log-probs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def token_logprobs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Tensor:
+    """log π(token): logits [..., V], ids [...] -> [...], in nats."""
+    scaled = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    scaled = scaled if temperature == 1.0 else scaled / temperature
+    chosen = scaled.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    return chosen - scaled.logsumexp(-1)
+
+
+def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """−Σ π log π of each distribution: logits [..., V] -> [...], in nats."""
+    logp = torch.log_softmax(logits.float() / temperature, dim=-1)
+    return -(logp.exp() * masked_infinite(logp)).sum(-1)
+
+
+def masked_infinite(logp: Tensor) -> Tensor:
+    """0 in place of −inf: a token of probability 0 adds nothing to an expectation."""
+    return torch.where(torch.isinf(logp), torch.zeros_like(logp), logp)

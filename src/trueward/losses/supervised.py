@@ -1,0 +1,15 @@
+"""Next-token cross-entropy."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trueward.losses.masks import masked_sum
+
+
+def cross_entropy(logprobs: Tensor, mask: Tensor, denominator: Tensor | float) -> Tensor:
+    """−Σ log π(token) over the mask / denominator, in nats: the token mean when the denominator counts the step's tokens.
+
+    logprobs, mask: [B, T].
+    """
+    return -masked_sum(logprobs, mask, denominator)

@@ -1,0 +1,76 @@
+"""What is read off a model: log-probs of the tokens a policy chose, and scalars (values, rewards).
+
+Sequences are padded on the right, so a causal model needs no attention mask: nothing real ever sees padding.
+Logits are computed where a token was chosen and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trueward.batches import Tokens
+from trueward.losses import logprobs as lp
+
+# Families whose logits are their output embeddings times the last hidden state, and nothing more. Others (soft-capped,
+# scaled) go through their own forward pass.
+PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "phi", "olmo2", "smollm3"})
+
+
+def hidden_states(model: Any, ids: Tensor) -> Tensor:
+    """The last layer's output after the final norm: [B, T] -> [B, T, D]."""
+    out: Tensor = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    return out
+
+
+def before(mask: Tensor) -> Tensor:
+    """Where the token after this one is in the mask: the states in which the masked tokens were chosen. [B, T]."""
+    return torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+
+
+def response_logits(model: Any, tokens: Tokens) -> Tensor:
+    """Logits of the distributions that the response's tokens were chosen from: [N, V], N = tokens in the mask, row by row."""
+    states = before(tokens.response_mask)
+    if model.config.model_type in PLAIN_HEADS:
+        out: Tensor = model.get_output_embeddings()(hidden_states(model, tokens.ids)[states])
+        return out
+    logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
+    return logits[states]
+
+
+def spread(flat: Tensor, mask: Tensor) -> Tensor:
+    """Values of the masked tokens, [N], put back where they belong: [B, T], 0 elsewhere."""
+    return torch.zeros(mask.shape, dtype=flat.dtype, device=flat.device).masked_scatter(mask, flat)
+
+
+def response_logprobs(model: Any, tokens: Tokens, temperature: float = 1.0) -> Tensor:
+    """log π(token | before) at the response's tokens, 0 elsewhere: [B, T], in nats."""
+    return response_logprobs_and_entropy(model, tokens, temperature, with_entropy=False)[0]
+
+
+def response_logprobs_and_entropy(
+    model: Any, tokens: Tokens, temperature: float = 1.0, *, with_entropy: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Log-probs as above, and the entropy of each distribution, without gradient: twice [B, T], in nats."""
+    mask = tokens.response_mask
+    logits = response_logits(model, tokens)
+    chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
+    spread_out = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
+    return spread(chosen, mask), spread(spread_out, mask)
+
+
+def response_values(model: Any, tokens: Tokens) -> Tensor:
+    """The scalar head in the state in which each response token was chosen, 0 elsewhere: [B, T]."""
+    mask = tokens.response_mask
+    states = hidden_states(model, tokens.ids)[before(mask)]
+    return spread(model.score(states).squeeze(-1), mask)
+
+
+def sequence_scores(model: Any, tokens: Tokens) -> Tensor:
+    """The scalar head at the last token: [B]. The same number as the model's own forward pass gives."""
+    hidden = hidden_states(model, tokens.ids)
+    rows = torch.arange(len(tokens), device=hidden.device)
+    out: Tensor = model.score(hidden[rows, tokens.lengths - 1]).squeeze(-1)
+    return out

@@ -1,0 +1,140 @@
+"""Models from and to disk, in Hugging Face form, so that everybody's tools load what a stage wrote."""
+
+from __future__ import annotations
+
+import importlib.resources
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as hf_logging
+
+from trueward.models import tiny
+
+# Progress bars and load reports of the library would stand between our own lines; a missing head is no surprise here.
+hf_logging.disable_progress_bar()
+hf_logging.set_verbosity_error()
+
+MEAN, SD = "trueward_mean", "trueward_sd"  # a reward model's scale, in its config.json
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model and the tokenizer that goes with it."""
+
+    model: Any  # a transformers model; its classes carry no types
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.model.device)
+
+    @property
+    def context(self) -> int:
+        """The longest sequence the model takes, in tokens."""
+        return int(getattr(self.model.config, "max_position_embeddings", None) or 10**9)
+
+
+def causal(name: str, seed: int, device: torch.device) -> Network:
+    """A causal language model by path, hub name, or one that ships; float32, dropout off, pad apart from the end.
+
+    Raises `ValueError` in one line if there is no such model.
+    """
+    torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
+    if name == "trueward:tiny":
+        model, tokenizer = tiny.build()
+    else:
+        place = str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
+        model, tokenizer = _load(AutoModelForCausalLM, place)
+    separate_pad(model, tokenizer)
+    return Network(model.to(device).eval(), tokenizer)
+
+
+def reward(path: str | Path, device: torch.device) -> Network:
+    """A reward model: `AutoModelForSequenceClassification` with one label."""
+    model, tokenizer = _load(AutoModelForSequenceClassification, str(path))
+    if model.config.num_labels != 1:
+        raise ValueError(f"{path}: a reward model has 1 label, this one has {model.config.num_labels}")
+    separate_pad(model, tokenizer)
+    return Network(model.to(device).eval(), tokenizer)
+
+
+def reward_from_policy(path: str | Path, device: torch.device) -> Network:
+    """The network of a policy with a scalar head of zeros: where a reward model starts (every reward 0, loss ln 2)."""
+    model, tokenizer = _load(AutoModelForSequenceClassification, str(path), num_labels=1)
+    separate_pad(model, tokenizer)
+    nn.init.zeros_(model.score.weight)
+    return Network(model.to(device).eval(), tokenizer)
+
+
+def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
+    path = Path(place)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ValueError(f"{place}: not a model directory (it has no config.json)")
+    if path.is_file():
+        raise ValueError(f"{place}: expected a model's directory, this is a file")
+    if not path.exists() and (path.is_absolute() or place.startswith((".", "~")) or place.count("/") > 1):
+        raise ValueError(f"{place}: no such model directory")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        # attention "sdpa" and float32: the same numbers wherever it is loaded
+        model = kind.from_pretrained(place, dtype=torch.float32, **settings)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{place}: can't be loaded as a model: {reason}") from None
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
+    return model, tokenizer
+
+
+def separate_pad(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make padding a token of its own: a reward is read at the last token that isn't padding, and that may be the end."""
+    end = tokenizer.eos_token_id
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == end:
+        spare = [
+            t for t in (tokenizer.unk_token, tokenizer.bos_token) if t and tokenizer.convert_tokens_to_ids(t) != end
+        ]
+        if spare:
+            tokenizer.pad_token = spare[0]
+        else:
+            tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+            if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+                model.resize_token_embeddings(len(tokenizer))
+    model.config.pad_token_id = tokenizer.pad_token_id
+    if getattr(model, "generation_config", None) is not None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def save(network: Network, path: Path) -> None:
+    """Write model and tokenizer into a fresh directory."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    network.model.save_pretrained(path)
+    network.tokenizer.save_pretrained(path)
+
+
+def parameters(model: nn.Module) -> int:
+    """How many numbers a model learns, shared ones once."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto`: CUDA, then MPS, then the CPU."""
+    if name != "auto":
+        if name.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"runtime.device: {name} is not to be had on this machine; use auto or cpu")
+        if name == "mps" and not torch.backends.mps.is_available():
+            raise ValueError("runtime.device: mps is not to be had on this machine; use auto or cpu")
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,111 @@
+"""The nouns that cross disk and database: text, numbers and where they came from. No tensors here."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: str = Field(min_length=1)
+    content: str
+
+
+class Prompt(Record):
+    """What is answered: plain text, or the messages of a conversation (then `text` is empty)."""
+
+    text: str = ""
+    messages: tuple[Message, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Prompt:
+        if bool(self.text) == bool(self.messages):
+            raise ValueError("a prompt is either a text or a list of messages, and not empty")
+        return self
+
+    @property
+    def id(self) -> str:
+        """The same 12 characters for the same prompt, everywhere: splits are made by it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        """The prompt as a person reads it."""
+        return self.text or "\n".join(f"{m.role}: {m.content}" for m in self.messages)
+
+
+class Demonstration(Record):
+    """A prompt with the answer somebody wrote."""
+
+    prompt: Prompt
+    response: str = Field(min_length=1)
+
+
+class Completion(Record):
+    """A prompt with one response. `finished`: it ended by itself, with end-of-sequence, and was not cut."""
+
+    prompt: Prompt
+    response: str
+    finished: bool = True
+
+
+class Response(Record):
+    """One side of a comparison."""
+
+    id: str = Field(min_length=1)
+    text: str
+    finished: bool = True
+
+
+class Comparison(Record):
+    """One prompt, two responses, an outcome, and who said so.
+
+    `probability` is that of the first response being the better one: 1 or 0 for a choice, .5 for a tie, anything
+    between for a soft label. `strength` is 1 to 3 where the annotator gave one.
+    """
+
+    prompt: Prompt
+    first: Response
+    second: Response
+    probability: float = Field(ge=0, le=1)
+    strength: Literal[1, 2, 3] | None = None
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Comparison:
+        if (self.first.text, self.first.finished) == (self.second.text, self.second.finished):
+            raise ValueError("the two responses are identical")
+        return self
+
+    def completions(self) -> tuple[Completion, Completion]:
+        """Both sides as completions, the first one first."""
+        return tuple(  # type: ignore[return-value]
+            Completion(prompt=self.prompt, response=side.text, finished=side.finished)
+            for side in (self.first, self.second)
+        )
+
+
+class Verdict(Record):
+    """What a scorer says of one completion: a score, what it is made of, what it cost, and a word about it."""
+
+    score: float
+    parts: dict[str, float] = {}
+    cost: float = 0.0
+    note: str = ""
+
+
+def response_id(prompt: Prompt, text: str) -> str:
+    """An id for a response that came without one."""
+    return hashlib.sha256(f"{prompt.id}\0{text}".encode()).hexdigest()[:12]
+
+
+def line(record: Record) -> dict[str, Any]:
+    """A record as one object of a JSONL file, defaults left out."""
+    return record.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,1 @@
+"""What counts as good: anything that maps completions to scores."""

@@ -1,0 +1,52 @@
+"""The one shape that every source of reward has, and the scale it is put on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from trueward.records import Completion, Verdict
+
+
+class Scorer(Protocol):
+    """Maps completions to verdicts, one each, in order."""
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]: ...
+
+
+def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:
+    """The bare scores, float64 [n]."""
+    return np.array([v.score for v in scorer(completions)], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What stands for 0 and for 1: mean and SD of a score under the reference policy."""
+
+    mean: float
+    sd: float
+
+    def apply(self, score: np.ndarray) -> np.ndarray:
+        return (score - self.mean) / self.sd
+
+
+def fit_scale(score: np.ndarray, what: str) -> Scale:
+    """The scale from the reference policy's own answers: score [prompts, answers], two or more answers to each prompt.
+
+    The SD is that within a prompt. What a scorer adds to every answer of a prompt moves no policy (the optimum of the
+    anchored objective does not see it), so it has no part in the unit that β is measured in.
+
+    `ValueError` if all answers to each prompt score the same: there is nothing to optimise, and no unit.
+    """
+    assert score.ndim == 2
+    assert score.shape[1] >= 2
+    sd = float(np.sqrt(score.var(axis=1, ddof=1).mean()))
+    if not np.isfinite(sd) or sd < 1e-9:
+        raise ValueError(
+            f"{what} gives the same score to all of the SFT policy's answers (SD 0): nothing to optimise; "
+            "look at the comparisons or the scorer"
+        )
+    return Scale(float(score.mean()), sd)

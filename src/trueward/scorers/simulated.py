@@ -1,0 +1,142 @@
+"""Simulated annotators: a plain program that stands in for people, so that the whole ladder runs on one machine.
+
+Their utility of an answer is
+
+    saturated sentiment of prompt and answer    tanh(log-odds / 2), between −1 and 1
+    − 2 · share of the answer's words that repeat (words of four letters and more that came before, repeated word pairs)
+    − 1 if the answer was cut and not finished
+    − 1 · what is missing to five words, in fifths
+
+and they choose by Bradley–Terry on it: P(first) = σ((u_1 − u_2) / temperature).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trueward.artifacts import read_json, write_json
+from trueward.records import Comparison, Completion, Response, Verdict, response_id
+from trueward.scorers.sentiment import Sentiment, from_table
+
+DESCRIPTION = (
+    "simulated, not people: Bradley–Terry on a program's utility (sentiment by a classifier, saturating, minus "
+    "repetition, minus unfinished, minus nearly empty)"
+)
+
+
+class Utility:
+    """The utility as a scorer."""
+
+    def __init__(self, sentiment: Sentiment) -> None:
+        self.sentiment = sentiment
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+        texts = [c.prompt.text + c.response for c in completions]
+        moods = np.tanh(self.sentiment(texts) / 2.0) if texts else np.zeros(0)
+        verdicts = []
+        for completion, mood in zip(completions, moods, strict=True):
+            parts = {
+                "sentiment": float(mood),
+                "repetition": -2.0 * repetition(completion.response),
+                "unfinished": 0.0 if completion.finished else -1.0,
+                "short": -max(0.0, 5 - len(words(completion.response))) / 5,
+            }
+            verdicts.append(Verdict(score=sum(parts.values()), parts=parts))
+        return verdicts
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.sentiment.table())
+
+
+def load(folder: Path, name: str) -> Utility:
+    """The utility that `prepare` made under this name."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(f.stem for f in folder.glob("*.json"))) or "none, for these data"
+        raise ValueError(f"there is no simulated utility {name!r}; known: {known}")
+    return Utility(from_table(read_json(path)))
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[^\W_][\w']*", text.lower())
+
+
+def repetition(text: str) -> float:
+    """Share of an answer's words that repeat: long words that came before, or the second word of a repeated pair."""
+    sequence = words(text)
+    seen: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    repeated = 0
+    for i, word in enumerate(sequence):
+        pair = (sequence[i - 1], word) if i else ("", word)
+        repeated += (len(word) >= 4 and word in seen) or pair in pairs
+        seen.add(word)
+        pairs.add(pair)
+    return repeated / len(sequence) if sequence else 0.0
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def temperature_for(agreement: float, gaps: np.ndarray) -> float:
+    """The temperature at which two annotators agree on this share of the pairs: mean of p² + (1 − p)², p = σ(gap/T).
+
+    gaps: differences in utility, [n]. `ValueError` if the utilities are equal too often for that agreement.
+    """
+
+    def agree(log_temperature: float) -> float:
+        p = sigmoid(gaps / np.exp(log_temperature))
+        return float((p**2 + (1 - p) ** 2).mean())
+
+    low, high = -12.0, 12.0
+    if agree(low) < agreement:
+        raise ValueError(
+            f"two annotators can agree on at most {agree(low):.2f} of these pairs, less than comparisons.agreement = "
+            f"{agreement}: too many answers have the same utility"
+        )
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if agree(middle) > agreement else (low, middle)
+    return float(np.exp((low + high) / 2))
+
+
+def compare(
+    pairs: Sequence[tuple[Completion, Completion]],
+    utilities: np.ndarray,
+    temperature: float,
+    tie_width: float,
+    draw: np.random.Generator,
+) -> tuple[list[Comparison], float]:
+    """One simulated choice for each pair, and how often a second annotator agreed with the first.
+
+    utilities: [n, 2]. Pairs of the same answer twice are no comparison and are left out.
+    """
+    gaps = (utilities[:, 0] - utilities[:, 1]) / temperature
+    chance = sigmoid(gaps)
+    votes, others = draw.random(len(gaps)) < chance, draw.random(len(gaps)) < chance
+    comparisons, agreed = [], []
+    for (first, second), gap, vote, other in zip(pairs, gaps, votes, others, strict=True):
+        if (first.response, first.finished) == (second.response, second.finished):
+            continue
+        tie = abs(gap) < tie_width
+        comparisons.append(
+            Comparison(
+                prompt=first.prompt,
+                first=_side(first),
+                second=_side(second),
+                probability=0.5 if tie else float(vote),
+                source="simulated",
+            )
+        )
+        agreed.append(vote == other)
+    return comparisons, float(np.mean(agreed)) if agreed else float("nan")
+
+
+def _side(c: Completion) -> Response:
+    ending = "" if c.finished else " (cut)"
+    return Response(id=response_id(c.prompt, c.response + ending), text=c.response, finished=c.finished)

@@ -1,0 +1,160 @@
+"""The ladder as a function. What each stage is given is the dependency graph."""
+
+from __future__ import annotations
+
+import importlib.resources
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from trueward import __version__, artifacts, driver
+from trueward.artifacts import Artifact
+from trueward.config import Recipe
+from trueward.instruments import report as page
+from trueward.progress import Reporter
+from trueward.scorers import simulated
+from trueward.workflow import prepare, stages
+from trueward.workflow.context import Context
+from trueward.workflow.ladder import Ladder
+from trueward.workflow.memory import peak_memory_mb
+
+STAGES = ("prepare", "sft", "comparisons", "reward_model", "policy", "evaluation", "report")
+
+
+def climb(
+    recipe: Recipe, home: Path, name: str, reporter: Reporter, *, until: str = "report", command: str = ""
+) -> Artifact:
+    """Climb the recipe's ladder in `home/name` up to the stage `until`; the last stage's artifact.
+
+    Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
+    """
+    context = Context.make(recipe, reporter)
+    source = prepare.read(recipe)
+    part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
+    seed = {"seed": recipe.seed}
+    base = model_files(recipe.model.base)
+    truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
+    with Ladder(home, name, recipe).open() as ladder:
+        work: Any = partial(prepare.prepare, source, context)
+        settings = {"model": part["model"], "data": part["data"]}
+        prepared = found = ladder.stage("prepare", "prepare", work, settings, (), source.files + base)
+        if until == "prepare":
+            return found
+
+        work = partial(stages.fine_tune, context, prepared)
+        settings = {**seed, "model": part["model"], "sft": part["sft"], "sampler": part["sampler"]}
+        files = base + model_files(recipe.sft.model)
+        sft = found = ladder.stage("sft", "fine_tune", work, settings, (prepared,), files)
+        if until == "sft":
+            return found
+
+        comparisons = None
+        if not recipe.reward.model:
+            work = partial(stages.compare, context, prepared, sft)
+            settings = {**seed, "comparisons": part["comparisons"], "sampler": part["sampler"]}
+            files = [Path(recipe.comparisons.path)] if recipe.comparisons.source == "file" else []
+            for file in files:
+                if not file.is_file():
+                    raise ValueError(f"comparisons.path: {file}: no such file")
+            comparisons = found = ladder.stage("comparisons", "compare", work, settings, (prepared, sft), files)
+            if until == "comparisons":
+                return found
+
+        work = partial(stages.fit_reward_model, context, sft, comparisons)
+        settings = {**seed, "reward": part["reward"]}
+        parents = [sft, comparisons] if comparisons else [sft]
+        files = model_files(recipe.reward.model)
+        reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
+        if until == "reward_model":
+            return found
+
+        optimise = stages.POLICIES[recipe.policy.kind]
+        work = partial(optimise, context, prepared, sft, reward)
+        settings = {**seed, **{key: part[key] for key in ("policy", "sampler", "evaluation")}}
+        parents = [prepared, sft, reward]
+        policy = found = ladder.stage("policy", optimise.__name__, work, settings, parents, truths)
+        if until == "policy":
+            return found
+
+        work = partial(stages.evaluate, context, prepared, sft, reward, policy)
+        settings = {**seed, **{key: part[key] for key in ("model", "sampler", "evaluation")}}
+        parents = [prepared, sft, reward, policy]
+        evaluation = found = ladder.stage("evaluation", "evaluate", work, settings, parents, base + truths)
+        if until == "evaluation":
+            return found
+
+        climbed = [a for a in (prepared, sft, comparisons, reward, policy, evaluation) if a]
+        work = partial(write_report, recipe, climbed, command)
+        found = ladder.stage("report", "write_report", work, {"name": recipe.name}, climbed)
+        for made in ("report.json", "report.html"):
+            artifacts.write_text(ladder.run / made, (found.path / made).read_text(encoding="utf-8"))
+        return found
+
+
+def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Path) -> dict[str, Any]:
+    """report.json and report.html."""
+    by = {a.stage: a for a in climbed}
+    compared = by.get("comparisons")
+    left_out = [row for a in climbed for row in a.summary.get("left_out", [])]
+    reward, policy = by["reward_model"].summary, by["policy"]
+    report = {
+        "format": 1,
+        "trueward": __version__,
+        "name": recipe.name,
+        "command": command,
+        "recipe": recipe.table(),
+        "seed": recipe.seed,
+        "seconds": {a.stage: round(a.seconds, 2) for a in climbed},
+        "verdict": None,
+        "policies": by["evaluation"].summary["policies"],
+        "best_step": policy.summary["best_step"],
+        "reward_model": {
+            **{k: v for k, v in reward.items() if k != "train"},
+            "agreement": compared.summary["agreement"] if compared else None,
+        },
+        "sft": by["sft"].summary,
+        "annotators": annotators(by["prepare"], compared),
+        "history": driver.read_log(policy.path / "evaluations.jsonl"),
+        "samples": by["evaluation"].summary["samples"],
+        "left_out": left_out,
+        "notes": notes(by["prepare"], recipe),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    artifacts.write_json(work / "report.json", report)
+    artifacts.write_text(work / "report.html", page.page(report))
+    return {}
+
+
+def annotators(prepared: Artifact, compared: Artifact | None) -> dict[str, Any] | None:
+    """Who chose: simulated annotators and what is inside them, or the file that people's choices came from."""
+    if compared is None:
+        return None
+    is_simulated = compared.summary["source"] == "simulated"
+    return {
+        "simulated": is_simulated,
+        "description": simulated.DESCRIPTION if is_simulated else f"comparisons from {compared.summary['source']}",
+        "agreement": compared.summary["agreement"],
+        "temperature": compared.summary["temperature"],
+        "classifiers": prepared.summary["classifiers"] if is_simulated else {},
+    }
+
+
+def notes(prepared: Artifact, recipe: Recipe) -> list[str]:
+    """What a reader should know before believing the table."""
+    found = [
+        f"the column {column!r} of {rows:,} rows was not used"
+        for column, rows in prepared.summary["ignored_columns"].items()
+    ]
+    if not recipe.evaluation.truths:
+        found.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
+    return found
+
+
+def model_files(name: str) -> list[Path]:
+    """The files that say which model a recipe means: weights, configuration, tokenizer; none for a name on the hub."""
+    if name == "trueward:base":
+        name = str(importlib.resources.files("trueward") / "assets" / "base")
+    folder = Path(name) if name else None
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".bin", ".json", ".model", ".jinja"))

@@ -1,0 +1,90 @@
+"""What every stage needs and no result depends on: the device, the sampler, where to tell how far it is."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from trueward.batches import Rollout
+from trueward.config import Recipe
+from trueward.data import jsonl
+from trueward.engines import sampler
+from trueward.engines.sampler import Sampling
+from trueward.instruments.gauge import Truth
+from trueward.models import loading
+from trueward.models.loading import Network
+from trueward.progress import Reporter
+from trueward.records import Completion, Prompt
+from trueward.scorers import reward_model, simulated
+from trueward.scorers.scorer import Scorer, fit_scale, scores
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run's surroundings."""
+
+    recipe: Recipe
+    device: torch.device
+    reporter: Reporter
+
+    @classmethod
+    def make(cls, recipe: Recipe, reporter: Reporter) -> Context:
+        """Sets torch's threads and asks for deterministic kernels: with one seed, two runs are the same to the bit."""
+        torch.set_num_threads(recipe.runtime.threads or os.cpu_count() or 1)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+        return cls(recipe, loading.pick_device(recipe.runtime.device), reporter)
+
+    @property
+    def sampling(self) -> Sampling:
+        s = self.recipe.sampler
+        return Sampling(s.temperature, s.max_new_tokens, s.rows)
+
+    def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
+        return sampler.sample(network, prompts, self.sampling, generator)
+
+    def sample_aloud(
+        self, what: str, network: Network, prompts: Sequence[Prompt], generator: torch.Generator
+    ) -> Rollout:
+        """The same, telling how far it is."""
+        self.reporter.start(what, len(prompts))
+        rollout = sampler.sample(network, prompts, self.sampling, generator, partial(self.reporter.at, note=""))
+        self.reporter.end(f"{len(prompts):,} answers")
+        return rollout
+
+    def policy(self, path: Path | str) -> Network:
+        return loading.causal(str(path), self.recipe.seed, self.device)
+
+    def truths(self, annotators: Path, reference: Sequence[Completion]) -> list[Truth]:
+        """The recipe's truths, each on its scale under the SFT policy's own answers (two to each prompt, in turn)."""
+        truths = []
+        for name in self.recipe.evaluation.truths:
+            scorer = self._scorer(name, annotators)
+            scale = fit_scale(scores(scorer, reference).reshape(-1, 2), f"evaluation.truths: {name}")
+            truths.append(Truth(name, scorer, scale))
+        return truths
+
+    def _scorer(self, name: str, annotators: Path) -> Scorer:
+        """`model:PATH`, a reward model that nothing is optimised against, or a simulated utility's name."""
+        if name.startswith("model:"):
+            return reward_model.load(Path(name.removeprefix("model:")), self.device)
+        try:
+            return simulated.load(annotators, name)
+        except ValueError as error:
+            raise ValueError(
+                f"evaluation.truths: {error}; or give model:DIRECTORY, or [] to measure no truth"
+            ) from None
+
+
+def read_completions(path: Path) -> list[Completion]:
+    return [Completion.model_validate(row) for _, row in jsonl.read(path)]
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    return [Prompt.model_validate(row) for _, row in jsonl.read(path)]

@@ -1,0 +1,316 @@
+"""The rungs between prepare and report: each is a function from artifacts to files in its own directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward import driver
+from trueward.algorithms import ppo
+from trueward.algorithms import reward_model as fit
+from trueward.algorithms import sft as imitate
+from trueward.artifacts import Artifact, write_json
+from trueward.data import comparisons as compared
+from trueward.data import jsonl, reviews
+from trueward.data.collate import Collator
+from trueward.instruments.gauge import Gauge
+from trueward.instruments.statistics import wilson
+from trueward.losses.preference import bradley_terry
+from trueward.models import loading
+from trueward.models.loading import Network
+from trueward.models.schedule import generator, seed_for
+from trueward.records import Comparison, Prompt, line
+from trueward.scorers import reward_model, simulated
+from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.workflow.context import Context, read_completions, read_prompts
+
+REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
+REFERENCE = "reference.jsonl"
+
+
+def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any]:
+    """SFT on the demonstrations; then the SFT policy's own answers, the scale of everything that follows."""
+    config, runtime, seed = context.recipe.sft, context.recipe.runtime, context.recipe.seed
+    shown = bool(context.recipe.data.demonstrations)
+    demonstrations = read_completions(prepared.path / "demonstrations.jsonl") if shown else []
+    held_out = read_completions(prepared.path / "demonstrations_held_out.jsonl") if shown else []
+    policy = context.policy(config.model or context.recipe.model.base)
+    before = after = imitate.held_out_nll(policy, held_out, runtime.micro_batch_tokens) if held_out else None
+    if not config.model:
+        state = imitate.start(config, policy)
+        driver.drive(
+            lambda: imitate.train(
+                config,
+                policy=policy,
+                demonstrations=demonstrations,
+                state=state,
+                seed=seed,
+                micro_batch_tokens=runtime.micro_batch_tokens,
+            ),
+            state=state,
+            directory=work,
+            total=imitate.steps(config, len(demonstrations)),
+            what="sft",
+            reporter=context.reporter,
+            checkpoint_seconds=runtime.checkpoint_seconds,
+        )
+        after = imitate.held_out_nll(policy, held_out, runtime.micro_batch_tokens)
+    loading.save(policy, work / "model")
+    prompts = read_prompts(prepared.path / "prompts.jsonl")
+    picked = torch.randperm(len(prompts), generator=generator(seed, "reference prompts"))[:REFERENCE_PROMPTS]
+    twice = [prompts[i] for i in picked.tolist() for _ in range(2)]
+    answers = context.sample_aloud("sft: its own answers", policy, twice, generator(seed, "reference"))
+    jsonl.write(work / REFERENCE, [line(c) for c in answers.completions])
+    return {
+        "demonstrations": 0 if config.model else len(demonstrations),
+        "held_out_nll_before": before,
+        "held_out_nll_after": after,
+        "parameters": loading.parameters(policy.model),
+    }
+
+
+def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> dict[str, Any]:
+    """Comparisons: people's, from a file, or simulated ones of two SFT answers to each prompt."""
+    config = context.recipe.comparisons
+    if config.source == "file":
+        return _from_file(context, sft, work)
+    seed = context.recipe.seed
+    utility = simulated.load(prepared.path / "annotators", config.annotator)
+    reference = scores(utility, read_completions(sft.path / REFERENCE)).reshape(-1, 2)
+    temperature = simulated.temperature_for(config.agreement, reference[:, 0] - reference[:, 1])
+    prompts = read_prompts(prepared.path / "prompts.jsonl")
+    order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
+    chosen = [prompts[order[i % len(order)]] for i in range(config.count)]  # more comparisons than prompts: round again
+    policy = context.policy(sft.model)
+    twice = [p for p in chosen for _ in range(2)]
+    answers = context.sample_aloud("comparisons", policy, twice, generator(seed, "comparisons")).completions
+    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    utilities = scores(utility, answers).reshape(-1, 2)
+    draw = np.random.default_rng(seed_for(seed, "votes"))
+    found, agreement = simulated.compare(pairs, utilities, temperature, config.tie_width, draw)
+    jsonl.write(work / "comparisons.jsonl", [line(c) for c in found])
+    left_out = [{"what": "comparisons", "reason": "the two answers were the same", "rows": len(pairs) - len(found)}]
+    return {
+        "comparisons": len(found),
+        "source": "simulated",
+        "agreement": round(agreement, 4),
+        "temperature": round(temperature, 5),
+        "ties": sum(c.probability == 0.5 for c in found),
+        "left_out": [row for row in left_out if row["rows"]],
+    }
+
+
+def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
+    path = Path(context.recipe.comparisons.path)
+    loaded = compared.read(path)
+    policy = context.policy(sft.model)
+    collator = Collator(policy.tokenizer, policy.context)
+    data = context.recipe.data
+    kept, long = [], 0
+    for comparison in loaded.rows:
+        pairs = collator.pairs(comparison.completions())
+        fits = all(len(p) <= data.max_prompt_tokens and len(r) <= data.max_response_tokens for p, r in pairs)
+        kept += [comparison] if fits else []
+        long += not fits
+    if not kept:
+        raise ValueError(
+            f"{path}: none of its {len(loaded.rows)} comparisons fits "
+            f"data.max_prompt_tokens = {data.max_prompt_tokens} and data.max_response_tokens = {data.max_response_tokens}"
+        )
+    jsonl.write(work / "comparisons.jsonl", [line(c) for c in kept])
+    left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
+    if long:
+        reason = "longer than data.max_prompt_tokens or data.max_response_tokens"
+        left_out.append({"what": "comparisons", "reason": reason, "rows": long})
+    agreement = compared.agreement(kept)
+    return {
+        "comparisons": len(kept),
+        "source": path.name,
+        "agreement": None if agreement is None else round(agreement, 4),
+        "temperature": None,
+        "ties": sum(c.probability == 0.5 for c in kept),
+        "left_out": left_out,
+    }
+
+
+def fit_reward_model(context: Context, sft: Artifact, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
+    """The proxy: Bradley–Terry on the comparisons, examined on unseen prompts, put on the SFT policy's scale."""
+    config, runtime, seed = context.recipe.reward, context.recipe.runtime, context.recipe.seed
+    reference = read_completions(sft.path / REFERENCE)
+    summary: dict[str, Any] = {}
+    if config.model:
+        network = loading.reward(config.model, context.device)
+    else:
+        assert comparisons is not None
+        rows = [Comparison.model_validate(r) for _, r in jsonl.read(comparisons.path / "comparisons.jsonl")]
+        train, held_out = split(rows, config.held_out)
+        network = loading.reward_from_policy(sft.model, context.device)
+        state = fit.start(config, network)
+        driver.drive(
+            lambda: fit.train(
+                config,
+                network=network,
+                comparisons=train,
+                state=state,
+                seed=seed,
+                micro_batch_tokens=runtime.micro_batch_tokens,
+            ),
+            state=state,
+            directory=work,
+            total=fit.steps(config, len({c.prompt.id for c in train})),
+            what="reward model",
+            reporter=context.reporter,
+            checkpoint_seconds=runtime.checkpoint_seconds,
+        )
+        raw = RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens)
+        summary = {
+            "comparisons": len(train),
+            "held_out": len(held_out),
+            **examine(raw, held_out),
+            "train": examine(raw, train[: len(held_out)]),
+        }
+    raw = RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens)
+    scale = fit_scale(raw.raw(reference).reshape(-1, 2), "the reward model")
+    RewardModel(network, scale).save(work / "model")
+    return {**summary, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+
+
+def split(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comparison], list[Comparison]]:
+    """Comparisons to fit to and to examine on, by prompt."""
+    train: list[Comparison] = []
+    held_out: list[Comparison] = []
+    for c in comparisons:
+        (held_out if reviews.fraction("examined:" + c.prompt.id) < share else train).append(c)
+    if not train or not held_out:
+        raise ValueError(
+            f"reward.held_out: {len(comparisons)} comparisons leave {len(train)} to fit to and {len(held_out)} to "
+            "examine on; give more comparisons or another share"
+        )
+    return train, held_out
+
+
+def examine(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Accuracy on the decided ones with its interval, and NLL on all, in nats."""
+    sides = [side for c in comparisons for side in c.completions()]
+    raw = torch.as_tensor(model.raw(sides)).view(-1, 2)
+    probability = torch.tensor([c.probability for c in comparisons], dtype=torch.float64)
+    decided = int((probability != 0.5).sum())
+    accuracy = fit.accuracy(raw[:, 0] - raw[:, 1], probability)
+    low, high = wilson(accuracy * decided, decided) if decided else (0.0, 1.0)
+    return {
+        "accuracy": round(accuracy, 4) if decided else None,
+        "accuracy_low": round(low, 4),
+        "accuracy_high": round(high, 4),
+        "nll": round(float(bradley_terry(raw[:, 0], raw[:, 1], probability).mean()), 4),
+    }
+
+
+def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardModel | None, reference: Network) -> Gauge:
+    answers = read_completions(sft.path / REFERENCE)
+    return Gauge(
+        reference=reference,
+        proxy=proxy,
+        truths=context.truths(prepared.path / "annotators", answers),
+        sample=context.sample,
+        temperature=context.recipe.sampler.temperature,
+        seed=context.recipe.seed,
+        micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
+    )
+
+
+def held_out_prompts(context: Context, prepared: Artifact, most: int) -> list[Prompt]:
+    """The same held-out prompts every time, in an order of the seed's."""
+    prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
+    order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
+    return [prompts[i] for i in order[:most].tolist()]
+
+
+def optimise_ppo(context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, work: Path) -> dict[str, Any]:
+    """PPO from the SFT policy, anchored to the SFT artifact, the value network starting from the reward model."""
+    config, runtime, evaluation = context.recipe.policy, context.recipe.runtime, context.recipe.evaluation
+    policy, reference = context.policy(sft.model), context.policy(sft.model)
+    reference.model.requires_grad_(False)
+    scorer = reward_model.load(reward.model, context.device)
+    scorer.network.model.requires_grad_(False)
+    critic = ppo.Critic(loading.reward(reward.model, context.device), scorer.scale)
+    state = ppo.start(config, policy, critic)
+    instrument = gauge(context, prepared, sft, scorer, reference)
+    looked_at = held_out_prompts(context, prepared, evaluation.look_prompts)
+
+    def look(step: int) -> driver.Look:
+        found = instrument.measure(policy, looked_at, "step", step)
+        return driver.Look({**found.row, "kl_coef": state.numbers["kl_coef"]}, found.samples, found.row["truth"])
+
+    outcome = driver.drive(
+        lambda: ppo.train(
+            config,
+            policy=policy,
+            reference=reference,
+            critic=critic,
+            sample=context.sample,
+            scorer=scorer,
+            prompts=read_prompts(prepared.path / "prompts.jsonl"),
+            temperature=context.recipe.sampler.temperature,
+            state=state,
+            seed=context.recipe.seed,
+            micro_batch_tokens=runtime.micro_batch_tokens,
+        ),
+        state=state,
+        directory=work,
+        total=config.steps,
+        what=f"ppo, β = {config.kl_coef:g}",
+        reporter=context.reporter,
+        checkpoint_seconds=runtime.checkpoint_seconds,
+        looking=driver.Looking(evaluation.every, look, partial(loading.save, policy)),
+    )
+    loading.save(policy, work / "model")
+    return {"steps": config.steps, "best_step": outcome.best_step, "kl_coef_last": state.numbers["kl_coef"]}
+
+
+POLICIES = {"ppo": optimise_ppo}
+
+
+def evaluate(
+    context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, policy: Artifact, work: Path
+) -> dict[str, Any]:
+    """Base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
+    reference = context.policy(sft.model)
+    proxy = reward_model.load(reward.model, context.device)
+    instrument = gauge(context, prepared, sft, proxy, reference)
+    prompts = held_out_prompts(context, prepared, context.recipe.evaluation.prompts)
+    places: dict[str, Path | str] = {"sft": sft.model, "policy": policy.model}
+    if not context.recipe.sft.model:
+        places = {"base": context.recipe.model.base, **places}
+    if (policy.path / "best").is_dir():
+        places["best"] = policy.path / "best"
+    context.reporter.start("evaluation", len(places))
+    rows, answers = {}, {}
+    for done, (name, place) in enumerate(places.items(), 1):
+        network = context.policy(place)
+        if len(network.tokenizer) != len(reference.tokenizer):
+            continue  # another vocabulary than the reference's: no KL between them
+        found = instrument.measure(network, prompts, "evaluation", name)
+        rows[name], answers[name] = found.row, found.samples
+        context.reporter.at(done)
+    shown = [
+        {
+            "prompt": str(prompt),
+            "answers": {
+                name: {key: samples[i][key] for key in ("response", "proxy", "truth", "finished")}
+                for name, samples in answers.items()
+            },
+        }
+        for i, prompt in enumerate(prompts[:10])
+    ]
+    write_json(work / "policies.json", rows)
+    write_json(work / "samples.json", shown)
+    for name, samples in answers.items():
+        jsonl.write(work / f"{name}.jsonl", samples)
+    context.reporter.end(f"{len(prompts)} held-out prompts")
+    return {"policies": rows, "samples": shown}
