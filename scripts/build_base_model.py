@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/trueward/assets/base"))
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stop-after", type=int, default=0, help="build nothing, print the loss curve's first steps")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
@@ -117,7 +118,7 @@ def main() -> None:
     peaks = [0.02, 3e-3]
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(args.seed))
     curve = []
-    for step in range(args.steps):
+    for step in range(args.stop_after or args.steps):
         part = min(1.0, (step + 1) / 100) * min(1.0, (args.steps - step) / (0.6 * args.steps))
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             for group in optimizer.param_groups:
@@ -136,6 +137,8 @@ def main() -> None:
             curve.append({"step": step + 1, "loss": nll.item(), "held_out": check, "seconds": time.time() - started})
             print(json.dumps(curve[-1]), flush=True)
 
+    if args.stop_after:
+        return
     tokenizer.save_pretrained(args.out)
     model.half().save_pretrained(args.out)
     (args.out / "training.json").write_text(

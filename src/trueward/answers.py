@@ -12,7 +12,7 @@ from trueward.engines.sampler import Sampling
 from trueward.engines.sampler import sample as draw
 from trueward.models import loading
 from trueward.models.schedule import generator
-from trueward.records import Prompt
+from trueward.records import Completion, Prompt
 
 STAGES = ("policy", "sft")
 
@@ -31,6 +31,11 @@ def place(model: str) -> str:
     return model
 
 
+def as_shown(completion: Completion) -> str:
+    """The answer as a person reads it; an empty one says so."""
+    return (completion.response.strip() or "(an empty answer)") + ("" if completion.finished else " … (cut)")
+
+
 def show(models: list[str], prompts: list[str], count: int, temperature: float, max_new_tokens: int, seed: int) -> None:
     """Print `count` answers of each model to each prompt."""
     asked = [Prompt(text=p) for p in prompts for _ in range(count)]
@@ -45,6 +50,6 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     for model in models:
         table.add_column(model, ratio=2)
     for i, prompt in enumerate(asked):
-        cells = [Text(c[i].response.strip() + ("" if c[i].finished else " … (cut)")) for c in columns]
+        cells = [Text(as_shown(c[i])) for c in columns]
         table.add_row(Text(str(prompt)), *cells)
     Console().print(table)

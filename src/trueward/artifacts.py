@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+UNFINISHED = "unfinished.json"  # whose digest the files in a stage's directory belong to, until the manifest is there
+CHECKPOINTS = "checkpoints"
 FORMAT = 1  # of the manifest and of everything that goes into a fingerprint
 
 
@@ -27,8 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         temporary.replace(path)
         sync_directory(path.parent)
     finally:
@@ -64,9 +65,18 @@ def read_json(path: Path) -> Any:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Take away the temporary files of a writer that was killed."""
-    for leftover in directory.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+    """Take away the temporary files and directories of a writer that was killed."""
+    for leftover in list(directory.rglob(".*.tmp")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Make a file's content last through a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sha256(path: Path) -> str:
@@ -93,12 +103,12 @@ class Artifact:
 def finish(
     path: Path, *, stage: str, digest: str, parents: tuple[str, ...], summary: dict[str, Any], seconds: float
 ) -> Artifact:
-    """Close a stage's directory: hash every file, then write the manifest."""
-    files = {
-        str(f.relative_to(path)): sha256(f)
-        for f in sorted(path.rglob("*"))
-        if f.is_file() and f.name != MANIFEST and "checkpoints" not in f.relative_to(path).parts
-    }
+    """Close a stage's directory: flush and hash every file, write the manifest, drop what only a resume needs."""
+    files = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name not in (MANIFEST, UNFINISHED) and not in_checkpoints(file, path):
+            flush(file)
+            files[str(file.relative_to(path))] = sha256(file)
     table = {
         "format": FORMAT,
         "stage": stage,
@@ -109,6 +119,8 @@ def finish(
         "files": files,
     }
     write_json(path / MANIFEST, table)
+    (path / UNFINISHED).unlink(missing_ok=True)
+    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
     return Artifact(path, stage, digest, parents, summary, seconds)
 
 
@@ -127,12 +139,17 @@ def load(path: Path) -> Artifact | None:
     return Artifact(path, table["stage"], table["digest"], tuple(table["parents"]), table["summary"], table["seconds"])
 
 
+def in_checkpoints(file: Path, directory: Path) -> bool:
+    """Whether a file is there only to resume from."""
+    return CHECKPOINTS in file.relative_to(directory).parts
+
+
 def adopt(source: Path, target: Path) -> Artifact:
     """The same artifact in another run: its files linked (copied where links aren't to be had), the manifest last."""
     shutil.rmtree(target, ignore_errors=True)
     for file in sorted(source.rglob("*")):
         part = file.relative_to(source)
-        if file.is_file() and file.name != MANIFEST and "checkpoints" not in part.parts:
+        if file.is_file() and file.name not in (MANIFEST, UNFINISHED) and not in_checkpoints(file, source):
             (target / part).parent.mkdir(parents=True, exist_ok=True)
             link(file, target / part)
     with replacing(target / MANIFEST) as temporary:

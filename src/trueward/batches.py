@@ -5,7 +5,7 @@ Shapes: B sequences, T positions (prompt, then response, then padding on the rig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,3 +95,16 @@ def micro_batches(lengths: Tensor, budget: int) -> list[Tensor]:
         groups.append(order[start : start + count])
         start += count
     return groups
+
+
+def by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int) -> Tensor:
+    """What `read` gives for all rows, [B, T], a micro-batch of at most `budget` tokens at a time."""
+    out: Tensor | None = None
+    for rows in micro_batches(tokens.lengths.cpu(), budget):
+        part = tokens.take(rows)
+        found = read(part)
+        if out is None:
+            out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
+        out[rows, : part.ids.shape[1]] = found
+    assert out is not None
+    return out

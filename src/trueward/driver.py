@@ -60,7 +60,7 @@ class Logs:
     def add(self, name: str, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+        text = "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows).encode()
         with (self.directory / name).open("ab") as file:
             file.write(gzip.compress(text, 6, mtime=0) if name.endswith(".gz") else text)
 
@@ -74,6 +74,11 @@ class Logs:
                     os.fsync(file.fileno())
                 sizes[name] = path.stat().st_size
         return sizes
+
+
+def finite(row: dict[str, Any]) -> dict[str, Any]:
+    """null for what is not a number, which JSON can't hold."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 @dataclass

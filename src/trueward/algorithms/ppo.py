@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueward.batches import Rollout, Step, Tokens, micro_batches
+from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
 from trueward.config import Policy
 from trueward.losses import advantages as adv
 from trueward.losses import kl
@@ -89,10 +89,10 @@ def train(
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
         paid = score - config.missing_eos_penalty * cut
         with torch.no_grad():
-            anchor = _by_parts(
+            anchor = by_parts(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
-            values = _by_parts(critic.values, tokens, micro_batch_tokens)
+            values = by_parts(critic.values, tokens, micro_batch_tokens)
         token_kl = kl.k1(behaviour, anchor)
         rewards = kl.token_rewards(paid, token_kl, mask, beta)
 
@@ -107,7 +107,7 @@ def train(
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
-            for chosen in order.chunk(config.minibatches):
+            for chosen in order.tensor_split(config.minibatches):
                 for name, value in _update(
                     config,
                     policy,
@@ -134,11 +134,11 @@ def train(
         spread = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
         missed = masked_mean((returns - values) ** 2, mask)
         metrics = {
-            "objective/scores": score.mean().item(),
+            "objective/scores": paid.mean().item(),
             "objective/kl": sequence_kl.mean().item(),
             "objective/rlhf_reward": rewards.sum(1).mean().item(),
             "objective/kl_coef": beta,
-            "objective/entropy": figures["entropy"][0],
+            "policy/entropy_avg": _mean(figures["entropy"]),
             "policy/approxkl_avg": _mean(figures["approxkl"]),
             "policy/clipfrac_avg": _mean(figures["clipfrac"]),
             "loss/policy_avg": _mean(figures["policy_loss"]),
@@ -209,15 +209,6 @@ def _update(
         state.optimizers[name].step()
         state.optimizers[name].zero_grad()
     return sums
-
-
-def _by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int) -> Tensor:
-    """What `read` gives for all rows, [B, T], a micro-batch at a time."""
-    out = torch.zeros(tokens.ids.shape, device=tokens.ids.device)
-    for rows in micro_batches(tokens.lengths.cpu(), budget):
-        part = tokens.take(rows)
-        out[rows, : part.ids.shape[1]] = read(part)
-    return out
 
 
 def _mean(values: list[float]) -> float:

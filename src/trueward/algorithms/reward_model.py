@@ -104,10 +104,11 @@ def train(
         # Hand over.
         state.step += 1
         margin = (leaf[first] - leaf[second]).detach()
+        signed = margin * torch.sign(probability - 0.5)
         figures = {
             "loss": loss.item(),
             "accuracy": accuracy(margin, probability),
-            "margin": margin.abs().mean().item(),
+            "margin": signed.mean().item(),
             "grad_norm": float(norm),
             "learning_rate": rate,
         }

@@ -26,3 +26,25 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, discount: float, lam: flo
         next_value = values[:, t]
         advantages[:, t] = ahead
     return advantages, masked(advantages + values, mask)
+
+
+def group_advantages(rewards: Tensor, baseline: str, std: str, epsilon: float = 1e-6) -> Tensor:
+    """Rewards set against their own group: [P, G] -> [P, G], for G answers to each of P prompts, G ≥ 2.
+
+    baseline "mean": r − mean of the group (GRPO, Shao et al. 2024, arXiv 2402.03300; the mean holds the answer itself,
+    so the gradient is (G−1)/G of the unbiased one). baseline "others": r − mean of the others = G/(G−1)·(r − mean),
+    unbiased (RLOO, Ahmadian et al. 2024, arXiv 2402.14740).
+
+    std "none": as it is (Dr. GRPO, Liu et al. 2025, arXiv 2503.20783). "population" or "sample": divided by the group's
+    SD with denominator G or G−1; a group of equal rewards has advantage 0, not NaN.
+    """
+    assert rewards.ndim == 2
+    assert rewards.shape[1] >= 2
+    size = rewards.shape[1]
+    centred = rewards - rewards.mean(1, keepdim=True)
+    if baseline == "others":
+        centred = centred * (size / (size - 1))
+    if std == "none":
+        return centred
+    spread = rewards.std(1, keepdim=True, correction=0 if std == "population" else 1)
+    return centred / (spread + epsilon)

@@ -14,3 +14,50 @@ def bradley_terry(first: Tensor, second: Tensor, probability: Tensor | float = 1
     """
     margin = first - second
     return -(probability * F.logsigmoid(margin) + (1.0 - probability) * F.logsigmoid(-margin))
+
+
+def dpo_margin(first: Tensor, second: Tensor, reference_first: Tensor, reference_second: Tensor, beta: float) -> Tensor:
+    """β·(log π/π_ref (first) − log π/π_ref (second)): the difference of the implicit rewards.
+
+    Each argument: log-prob of the whole response, in nats, [n] (Rafailov et al. 2023, arXiv 2305.18290, eq. 5).
+    """
+    return beta * ((first - reference_first) - (second - reference_second))
+
+
+def dpo(margin: Tensor, probability: Tensor | float = 1.0, label_smoothing: float = 0.0) -> Tensor:
+    """Bradley–Terry on the implicit rewards (eq. 7), unreduced; at the reference policy ln 2.
+
+    label_smoothing ε: labels are taken to be flipped with probability ε (conservative DPO, Mitchell 2023).
+    """
+    probability = probability * (1.0 - label_smoothing) + (1.0 - probability) * label_smoothing
+    return -(probability * F.logsigmoid(margin) + (1.0 - probability) * F.logsigmoid(-margin))
+
+
+def robust_dpo(margin: Tensor, probability: Tensor | float, flipped: float) -> Tensor:
+    """DPO's loss made unbiased for labels flipped with probability ε < ½ (Chowdhury et al. 2024, arXiv 2403.00409, eq. 6).
+
+    ((1−ε)·l(m) − ε·l(−m)) / (1−2ε): its mean over the flips is the loss on clean labels.
+    """
+    assert 0 <= flipped < 0.5
+    return ((1.0 - flipped) * dpo(margin, probability) - flipped * dpo(-margin, probability)) / (1.0 - 2.0 * flipped)
+
+
+def ipo(margin: Tensor, probability: Tensor | float, beta: float) -> Tensor:
+    """(h − (2p − 1)/(2τ))² + const, with h = margin/β and τ = β (Azar et al. 2023, arXiv 2310.12036, eq. 17), for soft labels.
+
+    A label p is p wins and 1 − p losses: p·(h − 1/2τ)² + (1−p)·(h + 1/2τ)². The optimum is finite even for p = 1.
+    """
+    h = margin / beta
+    half = 1.0 / (2.0 * beta)
+    return probability * (h - half) ** 2 + (1.0 - probability) * (h + half) ** 2
+
+
+def simpo(first: Tensor, second: Tensor, probability: Tensor | float, beta: float, target_margin: float) -> Tensor:
+    """−log σ(β·(mean log π(first) − mean log π(second)) − γ), no reference (Meng et al. 2024, arXiv 2405.14734, eq. 6).
+
+    first, second: mean log-prob a token, [n]. A label p is p wins and 1 − p losses.
+    """
+    margin = beta * (first - second)
+    return -(
+        probability * F.logsigmoid(margin - target_margin) + (1.0 - probability) * F.logsigmoid(-margin - target_margin)
+    )

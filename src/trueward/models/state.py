@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from trueward.artifacts import sync_directory, write_json
+from trueward.artifacts import flush, sync_directory, write_json
 
 
 @dataclass
@@ -51,6 +51,8 @@ class State:
             fresh / "state.json",
             {"step": self.step, "numbers": self.numbers, "optimizers": plain, "more": more},
         )
+        for file in fresh.iterdir():
+            flush(file)
         shutil.rmtree(path, ignore_errors=True)
         fresh.replace(path)
         sync_directory(path.parent)

@@ -34,6 +34,8 @@ def climb(
     seed = {"seed": recipe.seed}
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
+    if until == "comparisons" and recipe.reward.model:
+        raise ValueError("--until comparisons: this recipe compares nothing, since reward.model is given")
     with Ladder(home, name, recipe).open() as ladder:
         work: Any = partial(prepare.prepare, source, context)
         settings = {"model": part["model"], "data": part["data"]}

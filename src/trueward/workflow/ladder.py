@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from trueward import artifacts, config
-from trueward.artifacts import Artifact
+from trueward.artifacts import UNFINISHED, Artifact
 from trueward.config import Recipe
-
-UNFINISHED = "unfinished.json"  # whose digest the files in a stage's directory belong to, until the manifest is there
 
 Work = Callable[[Path], dict[str, Any]]
 
@@ -78,22 +76,20 @@ class Ladder:
         if not mark.is_file() or artifacts.read_json(mark).get("digest") != digest:
             shutil.rmtree(directory, ignore_errors=True)  # what an older recipe or other input files had begun
             directory.mkdir(parents=True)
-            artifacts.write_json(mark, {"digest": digest, "seconds": 0.0})
-        before = float(artifacts.read_json(mark)["seconds"])
+            artifacts.write_json(mark, {"digest": digest})
         started = time.monotonic()
         try:
             summary = work(directory)
         except BaseException:
-            self._row(name, digest, parents, "stopped", before + time.monotonic() - started)
+            self._row(name, digest, parents, "stopped", time.monotonic() - started)
             raise
-        mark.unlink()
         return artifacts.finish(
             directory,
             stage=name,
             digest=digest,
             parents=tuple(p.digest for p in parents),
             summary=summary,
-            seconds=before + time.monotonic() - started,
+            seconds=time.monotonic() - started,
         )
 
     def _elsewhere(self, name: str, digest: str) -> Artifact | None:

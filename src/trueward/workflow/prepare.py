@@ -93,10 +93,11 @@ def prepare(source: Source, context: Context, work: Path) -> dict[str, Any]:
     for d in source.demonstrations:
         if not fits(d.prompt, "demonstrations"):
             continue
-        if len(collator.response_ids(d.response, True)) > data.max_response_tokens:
-            dropped[
-                "demonstrations", f"response longer than data.max_response_tokens = {data.max_response_tokens}"
-            ] += 1
+        most = min(data.max_response_tokens, network.context - len(collator.prompt_ids(d.prompt)))
+        if len(collator.response_ids(d.response, True)) > most:
+            cut = most < data.max_response_tokens
+            limit = "the model's context" if cut else f"data.max_response_tokens = {data.max_response_tokens}"
+            dropped["demonstrations", f"response longer than {limit}"] += 1
             continue
         demonstrations.append(Completion(prompt=d.prompt, response=d.response))
     prompts = [p for p in dict.fromkeys(source.prompts) if fits(p, "prompts")]

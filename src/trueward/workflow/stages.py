@@ -114,8 +114,12 @@ def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
     data = context.recipe.data
     kept, long = [], 0
     for comparison in loaded.rows:
-        pairs = collator.pairs(comparison.completions())
-        fits = all(len(p) <= data.max_prompt_tokens and len(r) <= data.max_response_tokens for p, r in pairs)
+        fits = True
+        for side in comparison.completions():
+            prompt = len(collator.prompt_ids(side.prompt))
+            most = min(data.max_response_tokens, policy.context - prompt)
+            response = len(collator.response_ids(side.response, side.finished))
+            fits = fits and prompt <= data.max_prompt_tokens and response <= most
         kept += [comparison] if fits else []
         long += not fits
     if not kept:

@@ -1,0 +1,44 @@
+"""Best-of-n: draw n answers from the reference policy, keep the one the scorer likes best. Nothing is trained.
+
+Its KL to the reference is at most log n − (n−1)/n nats (equal for continuous scores; Beirami et al. 2024, arXiv
+2401.01879), whatever the scorer. Trained on, its answers become a policy: `sft_on_best`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from trueward.batches import Rollout
+from trueward.models.loading import Network
+from trueward.records import Prompt
+from trueward.scorers.scorer import Scorer, scores
+
+Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+
+
+def sampler(n: int, scorer: Scorer, sample: Sample, missing_eos_penalty: float) -> Sample:
+    """A sampler whose answers are the best of n; a cut answer's score is lowered as in training."""
+
+    def best(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
+        rollout = sample(network, [p for p in prompts for _ in range(n)], generator)
+        score = torch.as_tensor(scores(scorer, rollout.completions)).view(-1, n)
+        cut = torch.tensor([not c.finished for c in rollout.completions]).view(-1, n)
+        picked = (score - missing_eos_penalty * cut).argmax(1) + torch.arange(len(prompts)) * n
+        tokens = rollout.tokens.take(picked)
+        return replace(
+            rollout,
+            tokens=tokens,
+            logprobs=rollout.logprobs[picked, : tokens.ids.shape[1]],
+            completions=[rollout.completions[i] for i in picked.tolist()],
+        )
+
+    return best
+
+
+def kl(n: int) -> float:
+    """log n − (n−1)/n, in nats."""
+    return math.log(n) - (n - 1) / n

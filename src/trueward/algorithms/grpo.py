@@ -1,0 +1,225 @@
+"""GRPO and RLOO: several answers to each prompt, each set against its own group, no value network.
+
+GRPO (Shao et al. 2024, arXiv 2402.03300) takes the group's mean as the baseline, RLOO (Ahmadian et al. 2024, arXiv
+2402.14740) that of the others. With the KL in the reward (k1, the default) a group's advantages are those of
+score − β·KL of the whole answer, and the gradient is that of E[score] − β·KL(π ‖ π_ref), for GRPO times (G−1)/G. With k2
+or k3 in the loss the anchor is another one: docs/algorithms says which.
+
+Left out: sampling with replacement of dropped groups across steps, a moving reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
+from trueward.config import Policy
+from trueward.losses import kl
+from trueward.losses.advantages import group_advantages
+from trueward.losses.masks import masked, masked_sum
+from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weights
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
+from trueward.models.state import State, adam
+from trueward.records import Prompt
+from trueward.scorers.scorer import Scorer, scores
+
+Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+
+
+def start(config: Policy, policy: Network) -> State:
+    return State(
+        {"policy": policy.model},
+        {"policy": adam(policy.model, config.learning_rate)},
+        numbers={"kl_coef": config.kl_coef},
+    )
+
+
+def train(
+    config: Policy,
+    *,
+    policy: Network,
+    reference: Network,
+    sample: Sample,
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    temperature: float,
+    longest: int,
+    state: State,
+    seed: int,
+    micro_batch_tokens: int,
+) -> Iterator[Step]:
+    """Trains `policy` in place, from `state` on. `longest`: the most tokens an answer can have."""
+    device, group = policy.device, config.group
+    while state.step < config.steps:
+        turn = state.step
+
+        # Act. Sample a group of answers to each prompt from the policy as it is now.
+        count = config.batch_size // group.size
+        picked = rows_at(turn, len(prompts), count, seed, "prompts").tolist()
+        rollout = sample(
+            policy, [prompts[i] for i in picked for _ in range(group.size)], generator(seed, "rollout", turn)
+        )
+        tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
+        mask = tokens.response_mask
+
+        # Judge. Score it; the KL anchor per token.
+        score = torch.as_tensor(scores(scorer, rollout.completions), dtype=behaviour.dtype, device=device)
+        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        paid = (
+            score - config.missing_eos_penalty * cut - overlong(tokens.response_lengths, longest, group.overlong_tokens)
+        )
+        with torch.no_grad():
+            anchor = by_parts(
+                lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
+            )
+        token_kl = masked(kl.k1(behaviour, anchor), mask)
+        sequence_kl = token_kl.sum(1)
+        if group.kl == "reward":
+            paid = paid - config.kl_coef * sequence_kl
+
+        # Credit. Each answer against its group; groups of equal reward carry no signal and can be left out.
+        grouped = paid.view(-1, group.size)
+        baseline = "others" if config.kind == "rloo" else "mean"
+        credit = group_advantages(grouped, baseline, group.std)
+        alive = grouped.max(1).values - grouped.min(1).values > 1e-9
+        kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(cut)
+        credit_by_token = credit.reshape(-1, 1).expand(mask.shape)
+
+        # Learn. Clipped updates in minibatches.
+        rate = config.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
+        set_rate(state.optimizers["policy"], rate)
+        figures: dict[str, list[float]] = {}
+        rows = kept.cpu().nonzero().squeeze(1)
+        for epoch in range(config.epochs if len(rows) else 0):
+            order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", turn, epoch))]
+            for chosen in order.tensor_split(config.minibatches):
+                found = _update(
+                    config,
+                    policy,
+                    state,
+                    tokens,
+                    behaviour,
+                    anchor,
+                    credit_by_token,
+                    chosen,
+                    temperature,
+                    longest,
+                    micro_batch_tokens,
+                )
+                for name, value in found.items():
+                    figures.setdefault(name, []).append(value)
+
+        # Hand over.
+        state.step += 1
+        metrics = {
+            "objective/scores": (score - config.missing_eos_penalty * cut).mean().item(),
+            "objective/kl": sequence_kl.mean().item(),
+            "objective/rlhf_reward": (paid if group.kl == "reward" else paid - config.kl_coef * sequence_kl)
+            .mean()
+            .item(),
+            "objective/kl_coef": config.kl_coef,
+            "objective/group_sd": grouped.std(1).mean().item(),
+            "objective/equal_groups": 1.0 - alive.float().mean().item(),
+            "length": tokens.response_lengths.float().mean().item(),
+            "val/num_eos_tokens": float((~cut).sum()),
+            "lr": rate,
+        }
+        if figures:
+            metrics |= {
+                "policy/entropy_avg": _mean(figures["entropy"]),
+                "policy/approxkl_avg": _mean(figures["approxkl"]),
+                "policy/clipfrac_avg": _mean(figures["clipfrac"]),
+                "loss/policy_avg": _mean(figures["policy_loss"]),
+                "loss/kl_avg": _mean(figures["kl_loss"]),
+                "val/ratio": _mean(figures["ratio"]),
+                "val/ratio_first": figures["ratio_worst"][0],
+                "policy/grad_norm": _mean(figures["policy_norm"]),
+            }
+        details = [
+            {"score": round(s, 5), "kl": round(k, 5), "length": n}
+            for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
+        ]
+        yield Step(state.step, metrics, rollout.completions, details)
+
+
+def overlong(lengths: Tensor, longest: int, buffer: int) -> Tensor:
+    """What an answer's length costs in its last `buffer` tokens before the limit: 0 to 1, linear (DAPO, eq. 13). [B]."""
+    if buffer == 0:
+        return torch.zeros(len(lengths), device=lengths.device)
+    return ((lengths - (longest - buffer)).clamp(min=0) / buffer).clamp(max=1.0)
+
+
+def _anchored(placement: str, logprobs: Tensor, anchor: Tensor, behaviour: Tensor) -> Tensor:
+    """The KL term by token, [B, T]. Which objective each one belongs to: docs/algorithms/grpo.md.
+
+    Minibatches after the first are off policy and weighted by ρ = π/π_behaviour: detached for k2; differentiated in
+    "k3-weighted", which makes its gradient that of the KL; "k3" is the GRPO paper's, with no weight.
+    """
+    if placement == "k2":
+        return kl.k2(logprobs, anchor) * (logprobs - behaviour).exp().detach()
+    if placement == "k3":
+        return kl.k3(logprobs, anchor)
+    return kl.k3(logprobs, anchor) * (logprobs - behaviour).exp()
+
+
+def _update(
+    config: Policy,
+    policy: Network,
+    state: State,
+    tokens: Tokens,
+    behaviour: Tensor,
+    anchor: Tensor,
+    credit: Tensor,
+    chosen: Tensor,
+    temperature: float,
+    longest: int,
+    micro_batch_tokens: int,
+) -> dict[str, float]:
+    """One step of the optimiser on one minibatch; its figures."""
+    group = config.group
+    batch = tokens.take(chosen)
+    total = float(batch.response_lengths.sum())
+    sums: dict[str, float] = {}
+    for rows in micro_batches(batch.lengths.cpu(), micro_batch_tokens):
+        part = batch.take(rows)
+        mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
+        weights = token_weights(mask, group.reducer, total, len(batch), longest)
+        logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
+        old, ahead = behaviour[at, :width], credit[at, :width]
+        if group.ratio == "weight":
+            high = config.clip if group.clip_high is None else group.clip_high
+            loss, seen = clipped_weight(logprobs, old, ahead, mask, high)
+        else:
+            loss, seen = clipped_surrogate(
+                logprobs, old, ahead, mask, config.clip, group.clip_high, whole_sequence=group.ratio == "sequence"
+            )
+        policy_loss = (loss * weights).sum()
+        kl_loss = torch.zeros((), dtype=policy_loss.dtype, device=policy_loss.device)
+        if group.kl != "reward":
+            by_token = _anchored(group.kl, logprobs, masked(anchor[at, :width], mask), masked(old, mask))
+            kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
+        (policy_loss + kl_loss).backward()
+        for name, value in {
+            "policy_loss": policy_loss,
+            "kl_loss": kl_loss,
+            "entropy": masked_sum(entropy, mask, total),
+            "ratio": masked_sum(seen["ratio"], mask, total),
+            "clipfrac": masked_sum(seen["clipped"], mask, total),
+            "approxkl": masked_sum(seen["kl"], mask, total),
+        }.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+        worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
+        sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
+    sums["policy_norm"] = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm))
+    state.optimizers["policy"].step()
+    state.optimizers["policy"].zero_grad()
+    return sums
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

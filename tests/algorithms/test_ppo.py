@@ -1,0 +1,219 @@
+"""PPO's loop on tiny models: step zero, what is paid out, and that its settings do what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trueward.algorithms import ppo
+from trueward.batches import Rollout, Step, Tokens
+from trueward.config import Policy
+from trueward.engines.sampler import Sampling, sample
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.state import State
+from trueward.records import Completion, Prompt, Verdict
+from trueward.scorers.scorer import Scale
+
+MakeNetwork = Callable[..., Network]
+Run = Callable[..., tuple[list[Step], State, list[Rollout]]]
+
+
+def by_length(completions: Sequence[Completion]) -> list[Verdict]:
+    return [Verdict(score=0.1 * len(c.response)) for c in completions]
+
+
+@pytest.fixture
+def run(make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[Prompt]) -> Run:
+    """A short run with some changed settings, from the same weights each time; the rollouts it sampled come too."""
+
+    def go(
+        temperature: float = 1.0,
+        budget: int = 10_000,
+        scorer: Any = by_length,
+        optimizers: Callable[[State], None] = lambda state: None,
+        **changes: Any,
+    ) -> tuple[list[Step], State, list[Rollout]]:
+        config = Policy(**{"steps": 2, "batch_size": 8, "minibatches": 2, "learning_rate": 3e-3, **changes})
+        policy, critic = make_policy(), ppo.Critic(make_reward(), Scale(0.5, 2.0))
+        state = ppo.start(config, policy, critic)
+        optimizers(state)
+        rollouts: list[Rollout] = []
+
+        def draw(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
+            settings = Sampling(temperature=temperature, max_new_tokens=8, rows=5)
+            rollouts.append(sample(network, prompts, settings, generator))
+            return rollouts[-1]
+
+        loop = ppo.train(
+            config,
+            policy=policy,
+            reference=make_policy(),
+            critic=critic,
+            sample=draw,
+            scorer=scorer,
+            prompts=toy_prompts,
+            temperature=temperature,
+            state=state,
+            seed=2,
+            micro_batch_tokens=budget,
+        )
+        return list(loop), state, rollouts
+
+    return go
+
+
+def weights(state: State, name: str = "policy") -> Tensor:
+    return torch.cat([p.detach().flatten() for p in state.networks[name].parameters()])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("budget", [30, 10_000])
+def test_step_zero(run: Run, temperature: float, budget: int) -> None:
+    one_look = run(temperature, budget, steps=1, epochs=1, minibatches=1)[0][0]
+    assert one_look.metrics["policy/clipfrac_avg"] == 0
+    assert one_look.metrics["policy/approxkl_avg"] < 1e-6
+    assert one_look.metrics["val/ratio"] == pytest.approx(1, abs=1e-4)
+    first = run(temperature, budget)[0][0]
+    assert abs(first.metrics["objective/kl"]) < 1e-4
+    assert first.metrics["val/ratio_first"] < 1e-4
+
+
+def test_the_policy_and_the_value_network_move_and_the_reference_does_not(run: Run, make_policy: MakeNetwork) -> None:
+    steps, state, _ = run(learning_rate=1e-2)
+    start = torch.cat([p.detach().flatten() for p in make_policy().model.parameters()])
+    assert not torch.equal(weights(state), start)
+    assert [step.number for step in steps] == [1, 2]
+    assert abs(steps[1].metrics["objective/kl"]) > 1e-4  # to the weights it started from
+
+
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+def test_what_is_paid_out_is_score_minus_kl_minus_the_penalty(run: Run, kl_coef: float) -> None:
+    steps, _, rollouts = run(steps=3, kl_coef=kl_coef, missing_eos_penalty=0.7)
+    for step, rollout in zip(steps, rollouts, strict=True):
+        cut = [not c.finished for c in rollout.completions]
+        scores = [0.1 * len(c.response) for c in rollout.completions]
+        assert [d["score"] for d in step.details] == pytest.approx(scores, abs=1e-4)
+        assert [d["length"] for d in step.details] == rollout.tokens.response_lengths.tolist()
+        kls = [d["kl"] for d in step.details]
+        paid = [s - 0.7 * c - kl_coef * k for s, c, k in zip(scores, cut, kls, strict=True)]
+        assert step.metrics["objective/rlhf_reward"] == pytest.approx(sum(paid) / len(paid), abs=1e-4)
+        assert step.metrics["objective/scores"] == pytest.approx(sum(scores) / len(scores), abs=1e-5)
+        assert step.metrics["val/num_eos_tokens"] == cut.count(False)
+        assert step.completions == rollout.completions
+    assert any(not c.finished for r in rollouts for c in r.completions)
+    assert any(d["kl"] != 0 for d in steps[-1].details)
+
+
+def test_the_logged_kl_is_that_of_the_sampled_sequences(run: Run, make_policy: MakeNetwork) -> None:
+    steps, _, rollouts = run(temperature=0.7, learning_rate=2e-2)
+    reference = heads.response_logprobs(make_policy().model, rollouts[1].tokens, 0.7).detach()
+    expected = (rollouts[1].logprobs - reference).sum(1)
+    assert [d["kl"] for d in steps[1].details] == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def test_values_start_as_the_reward_models_numbers_in_sds(make_reward: MakeNetwork) -> None:
+    network = make_reward()
+    tokens = Tokens.collate([([1, 8, 9], [20, 21, 2]), ([1, 8], [30])], pad=0)
+    got = ppo.Critic(network, Scale(0.5, 2.0)).values(tokens).detach()
+    for row, (prompt, response) in enumerate([([1, 8, 9], [20, 21, 2]), ([1, 8], [30])]):
+        for t in range(len(response)):
+            ids = torch.tensor([prompt + response[:t]])
+            head = network.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.item()
+            assert got[row, len(prompt) + t].item() == pytest.approx((head - 0.5) / 2.0, abs=1e-5)
+    assert (got[~tokens.response_mask] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("batch", "minibatches", "epochs"), [(8, 1, 1), (8, 4, 2), (8, 3, 1), (6, 4, 1), (5, 4, 1), (9, 5, 2)]
+)
+@pytest.mark.parametrize("budget", [1, 10_000])
+def test_every_minibatch_is_one_step_of_both_optimisers(
+    run: Run, batch: int, minibatches: int, epochs: int, budget: int
+) -> None:
+    taken = {"policy": 0, "value": 0}
+
+    def watch(state: State) -> None:
+        for name, optimizer in state.optimizers.items():
+
+            def counted(*args: Any, name: str = name) -> None:
+                taken[name] += 1
+
+            optimizer.register_step_post_hook(counted)
+
+    run(steps=1, batch_size=batch, minibatches=minibatches, epochs=epochs, budget=budget, optimizers=watch)
+    assert taken == {"policy": minibatches * epochs, "value": minibatches * epochs}
+
+
+def test_both_rates_climb_and_fall_and_no_gradient_is_left(run: Run) -> None:
+    rates: dict[str, list[float]] = {"policy": [], "value": []}
+
+    def watch(state: State) -> None:
+        for name, optimizer in state.optimizers.items():
+
+            def noted(optimizer: Any, *args: Any, name: str = name) -> None:
+                rates[name].append(optimizer.param_groups[0]["lr"])
+
+            optimizer.register_step_pre_hook(noted)
+
+    settings = {"steps": 4, "warmup": 0.5, "epochs": 1, "minibatches": 1}
+    steps, state, _ = run(learning_rate=2e-3, value_learning_rate=5e-3, optimizers=watch, **settings)
+    shares = [0.5, 1.0, 1.0, 0.5]
+    assert rates["policy"] == pytest.approx([2e-3 * share for share in shares])
+    assert rates["value"] == pytest.approx([5e-3 * share for share in shares])
+    assert [step.metrics["lr"] for step in steps] == rates["policy"]
+    left = [p.grad for network in state.networks.values() for p in network.parameters()]
+    assert all(gradient is None or not gradient.any() for gradient in left)
+
+
+SETTINGS: dict[str, Any] = {
+    "batch_size": 10,
+    "kl_coef": 2.0,
+    "target_kl": 0.01,
+    "learning_rate": 1e-4,
+    "value_learning_rate": 1e-4,
+    "warmup": 1.0,
+    "decay": False,
+    "epochs": 1,
+    "minibatches": 4,
+    "clip": 0.001,
+    "value_clip": 0.001,
+    "discount": 0.5,
+    "gae_lambda": 0.1,
+    "whiten_advantages": False,
+    "missing_eos_penalty": 3.0,
+    "max_grad_norm": 1e-3,
+}
+
+
+def test_every_setting_changes_the_weights(run: Run) -> None:
+    assert set(SETTINGS) | {"kind", "steps"} == set(Policy.model_fields)
+    _, plain, _ = run(steps=3)
+    again = run(steps=3)[1]
+    names = ("policy", "value")
+    assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
+    for name, value in SETTINGS.items():
+        _, changed, _ = run(steps=3, **{name: value})
+        assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name
+
+
+def test_an_adaptive_beta_moves_towards_its_target(run: Run) -> None:
+    far = [step.metrics["objective/kl_coef"] for step in run(steps=4, target_kl=50.0, kl_coef=0.2)[0]]
+    assert far == pytest.approx([0.2 * 0.98**n for n in range(4)], rel=1e-6)  # (1 − .1·.2) a step
+    near = run(steps=4, target_kl=1e-9, kl_coef=0.2, learning_rate=1e-2)
+    signs = [step.metrics["objective/kl"] > 0 for step in near[0]]
+    betas = [step.metrics["objective/kl_coef"] for step in near[0]] + [near[1].numbers["kl_coef"]]
+    for above, before, after in zip(signs, betas, betas[1:], strict=False):
+        assert after == pytest.approx(before * (1.02 if above else 0.98), rel=1e-6)
+
+
+def test_equal_scores_and_no_anchor_leave_no_nan(run: Run) -> None:
+    steps, state, _ = run(
+        kl_coef=0.0, missing_eos_penalty=0.0, scorer=lambda cs: [Verdict(score=1.0) for _ in cs], steps=3
+    )
+    assert weights(state).isfinite().all()
+    assert all(torch.tensor(list(step.metrics.values())).isfinite().all() for step in steps)

@@ -1,0 +1,272 @@
+"""What the ladder's tests share: a small recipe, a finished run of it, and processes that can be killed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trueward import cli, config
+from trueward.artifacts import Artifact
+from trueward.progress import Reporter
+
+SMALL = (
+    "runtime.threads=1",
+    "sft.epochs=0.1",
+    "comparisons.count=60",
+    "policy.steps=3",
+    "policy.batch_size=16",
+    "sampler.max_new_tokens=12",
+    "evaluation.prompts=16",
+    "evaluation.look_prompts=16",
+    "evaluation.every=1",
+)
+UNTIMED = ("seconds", "peak_memory_mb", "command")
+
+# Imports torch once and then forks a child for every command, so that a test can kill many of them. The parent never
+# computes anything, and so has no threads that a fork could lose.
+SERVER = """
+import json, os, resource, sys
+import trueward.workflow, trueward.cli, transformers.models.llama.modeling_llama
+
+child = 0
+for request in map(json.loads, sys.stdin):
+    if request == "ended?":  # looked at and left as it is, so that its id stays its own
+        print(int(os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None), flush=True)
+        continue
+    if request == "wait":
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    child = os.fork()
+    if not child:
+        os.chdir(request["cwd"])
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        if request["largest_file"]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
+        sys.argv = ["trueward", *request["arguments"]]
+        try:
+            trueward.cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+    print(child, flush=True)
+"""
+
+
+class Processes:
+    """`trueward ...` in processes of their own, one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def ask(self, request: Any) -> int:
+        assert self.server.stdin
+        assert self.server.stdout
+        self.server.stdin.write(json.dumps(request) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+    def start(self, *arguments: str, largest_file: int = 0) -> None:
+        self.process = self.ask(
+            {
+                "arguments": arguments,
+                "cwd": str(self.folder),
+                "stdout": str(self.folder / "stdout"),
+                "stderr": str(self.folder / "stderr"),
+                "largest_file": largest_file,
+            }
+        )
+
+    def ended(self) -> bool:
+        return bool(self.ask("ended?"))
+
+    def finish(self) -> int:
+        """Wait for the end; the exit code, negative for a signal."""
+        return self.ask("wait")
+
+    def run(self, *arguments: str, largest_file: int = 0) -> tuple[int, str]:
+        """Exit code and standard error."""
+        self.start(*arguments, largest_file=largest_file)
+        return self.finish(), (self.folder / "stderr").read_text()
+
+    def kill(self) -> bool:
+        """Whether it was killed, and had not ended before."""
+        os.kill(self.process, signal.SIGKILL)  # not waited for yet, so the id is still its own
+        code = self.finish()
+        assert code in (0, -signal.SIGKILL), (self.folder / "stderr").read_text()
+        return code == -signal.SIGKILL
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    made = Processes(tmp_path_factory.mktemp("processes"))
+    yield made
+    assert made.server.stdin
+    made.server.stdin.close()
+    made.server.wait(timeout=60)
+    assert made.server.stdout
+    made.server.stdout.close()
+
+
+def flags(*changes: str) -> list[str]:
+    """The small recipe with some more changes, as arguments."""
+    return ["run", "tiny", "--quiet", *(part for change in (*SMALL, *changes) for part in ("--set", change))]
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., list[str]]:
+    return flags
+
+
+@pytest.fixture(scope="session")
+def climb() -> Callable[..., Artifact]:
+    """Climbs the small recipe, with changes, in this process."""
+    from trueward import workflow  # torch comes with it: only the tests that climb wait for that
+
+    def climb_small(home: Path, name: str, *changes: str, until: str = "report") -> Artifact:
+        recipe = config.read("tiny", [*SMALL, *changes])
+        return workflow.climb(recipe, home, name, Reporter(), until=until)
+
+    return climb_small
+
+
+@pytest.fixture(scope="session")
+def baseline(tmp_path_factory: pytest.TempPathFactory, climb: Callable[..., Artifact]) -> Path:
+    """A finished run of the small recipe. Look, don't touch."""
+    home = tmp_path_factory.mktemp("home")
+    climb(home, "baseline")
+    return home / "baseline"
+
+
+def timeless(value: Any) -> Any:
+    """A JSON value without what two equal runs may differ in."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k not in UNTIMED}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """All that a run made, by file: weights as bytes, logs and reports as values, apart from seconds and memory."""
+    found: dict[str, Any] = {}
+    for path in sorted(p for p in run.rglob("*") if p.is_file()):
+        name = str(path.relative_to(run))
+        if "checkpoints" in name or path.suffix == ".html" or path.name in (".lock", "manifest.json", "recipe.toml"):
+            continue
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if ".jsonl" in path.name:
+            found[name] = [timeless(json.loads(row)) for row in raw.splitlines()]
+        elif path.suffix == ".json":
+            found[name] = timeless(json.loads(raw))
+        else:
+            found[name] = raw
+    return found
+
+
+@pytest.fixture(scope="session")
+def made_by() -> Callable[[Path], dict[str, Any]]:
+    return contents
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Callable[..., tuple[int, str, str]]:
+    """`trueward ...` in this process and an empty folder: exit code, standard output and error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["trueward", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+def tiny_network(kind: str, seed: int, dtype: Any, words: list[str] | None, **changes: Any) -> Any:
+    """A Llama of two narrow layers with random weights, and the tokenizer of whole words."""
+    import torch
+    import transformers
+
+    from trueward.data import toy
+    from trueward.models import tiny
+    from trueward.models.loading import Network
+
+    torch.manual_seed(seed)
+    tokenizer = tiny.word_tokenizer(toy.words() if words is None else words)
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 48,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.2,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    model = getattr(transformers, kind)(transformers.LlamaConfig(**{**settings, **changes}))
+    return Network(model.to(dtype or torch.float32).eval(), tokenizer)
+
+
+@pytest.fixture
+def make_policy() -> Callable[..., Any]:
+    """A tiny policy: seed, dtype, the words of its vocabulary, and any setting of its config."""
+
+    def make(seed: int = 0, dtype: Any = None, words: list[str] | None = None, **changes: Any) -> Any:
+        return tiny_network("LlamaForCausalLM", seed, dtype, words, **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_reward() -> Callable[..., Any]:
+    """A tiny reward model with random weights, its head included."""
+
+    def make(seed: int = 0, dtype: Any = None, words: list[str] | None = None, **changes: Any) -> Any:
+        return tiny_network("LlamaForSequenceClassification", seed, dtype, words, num_labels=1, **changes)
+
+    return make
+
+
+@pytest.fixture
+def demonstrations() -> list[Any]:
+    """Twelve toy reviews of different lengths; every third one is cut."""
+    from trueward.data import toy
+    from trueward.records import Completion, Prompt
+
+    return [
+        Completion(prompt=Prompt(text=prompt), response=response, finished=i % 3 != 0)
+        for i, (prompt, response) in enumerate(toy.reviews(12, seed=5))
+    ]
+
+
+@pytest.fixture
+def toy_prompts() -> list[Any]:
+    """Twenty prompts of three to five words, no two alike."""
+    from trueward.data import toy
+    from trueward.records import Prompt
+
+    texts = dict.fromkeys(prompt for prompt, _ in toy.reviews(60, seed=9))
+    return [Prompt(text=text) for text in list(texts)[:20]]

@@ -1,0 +1,57 @@
+"""The flag `--whole`, and one small run that all tests of the documentation read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trueward
+
+SMALL = (
+    "runtime.threads=1",
+    "data.max_prompt_tokens=5",  # so that rows are left out, and reported
+    "sft.epochs=0.2",
+    "comparisons.count=60",
+    "reward.held_out=0.3",
+    "policy.steps=2",
+    "policy.batch_size=16",
+    "policy.minibatches=2",
+    "sampler.max_new_tokens=8",
+    "evaluation.every=1",
+    "evaluation.prompts=16",
+    "evaluation.look_prompts=16",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="run the documentation's commands as they are written")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--whole", default=False):
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.timeout(4 * 3600))
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """What commands run with: the package under test, one thread of the linear algebra, no network."""
+    source = str(Path(trueward.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
+    """The directory of a finished run of the recipe `tiny`, as small as it goes."""
+    run = tmp_path_factory.mktemp("docs") / "runs" / "tiny"
+    changes = [word for change in SMALL for word in ("--set", change)]
+    command = [sys.executable, "-m", "trueward", "run", "tiny", "--quiet", "--out", str(run), *changes]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return run

@@ -1,0 +1,520 @@
+"""The documentation can't rot: every field, figure, command, example and link in it is held against the code.
+
+Commands in ```console fences (lines that begin with `$ `) run page by page, in order, in a directory of their own. They are
+made small first, unless pytest is called with `--whole`: a recipe keeps its name and its run's directory, but takes the
+tiny model, the toy text and few steps.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+
+from trueward import config
+from trueward.cli import app
+from trueward.data import toy
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+# Reading a page.
+
+
+class Fence(NamedTuple):
+    language: str
+    text: str
+    line: int
+
+
+def fences(page: Path) -> list[Fence]:
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(r"^```([\w-]*)[^\n]*\n(.*?)^```[ \t]*$", text, re.MULTILINE | re.DOTALL)
+    return [Fence(m[1], m[2], text.count("\n", 0, m.start()) + 1) for m in found]
+
+
+def prose(page: Path) -> str:
+    """A page without its fences."""
+    return re.sub(r"^```.*?^```[ \t]*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def sections(page: Path) -> dict[str, dict[str, list[str]]]:
+    """The tables under each heading of the second level: first cell (in backticks) to the row's other cells."""
+    found: dict[str, dict[str, list[str]]] = {}
+    heading = ""
+    for row in prose(page).splitlines():
+        if row.startswith("## "):
+            heading = row[3:].strip().strip("`")
+            assert heading not in found, f"{page.name}: two sections are called {heading}"
+            found[heading] = {}
+        elif heading and (m := re.match(r"\| `([^`]+)` \|(.*)\|\s*$", row)):
+            assert m[1] not in found[heading], f"{page.name}, {heading}: two rows for {m[1]}"
+            found[heading][m[1]] = [cell.strip() for cell in m[2].split(" | ")]
+    return found
+
+
+# The recipe.
+
+
+def fields() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Section as it is headed in the documentation, field, and its JSON schema."""
+    schema = config.Recipe.model_json_schema()
+    for name, field in schema["properties"].items():
+        if "$ref" not in field:
+            yield "Top level", name, field
+            continue
+        for inner, each in schema["$defs"][field["$ref"].rsplit("/", 1)[1]]["properties"].items():
+            yield f"[{name}]", inner, each
+
+
+FIELDS = list(fields())
+TYPES = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean", "array": "array of strings"}
+BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+
+
+@pytest.mark.parametrize(("section", "field", "schema"), FIELDS, ids=[f"{s}.{f}" for s, f, _ in FIELDS])
+def test_every_field_of_the_recipe_is_explained(section: str, field: str, schema: dict[str, Any]) -> None:
+    table = sections(DOCS / "recipe.md").get(section, {})
+    assert field in table, f"docs/recipe.md has no row for {section} {field}"
+    kind, default, bounds, meaning = table[field]
+    expected = {**schema, **next((s for s in schema.get("anyOf", []) if s["type"] != "null"), {})}
+    assert kind == TYPES[expected["type"]]
+    if schema["default"] is None:
+        assert default == "not set"
+    else:
+        shown = tomllib.loads(f"value = {default.strip('`')}")["value"]
+        assert shown == schema["default"], f"{section} {field}: the default is {schema['default']!r}"
+        assert type(shown) is type(schema["default"]), f"{section} {field}: write the default as it is"
+    stated = set(re.findall(r"[<>≤≥] [\d.]+", bounds))
+    assert stated == {f"{sign} {expected[key]:.12g}" for key, sign in BOUNDS.items() if key in expected}
+    choices = expected.get("enum") or ([expected["const"]] if "const" in expected else [])
+    assert all(f'`"{choice}"`' in bounds for choice in choices)
+    assert len(meaning) > 10
+
+
+def test_no_field_is_explained_that_does_not_exist() -> None:
+    explained = {(s, f) for s, table in sections(DOCS / "recipe.md").items() for f in table}
+    assert explained == {(s, f) for s, f, _ in FIELDS}
+
+
+def test_recipes_shown_are_recipes() -> None:
+    shown = [fence for page in PAGES for fence in fences(page) if fence.language == "toml"]
+    for fence in shown:
+        config.resolve(tomllib.loads(fence.text), f"line {fence.line}")
+    assert shown
+
+
+# The figures.
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sft/metrics.jsonl",
+        "reward_model/metrics.jsonl",
+        "policy/metrics.jsonl",
+        "policy/evaluations.jsonl",
+        "policy/samples.jsonl",
+        "policy/rollouts.jsonl.gz",
+    ],
+)
+def test_every_figure_is_explained_and_no_other(tiny: Path, name: str) -> None:
+    written = {key for row in rows(tiny / name) for key in row}
+    assert set(sections(DOCS / "metrics.md")[name]) == written
+
+
+def test_every_log_has_a_section(tiny: Path) -> None:
+    logs = {p.relative_to(tiny).as_posix() for p in tiny.glob("*/*.jsonl*") if p.parent.name in ("sft", "policy")}
+    assert logs - {"sft/reference.jsonl"} <= set(sections(DOCS / "metrics.md"))
+
+
+ANY_KEY = {  # objects with names for keys, and what the documentation calls those
+    "policies": "POLICY",
+    "policies.POLICY.truths": "TRUTH",
+    "seconds": "STAGE",
+    "samples[].answers": "POLICY",
+    "annotators.classifiers": "NAME",
+}
+ELSEWHERE = {"recipe", "history"}  # explained in docs/recipe.md, and as policy/evaluations.jsonl
+NOT_IN_TINY = {f"annotators.classifiers.NAME.{key}" for key in ("examples", "accuracy", "accuracy_sentences")}
+
+
+def paths(value: Any, at: str = "") -> Iterator[str]:
+    """The paths of all values in a report."""
+    if at in ELSEWHERE or value in ({}, []):
+        yield at
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, f"{at}.{ANY_KEY.get(at, key)}".lstrip("."))
+    elif isinstance(value, list) and isinstance(value[0], dict):
+        for inner in value:
+            yield from paths(inner, f"{at}[]")
+    else:
+        yield at
+
+
+def test_the_report_is_explained_path_by_path(tiny: Path) -> None:
+    report = json.loads((tiny / "report.json").read_text(encoding="utf-8"))
+    assert report["format"] == 1
+    assert report["left_out"], "the small run should have left something out"
+    written = set(paths(report))
+    explained = set(sections(DOCS / "metrics.md")["report.json"])
+    assert written <= explained
+    # What is explained is a value of the report, or stands above one.
+    above = {path[:end] for path in written for m in re.finditer(r"\[\]\.|\.|$", path) if (end := m.start()) > 0}
+    assert explained - NOT_IN_TINY <= above
+    source = (ROOT / "src/trueward/workflow/prepare.py").read_text(encoding="utf-8")
+    assert all(f'"{path.rsplit(".", 1)[1]}":' in source for path in NOT_IN_TINY)
+    columns = {key for row in rows(tiny / "policy/evaluations.jsonl") for key in row}
+    assert {key for row in report["history"] for key in row} == columns
+
+
+def test_the_manifest_and_the_ladder_are_explained(tiny: Path) -> None:
+    manifest = json.loads((tiny / "policy/manifest.json").read_text(encoding="utf-8"))
+    assert set(sections(DOCS / "artifacts.md")["The manifest"]) == set(manifest)
+    ladder = json.loads((tiny / "ladder.json").read_text(encoding="utf-8"))
+    text = re.sub(r"\s+", " ", (DOCS / "artifacts.md").read_text(encoding="utf-8"))
+    assert "one row a stage: " + ", ".join(ladder[0]) in text
+    for row in ladder:
+        assert f"| {row['name']} |" in text
+
+
+def test_functions_named_with_their_file_are_there() -> None:
+    named = re.findall(r"`(\w+)` in\s+`(src/[\w/]+\.py)`", prose(DOCS / "losses.md"))
+    assert len(named) > 5
+    for function, path in named:
+        assert re.search(rf"^def {function}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), function
+
+
+# The commands.
+
+TINY = {"model.base": ("trueward:base", "trueward:tiny"), "data.demonstrations": ("trueward:reviews", "trueward:toy")}
+AT_MOST: dict[str, float] = {
+    "data.max_prompt_tokens": 16,
+    "data.max_response_tokens": 32,
+    "sft.epochs": 0.2,
+    "comparisons.count": 150,
+    "policy.steps": 2,
+    "policy.batch_size": 16,
+    "evaluation.prompts": 16,
+    "evaluation.look_prompts": 16,
+    "evaluation.every": 1,
+    "sampler.max_new_tokens": 12,
+}
+OF_STAGE = {  # what each command of one stage takes of these
+    "sft": ("data", "sft", "sampler"),
+    "reward-model": ("data", "sampler"),
+    "ppo": ("data", "policy", "evaluation", "sampler"),
+}
+NOT_RUN = (  # lines that are about the machine, not about trueward
+    r"git clone \S+",
+    r"cd \S+",
+    r"python3? -m venv \S+",
+    r"(\.|source) \S+/activate",
+)
+PLAIN = {"cat", "head", "tail", "ls", "wc", "zcat", "echo"}  # tools that may stand before or after `trueward`
+OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line after `$ `, with the output shown under it."""
+
+    text: str
+    line: int
+    shown: str
+
+
+def commands(page: Path) -> list[Command]:
+    found = []
+    for fence in fences(page):
+        if fence.language != "console":
+            continue
+        joined = re.sub(r" *\\\n[> ]*", " ", fence.text)
+        blocks = re.split(r"^\$ ", joined, flags=re.MULTILINE)
+        assert not blocks[0].strip(), f"{page.name}, line {fence.line}: a console fence begins with `$ `"
+        for block in blocks[1:]:
+            text, _, shown = block.partition("\n")
+            found.append(Command(text.strip(), fence.line, shown))
+    return found
+
+
+def test_other_fences_hold_no_commands() -> None:
+    for page in PAGES:
+        for fence in fences(page):
+            hidden = fence.language in ("", "sh", "bash", "shell") and re.search(
+                r"^(\$ |trueward |make )", fence.text, re.MULTILINE
+            )
+            assert not hidden, f"{page.name}, line {fence.line}: put commands into a ```console fence"
+
+
+def test_commands_in_the_text_name_what_there_is() -> None:
+    """Commands that are only mentioned, with their placeholders: the command and its options have to exist."""
+    known: Any = typer.main.get_command(app)
+    for page in PAGES:
+        text = re.sub(r" *\\\n *", " ", prose(page))
+        mentioned = re.findall(r"`trueward ([^`]+)`|^ {4}trueward ([^#\n]+)", text, re.MULTILINE)
+        for words in [shlex.split(inline or indented) for inline, indented in mentioned]:
+            if words[0].startswith("-"):
+                command, flags = known, words
+            else:
+                assert words[0] in known.commands, f"{page.name}: there is no command `trueward {words[0]}`"
+                command, flags = known.commands[words[0]], words[1:]
+            options = {"--help", "-h", *(o for p in command.params for o in (*p.opts, *p.secondary_opts))}
+            unknown = [f for f in flags if re.match(r"--?[a-z]", f) and f.split("=")[0] not in options]
+            assert not unknown, f"{page.name}: `trueward {' '.join(words)}`: no option {unknown[0]}"
+
+
+def targets() -> dict[str, list[str]]:
+    """The Makefile's targets with their lines."""
+    found: dict[str, list[str]] = {}
+    target = ""
+    for row in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines():
+        if m := re.match(r"([\w./-]+):(?!=)", row):
+            target = m[1]
+            found[target] = []
+        elif row.startswith("\t") and target:
+            found[target].append(row.strip())
+    return found
+
+
+def extras() -> set[str]:
+    return set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+
+
+def runnable(text: str, directory: Path, whole: bool) -> list[str]:
+    """The lines for bash that a documented line stands for; `ValueError` if nothing here can run it."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    tokens = list(words)
+    if any(re.fullmatch(pattern, " ".join(tokens)) for pattern in NOT_RUN):
+        return []
+    if tokens[0] in ("pip", "pip3") or tokens[:3] == ["python", "-m", "pip"]:
+        wanted = {e for token in tokens for m in re.findall(r"\[([\w,-]+)\]", token) for e in m.split(",")}
+        if not wanted <= extras():
+            raise ValueError(f"pyproject.toml has no extra {', '.join(sorted(wanted - extras()))}")
+        return []
+    if tokens[0] == "make":
+        lines = []
+        for target in tokens[1:] or ["run"]:
+            if target not in targets():
+                raise ValueError(f"the Makefile has no target {target!r}")
+            ours = [row for row in targets()[target] if row.startswith("$(BIN)/trueward ")]
+            lines += [line for row in ours for line in runnable(row.removeprefix("$(BIN)/"), directory, whole)]
+        return lines
+    parts: list[list[str]] = [[]]
+    for token in tokens:
+        if token in OPERATORS:
+            parts += [[token], []]
+        else:
+            parts[-1].append(token)
+    out = []
+    for number, part in enumerate(parts):
+        after = parts[number - 1][0] if number else ""
+        if part and part[0] == "trueward":
+            part = [sys.executable, "-m", *(part if whole else small(part, directory))]
+        elif not (part and (part[0] in PLAIN | OPERATORS or after in (">", ">>", "<"))):
+            raise ValueError(f"{' '.join(part) or 'nothing'!r} can't be run by this test")
+        out += [w if re.fullmatch(r"[\w./*?=,:@%+>|&;<-]+", w) else shlex.quote(w) for w in part]
+    return [" ".join(out)]
+
+
+def small(words: list[str], directory: Path) -> list[str]:
+    """A command of trueward that does the same with less."""
+    if len(words) < 2 or "--help" in words or "-h" in words:
+        return words
+    if words[1] == "run":
+        return small_run(words, directory)
+    if words[1] in OF_STAGE:
+        swap = dict(TINY.values())
+        words = [swap.get(word, word) for word in words]
+        if words[1] == "sft":
+            for flag, value in (("--model", "trueward:tiny"), ("--dataset", "trueward:toy")):
+                words += [] if any(w.startswith(flag) for w in words) else [flag, value]
+        least = [f"{k}={v}" for k, v in AT_MOST.items() if k.split(".")[0] in OF_STAGE[words[1]]]
+        return [*words, *(w for change in ["runtime.threads=1", *least] for w in ("--set", change))]
+    return words
+
+
+def small_run(words: list[str], directory: Path) -> list[str]:
+    changes = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--set"]
+    valued = {i + 1 for i, word in enumerate(words) if word in ("--set", "--out", "--output-dir", "--until")}
+    named = [w for i, w in enumerate(words) if i > 1 and i not in valued and not w.startswith("-")]
+    recipe = named[0] if named else "reviews"
+    place = directory / recipe if recipe.endswith(".toml") else recipe
+    try:
+        resolved = config.read(str(place), changes)
+    except ValueError:
+        return words  # the page shows what goes wrong
+    less = ["runtime.threads=1"]
+    for key, value in [*TINY.items(), *AT_MOST.items()]:
+        section, _, field = key.partition(".")
+        now = getattr(getattr(resolved, section), field)
+        if isinstance(value, tuple):
+            less += [f"{key}={value[1]}"] if now == value[0] else []
+        elif now > value:
+            less.append(f"{key}={value}")
+    if resolved.policy.minibatches > AT_MOST["policy.batch_size"]:
+        less.append("policy.minibatches=2")
+    out = [] if any(w in ("--out", "--output-dir") for w in words) else ["--out"]
+    out += [f"runs/{config.variant(resolved.name, changes)}"] if out else []
+    return [*words, *out, *(word for change in less for word in ("--set", change))]
+
+
+def furnish(page: Path, directory: Path) -> None:
+    """The files that a page's commands may name: recipes that it shows, and data of the user's own."""
+    for fence in fences(page):
+        if fence.language == "toml" and (m := re.match(r"# ([\w.-]+\.toml)\n", fence.text)):
+            (directory / m[1]).write_text(fence.text, encoding="utf-8")
+    pairs = toy.reviews(400, seed=1)
+    files = {
+        "demonstrations.jsonl": [{"prompt": p, "completion": r} for p, r in pairs],
+        "prompts.jsonl": [{"prompt": p} for p, _ in pairs],
+        "comparisons.jsonl": [
+            {"prompt": p, "chosen": r, "rejected": other}
+            for (p, r), (_, other) in zip(pairs[::2], pairs[1::2], strict=True)
+            if r != other
+        ],
+    }
+    for name, content in files.items():
+        (directory / name).write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a page: complaints about its commands, and about its Python."""
+
+    commands: list[str]
+    python: list[str]
+
+
+def go_through(page: Path, directory: Path, environment: dict[str, str], whole: bool) -> Ran:
+    wrong: list[str] = []
+    furnish(page, directory)
+    if whole:
+        environment = {k: v for k, v in environment.items() if k != "OMP_NUM_THREADS"}
+    for command in commands(page):
+        where = f"{page.name}, line {command.line}: $ {command.text}"
+        try:
+            lines = runnable(command.text, directory, whole)
+        except ValueError as error:
+            wrong.append(f"{where}\n{error}")
+            continue
+        for line in lines:
+            done = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", line],
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
+            complaint = command.shown.strip()
+            if complaint.startswith("trueward: "):  # the page shows what goes wrong, and how it is said
+                if done.returncode != 2 or done.stderr.strip().splitlines()[-1] != complaint:
+                    wrong.append(f"{where}\nexit code {done.returncode}, expected 2 and the line shown\n{done.stderr}")
+            elif done.returncode:
+                wrong.append(f"{where}\n{line}\nexit code {done.returncode}\n{done.stderr[-2000:]}")
+    return Ran(wrong, run_python(page, directory, environment))
+
+
+def run_python(page: Path, directory: Path, environment: dict[str, str]) -> list[str]:
+    """The page's Python, one fence after the other in one process, as a reader would type it."""
+    found = [fence for fence in fences(page) if fence.language == "python"]
+    if not found:
+        return []
+    program = "".join(
+        f"exec(compile({fence.text!r}, {f'{page.name}, line {fence.line}'!r}, 'exec'), globals())\n" for fence in found
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=directory, env=environment, capture_output=True, text=True
+    )
+    return [done.stderr[-3000:]] if done.returncode else []
+
+
+@pytest.fixture(scope="session")
+def ran(
+    tiny: Path, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], request: pytest.FixtureRequest
+) -> dict[str, Future[Ran]]:
+    """All pages gone through, two at a time; whole ones, which take all threads, one after the other."""
+    whole = bool(request.config.getoption("--whole", default=False))
+    with ThreadPoolExecutor(1 if whole else 2) as pool:
+        longest = sorted(PAGES, key=lambda page: -len(commands(page)))
+        return {
+            page.relative_to(ROOT).as_posix(): pool.submit(
+                go_through, page, tmp_path_factory.mktemp(page.stem), environment, whole
+            )
+            for page in longest
+        }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_runs(ran: dict[str, Future[Ran]], name: str) -> None:
+    assert not (wrong := ran[name].result().commands), "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_python_example_runs(ran: dict[str, Future[Ran]], name: str) -> None:
+    assert not (wrong := ran[name].result().python), "\n\n".join(wrong)
+
+
+def test_commands_that_can_not_be_run_are_found(tmp_path: Path) -> None:
+    for text in (
+        "curl https://example.org",
+        "make nothing",
+        "pip install 'trueward[nothing]'",
+        "trueward run | sponge",
+    ):
+        with pytest.raises(ValueError, match=r"can't be run|no target|no extra"):
+            runnable(text, tmp_path, whole=False)
+    assert runnable("git clone https://example.org/x.git", tmp_path, whole=False) == []
+    (line,) = runnable("trueward run reviews --set policy.kl_coef=0", tmp_path, whole=False)
+    assert "--out runs/reviews,policy.kl_coef=0 " in line
+    assert "model.base=trueward:tiny" in line
+    assert runnable("trueward run tiny", tmp_path, whole=True) == [f"{sys.executable} -m trueward run tiny"]
+
+
+# The links.
+
+
+def anchor(heading: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_and_path_leads_somewhere(name: str) -> None:
+    page = ROOT / name
+    text = prose(page)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, part = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{name}: {link}"
+        if part:
+            headings = re.findall(r"^#+ (.*)$", prose(target), re.MULTILINE)
+            assert part in map(anchor, headings), f"{name}: {link}"
+    ours = r"`((?:src|tests|docs|scripts|benchmarks|examples|\.ci)/[\w./-]+|[\w./-]+/[\w-]+\.(?:py|jinja|sh))`"
+    for path in re.findall(ours, text):
+        assert any((base / path).exists() for base in (ROOT, ROOT / "src", ROOT / "src/trueward")), f"{name}: {path}"

@@ -1,0 +1,79 @@
+"""Losses of direct preference optimisation: their start, their gradient, their optimum."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from trueward.losses.preference import dpo, dpo_margin, ipo, robust_dpo, simpo
+
+
+def reals(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_dpo_starts_at_ln_2_with_the_gradient_of_the_difference() -> None:
+    beta, logits = 0.3, reals(4, 5).requires_grad_()
+    better, worse = torch.tensor([0, 1, 2, 3]), torch.tensor([4, 3, 0, 1])
+    rows = torch.arange(4)
+    logp = logits.log_softmax(-1)
+    first, second = logp[rows, better], logp[rows, worse]
+    margin = dpo_margin(first, second, first.detach(), second.detach(), beta)
+    assert (margin == 0).all()
+    assert dpo(margin).tolist() == pytest.approx([math.log(2)] * 4, abs=1e-15)
+    (gradient,) = torch.autograd.grad(dpo(margin).sum(), logits)
+    # −(β/2)(∇log π_w − ∇log π_l): in the logits the softmax cancels
+    expected = torch.zeros(4, 5, dtype=torch.float64)
+    expected[rows, better] -= beta / 2
+    expected[rows, worse] += beta / 2
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
+
+
+def test_dpo_on_a_population_has_its_optimum_at_the_tilt() -> None:
+    arms, beta = 4, 0.5
+    reward, reference = reals(arms, seed=1), reals(arms, seed=2).log_softmax(0)
+    tilt = (reference + reward / beta).softmax(0)
+    i, j = torch.combinations(torch.arange(arms)).T
+    share = torch.rand(len(i), generator=torch.Generator().manual_seed(3), dtype=torch.float64) + 0.1
+    label = torch.sigmoid(reward[i] - reward[j])
+    logits = torch.zeros(arms, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [logits], max_iter=500, tolerance_grad=1e-12, tolerance_change=0.0, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logp = logits.log_softmax(0)
+        value = (share * dpo(dpo_margin(logp[i], logp[j], reference[i], reference[j], beta), label)).sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    torch.testing.assert_close(logits.detach().softmax(0), tilt, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("chance", [0.9, 0.5, 1.0])
+def test_ipo_has_its_optimum_where_its_law_says(chance: float) -> None:
+    # two arms: logit π = logit p_ref + (2P − 1)/(2τ), so the margin τ·h is (2P − 1)/2
+    best = torch.tensor((2 * chance - 1) / 2, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(ipo(best, chance, 0.2), best)
+    assert gradient.item() == pytest.approx(0, abs=1e-12)
+    assert ipo(best + 0.01, chance, 0.2) > ipo(best, chance, 0.2) < ipo(best - 0.01, chance, 0.2)
+
+
+def test_robust_dpo_has_the_clean_loss_as_its_mean_over_the_flips() -> None:
+    margin, flipped = reals(20), 0.3
+    mean = (1 - flipped) * robust_dpo(margin, 1.0, flipped) + flipped * robust_dpo(margin, 0.0, flipped)
+    torch.testing.assert_close(mean, torch.log1p(torch.exp(-margin)), rtol=0, atol=1e-12)
+
+
+def test_smoothed_labels_and_simpo_by_hand() -> None:
+    margin = torch.tensor([math.log(3.0)], dtype=torch.float64)  # σ = 3/4
+    assert dpo(margin, 1.0, 0.1).item() == pytest.approx(-0.9 * math.log(0.75) - 0.1 * math.log(0.25), abs=1e-12)
+    first, second = torch.tensor([-1.0], dtype=torch.float64), torch.tensor([-2.0], dtype=torch.float64)
+    # 2·1 − γ, γ = 2: σ(0); the other direction −2·1 − 2: σ(−4)
+    assert simpo(first, second, 1.0, 2.0, 2.0).item() == pytest.approx(math.log(2), abs=1e-12)
+    assert simpo(first, second, 0.0, 2.0, 2.0).item() == pytest.approx(math.log1p(math.exp(4)), abs=1e-12)

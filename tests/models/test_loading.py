@@ -1,0 +1,157 @@
+"""Models to and from disk, and padding as a token of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from trueward.models import loading
+from trueward.models.loading import Network
+
+MakeNetwork = Callable[..., Network]
+CPU = torch.device("cpu")
+WORDS = ["<|end|>", "<|unknown|>", "<|begin|>", "a", "b", "c"]
+
+
+def tokenizer_with(**special: str) -> PreTrainedTokenizerFast:
+    core = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<|unknown|>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=core, **special)
+
+
+def gpt2(vocabulary: int = len(WORDS)) -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    end = {"bos_token_id": 0, "eos_token_id": 0}
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=vocabulary, n_positions=16, n_embd=8, n_layer=1, n_head=2, **end)
+    ).eval()
+
+
+@pytest.mark.parametrize("pad", [{}, {"pad_token": "<|end|>"}])
+@pytest.mark.parametrize(
+    ("special", "expected"),
+    [({"unk_token": "<|unknown|>"}, "<|unknown|>"), ({"bos_token": "<|begin|>"}, "<|begin|>")],
+)
+def test_padding_that_is_the_end_is_moved_to_a_spare_token(
+    pad: dict[str, str], special: dict[str, str], expected: str
+) -> None:
+    tokenizer, model = tokenizer_with(eos_token="<|end|>", **special, **pad), gpt2()
+    loading.separate_pad(model, tokenizer)
+    assert tokenizer.pad_token == expected
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert model.generation_config.pad_token_id == tokenizer.pad_token_id
+    assert model.get_input_embeddings().num_embeddings == len(WORDS)
+
+
+def test_a_tokenizer_with_nothing_to_spare_gets_a_new_token_and_the_model_a_row_for_it() -> None:
+    tokenizer, model = tokenizer_with(eos_token="<|end|>", bos_token="<|end|>", unk_token="<|end|>"), gpt2()
+    before = model(input_ids=torch.tensor([[3, 4, 5]])).logits
+    loading.separate_pad(model, tokenizer)
+    assert tokenizer.pad_token_id == len(WORDS)
+    assert model.get_input_embeddings().num_embeddings == len(WORDS) + 1
+    assert model.config.vocab_size == len(WORDS) + 1
+    after = model(input_ids=torch.tensor([[3, 4, 5]])).logits
+    torch.testing.assert_close(after[..., : len(WORDS)], before)
+
+
+def test_a_new_token_takes_a_row_that_the_model_has_anyway() -> None:
+    tokenizer, model = tokenizer_with(eos_token="<|end|>"), gpt2(vocabulary=10)
+    loading.separate_pad(model, tokenizer)
+    assert tokenizer.pad_token_id == len(WORDS)
+    assert model.get_input_embeddings().num_embeddings == 10
+
+
+def test_padding_of_its_own_is_left_alone(make_policy: MakeNetwork) -> None:
+    network = make_policy()
+    loading.separate_pad(network.model, network.tokenizer)
+    assert (network.tokenizer.pad_token_id, network.model.config.pad_token_id) == (0, 0)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_saved_policy_loads_in_transformers(make_policy: MakeNetwork, tmp_path: Path, tied: bool) -> None:
+    network = make_policy(tie_word_embeddings=tied)
+    loading.save(network, tmp_path / "policy")
+    other = AutoModelForCausalLM.from_pretrained(tmp_path / "policy").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "policy")
+    ids = torch.tensor([network.tokenizer("the new film is great")["input_ids"]])
+    assert tokenizer("the new film is great")["input_ids"] == ids[0].tolist()
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 2)
+    torch.testing.assert_close(other(input_ids=ids).logits, network.model(input_ids=ids).logits, rtol=0, atol=1e-5)
+    again = loading.causal(str(tmp_path / "policy"), 0, CPU)
+    torch.testing.assert_close(again.model(input_ids=ids).logits, other(input_ids=ids).logits, rtol=0, atol=1e-5)
+    assert again.context == 48
+
+
+def test_a_policy_with_an_added_pad_token_loads_again(tmp_path: Path) -> None:
+    network = Network(gpt2(), tokenizer_with(eos_token="<|end|>"))
+    loading.save(network, tmp_path / "old")
+    first = loading.causal(str(tmp_path / "old"), 7, CPU)
+    second = loading.causal(str(tmp_path / "old"), 7, CPU)
+    assert torch.equal(first.model.get_input_embeddings().weight, second.model.get_input_embeddings().weight)
+    loading.save(first, tmp_path / "new")
+    third = loading.causal(str(tmp_path / "new"), 8, CPU)
+    assert third.tokenizer.pad_token_id == first.tokenizer.pad_token_id
+    assert torch.equal(first.model.get_input_embeddings().weight, third.model.get_input_embeddings().weight)
+
+
+def test_a_reward_model_starts_from_the_policys_network_and_a_head_of_zeros(
+    make_policy: MakeNetwork, tmp_path: Path
+) -> None:
+    policy = make_policy()
+    loading.save(policy, tmp_path / "policy")
+    network = loading.reward_from_policy(tmp_path / "policy", CPU)
+    assert (network.model.score.weight == 0).all()
+    for name, weight in policy.model.model.named_parameters():
+        assert torch.equal(weight, network.model.model.get_parameter(name)), name
+    assert not network.model.training
+
+
+def test_what_is_no_model_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{", encoding="utf-8")
+    for name in ("empty", "file", "broken", "missing"):
+        with pytest.raises(ValueError, match=name) as caught:
+            loading.causal(str(tmp_path / name), 0, CPU)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_classifier_with_two_labels_is_no_reward_model(make_reward: MakeNetwork, tmp_path: Path) -> None:
+    loading.save(make_reward(), tmp_path / "one")
+    loading.reward(tmp_path / "one", CPU)
+    network = make_reward()
+    network.model.config.num_labels = 2
+    network.model.score = torch.nn.Linear(16, 2, bias=False)
+    loading.save(network, tmp_path / "two")
+    with pytest.raises(ValueError, match="1 label, this one has 2"):
+        loading.reward(tmp_path / "two", CPU)
+
+
+def test_devices() -> None:
+    assert loading.pick_device("cpu") == CPU
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"runtime\.device"):
+            loading.pick_device("cuda:0")
+
+
+def test_the_tiny_model_is_the_same_for_one_seed() -> None:
+    one, same, other = (loading.causal("trueward:tiny", seed, CPU) for seed in (1, 1, 2))
+    weights = [torch.cat([p.flatten() for p in n.model.parameters()]) for n in (one, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    shared = sum(p.numel() for p in {id(p): p for p in one.model.parameters()}.values())
+    assert loading.parameters(one.model) == shared

@@ -1,0 +1,92 @@
+"""One line for every stage: what, how far, time left."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from trueward import progress
+from trueward.progress import Bars, Lines, Reporter, clock
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time; set its only element."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (60, "1:00"), (3725, "62:05")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_lines_say_what_how_far_and_time_left(at: list[float]) -> None:
+    out = io.StringIO()
+    lines = Lines(out, every=5.0)
+    lines.start("sft", 10)
+    for done in range(1, 11):
+        at[0] += 2
+        lines.at(done, f"nll {done}")
+    lines.end("nll 10")
+    assert out.getvalue().splitlines() == [
+        "sft: 3/10, 0:14 left, nll 3",
+        "sft: 6/10, 0:08 left, nll 6",
+        "sft: 9/10, 0:02 left, nll 9",
+        "sft: done in 0:20, nll 10",
+    ]
+
+
+def test_a_resumed_stage_judges_by_what_was_done_here(at: list[float]) -> None:
+    out = io.StringIO()
+    lines = Lines(out, every=1.0)
+    lines.start("ppo", 100)
+    lines.at(90, "resumed")
+    at[0] += 10
+    lines.at(91)
+    assert out.getvalue() in ("ppo: 91/100, 1:30 left\n", "ppo: 91/100, 0:45 left\n")  # never a second, as from step 0
+
+
+def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    lines.start("prepare", 0)
+    lines.end()
+    assert capsys.readouterr() == ("", "prepare: done in 0:00\n")
+
+
+def test_a_reporter_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    silent = Reporter()
+    silent.start("sft", 3)
+    silent.at(1, "note")
+    silent.end()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bars() -> None:
+    bars = Bars(Progress(TextColumn("{task.fields[note]}"), console=Console(file=io.StringIO()), auto_refresh=False))
+    bars.start("sft", 4)
+    bars.at(3, "nll 2")
+    task = bars.progress.tasks[0]
+    assert (task.description, task.completed, task.total, task.fields["note"]) == ("sft", 3, 4, "nll 2")
+    bars.end("nll 1")
+    assert task.finished
+    bars.start("ppo", 2)
+    assert [t.description for t in bars.progress.tasks] == ["sft", "ppo"]
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    with progress.reporter() as reporter:
+        assert isinstance(reporter, Lines)
+
+
+def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(progress, "Console", lambda **_: terminal)
+    with progress.reporter() as reporter:
+        assert isinstance(reporter, Bars)
+        reporter.start("sft", 1)
+        reporter.end()

@@ -1,0 +1,237 @@
+"""Every setting does what its name says: changed, it changes the fingerprint of the stages it belongs to, and what
+they make. A field without an entry here fails the test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pytest
+import torch
+
+from trueward import artifacts, config
+from trueward.batches import micro_batches
+from trueward.engines import llama
+from trueward.models import loading
+from trueward.progress import Reporter
+from trueward.workflow import STAGES
+from trueward.workflow.context import Context
+
+WEIGHTS = "model/model.safetensors"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value, the first stage whose digest it changes, and a file whose contents it changes.
+
+    `also` is set in the run that it's compared with, too. In values {folder} is where the test's inputs lie.
+    """
+
+    value: str
+    stage: str
+    file: str
+    also: tuple[str, ...] = ()
+
+
+FROM_FILE = ("comparisons.source=file", "comparisons.path={folder}/people.jsonl")
+CHANGES = {
+    "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
+    "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
+    "data.demonstrations": Change("{folder}/shown.jsonl", "prepare", "prepare/demonstrations.jsonl"),
+    "data.prompts": Change("{folder}/prompts.jsonl", "prepare", "prepare/prompts.jsonl"),
+    "data.held_out": Change("0.3", "prepare", "prepare/prompts_held_out.jsonl"),
+    "data.max_prompt_tokens": Change("4", "prepare", "prepare/prompts.jsonl"),
+    "data.max_response_tokens": Change("6", "prepare", "prepare/demonstrations.jsonl"),
+    "sft.model": Change("{folder}/base", "sft", f"sft/{WEIGHTS}"),
+    "sft.epochs": Change("0.05", "sft", "sft/metrics.jsonl"),
+    "sft.batch_size": Change("32", "sft", "sft/metrics.jsonl"),
+    "sft.learning_rate": Change("0.02", "sft", f"sft/{WEIGHTS}"),
+    "sft.warmup": Change("0.5", "sft", f"sft/{WEIGHTS}"),
+    "sft.weight_decay": Change("0.5", "sft", f"sft/{WEIGHTS}"),
+    "sft.max_grad_norm": Change("0.01", "sft", f"sft/{WEIGHTS}"),
+    "comparisons.source": Change(
+        "file", "comparisons", "comparisons/comparisons.jsonl", ("comparisons.path={folder}/people.jsonl",)
+    ),
+    "comparisons.path": Change("{folder}/others.jsonl", "comparisons", "comparisons/comparisons.jsonl", FROM_FILE),
+    "comparisons.count": Change("40", "comparisons", "comparisons/comparisons.jsonl"),
+    "comparisons.annotator": Change("b", "comparisons", "comparisons/comparisons.jsonl", ("comparisons.count=400",)),
+    "comparisons.agreement": Change("0.9", "comparisons", "comparisons/comparisons.jsonl"),
+    "comparisons.tie_width": Change("1.0", "comparisons", "comparisons/comparisons.jsonl"),
+    "reward.model": Change("{folder}/reward", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.epochs": Change("2", "reward_model", "reward_model/metrics.jsonl"),
+    "reward.batch_size": Change("8", "reward_model", "reward_model/metrics.jsonl"),
+    "reward.learning_rate": Change("0.01", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.warmup": Change("1", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.weight_decay": Change("0.5", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.max_grad_norm": Change("0.001", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.held_out": Change("0.4", "reward_model", f"reward_model/{WEIGHTS}"),
+    "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),
+    "policy.batch_size": Change("8", "policy", "policy/rollouts.jsonl.gz"),
+    "policy.kl_coef": Change("0.5", "policy", f"policy/{WEIGHTS}"),
+    "policy.target_kl": Change("1.0", "policy", f"policy/{WEIGHTS}"),
+    "policy.learning_rate": Change("0.004", "policy", f"policy/{WEIGHTS}"),
+    "policy.value_learning_rate": Change("0.01", "policy", f"policy/{WEIGHTS}"),
+    "policy.warmup": Change("1", "policy", f"policy/{WEIGHTS}"),
+    "policy.decay": Change("false", "policy", f"policy/{WEIGHTS}"),
+    "policy.epochs": Change("1", "policy", f"policy/{WEIGHTS}"),
+    "policy.minibatches": Change("2", "policy", f"policy/{WEIGHTS}"),
+    "policy.clip": Change("0.01", "policy", f"policy/{WEIGHTS}"),
+    "policy.value_clip": Change("0.01", "policy", "policy/metrics.jsonl"),
+    "policy.discount": Change("0.5", "policy", f"policy/{WEIGHTS}"),
+    "policy.gae_lambda": Change("0.5", "policy", f"policy/{WEIGHTS}"),
+    "policy.whiten_advantages": Change("false", "policy", f"policy/{WEIGHTS}"),
+    "policy.missing_eos_penalty": Change("0", "policy", f"policy/{WEIGHTS}"),
+    "policy.max_grad_norm": Change("0.01", "policy", f"policy/{WEIGHTS}"),
+    "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
+    "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
+    "evaluation.truths": Change('["a"]', "policy", "policy/evaluations.jsonl"),
+    "evaluation.prompts": Change("8", "evaluation", "evaluation/policies.json"),
+    "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
+    "evaluation.look_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
+}
+ONE_VALUE = ("reward.kind", "policy.kind")  # with a second value comes an entry above
+ELSEWHERE = (  # each has a test of its own below
+    "name",
+    "description",
+    "sampler.rows",
+    "runtime.device",
+    "runtime.threads",
+    "runtime.micro_batch_tokens",
+    "runtime.checkpoint_seconds",
+)
+
+
+def fields(section: Any = config.Recipe, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting there is, by walking the schema."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, config.Section):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def test_every_field_has_an_entry() -> None:
+    assert sorted(name for name, _ in fields()) == sorted([*CHANGES, *ONE_VALUE, *ELSEWHERE])
+
+
+@pytest.mark.parametrize("name", ONE_VALUE)
+def test_there_is_nothing_to_choose_yet(name: str) -> None:
+    annotation = dict(fields())[name].annotation
+    assert annotation == Literal[get_args(annotation)[0]], f"{name} has other values now: test them in CHANGES"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Path:
+    """Files and models to point settings at."""
+    folder = tmp_path_factory.mktemp("inputs")
+    loading.save(loading.causal("trueward:tiny", 5, torch.device("cpu")), folder / "base")
+    shutil.copytree(baseline / "reward_model/model", folder / "reward")
+    model = loading.reward(folder / "reward", torch.device("cpu"))
+    with torch.no_grad():
+        model.model.score.weight += 0.1
+    loading.save(model, folder / "reward")
+    whole = (baseline / "comparisons/comparisons.jsonl").read_text().splitlines(keepends=True)
+    (folder / "people.jsonl").write_text("".join(whole[:-1]))
+    (folder / "others.jsonl").write_text("".join(whole[1:]))
+    words = ("film", "movie", "story", "comedy", "drama", "sequel")
+    rows = [{"prompt": f"{a} {b} {c}", "completion": " is warm ."} for a in ("the", "a") for b in words for c in words]
+    (folder / "shown.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows))
+    return folder
+
+
+def digests(run: Path) -> dict[str, str]:
+    return {row["name"]: row["digest"] for row in json.loads((run / "ladder.json").read_text())}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_field(name: str, folder: Path, baseline: Path, climb: Any, made_by: Callable[[Path], dict[str, Any]]) -> None:
+    change = CHANGES[name]
+    until = max(change.stage, change.file.split("/")[0], key=STAGES.index)
+    also = [setting.format(folder=folder) for setting in change.also]
+    home, before = baseline.parent, baseline
+    if also:
+        before = home / f"{name}, before"
+        climb(home, before.name, *also, until=until)
+    climb(home, name, *also, f"{name}={change.value.format(folder=folder)}", until=until)
+    one, two = digests(before), digests(home / name)
+    changed = [stage for stage in two if two[stage] != one.get(stage)]
+    assert changed[:1] == [change.stage]
+    assert changed == list(two)[list(two).index(change.stage) :], "a stage's digest holds those of its parents"
+    assert made_by(home / name)[change.file] != made_by(before)[change.file]
+
+
+def test_sampler_rows(monkeypatch: pytest.MonkeyPatch, baseline: Path, climb: Any) -> None:
+    """How many answers stand beside each other; what each one says does not depend on it."""
+    rows: list[int] = []
+    start = llama.LlamaDecoder.start
+    monkeypatch.setattr(llama.LlamaDecoder, "start", lambda self, n, width: (rows.append(n), start(self, n, width))[1])
+    climb(baseline.parent, "sampler.rows", "sampler.rows=5", until="sft")
+    assert set(rows) == {5}
+    assert digests(baseline.parent / "sampler.rows")["sft"] != digests(baseline)["sft"]
+    other = baseline.parent / "sampler.rows/sft/reference.jsonl"
+    assert other.read_text() == (baseline / "sft/reference.jsonl").read_text()
+
+
+def test_name_and_description(baseline: Path, climb: Any) -> None:
+    """A name is said in the report and nowhere else; a description is only kept."""
+    climb(baseline.parent, "named", "name=other", "description=Words.")
+    run = baseline.parent / "named"
+    one, two = digests(baseline), digests(run)
+    assert [stage for stage in two if two[stage] != one[stage]] == ["report"]
+    assert artifacts.read_json(run / "report.json")["name"] == "other"
+    assert "other" in (run / "report.html").read_text()
+    assert config.read(str(run / "recipe.toml")).description == "Words."
+
+
+def recipe(*changes: str) -> config.Recipe:
+    return config.read("tiny", ["runtime.threads=1", *changes])
+
+
+@pytest.mark.parametrize("change", ["device=cpu", "threads=2", "micro_batch_tokens=97", "checkpoint_seconds=0"])
+def test_runtime_is_no_part_of_a_digest(tmp_path: Path, climb: Any, change: str, baseline: Path) -> None:
+    found = climb(tmp_path, "run", f"runtime.{change}", until="prepare")
+    assert found.digest == digests(baseline)["prepare"]
+    torch.set_num_threads(1)
+
+
+def test_runtime_device_and_threads() -> None:
+    assert Context.make(recipe("runtime.device=cpu"), Reporter()).device == torch.device("cpu")
+    for threads in (2, 1):
+        Context.make(recipe(f"runtime.threads={threads}"), Reporter())
+        assert torch.get_num_threads() == threads
+
+
+def test_runtime_micro_batch_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, climb: Any, baseline: Path
+) -> None:
+    """Memory, not mathematics: more passes for the same batch, and the same weights but for rounding."""
+    from trueward.algorithms import sft
+
+    passes: list[int] = []
+
+    def counted(lengths: torch.Tensor, budget: int) -> list[torch.Tensor]:
+        groups = micro_batches(lengths, budget)
+        assert budget == 97
+        assert all(len(g) * int(lengths[g].max()) <= budget for g in groups)
+        passes.append(len(groups))
+        return groups
+
+    monkeypatch.setattr(sft, "micro_batches", counted)
+    climb(tmp_path, "run", "runtime.micro_batch_tokens=97", until="sft")
+    assert min(passes) > 1
+    one, two = (
+        loading.causal(str(run / "sft/model"), 0, torch.device("cpu")).model for run in (tmp_path / "run", baseline)
+    )
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+def test_runtime_checkpoint_seconds(tmp_path: Path, climb: Any, baseline: Path) -> None:
+    climb(tmp_path, "run", "runtime.checkpoint_seconds=0", until="sft")
+    assert len(list((tmp_path / "run/sft/checkpoints").iterdir())) == 2  # the last two of one at every step
+    assert len(list((baseline / "sft/checkpoints").iterdir())) == 1  # only the last
