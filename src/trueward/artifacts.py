@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"  # whose digest the files in a stage's directory belong to, until the manifest is there
 CHECKPOINTS = "checkpoints"
+KEYS = {"stage": str, "digest": str, "parents": list, "summary": dict, "files": dict}
 FORMAT = 1  # of the manifest and of everything that goes into a fingerprint
 
 
@@ -28,12 +30,29 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
+        with writing(path):
+            yield temporary
         flush(temporary)
         temporary.replace(path)
         sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Errors of a full disk name a path, those of libraries that write files themselves (in Rust) too."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if not found:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
 
 
 def sync_directory(path: Path) -> None:
@@ -131,6 +150,10 @@ def load(path: Path) -> Artifact | None:
     table = read_json(path / MANIFEST)
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise ValueError(f"{path / MANIFEST}: expected a manifest of format {FORMAT}")
+    if not KEYS.items() <= {k: type(v) for k, v in table.items()}.items() or not isinstance(
+        table.get("seconds"), int | float
+    ):
+        raise ValueError(f"{path / MANIFEST}: damaged, some of its fields are missing; remove the directory")
     for name in table["files"]:
         if not (path / name).is_file():
             raise ValueError(

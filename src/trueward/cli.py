@@ -18,7 +18,6 @@ from trueward import __version__, config
 app = typer.Typer(
     name="trueward",
     help="RLHF that measures the truth: prompts, SFT, comparisons, reward model, PPO, evaluation, report.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,6 +28,11 @@ Set = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", "--output-dir", "--output_dir", help="The run's directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+# typer carries a click of its own from 0.2x on, and took the installed one before
+WRONG_USAGE: tuple[type[Exception], ...] = (
+    click.ClickException,
+    next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"),
+)
 STAGE = "prepare, sft, comparisons, reward_model, policy, evaluation, report"
 
 
@@ -293,12 +297,12 @@ def main() -> None:
     """The entry point: one line and exit code 2 for whatever is wrong with the input or the disk."""
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except (click.exceptions.Exit, typer.Exit) as stop:
         code = stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
         fail("stopped; the same command goes on from here", 130)
-    except click.ClickException as error:
-        fail(error.format_message(), 2)
+    except WRONG_USAGE as error:
+        fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
@@ -306,6 +310,8 @@ def main() -> None:
         fail(str(error), 2)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+    if code == 130:  # a newer typer turns ctrl-C into this
+        fail("stopped; the same command goes on from here", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

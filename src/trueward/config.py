@@ -53,7 +53,7 @@ class Supervised(Section):
 
     model: str = ""
     """A ready model to take instead of training one."""
-    epochs: Annotated[float, Field(gt=0)] = 1.0
+    epochs: Rate = 1.0
     batch_size: Positive = 32
     learning_rate: Rate = 1e-3
     warmup: Share = 0.05
@@ -65,7 +65,7 @@ class Supervised(Section):
 class Sft(Supervised):
     """[sft]: next-token cross-entropy on the demonstrations' responses."""
 
-    epochs: Annotated[float, Field(gt=0)] = 2.0
+    epochs: Rate = 2.0
 
 
 class Comparisons(Section):
@@ -99,13 +99,53 @@ class Reward(Supervised):
     """Share of the compared prompts on which the reward model is examined."""
 
 
+class Group(Section):
+    """[policy.group]: what grpo and rloo add."""
+
+    size: Annotated[int, Field(ge=2)] = 8
+    """Answers to each prompt; policy.batch_size is a multiple of it."""
+    std: Literal["none", "population", "sample"] = "none"
+    """Whether advantages are divided by their group's SD, and by which (GRPO: yes; Dr. GRPO: no)."""
+    kl: Literal["reward", "k2", "k3", "k3-weighted"] = "reward"
+    """Where the anchor stands: k1 in the reward, or an estimator in the loss (docs/algorithms.md: what each optimises)."""
+    reducer: Literal["token", "sequence", "constant"] = "token"
+    """How tokens are averaged: over all of the step (DAPO), by answer first (GRPO), over the longest answer (Dr. GRPO)."""
+    ratio: Literal["token", "sequence", "weight"] = "token"
+    """PPO's ratio by token, GSPO's by answer, or CISPO's clipped weight."""
+    clip_high: Rate | None = None
+    """Another clip range above 1 than below (DAPO)."""
+    drop_equal_groups: bool = False
+    """Leave out groups whose answers all have the same reward (DAPO); exact only without an anchor."""
+    overlong_tokens: Annotated[int, Field(ge=0)] = 0
+    """Length of the zone before the limit in which an answer pays up to 1 SD for its length (DAPO); 0: none."""
+
+
+class Dpo(Section):
+    """[policy.dpo]: what dpo adds; β is policy.kl_coef."""
+
+    loss: Literal["sigmoid", "ipo", "robust", "simpo"] = "sigmoid"
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """sigmoid: conservative DPO's ε; robust: the share of labels that is taken to be flipped."""
+    simpo_beta: Rate = 2.0
+    simpo_margin: NonNegative = 1.0
+
+
+class BestOfN(Section):
+    """[policy.best_of_n]: what best_of_n and sft_on_best add."""
+
+    n: Annotated[int, Field(ge=2)] = 8
+    """Answers of the SFT policy to each prompt, of which the scorer's favourite is kept."""
+    prompts: Positive = 2000
+    """sft_on_best: prompts whose best answers are trained on, once over, with the settings of [sft]."""
+
+
 class Policy(Section):
     """[policy]: the optimiser and its anchor."""
 
-    kind: Literal["ppo"] = "ppo"
+    kind: Literal["ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best"] = "ppo"
     steps: Positive = 50
     batch_size: Positive = 128
-    """Completions a step, one a prompt."""
+    """Completions a step (ppo: one a prompt; grpo, rloo: group.size a prompt); dpo: comparisons a step."""
     kl_coef: NonNegative = 0.1
     """Weight β of the KL anchor, with the proxy in units of its SD under the reference policy."""
     target_kl: Rate | None = None
@@ -125,6 +165,19 @@ class Policy(Section):
     missing_eos_penalty: NonNegative = 1.0
     """Taken from the score of an answer that was cut, in SDs of the proxy."""
     max_grad_norm: Rate = 1.0
+    group: Group = Group()
+    dpo: Dpo = Dpo()
+    best_of_n: BestOfN = BestOfN()
+
+    @model_validator(mode="after")
+    def _group_fits(self) -> Policy:
+        if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
+            raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
+        if self.kind in ("dpo", "grpo", "rloo") and self.target_kl is not None:
+            raise ValueError(f"target_kl belongs to ppo; {self.kind} has a fixed kl_coef")
+        if self.kind == "dpo" and self.kl_coef == 0:
+            raise ValueError("kl_coef: dpo needs an anchor, so a value above 0")
+        return self
 
     @model_validator(mode="after")
     def _minibatches_fit(self) -> Policy:

@@ -146,7 +146,8 @@ def drive(
             raise ValueError(
                 f"{what}, step {step.number}: {wrong[0]} is not a number any more; a lower learning rate may help"
             )
-        logs.add("metrics.jsonl", [{"step": step.number, **step.metrics}])
+        figures = {k: v if math.isfinite(v) else None for k, v in step.metrics.items()}
+        logs.add("metrics.jsonl", [{"step": step.number, **figures}])
         rows = zip(step.completions, step.details, strict=True)
         logs.add("rollouts.jsonl.gz", [{"step": step.number, **line(c), **d} for c, d in rows])
         if looking and (step.number % looking.every == 0 or step.number == total):

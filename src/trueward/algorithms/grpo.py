@@ -97,7 +97,7 @@ def train(
         rows = kept.cpu().nonzero().squeeze(1)
         for epoch in range(config.epochs if len(rows) else 0):
             order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", turn, epoch))]
-            for chosen in order.tensor_split(config.minibatches):
+            for chosen in (c for c in order.tensor_split(config.minibatches) if len(c)):
                 found = _update(
                     config,
                     policy,

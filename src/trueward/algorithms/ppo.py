@@ -107,7 +107,7 @@ def train(
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
-            for chosen in order.tensor_split(config.minibatches):
+            for chosen in (c for c in order.tensor_split(config.minibatches) if len(c)):
                 for name, value in _update(
                     config,
                     policy,

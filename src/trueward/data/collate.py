@@ -56,13 +56,21 @@ class Collator:
         return Completion(prompt=prompt, response=text, finished=finished)
 
     def pairs(self, completions: Sequence[Completion]) -> list[tuple[list[int], list[int]]]:
-        """Prompt and response ids of each completion, cut on the right to the context."""
+        """Prompt and response ids of each completion, the response cut to the context.
+
+        `ValueError` if a prompt alone is longer than the context.
+        """
         prompts: dict[str, list[int]] = {}
         out = []
         for c in completions:
             key = c.prompt.id if c.prompt.messages else c.prompt.text
             if key not in prompts:
                 prompts[key] = self.prompt_ids(c.prompt)
+                if len(prompts[key]) >= self.context:
+                    raise ValueError(
+                        f"a prompt of {len(prompts[key])} tokens leaves no room in a context of {self.context}: "
+                        f"{str(c.prompt)[:60]!r}"
+                    )
             response = self.response_ids(c.response, c.finished)
             out.append((prompts[key], response[: max(0, self.context - len(prompts[key]))]))
         return out

@@ -131,7 +131,7 @@ def _decode(
             responses[i].append(token)
             logprobs[i].append(value)
         if over.any():
-            kept = (~over).nonzero().squeeze(1)
+            kept = filling_holes(~over)
             decoder.keep(kept)
             done += int(over.sum())
             tell(done)
@@ -140,6 +140,18 @@ def _decode(
         if who:
             logits = decoder.step(chosen, lengths[rows_now] + written[rows_now] - 1)
     return responses, logprobs
+
+
+def filling_holes(alive: Tensor) -> Tensor:
+    """Which row goes where so that the living ones come first and few move: the last of them into the places of the dead.
+
+    >>> filling_holes(torch.tensor([True, False, True, False, True])).tolist()
+    [0, 4, 2]
+    """
+    count = int(alive.sum())
+    rows = torch.arange(count, device=alive.device)
+    rows[~alive[:count]] = alive[count:].nonzero().squeeze(1) + count
+    return rows
 
 
 def draw(logits: Tensor, chance: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

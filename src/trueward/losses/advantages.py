@@ -41,6 +41,7 @@ def group_advantages(rewards: Tensor, baseline: str, std: str, epsilon: float = 
     assert rewards.ndim == 2
     assert rewards.shape[1] >= 2
     size = rewards.shape[1]
+    rewards = rewards - rewards[:, :1]  # equal rewards become exactly 0, and rounding can't give them an SD
     centred = rewards - rewards.mean(1, keepdim=True)
     if baseline == "others":
         centred = centred * (size / (size - 1))

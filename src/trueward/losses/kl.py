@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trueward.losses.logprobs import masked_infinite
+from trueward.losses.logprobs import at_temperature, masked_infinite
 from trueward.losses.masks import masked
 
 
@@ -30,11 +30,13 @@ def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
 def exact(logits: Tensor, reference_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Σ_a π(a)(log π(a) − log π_ref(a)) at each position: logits [..., V] -> [...].
 
-    Summed over a sampled response it estimates the sequence KL without the noise of the sampled token (Rao–Blackwell).
+    Infinite where the policy does what the reference never does. Summed over a sampled response it estimates the
+    sequence KL without the noise of the sampled token (Rao–Blackwell).
     """
-    logp = torch.log_softmax(logits.float() / temperature, dim=-1)
-    logq = torch.log_softmax(reference_logits.float() / temperature, dim=-1)
-    return (logp.exp() * (masked_infinite(logp) - masked_infinite(logq))).sum(-1)
+    logp = torch.log_softmax(at_temperature(logits, temperature), dim=-1)
+    logq = torch.log_softmax(at_temperature(reference_logits, temperature), dim=-1)
+    possible = ~torch.isinf(logp)
+    return masked(logp.exp() * (masked_infinite(logp) - masked(logq, possible)), possible).sum(-1)
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float) -> Tensor:

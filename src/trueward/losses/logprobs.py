@@ -8,15 +8,20 @@ from torch import Tensor
 
 def token_logprobs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Tensor:
     """log π(token): logits [..., V], ids [...] -> [...], in nats."""
-    scaled = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    scaled = scaled if temperature == 1.0 else scaled / temperature
+    scaled = at_temperature(logits, temperature)
     chosen = scaled.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
     return chosen - scaled.logsumexp(-1)
 
 
+def at_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """logits / temperature, at least in float32."""
+    wide = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    return wide if temperature == 1.0 else wide / temperature
+
+
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """−Σ π log π of each distribution: logits [..., V] -> [...], in nats."""
-    logp = torch.log_softmax(logits.float() / temperature, dim=-1)
+    logp = torch.log_softmax(at_temperature(logits, temperature), dim=-1)
     return -(logp.exp() * masked_infinite(logp)).sum(-1)
 
 

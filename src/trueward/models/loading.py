@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -88,7 +89,7 @@ def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokeni
         tokenizer = AutoTokenizer.from_pretrained(place)
         # attention "sdpa" and float32: the same numbers wherever it is loaded
         model = kind.from_pretrained(place, dtype=torch.float32, **settings)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{place}: can't be loaded as a model: {reason}") from None
     if tokenizer.eos_token_id is None:
@@ -100,11 +101,9 @@ def separate_pad(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make padding a token of its own: a reward is read at the last token that isn't padding, and that may be the end."""
     end = tokenizer.eos_token_id
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == end:
-        spare = [
-            t for t in (tokenizer.unk_token, tokenizer.bos_token) if t and tokenizer.convert_tokens_to_ids(t) != end
-        ]
-        if spare:
-            tokenizer.pad_token = spare[0]
+        # Not the unknown token, which can be an answer's last; the opening one never is.
+        if tokenizer.bos_token is not None and tokenizer.bos_token_id != end:
+            tokenizer.pad_token = tokenizer.bos_token
         else:
             tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
             if len(tokenizer) > model.get_input_embeddings().num_embeddings:

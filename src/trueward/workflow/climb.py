@@ -10,10 +10,11 @@ from typing import Any
 from trueward import __version__, artifacts, driver
 from trueward.artifacts import Artifact
 from trueward.config import Recipe
+from trueward.data import comparisons as compared
 from trueward.instruments import report as page
 from trueward.progress import Reporter
 from trueward.scorers import simulated
-from trueward.workflow import prepare, stages
+from trueward.workflow import policies, prepare, stages
 from trueward.workflow.context import Context
 from trueward.workflow.ladder import Ladder
 from trueward.workflow.memory import peak_memory_mb
@@ -28,7 +29,11 @@ def climb(
 
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
+    if until == "comparisons" and recipe.reward.model:
+        raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
     context = Context.make(recipe, reporter)
+    if recipe.comparisons.source == "file" and not recipe.reward.model:
+        compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
@@ -51,7 +56,7 @@ def climb(
             return found
 
         comparisons = None
-        if not recipe.reward.model:
+        if not recipe.reward.model or recipe.policy.kind == "dpo":
             work = partial(stages.compare, context, prepared, sft)
             settings = {**seed, "comparisons": part["comparisons"], "sampler": part["sampler"]}
             files = [Path(recipe.comparisons.path)] if recipe.comparisons.source == "file" else []
@@ -70,16 +75,16 @@ def climb(
         if until == "reward_model":
             return found
 
-        optimise = stages.POLICIES[recipe.policy.kind]
-        work = partial(optimise, context, prepared, sft, reward)
-        settings = {**seed, **{key: part[key] for key in ("policy", "sampler", "evaluation")}}
-        parents = [prepared, sft, reward]
-        policy = found = ladder.stage("policy", optimise.__name__, work, settings, parents, truths)
+        work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
+        looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts")}
+        settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
+        parents = [prepared, sft, reward, *([comparisons] if comparisons and recipe.policy.kind == "dpo" else [])]
+        policy = found = ladder.stage("policy", "optimise", work, settings, parents, truths)
         if until == "policy":
             return found
 
         work = partial(stages.evaluate, context, prepared, sft, reward, policy)
-        settings = {**seed, **{key: part[key] for key in ("model", "sampler", "evaluation")}}
+        settings = {**seed, **{key: part[key] for key in ("model", "policy", "sampler", "evaluation")}}
         parents = [prepared, sft, reward, policy]
         evaluation = found = ladder.stage("evaluation", "evaluate", work, settings, parents, base + truths)
         if until == "evaluation":

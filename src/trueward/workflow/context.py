@@ -24,6 +24,8 @@ from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scorer, fit_scale, scores
 
+REFERENCE = "reference.jsonl"  # the SFT policy's own answers, two to each prompt: what 0 and 1 are
+
 
 @dataclass(frozen=True)
 class Context:

@@ -36,11 +36,14 @@ class Ladder:
         saved = self.run / "recipe.toml"
         if saved.is_file():
             other = config.read(str(saved))
-            if difference := differing(other, self.recipe):
+            begun = any(self.run.glob(f"*/{artifacts.MANIFEST}"))
+            if begun and (difference := differing(other, self.recipe)):
                 raise ValueError(
                     f"{self.run}: holds a run of another recipe ({difference}); choose another --out or remove it"
                 )
-        elif self.run.exists() and (not self.run.is_dir() or any(p.name != ".lock" for p in self.run.iterdir())):
+        elif self.run.exists() and (
+            not self.run.is_dir() or any(p.name != ".lock" and p.suffix != ".tmp" for p in self.run.iterdir())
+        ):
             raise ValueError(f"{self.run}: exists and is not a run of trueward; choose another --out")
         self.run.mkdir(parents=True, exist_ok=True)
         with (self.run / ".lock").open("w") as lock:
@@ -79,7 +82,8 @@ class Ladder:
             artifacts.write_json(mark, {"digest": digest})
         started = time.monotonic()
         try:
-            summary = work(directory)
+            with artifacts.writing(directory):
+                summary = work(directory)
         except BaseException:
             self._row(name, digest, parents, "stopped", time.monotonic() - started)
             raise
@@ -95,9 +99,13 @@ class Ladder:
     def _elsewhere(self, name: str, digest: str) -> Artifact | None:
         """The same stage in another run under the same home, linked into this one."""
         for manifest in sorted(self.home.glob(f"*/{name}/{artifacts.MANIFEST}")):
-            if manifest.parent.parent == self.run or artifacts.read_json(manifest).get("digest") != digest:
+            if manifest.parent.parent == self.run:
                 continue
-            if artifacts.load(manifest.parent) is not None:
+            try:
+                found = artifacts.load(manifest.parent)
+            except (ValueError, OSError):
+                continue  # damaged or being removed: not ours to complain about
+            if found is not None and found.digest == digest:
                 return artifacts.adopt(manifest.parent, self.run / name)
         return None
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,24 @@ import numpy as np
 import torch
 
 from trueward import driver
-from trueward.algorithms import ppo
+from trueward.algorithms import best_of_n
 from trueward.algorithms import reward_model as fit
 from trueward.algorithms import sft as imitate
 from trueward.artifacts import Artifact, write_json
 from trueward.data import comparisons as compared
-from trueward.data import jsonl, reviews
+from trueward.data import jsonl
 from trueward.data.collate import Collator
-from trueward.instruments.gauge import Gauge
-from trueward.instruments.statistics import wilson
-from trueward.losses.preference import bradley_terry
 from trueward.models import loading
-from trueward.models.loading import Network
 from trueward.models.schedule import generator, seed_for
-from trueward.records import Comparison, Prompt, line
+from trueward.records import Comparison, line
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
-from trueward.workflow.context import Context, read_completions, read_prompts
+from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
+from trueward.workflow.examined import examine, split
+from trueward.workflow.measuring import gauge, held_out_prompts
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
-REFERENCE = "reference.jsonl"
 
 
 def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any]:
@@ -185,101 +181,6 @@ def fit_reward_model(context: Context, sft: Artifact, comparisons: Artifact | No
     return {**summary, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
 
 
-def split(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comparison], list[Comparison]]:
-    """Comparisons to fit to and to examine on, by prompt."""
-    train: list[Comparison] = []
-    held_out: list[Comparison] = []
-    for c in comparisons:
-        (held_out if reviews.fraction("examined:" + c.prompt.id) < share else train).append(c)
-    if not train or not held_out:
-        raise ValueError(
-            f"reward.held_out: {len(comparisons)} comparisons leave {len(train)} to fit to and {len(held_out)} to "
-            "examine on; give more comparisons or another share"
-        )
-    return train, held_out
-
-
-def examine(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Accuracy on the decided ones with its interval, and NLL on all, in nats."""
-    sides = [side for c in comparisons for side in c.completions()]
-    raw = torch.as_tensor(model.raw(sides)).view(-1, 2)
-    probability = torch.tensor([c.probability for c in comparisons], dtype=torch.float64)
-    decided = int((probability != 0.5).sum())
-    accuracy = fit.accuracy(raw[:, 0] - raw[:, 1], probability)
-    low, high = wilson(accuracy * decided, decided) if decided else (0.0, 1.0)
-    return {
-        "accuracy": round(accuracy, 4) if decided else None,
-        "accuracy_low": round(low, 4),
-        "accuracy_high": round(high, 4),
-        "nll": round(float(bradley_terry(raw[:, 0], raw[:, 1], probability).mean()), 4),
-    }
-
-
-def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardModel | None, reference: Network) -> Gauge:
-    answers = read_completions(sft.path / REFERENCE)
-    return Gauge(
-        reference=reference,
-        proxy=proxy,
-        truths=context.truths(prepared.path / "annotators", answers),
-        sample=context.sample,
-        temperature=context.recipe.sampler.temperature,
-        seed=context.recipe.seed,
-        micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
-    )
-
-
-def held_out_prompts(context: Context, prepared: Artifact, most: int) -> list[Prompt]:
-    """The same held-out prompts every time, in an order of the seed's."""
-    prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
-    order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
-    return [prompts[i] for i in order[:most].tolist()]
-
-
-def optimise_ppo(context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, work: Path) -> dict[str, Any]:
-    """PPO from the SFT policy, anchored to the SFT artifact, the value network starting from the reward model."""
-    config, runtime, evaluation = context.recipe.policy, context.recipe.runtime, context.recipe.evaluation
-    policy, reference = context.policy(sft.model), context.policy(sft.model)
-    reference.model.requires_grad_(False)
-    scorer = reward_model.load(reward.model, context.device)
-    scorer.network.model.requires_grad_(False)
-    critic = ppo.Critic(loading.reward(reward.model, context.device), scorer.scale)
-    state = ppo.start(config, policy, critic)
-    instrument = gauge(context, prepared, sft, scorer, reference)
-    looked_at = held_out_prompts(context, prepared, evaluation.look_prompts)
-
-    def look(step: int) -> driver.Look:
-        found = instrument.measure(policy, looked_at, "step", step)
-        return driver.Look({**found.row, "kl_coef": state.numbers["kl_coef"]}, found.samples, found.row["truth"])
-
-    outcome = driver.drive(
-        lambda: ppo.train(
-            config,
-            policy=policy,
-            reference=reference,
-            critic=critic,
-            sample=context.sample,
-            scorer=scorer,
-            prompts=read_prompts(prepared.path / "prompts.jsonl"),
-            temperature=context.recipe.sampler.temperature,
-            state=state,
-            seed=context.recipe.seed,
-            micro_batch_tokens=runtime.micro_batch_tokens,
-        ),
-        state=state,
-        directory=work,
-        total=config.steps,
-        what=f"ppo, β = {config.kl_coef:g}",
-        reporter=context.reporter,
-        checkpoint_seconds=runtime.checkpoint_seconds,
-        looking=driver.Looking(evaluation.every, look, partial(loading.save, policy)),
-    )
-    loading.save(policy, work / "model")
-    return {"steps": config.steps, "best_step": outcome.best_step, "kl_coef_last": state.numbers["kl_coef"]}
-
-
-POLICIES = {"ppo": optimise_ppo}
-
-
 def evaluate(
     context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, policy: Artifact, work: Path
 ) -> dict[str, Any]:
@@ -294,12 +195,19 @@ def evaluate(
     if (policy.path / "best").is_dir():
         places["best"] = policy.path / "best"
     context.reporter.start("evaluation", len(places))
+    policy_config = context.recipe.policy
     rows, answers = {}, {}
     for done, (name, place) in enumerate(places.items(), 1):
         network = context.policy(place)
         if len(network.tokenizer) != len(reference.tokenizer):
             continue  # another vocabulary than the reference's: no KL between them
-        found = instrument.measure(network, prompts, "evaluation", name)
+        measured = instrument
+        if name == "policy" and policy_config.kind == "best_of_n":
+            chooser = best_of_n.sampler(
+                policy_config.best_of_n.n, proxy, context.sample, policy_config.missing_eos_penalty
+            )
+            measured = replace(instrument, sample=chooser)
+        found = measured.measure(network, prompts, "evaluation", name)
         rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
     shown = [
