@@ -2,13 +2,12 @@
 # make test    set up what the tests need, run them all
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
-# make golden  what the pinned reference numbers are now
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test check verify golden clean browser
+.PHONY: run test check verify clean browser
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -24,9 +23,6 @@ check: .venv/dev
 
 verify: .venv/dev
 	$(BIN)/python -m pytest tests/docs --whole
-
-golden: .venv/dev
-	$(BIN)/python -m pytest tests/golden --record
 
 # The report's page is tested in a real browser: what is there, else Debian's Chromium where we may install it.
 browser:

@@ -101,8 +101,10 @@ def test_long_responses_are_cut_to_the_context() -> None:
 
 def test_no_sequence_is_longer_than_the_context() -> None:
     completion = Completion(prompt=Prompt(text="the new film about love"), response=" is great")
-    prompt, response = collator(context=4).pairs([completion])[0]
-    assert len(prompt) + len(response) <= 4
+    prompt, response = collator(context=7).pairs([completion])[0]
+    assert (len(prompt), len(response)) == (6, 1)
+    with pytest.raises(ValueError, match="a prompt of 6 tokens leaves no room in a context of 4"):
+        collator(context=4).pairs([completion])
 
 
 def test_a_conversation_and_a_text_are_different_prompts() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return run
+
+
+@pytest.fixture(scope="session")
+def of_kind(tiny: Path) -> Callable[[str], Path]:
+    """The directory of a finished run with another `policy.kind`, beside `tiny`, so that it shares the lower stages."""
+    from trueward import config, workflow  # torch comes with it: only the tests that climb wait for that
+    from trueward.progress import Reporter
+
+    less = ("policy.group.size=4", "policy.best_of_n.n=3", "policy.best_of_n.prompts=40")
+
+    @cache
+    def climb(kind: str) -> Path:
+        recipe = config.read("tiny", [*SMALL, *less, f"policy.kind={kind}"])
+        workflow.climb(recipe, tiny.parent, f"tiny-{kind}", Reporter())
+        return tiny.parent / f"tiny-{kind}"
+
+    return climb

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import operator
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 import typer
@@ -70,15 +71,14 @@ def sections(page: Path) -> dict[str, dict[str, list[str]]]:
 # The recipe.
 
 
-def fields() -> Iterator[tuple[str, str, dict[str, Any]]]:
+def fields(of: str = "Recipe", inside: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Section as it is headed in the documentation, field, and its JSON schema."""
     schema = config.Recipe.model_json_schema()
-    for name, field in schema["properties"].items():
-        if "$ref" not in field:
-            yield "Top level", name, field
-            continue
-        for inner, each in schema["$defs"][field["$ref"].rsplit("/", 1)[1]]["properties"].items():
-            yield f"[{name}]", inner, each
+    for name, field in (schema if of == "Recipe" else schema["$defs"][of])["properties"].items():
+        if "$ref" in field:
+            yield from fields(field["$ref"].rsplit("/", 1)[1], f"{inside}.{name}".lstrip("."))
+        else:
+            yield f"[{inside}]" if inside else "Top level", name, field
 
 
 FIELDS = list(fields())
@@ -120,6 +120,8 @@ def test_recipes_shown_are_recipes() -> None:
 
 # The figures.
 
+KINDS = [kind for kind in get_args(config.Policy.model_fields["kind"].annotation) if kind != "ppo"]  # that is `tiny`
+
 
 def rows(path: Path) -> list[dict[str, Any]]:
     raw = path.read_bytes()
@@ -146,6 +148,37 @@ def test_every_figure_is_explained_and_no_other(tiny: Path, name: str) -> None:
 def test_every_log_has_a_section(tiny: Path) -> None:
     logs = {p.relative_to(tiny).as_posix() for p in tiny.glob("*/*.jsonl*") if p.parent.name in ("sft", "policy")}
     assert logs - {"sft/reference.jsonl"} <= set(sections(DOCS / "metrics.md"))
+
+
+SHARED = ("policy/evaluations.jsonl", "policy/samples.jsonl", "policy/rollouts.jsonl.gz")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_figure_of_every_kind_of_policy_is_explained(of_kind: Callable[[str], Path], kind: str) -> None:
+    run = of_kind(kind)
+    explained = sections(DOCS / "metrics.md")
+    heading = next((h for h in explained if h.startswith("policy/metrics.jsonl (") and kind in h), "")
+    special = {"policy/metrics.jsonl": heading, "policy/chosen.jsonl": "policy/chosen.jsonl"}
+    logs = {p.relative_to(run).as_posix() for p in run.glob("policy/*.jsonl*")}
+    assert logs <= {*SHARED, *special}
+    assert bool(logs) == (kind != "best_of_n"), "nothing is trained, so nothing is logged"
+    for log in logs:
+        assert set(explained[special.get(log, log)]) == {key for row in rows(run / log) for key in row}, log
+    summary = json.loads((run / "policy/manifest.json").read_text(encoding="utf-8"))["summary"]
+    assert set(summary) <= set(explained["policy/manifest.json"])
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    assert set(paths(report)) <= set(explained["report.json"])
+
+
+def test_what_a_kind_says_of_itself_and_no_more(of_kind: Callable[[str], Path]) -> None:
+    manifests = [json.loads((of_kind(k) / "policy/manifest.json").read_text(encoding="utf-8")) for k in KINDS]
+    assert set(sections(DOCS / "metrics.md")["policy/manifest.json"]) == {k for m in manifests for k in m["summary"]}
+
+
+def test_every_kind_of_policy_has_a_section() -> None:
+    text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
+    headings = {word for h in re.findall(r"^## (.*)$", text, re.MULTILINE) for word in re.findall(r"`(\w+)`", h)}
+    assert headings == set(get_args(config.Policy.model_fields["kind"].annotation))
 
 
 ANY_KEY = {  # objects with names for keys, and what the documentation calls those
@@ -216,6 +249,7 @@ AT_MOST: dict[str, float] = {
     "comparisons.count": 150,
     "policy.steps": 2,
     "policy.batch_size": 16,
+    "policy.best_of_n.prompts": 40,
     "evaluation.prompts": 16,
     "evaluation.look_prompts": 16,
     "evaluation.every": 1,
@@ -368,8 +402,7 @@ def small_run(words: list[str], directory: Path) -> list[str]:
         return words  # the page shows what goes wrong
     less = ["runtime.threads=1"]
     for key, value in [*TINY.items(), *AT_MOST.items()]:
-        section, _, field = key.partition(".")
-        now = getattr(getattr(resolved, section), field)
+        now: Any = operator.attrgetter(key)(resolved)
         if isinstance(value, tuple):
             less += [f"{key}={value[1]}"] if now == value[0] else []
         elif now > value:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import pytest
 import torch
 
-from trueward import artifacts, config
+from trueward import artifacts, config, driver
 from trueward.batches import micro_batches
 from trueward.engines import llama
 from trueward.models import loading
@@ -38,10 +38,15 @@ class Change:
 
 
 FROM_FILE = ("comparisons.source=file", "comparisons.path={folder}/people.jsonl")
+OWN = ("reward.model={folder}/reward", "evaluation.truths=[]")  # what text of one's own asks for
+GRPO, RLOO, DPO = ("policy.kind=grpo",), ("policy.kind=rloo",), ("policy.kind=dpo",)
+BEST = ("policy.best_of_n.n=3", "policy.best_of_n.prompts=24")
+DISTILLED, CHOSEN = ("policy.kind=sft_on_best", *BEST), ("policy.kind=best_of_n", *BEST)
+ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_new_tokens=2")  # groups of equal answers
 CHANGES = {
     "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
     "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
-    "data.demonstrations": Change("{folder}/shown.jsonl", "prepare", "prepare/demonstrations.jsonl"),
+    "data.demonstrations": Change("{folder}/shown.jsonl", "prepare", "prepare/demonstrations.jsonl", OWN),
     "data.prompts": Change("{folder}/prompts.jsonl", "prepare", "prepare/prompts.jsonl"),
     "data.held_out": Change("0.3", "prepare", "prepare/prompts_held_out.jsonl"),
     "data.max_prompt_tokens": Change("4", "prepare", "prepare/prompts.jsonl"),
@@ -69,6 +74,7 @@ CHANGES = {
     "reward.weight_decay": Change("0.5", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.max_grad_norm": Change("0.001", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.held_out": Change("0.4", "reward_model", f"reward_model/{WEIGHTS}"),
+    "policy.kind": Change("rloo", "policy", f"policy/{WEIGHTS}"),
     "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),
     "policy.batch_size": Change("8", "policy", "policy/rollouts.jsonl.gz"),
     "policy.kl_coef": Change("0.5", "policy", f"policy/{WEIGHTS}"),
@@ -86,6 +92,20 @@ CHANGES = {
     "policy.whiten_advantages": Change("false", "policy", f"policy/{WEIGHTS}"),
     "policy.missing_eos_penalty": Change("0", "policy", f"policy/{WEIGHTS}"),
     "policy.max_grad_norm": Change("0.01", "policy", f"policy/{WEIGHTS}"),
+    "policy.group.size": Change("4", "policy", "policy/rollouts.jsonl.gz", GRPO),
+    "policy.group.std": Change("population", "policy", f"policy/{WEIGHTS}", GRPO),
+    "policy.group.kl": Change("k2", "policy", f"policy/{WEIGHTS}", GRPO),
+    "policy.group.reducer": Change("sequence", "policy", f"policy/{WEIGHTS}", GRPO),
+    "policy.group.ratio": Change("sequence", "policy", f"policy/{WEIGHTS}", GRPO),
+    "policy.group.clip_high": Change("0.001", "policy", f"policy/{WEIGHTS}", GRPO),
+    "policy.group.drop_equal_groups": Change("true", "policy", f"policy/{WEIGHTS}", (*ALIKE, "policy.group.kl=k2")),
+    "policy.group.overlong_tokens": Change("6", "policy", f"policy/{WEIGHTS}", GRPO),
+    "policy.dpo.loss": Change("ipo", "policy", f"policy/{WEIGHTS}", DPO),
+    "policy.dpo.label_smoothing": Change("0.2", "policy", f"policy/{WEIGHTS}", DPO),
+    "policy.dpo.simpo_beta": Change("1", "policy", f"policy/{WEIGHTS}", (*DPO, "policy.dpo.loss=simpo")),
+    "policy.dpo.simpo_margin": Change("0.1", "policy", f"policy/{WEIGHTS}", (*DPO, "policy.dpo.loss=simpo")),
+    "policy.best_of_n.n": Change("2", "policy", "policy/chosen.jsonl", DISTILLED),
+    "policy.best_of_n.prompts": Change("16", "policy", "policy/chosen.jsonl", DISTILLED),
     "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
     "evaluation.truths": Change('["a"]', "policy", "policy/evaluations.jsonl"),
@@ -93,7 +113,51 @@ CHANGES = {
     "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
     "evaluation.look_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
 }
-ONE_VALUE = ("reward.kind", "policy.kind")  # with a second value comes an entry above
+# The same settings under other kinds of policy, and other values of theirs.
+AGAIN = [
+    *(
+        (name, Change(value, "policy", f"policy/{WEIGHTS}", GRPO))
+        for name, value in (
+            ("policy.steps", "2"),
+            ("policy.batch_size", "8"),
+            ("policy.kl_coef", "0.5"),
+            ("policy.learning_rate", "0.004"),
+            ("policy.warmup", "1"),
+            ("policy.decay", "false"),
+            ("policy.epochs", "1"),
+            ("policy.minibatches", "2"),
+            ("policy.clip", "0.01"),
+            ("policy.missing_eos_penalty", "0"),
+            ("policy.max_grad_norm", "0.01"),
+            ("policy.group.std", "sample"),
+            ("policy.group.kl", "k3"),
+            ("policy.group.kl", "k3-weighted"),
+            ("policy.group.reducer", "constant"),
+            ("policy.group.ratio", "weight"),
+        )
+    ),
+    ("policy.kl_coef", Change("0.5", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.group.kl=k3"))),
+    ("policy.group.clip_high", Change("0.001", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.group.ratio=weight"))),
+    ("policy.group.std", Change("population", "policy", f"policy/{WEIGHTS}", RLOO)),
+    *(
+        (name, Change(value, "policy", f"policy/{WEIGHTS}", DPO))
+        for name, value in (
+            ("policy.steps", "2"),
+            ("policy.batch_size", "8"),
+            ("policy.kl_coef", "0.5"),
+            ("policy.learning_rate", "0.004"),
+            ("policy.warmup", "1"),
+            ("policy.decay", "false"),
+            ("policy.max_grad_norm", "0.01"),
+            ("policy.dpo.loss", "simpo"),
+        )
+    ),
+    ("policy.dpo.loss", Change("robust", "policy", f"policy/{WEIGHTS}", (*DPO, "policy.dpo.label_smoothing=0.2"))),
+    ("policy.missing_eos_penalty", Change("9", "policy", "policy/chosen.jsonl", DISTILLED)),
+    ("policy.best_of_n.n", Change("8", "policy", "evaluation/policy.jsonl", CHOSEN)),
+    ("policy.missing_eos_penalty", Change("9", "policy", "evaluation/policy.jsonl", CHOSEN)),
+]
+ONE_VALUE = ("reward.kind",)  # with a second value comes an entry above
 ELSEWHERE = (  # each has a test of its own below
     "name",
     "description",
@@ -148,21 +212,67 @@ def digests(run: Path) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in json.loads((run / "ladder.json").read_text())}
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_field(name: str, folder: Path, baseline: Path, climb: Any, made_by: Callable[[Path], dict[str, Any]]) -> None:
-    change = CHANGES[name]
+@pytest.fixture(scope="module")
+def before(baseline: Path, climb: Any) -> Callable[..., Path]:
+    """What a change is compared with: the baseline, or one run for each set of other settings, made when first asked for."""
+    made: dict[tuple[tuple[str, ...], str], Path] = {}
+
+    def run(also: tuple[str, ...], until: str) -> Path:
+        if not also:
+            return baseline
+        if (also, until) not in made:
+            made[also, until] = baseline.parent / f"before {len(made)}"
+            climb(baseline.parent, made[also, until].name, *also, until=until)
+        return made[also, until]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [*CHANGES.items(), *AGAIN],
+    ids=[*CHANGES, *(f"{n}={c.value},{','.join(c.also)}" for n, c in AGAIN)],
+)
+def test_field(
+    name: str,
+    change: Change,
+    folder: Path,
+    baseline: Path,
+    before: Callable[..., Path],
+    climb: Any,
+    made_by: Callable[[Path], dict[str, Any]],
+    request: pytest.FixtureRequest,
+) -> None:
     until = max(change.stage, change.file.split("/")[0], key=STAGES.index)
-    also = [setting.format(folder=folder) for setting in change.also]
-    home, before = baseline.parent, baseline
-    if also:
-        before = home / f"{name}, before"
-        climb(home, before.name, *also, until=until)
-    climb(home, name, *also, f"{name}={change.value.format(folder=folder)}", until=until)
-    one, two = digests(before), digests(home / name)
+    also = tuple(setting.format(folder=folder) for setting in change.also)
+    other = before(also, until)
+    after = baseline.parent / request.node.callspec.id
+    climb(baseline.parent, after.name, *also, f"{name}={change.value.format(folder=folder)}", until=until)
+    one, two = digests(other), digests(after)
     changed = [stage for stage in two if two[stage] != one.get(stage)]
     assert changed[:1] == [change.stage]
     assert changed == list(two)[list(two).index(change.stage) :], "a stage's digest holds those of its parents"
-    assert made_by(home / name)[change.file] != made_by(before)[change.file]
+    assert made_by(after)[change.file] != made_by(other)[change.file]
+
+
+def test_every_kind_of_policy_is_another_one(before: Callable[..., Path], made_by: Any, baseline: Path) -> None:
+    """All that train end elsewhere; best-of-n trains nothing, and its answers are others than the SFT policy's."""
+    runs = [baseline, *(before(also, "policy") for also in (GRPO, RLOO, DPO, DISTILLED))]
+    assert {config.read(str(run / "recipe.toml")).policy.kind for run in runs} | {"best_of_n"} == set(
+        get_args(config.Policy.model_fields["kind"].annotation)
+    )
+    assert len({made_by(run)[f"policy/{WEIGHTS}"] for run in runs}) == len(runs)
+    chosen = made_by(before(CHOSEN, "evaluation"))
+    assert chosen[f"policy/{WEIGHTS}"] == chosen[f"sft/{WEIGHTS}"]
+    assert chosen["evaluation/policy.jsonl"] != chosen["evaluation/sft.jsonl"]
+
+
+@pytest.mark.parametrize("field", ["std", "kl", "reducer", "ratio", "loss"])
+def test_every_choice_of_a_kind_is_tried(field: str) -> None:
+    name = f"policy.{'dpo' if field == 'loss' else 'group'}.{field}"
+    tried = {c.value for n, c in [*CHANGES.items(), *AGAIN] if n == name}
+    annotation = dict(fields())[name]
+    assert tried == set(get_args(annotation.annotation)) - {annotation.default}
 
 
 def test_sampler_rows(monkeypatch: pytest.MonkeyPatch, baseline: Path, climb: Any) -> None:
@@ -231,7 +341,15 @@ def test_runtime_micro_batch_tokens(
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
 
 
-def test_runtime_checkpoint_seconds(tmp_path: Path, climb: Any, baseline: Path) -> None:
-    climb(tmp_path, "run", "runtime.checkpoint_seconds=0", until="sft")
-    assert len(list((tmp_path / "run/sft/checkpoints").iterdir())) == 2  # the last two of one at every step
-    assert len(list((baseline / "sft/checkpoints").iterdir())) == 1  # only the last
+@pytest.mark.parametrize(("seconds", "every"), [("0", True), ("1000", False)])
+def test_runtime_checkpoint_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, climb: Any, seconds: str, every: bool
+) -> None:
+    """One at every step, or only the last."""
+    saved: list[int] = []
+    save = driver.checkpoint
+    monkeypatch.setattr(driver, "checkpoint", lambda state, *rest: (saved.append(state.step), save(state, *rest)))
+    climb(tmp_path, "run", f"runtime.checkpoint_seconds={seconds}", until="sft")
+    steps = [row["step"] for row in driver.read_log(tmp_path / "run/sft/metrics.jsonl")]
+    assert len(steps) > 1
+    assert saved == (steps if every else steps[-1:])

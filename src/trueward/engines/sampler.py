@@ -20,6 +20,7 @@ from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
 from trueward.engines.general import GeneralDecoder
 from trueward.engines.llama import LlamaDecoder
+from trueward.engines.tabular import TabularDecoder
 from trueward.models.loading import Network
 from trueward.records import Prompt
 
@@ -55,6 +56,8 @@ def decoder_for(network: Network) -> Decoder:
     """The fast path where there is one for the model's family, else the general one."""
     if LlamaDecoder.covers(network.model):
         return LlamaDecoder(network.model)
+    if network.model.config.model_type == "tabular":
+        return TabularDecoder(network.model)
     return GeneralDecoder(network.model)
 
 

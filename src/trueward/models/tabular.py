@@ -51,7 +51,7 @@ class _Table(nn.Module):
         found = torch.zeros_like(ids)
         for back in range(order):
             shifted = torch.zeros_like(ids)
-            shifted[:, back:] = ids[:, : ids.shape[1] - back]
+            shifted[:, back:] = ids[:, : max(0, ids.shape[1] - back)]
             found = found + shifted * vocabulary**back
         return found
 
@@ -114,7 +114,7 @@ def load(path: Path) -> nn.Module:
         model = TabularScalar(**shape, order=config["order"], **more)
     else:
         model = TabularPolicy(**shape, order=config["order"])
-    model.load_state_dict(weights)
+    model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     return model
 
 
