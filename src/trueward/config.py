@@ -123,6 +123,8 @@ class Group(Section):
 class Dpo(Section):
     """[policy.dpo]: what dpo adds; β is policy.kl_coef."""
 
+    learning_rate: Rate = 1e-4
+    """Peak rate, in place of policy.learning_rate: log-probs of whole answers move far on little."""
     loss: Literal["sigmoid", "ipo", "robust", "simpo"] = "sigmoid"
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """sigmoid: conservative DPO's ε; robust: the share of labels that is taken to be flipped."""
@@ -173,15 +175,15 @@ class Policy(Section):
     def _group_fits(self) -> Policy:
         if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
             raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
-        if self.kind in ("dpo", "grpo", "rloo") and self.target_kl is not None:
+        if self.kind != "ppo" and self.target_kl is not None:
             raise ValueError(f"target_kl belongs to ppo; {self.kind} has a fixed kl_coef")
-        if self.kind == "dpo" and self.kl_coef == 0:
+        if self.kind == "dpo" and self.dpo.loss != "simpo" and self.kl_coef == 0:
             raise ValueError("kl_coef: dpo needs an anchor, so a value above 0")
         return self
 
     @model_validator(mode="after")
     def _minibatches_fit(self) -> Policy:
-        if self.minibatches > self.batch_size:
+        if self.kind in ("ppo", "grpo", "rloo") and self.minibatches > self.batch_size:
             raise ValueError(f"minibatches ({self.minibatches}) can't be more than batch_size ({self.batch_size})")
         if self.target_kl is not None and self.kl_coef == 0:
             raise ValueError("target_kl adapts kl_coef by factors, so kl_coef can't start from 0")
@@ -246,7 +248,7 @@ class Recipe(Section):
         if not self.data.demonstrations and not self.data.prompts:
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
         own = not self.data.demonstrations.startswith("trueward:")
-        if own and self.comparisons.source == "simulated" and not self.reward.model:
+        if own and self.comparisons.source == "simulated" and (not self.reward.model or self.policy.kind == "dpo"):
             raise ValueError(
                 'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
                 'for other data give source = "file" and path, or reward.model'

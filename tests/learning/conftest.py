@@ -133,7 +133,7 @@ class Task:
             low, high = (
                 q.max() - beta,
                 q.max(),
-            )  # the sum is at least 1 at the first where p → its own, at most 1 at the last
+            )  # π sums to more than 1 at the one, less at the other
             for _ in range(200):
                 value = (low + high) / 2
                 if (beta * p / (beta + value - q)).sum() > 1:

@@ -145,6 +145,5 @@ def test_the_runtime_changes_no_digest(baseline: Path, tmp_path: Path, climb: An
         return {row["name"]: row["digest"] for row in json.loads((run / "ladder.json").read_text())}
 
     assert digests(tmp_path / "other") == digests(baseline)
-    kept = [p.name for p in sorted((tmp_path / "other/policy/checkpoints").iterdir())]
-    assert kept == ["step-0000002", "step-0000003"]
-    assert [p.name for p in (baseline / "policy/checkpoints").iterdir()] == ["step-0000003"]
+    # a finished stage has nothing to resume from
+    assert not list(tmp_path.glob("other/*/checkpoints"))

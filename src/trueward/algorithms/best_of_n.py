@@ -27,7 +27,8 @@ def sampler(n: int, scorer: Scorer, sample: Sample, missing_eos_penalty: float) 
         rollout = sample(network, [p for p in prompts for _ in range(n)], generator)
         score = torch.as_tensor(scores(scorer, rollout.completions)).view(-1, n)
         cut = torch.tensor([not c.finished for c in rollout.completions]).view(-1, n)
-        picked = (score - missing_eos_penalty * cut).argmax(1) + torch.arange(len(prompts)) * n
+        paid = torch.nan_to_num(score - missing_eos_penalty * cut, nan=-torch.inf)
+        picked = paid.argmax(1) + torch.arange(len(prompts)) * n
         tokens = rollout.tokens.take(picked)
         return replace(
             rollout,

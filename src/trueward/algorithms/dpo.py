@@ -51,7 +51,7 @@ def pairs(reference: Network, comparisons: Sequence[Comparison], micro_batch_tok
 
 
 def start(config: Policy, policy: Network) -> State:
-    return State({"policy": policy.model}, {"policy": adam(policy.model, config.learning_rate)})
+    return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
     count = len(data.probability)
     while state.step < config.steps:
         # Act. Take the next comparisons.
-        batch = data.take(rows_at(state.step, count, config.batch_size, seed, "dpo").to(policy.device))
+        batch = data.take(rows_at(state.step, count, min(config.batch_size, count), seed, "dpo").to(policy.device))
 
         # Judge, credit. The implicit rewards' margin against what people chose. Both responses of a comparison are in
         # one micro-batch.
@@ -77,7 +77,7 @@ def train(
 
         # Learn.
         norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
-        rate = config.learning_rate * learning_rate(1.0, state.step, config.steps, config.warmup, config.decay)
+        rate = config.dpo.learning_rate * learning_rate(1.0, state.step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         state.optimizers["policy"].step()
         state.optimizers["policy"].zero_grad()
@@ -106,14 +106,14 @@ def _loss(config: Policy, policy: Network, part: Pairs) -> tuple[Tensor, dict[st
     else:
         loss = preference.dpo(margin, part.probability, dpo.label_smoothing)
     chosen = part.probability >= 0.5
-    right = torch.where(chosen, margin > 0, margin < 0)
+    sign = torch.sign(margin) * torch.sign(part.probability - 0.5)  # 0 for equal margins and ties: half right
     rewards = config.kl_coef * (logprobs - part.reference).view(-1, 2).detach()
     better, worse = torch.where(chosen, rewards[:, 0], rewards[:, 1]), torch.where(chosen, rewards[:, 1], rewards[:, 0])
     return loss, {
         "rewards/chosen": better,
         "rewards/rejected": worse,
         "rewards/margins": better - worse,
-        "rewards/accuracies": right.to(margin.dtype),
+        "rewards/accuracies": ((sign + 1) / 2).detach(),
     }
 
 

@@ -73,7 +73,7 @@ def train(
     total = steps(config, len(groups))
     while state.step < total:
         # Act. Take the next prompts with their responses.
-        picked = rows_at(state.step, len(groups), config.batch_size, seed, "reward").tolist()
+        picked = rows_at(state.step, len(groups), min(config.batch_size, len(groups)), seed, "reward").tolist()
         tokens = Tokens.collate([pair for g in picked for pair in encoded[g]], collator.pad)
         first, second, probability = _compared([groups[g] for g in picked])
 

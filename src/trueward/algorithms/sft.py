@@ -44,7 +44,7 @@ def train(
     total = steps(config, len(tokens))
     while state.step < total:
         # Act. Take the next demonstrations.
-        batch = tokens.take(rows_at(state.step, len(tokens), config.batch_size, seed, "sft"))
+        batch = tokens.take(rows_at(state.step, len(tokens), min(config.batch_size, len(tokens)), seed, "sft"))
         count = batch.response_mask.sum()
 
         # Judge and credit. Every token of the response counts the same.

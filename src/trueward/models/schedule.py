@@ -40,7 +40,6 @@ def total_steps(rows: int, batch_size: int, epochs: float) -> int:
 
 def rows_at(step: int, rows: int, batch_size: int, seed: int, what: str) -> Tensor:
     """The rows of step `step` (from 0): every epoch in its own random order, running on across its end."""
-    batch_size = min(batch_size, rows)
     picked = []
     for index in range(step * batch_size, (step + 1) * batch_size):
         epoch, place = divmod(index, rows)

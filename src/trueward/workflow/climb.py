@@ -29,18 +29,17 @@ def climb(
 
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
-    if until == "comparisons" and recipe.reward.model:
+    compares = not recipe.reward.model or recipe.policy.kind == "dpo"
+    if until == "comparisons" and not compares:
         raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
     context = Context.make(recipe, reporter)
-    if recipe.comparisons.source == "file" and not recipe.reward.model:
+    if recipe.comparisons.source == "file" and compares:
         compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
-    if until == "comparisons" and recipe.reward.model:
-        raise ValueError("--until comparisons: this recipe compares nothing, since reward.model is given")
     with Ladder(home, name, recipe).open() as ladder:
         work: Any = partial(prepare.prepare, source, context)
         settings = {"model": part["model"], "data": part["data"]}
@@ -56,7 +55,7 @@ def climb(
             return found
 
         comparisons = None
-        if not recipe.reward.model or recipe.policy.kind == "dpo":
+        if compares:
             work = partial(stages.compare, context, prepared, sft)
             settings = {**seed, "comparisons": part["comparisons"], "sampler": part["sampler"]}
             files = [Path(recipe.comparisons.path)] if recipe.comparisons.source == "file" else []
@@ -69,7 +68,7 @@ def climb(
 
         work = partial(stages.fit_reward_model, context, sft, comparisons)
         settings = {**seed, "reward": part["reward"]}
-        parents = [sft, comparisons] if comparisons else [sft]
+        parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
         files = model_files(recipe.reward.model)
         reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
         if until == "reward_model":

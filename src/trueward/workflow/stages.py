@@ -208,6 +208,10 @@ def evaluate(
             )
             measured = replace(instrument, sample=chooser)
         found = measured.measure(network, prompts, "evaluation", name)
+        if measured is not instrument:  # the network that wrote them is SFT's; the choice is what moved
+            found.row.update(
+                kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
+            )
         rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
     shown = [

@@ -1,0 +1,154 @@
+"""The loop of GRPO and RLOO on a table: step zero, groups without a signal, micro-batches, what its settings do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trueward.algorithms import grpo
+from trueward.batches import Rollout, Step
+from trueward.config import Policy
+from trueward.engines.sampler import Sampling, sample
+from trueward.losses.policy import token_weights
+from trueward.models.loading import Network
+from trueward.models.state import State
+from trueward.models.tabular import TabularPolicy, tokenizer
+from trueward.records import Completion, Prompt, Verdict
+
+PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b")]
+LONGEST = 5
+Score = Callable[[Completion], float]
+
+
+def network(seed: int = 0) -> Network:
+    model = TabularPolicy(6, 2, 12).double()
+    torch.nn.init.normal_(model.table, generator=torch.Generator().manual_seed(seed))
+    model.table.data[:, :2] = -1e4
+    return Network(model, tokenizer(["a", "b", "c"], 12))
+
+
+def words(completion: Completion) -> float:
+    return float(completion.response.count("a")) - 0.3 * completion.response.count("b")
+
+
+def run(
+    score: Score = words, budget: int = 10_000, policy: Network | None = None, group: Any = None, **changes: Any
+) -> tuple[Tensor, list[Step]]:
+    """Plain descent from the reference, or from `policy`: by how much the weights moved, and the steps."""
+    moved = policy or network()
+    before = moved.model.table.detach().clone()
+    settings = {"kind": "grpo", "steps": 1, "batch_size": 16, "minibatches": 1, "epochs": 1, "kl_coef": 0.2}
+    more = {"learning_rate": 1.0, "warmup": 0, "max_grad_norm": 1e9, "missing_eos_penalty": 0}
+    config = Policy(**{**settings, **more, "group": {"size": 4, **(group or {})}, **changes})
+
+    def write(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
+        return sample(network, prompts, Sampling(max_new_tokens=LONGEST), generator)
+
+    loop = grpo.train(
+        config,
+        policy=moved,
+        reference=network(),
+        sample=write,
+        scorer=lambda completions: [Verdict(score=score(c)) for c in completions],
+        prompts=PROMPTS,
+        temperature=1.0,
+        longest=LONGEST,
+        state=State({"policy": moved.model}, {"policy": torch.optim.SGD(moved.model.parameters(), lr=1.0)}),
+        seed=3,
+        micro_batch_tokens=budget,
+    )
+    steps = list(loop)
+    return moved.model.table.detach() - before, steps
+
+
+@pytest.mark.parametrize("kl", ["reward", "k2", "k3", "k3-weighted"])
+def test_step_zero(kl: str) -> None:
+    _, (step,) = run(group={"kl": kl})
+    assert step.metrics["objective/kl"] == pytest.approx(0, abs=1e-5)
+    assert step.metrics["loss/kl_avg"] == pytest.approx(0, abs=1e-6) if "loss/kl_avg" in step.metrics else True
+    assert step.metrics["val/ratio"] == pytest.approx(1, abs=1e-6)
+    assert step.metrics["val/ratio_first"] < 1e-5
+    assert step.metrics["policy/clipfrac_avg"] == 0
+    assert step.metrics["objective/equal_groups"] == 0
+
+
+@pytest.mark.parametrize("kl", ["reward", "k2", "k3"])
+@pytest.mark.parametrize("reducer", ["token", "sequence", "constant"])
+@pytest.mark.parametrize("ratio", ["token", "sequence", "weight"])
+def test_micro_batches_change_nothing(reducer: str, ratio: str, kl: str) -> None:
+    group = {"reducer": reducer, "ratio": ratio, "kl": kl, "std": "population"}
+    # away from the reference, several minibatches, so that the ratio and the anchor count
+    results = [run(budget=b, policy=network(5), group=group, minibatches=2, epochs=2) for b in (10_000, 1, 20)]
+    moved, (step,) = results[0]
+    assert moved.abs().max() > 1e-3
+    for other, (same,) in results[1:]:
+        torch.testing.assert_close(other, moved, rtol=0, atol=1e-12)
+        for name in ("loss/policy_avg", "loss/kl_avg", "val/ratio", "policy/grad_norm", "policy/clipfrac_avg"):
+            assert same.metrics[name] == pytest.approx(step.metrics[name], abs=1e-12), name
+
+
+@pytest.mark.parametrize("std", ["none", "population", "sample"])
+@pytest.mark.parametrize("kind", ["grpo", "rloo"])
+def test_groups_of_equal_reward_give_no_reward_gradient_and_no_nan(kind: str, std: str) -> None:
+    moved, (step,) = run(lambda c: 0.7, kind=kind, group={"std": std}, kl_coef=0.0)
+    assert (moved == 0).all()
+    assert step.metrics["objective/equal_groups"] == 1
+    assert step.metrics["loss/policy_avg"] == 0
+
+
+def test_groups_of_equal_reward_keep_the_gradient_of_their_kl() -> None:
+    moved, _ = run(lambda c: 0.7, policy=network(5), group={"kl": "k2"})
+    assert moved.isfinite().all()
+    assert moved.abs().max() > 1e-4
+
+
+def test_dropped_groups_teach_nothing_and_the_others_share_the_step() -> None:
+    def by_prompt(completion: Completion) -> float:
+        return words(completion) if completion.prompt.text == "a" else 1.0
+
+    kept, _ = run(by_prompt, kl_coef=0.0, group={"reducer": "sequence"})
+    dropped, (step,) = run(by_prompt, kl_coef=0.0, group={"reducer": "sequence", "drop_equal_groups": True})
+    assert step.metrics["objective/equal_groups"] == 0.75
+    torch.testing.assert_close(dropped, 4 * kept, rtol=1e-6, atol=1e-9)
+    nothing, (step,) = run(lambda c: 1.0, kl_coef=0.0, group={"drop_equal_groups": True})
+    assert (nothing == 0).all()
+    assert "loss/policy_avg" not in step.metrics
+
+
+def test_rloo_without_clipping_is_grpo_times_g_over_g_minus_1() -> None:
+    mean, others = (run(kind=kind)[0] for kind in ("grpo", "rloo"))
+    torch.testing.assert_close(others, mean * 4 / 3, rtol=1e-5, atol=1e-8)
+
+
+def test_what_an_answer_near_the_limit_pays() -> None:
+    lengths = torch.tensor([1, 4, 6, 7, 8, 9])
+    assert grpo.overlong(lengths, 8, 4).tolist() == [0, 0, 0.5, 0.75, 1, 1]
+    assert grpo.overlong(lengths, 8, 0).tolist() == [0] * 6
+    moved, _ = run(lambda c: 0.0, kl_coef=0.0, group={"overlong_tokens": 3})
+    assert moved[:, 2].sum() > 0  # it learns to end
+
+
+@pytest.mark.parametrize(("reducer", "total"), [("token", 1), ("sequence", 1), ("constant", 9 / 15)])
+def test_what_the_tokens_of_a_step_count_together(reducer: str, total: float) -> None:
+    mask = torch.tensor([[0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]]).bool()
+    assert token_weights(mask, reducer, 9.0, 3, 5).sum().item() == pytest.approx(total, abs=1e-6)
+
+
+@pytest.mark.parametrize("minibatches", [1, 3, 16])
+def test_every_answer_is_in_one_minibatch_of_each_epoch(monkeypatch: pytest.MonkeyPatch, minibatches: int) -> None:
+    seen: list[list[int]] = []
+    update = grpo._update
+
+    def watched(config: Any, policy: Any, state: Any, *rest: Any) -> dict[str, float]:
+        seen.append(rest[4].tolist())
+        return update(config, policy, state, *rest)
+
+    monkeypatch.setattr(grpo, "_update", watched)
+    run(minibatches=minibatches, epochs=2)
+    assert len(seen) == 2 * minibatches
+    for epoch in (seen[:minibatches], seen[minibatches:]):
+        assert sorted(i for chosen in epoch for i in chosen) == list(range(16))
