@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,9 +39,10 @@ def ends_at_once(completion: Completion) -> float:
     return 1.0 if completion.finished and not completion.response else 0.0
 
 
-def noise(completion: Completion) -> float:
-    """A number that has nothing to do with anything, the same for the same answer."""
-    return (zlib.crc32(f"{completion.prompt.text}|{completion.response}".encode()) % 1000) / 500 - 1
+def noise(seed: int) -> Score:
+    """A number that has nothing to do with the answer."""
+    draw = random.Random(seed)
+    return lambda completion: draw.uniform(-1, 1)
 
 
 @pytest.fixture
@@ -86,8 +87,8 @@ def test_they_learn(learn: Any, kind: str, group: dict[str, Any], score: Score, 
 @pytest.mark.parametrize("kind", ["rloo", "grpo"])
 def test_a_reward_that_says_nothing_teaches_nothing(learn: Any, kind: str) -> None:
     changes = []
-    for seed in range(4):
-        policy, before = learn(kind, noise, seed, kl_coef=0.3, steps=20)
+    for seed in range(6):
+        policy, before = learn(kind, noise(seed), seed, kl_coef=0.3, steps=20)
         changes.append(mean(says_green, policy, 600) - mean(says_green, before, 600))
     spread = torch.tensor(changes)
-    assert spread.mean().abs() <= 3 * spread.std() / 4**0.5
+    assert spread.mean().abs() <= 3 * spread.std() / 6**0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,9 +40,10 @@ def three_tokens(completion: Completion) -> float:
     return -abs(completion.response.count(" ") - 3) / 3
 
 
-def noise(completion: Completion) -> float:
-    """A number that has nothing to do with anything, the same for the same answer."""
-    return (zlib.crc32(f"{completion.prompt.text}|{completion.response}".encode()) % 1000) / 500 - 1
+def noise(seed: int) -> Score:
+    """A number that has nothing to do with the answer."""
+    draw = random.Random(seed)
+    return lambda completion: draw.uniform(-1, 1)
 
 
 def mean(score: Score, network: Network, answers: int = 120) -> Tensor:
@@ -109,13 +110,13 @@ def test_ppo_held_by_a_strong_anchor_stays(learn: Any) -> None:
 
 def test_a_reward_that_says_nothing_teaches_nothing(learn: Any) -> None:
     changes = []
-    for seed in range(4):
-        policy, steps = learn(noise, seed, kl_coef=0.3, steps=20)
-        untouched, _ = learn(noise, seed, steps=1, learning_rate=1e-12)
+    for seed in range(6):
+        policy, steps = learn(noise(seed), seed, kl_coef=0.3, steps=20)
+        untouched, _ = learn(noise(seed), seed, steps=1, learning_rate=1e-12)
         changes.append((mean(says_green, policy, 600) - mean(says_green, untouched, 600)).mean())
         assert steps[-1]["objective/kl"] < 3
     spread = torch.stack(changes)
-    assert spread.mean().abs() <= 3 * spread.std() / 4**0.5
+    assert spread.mean().abs() <= 3 * spread.std() / 6**0.5
 
 
 def test_one_seed_gives_the_same_weights_twice_and_two_seeds_do_not(learn: Any, make_policy: MakeNetwork) -> None:

