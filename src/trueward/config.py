@@ -247,17 +247,6 @@ class Recipe(Section):
             raise ValueError("data.demonstrations is empty: SFT needs some, or sft.model a model that has had them")
         if not self.data.demonstrations and not self.data.prompts:
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
-        own = not self.data.demonstrations.startswith("trueward:")
-        if own and self.comparisons.source == "simulated" and (not self.reward.model or self.policy.kind == "dpo"):
-            raise ValueError(
-                'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
-                'for other data give source = "file" and path, or reward.model'
-            )
-        if own and (unknown := [t for t in self.evaluation.truths if not t.startswith("model:")]):
-            raise ValueError(
-                f"evaluation.truths: the simulated utility {unknown[0]!r} is there for trueward:reviews and trueward:toy "
-                "alone; for other data give model:DIRECTORY, or [] to measure no truth"
-            )
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         return self

@@ -243,7 +243,7 @@ def test_setting(command: Callable[..., Any], tmp_path: Path, small: Any, baseli
 def test_all_prompts_are_longer_than_the_context(command: Callable[..., Any], tmp_path: Path, small: Any) -> None:
     path = tmp_path / "shown.jsonl"
     path.write_text(jsonl([{"prompt": "the film " * 40 + str(i), "completion": " is great ."} for i in range(30)]))
-    line = refused(command(*small(f"data.demonstrations={path}"), "--out", str(tmp_path / "run")))
+    line = refused(command(*small(f"data.demonstrations={path}"), "--out", str(tmp_path / "run"), "--until", "sft"))
     assert line.startswith("data.prompts: 0 usable rows")
     assert half_written(tmp_path / "run") == []
 
@@ -264,3 +264,21 @@ def test_a_run_without_a_report(command: Callable[..., Any], tmp_path: Path, cli
     climb(tmp_path, "run", until="prepare")
     run = tmp_path / "run"
     assert refused(command("report", str(run))) == f"{run}: has no report yet; `trueward run` makes one"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("evaluation.truths=[]", 'comparisons.source = "simulated" stands in for people'),
+        ("reward.model=judge", "evaluation.truths: the simulated utility 'b' is there for trueward:reviews"),
+    ],
+)
+def test_own_data_have_no_simulated_annotators(
+    command: Callable[..., Any], tmp_path: Path, small: Any, change: str, expected: str
+) -> None:
+    """Said at once, and not when SFT is done."""
+    path = tmp_path / "shown.jsonl"
+    path.write_text(jsonl([{"prompt": f"the film {i}", "completion": " is great ."} for i in range(30)]))
+    line = refused(command(*small(f"data.demonstrations={path}", change), "--out", str(tmp_path / "run")))
+    assert line.startswith(expected)
+    assert half_written(tmp_path / "run") == []

@@ -36,6 +36,8 @@ def climb(
     if recipe.comparisons.source == "file" and compares:
         compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
+    if until not in ("prepare", "sft"):
+        refuse_absent_annotators(recipe, compares)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
     base = model_files(recipe.model.base)
@@ -95,6 +97,22 @@ def climb(
         for made in ("report.json", "report.html"):
             artifacts.write_text(ladder.run / made, (found.path / made).read_text(encoding="utf-8"))
         return found
+
+
+def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
+    """Simulated annotators are made for the texts that ship; for other data it's said now, not when SFT is done."""
+    if recipe.data.demonstrations.startswith("trueward:"):
+        return
+    if compares and recipe.comparisons.source == "simulated":
+        raise ValueError(
+            'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
+            'for other data give source = "file" and path, or reward.model'
+        )
+    if unknown := [t for t in recipe.evaluation.truths if not t.startswith("model:")]:
+        raise ValueError(
+            f"evaluation.truths: the simulated utility {unknown[0]!r} is there for trueward:reviews and trueward:toy "
+            "alone; for other data give model:DIRECTORY, or [] to measure no truth"
+        )
 
 
 def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Path) -> dict[str, Any]:
