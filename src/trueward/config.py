@@ -107,7 +107,7 @@ class Group(Section):
     std: Literal["none", "population", "sample"] = "none"
     """Whether advantages are divided by their group's SD, and by which (GRPO: yes; Dr. GRPO: no)."""
     kl: Literal["reward", "k2", "k3", "k3-weighted"] = "reward"
-    """Where the anchor stands: k1 in the reward, or an estimator in the loss (docs/algorithms.md: what each optimises)."""
+    """Where the anchor stands: k1 in the reward, or an estimator in the loss (docs/algorithms/grpo.md: what each optimises)."""
     reducer: Literal["token", "sequence", "constant"] = "token"
     """How tokens are averaged: over all of the step (DAPO), by answer first (GRPO), over the longest answer (Dr. GRPO)."""
     ratio: Literal["token", "sequence", "weight"] = "token"

@@ -155,7 +155,7 @@ def overlong(lengths: Tensor, longest: int, buffer: int) -> Tensor:
 
 
 def _anchored(placement: str, logprobs: Tensor, anchor: Tensor, behaviour: Tensor) -> Tensor:
-    """The KL term by token, [B, T]. Which objective each one belongs to: docs/algorithms.md.
+    """The KL term by token, [B, T]. Which objective each one belongs to: docs/algorithms/grpo.md.
 
     Minibatches after the first are off policy and weighted by ρ = π/π_behaviour: detached for k2; differentiated in
     "k3-weighted", which makes its gradient that of the KL; "k3" is the GRPO paper's, with no weight.
