@@ -16,15 +16,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueward.batches import Step, Tokens, by_parts, micro_batches
+from trueward.batches import Step, Tokens, by_parts
 from trueward.config import Policy
 from trueward.data.collate import Collator
+from trueward.engines.fabric import ALONE, Fabric
 from trueward.losses import preference
 from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.schedule import learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
 from trueward.records import Comparison
+
+FIGURES = ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,14 @@ def start(config: Policy, policy: Network) -> State:
 
 
 def train(
-    config: Policy, *, policy: Network, data: Pairs, state: State, seed: int, micro_batch_tokens: int
+    config: Policy,
+    *,
+    policy: Network,
+    data: Pairs,
+    state: State,
+    seed: int,
+    micro_batch_tokens: int,
+    fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `policy` in place, from `state` on. A step takes `config.batch_size` comparisons."""
     count = len(data.probability)
@@ -65,17 +75,18 @@ def train(
 
         # Judge, credit. The implicit rewards' margin against what people chose. Both responses of a comparison are in
         # one micro-batch.
-        sums: dict[str, float] = {}
+        sums = dict.fromkeys(FIGURES, 0.0)
         total = len(batch.probability)
         widths = batch.tokens.lengths.view(-1, 2).max(1).values
-        for rows in micro_batches(widths.cpu(), max(1, micro_batch_tokens // 2)):
+        for rows in fabric.micro_batches(widths.cpu(), max(1, micro_batch_tokens // 2)):
             part = batch.take(rows.to(policy.device))
             loss, figures = _loss(config, policy, part)
             (loss.sum() / total).backward()
             for name, value in {"loss": loss.detach(), **figures}.items():
-                sums[name] = sums.get(name, 0.0) + value.sum().item() / total
+                sums[name] += value.sum().item() / total
 
         # Learn.
+        fabric.sum_gradients(policy.model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
         rate = config.dpo.learning_rate * learning_rate(1.0, state.step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
@@ -84,7 +95,7 @@ def train(
 
         # Hand over.
         state.step += 1
-        yield Step(state.step, {**sums, "policy/grad_norm": float(norm), "lr": rate})
+        yield Step(state.step, {**fabric.figures(sums), "policy/grad_norm": float(norm), "lr": rate})
 
 
 def _loss(config: Policy, policy: Network, part: Pairs) -> tuple[Tensor, dict[str, Tensor]]:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trueward.batches import Step, Tokens, micro_batches
+from trueward.batches import Step, Tokens
 from trueward.config import Reward
 from trueward.data.collate import Collator
+from trueward.engines.fabric import ALONE, Fabric
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
 from trueward.models.loading import Network
@@ -64,6 +65,7 @@ def train(
     state: State,
     seed: int,
     micro_batch_tokens: int,
+    fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `network` in place, from `state` on. A batch is `config.batch_size` prompts with all their comparisons."""
     groups = group_by_prompt(comparisons)
@@ -79,22 +81,25 @@ def train(
 
         # Judge. Score each response once. The loss ties responses of different micro-batches together, so its gradient
         # with respect to the scores comes first, and then goes back through the network part by part.
-        parts = micro_batches(tokens.lengths, micro_batch_tokens)
-        with torch.no_grad() if len(parts) > 1 else torch.enable_grad():
-            scores = torch.cat([heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts])
-        scores = torch.empty_like(scores).scatter(0, torch.cat(parts), scores)
+        parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens)
+        whole = len(parts) == 1 and fabric.world == 1
+        with torch.enable_grad() if whole else torch.no_grad():
+            found = [heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts]
+            scores = torch.zeros(len(tokens), dtype=_dtype(model))
+            scores = fabric.sum(scores.scatter(0, torch.cat(parts), torch.cat(found)) if parts else scores)
 
         # Credit. The mean over this step's comparisons.
-        leaf = scores.detach().requires_grad_() if len(parts) > 1 else scores
+        leaf = scores if whole else scores.requires_grad_()
         loss = bradley_terry(leaf[first], leaf[second], probability).mean()
         loss.backward()
-        if len(parts) > 1:
+        if not whole:
             assert leaf.grad is not None
             for rows in parts:
                 again = heads.sequence_scores(model, tokens.take(rows).to(network.device))
                 again.backward(leaf.grad[rows].to(again.device))
 
         # Learn.
+        fabric.sum_gradients(model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
         set_rate(optimizer, rate)
@@ -113,6 +118,10 @@ def train(
             "learning_rate": rate,
         }
         yield Step(state.step, figures)
+
+
+def _dtype(model: torch.nn.Module) -> torch.dtype:
+    return next(model.parameters()).dtype
 
 
 def _compared(groups: Sequence[Group]) -> tuple[Tensor, Tensor, Tensor]:

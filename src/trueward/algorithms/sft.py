@@ -13,6 +13,7 @@ import torch
 from trueward.batches import Step, Tokens, micro_batches
 from trueward.config import Sft
 from trueward.data.collate import Collator
+from trueward.engines.fabric import ALONE, Fabric
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.loading import Network
@@ -37,6 +38,7 @@ def train(
     state: State,
     seed: int,
     micro_batch_tokens: int,
+    fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `policy` in place, from `state` on."""
     tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
@@ -49,13 +51,14 @@ def train(
 
         # Judge and credit. Every token of the response counts the same.
         nll = 0.0
-        for rows in micro_batches(batch.lengths, micro_batch_tokens):
+        for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens):
             part = batch.take(rows).to(policy.device)
             loss = cross_entropy(heads.response_logprobs(model, part), part.response_mask, count)
             loss.backward()
             nll += loss.item()
 
         # Learn.
+        fabric.sum_gradients(model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
         set_rate(optimizer, rate)
@@ -64,7 +67,8 @@ def train(
 
         # Hand over.
         state.step += 1
-        yield Step(state.step, {"nll": nll, "grad_norm": float(norm), "learning_rate": rate, "tokens": float(count)})
+        figures = fabric.figures({"nll": nll})
+        yield Step(state.step, {**figures, "grad_norm": float(norm), "learning_rate": rate, "tokens": float(count)})
 
 
 @torch.no_grad()

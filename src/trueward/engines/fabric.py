@@ -1,0 +1,100 @@
+"""Several processes at one optimiser step: each takes some of the rows, and gradients and figures are summed.
+
+Losses are divided by counts of the whole step, so a sum over processes is the same number as one process alone would
+find, whatever rows each of them took. One process, the default, talks to nobody. Several are started by torchrun, or by
+whoever calls `torch.distributed.init_process_group`; `Fabric.of_this_process` then finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from trueward.batches import Tokens, by_parts, micro_batches
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """One of `world` processes, the `rank`-th, from 0.
+
+    >>> [rows.tolist() for rows in Fabric(1, 2).micro_batches(torch.tensor([5, 9, 2, 7]), 100)]
+    [[3, 2]]
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def of_this_process(cls) -> Fabric:
+        """As torch.distributed has been set up; alone where it has not."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return ALONE
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    def rows(self, lengths: Tensor) -> Tensor:
+        """The rows of this process: every `world`-th by length, so that all have about as many tokens. [n] -> [m]."""
+        if self.world == 1:
+            return torch.arange(len(lengths))
+        return torch.argsort(lengths, descending=True, stable=True)[self.rank :: self.world]
+
+    def micro_batches(self, lengths: Tensor, budget: int) -> list[Tensor]:
+        """This process's rows in groups of at most `budget` tokens; none if there are fewer rows than processes."""
+        if self.world == 1:
+            return micro_batches(lengths, budget)
+        mine = self.rows(lengths)
+        return [mine[part] for part in micro_batches(lengths[mine], budget)] if len(mine) else []
+
+    def by_parts(self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int) -> Tensor:
+        """`batches.by_parts`, each process reading its rows; everyone gets all of them. No gradient goes through."""
+        if self.world == 1:
+            return by_parts(read, tokens, budget)
+        mine = self.rows(tokens.lengths.cpu())
+        part = tokens.take(mine if len(mine) else torch.tensor([0]))  # with nothing to read: one row, and not counted
+        found = by_parts(read, part, budget)
+        out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
+        if len(mine):
+            out[mine, : part.ids.shape[1]] = found
+        distributed.all_reduce(out)
+        return out
+
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Each gradient becomes the sum over all processes; one that is missing here counts as 0."""
+        if self.world == 1:
+            return
+        trained = [p for p in parameters if p.requires_grad]
+        for p in trained:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([p.grad.flatten() for p in trained if p.grad is not None])  # one message, not one a tensor
+        distributed.all_reduce(flat)
+        start = 0
+        for p in trained:
+            assert p.grad is not None
+            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
+            start += p.numel()
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum over all processes, of a tensor of the same shape in each."""
+        if self.world > 1:
+            x = x.detach().clone()
+            distributed.all_reduce(x)
+        return x
+
+    def figures(self, sums: dict[str, float], largest: Sequence[str] = ()) -> dict[str, float]:
+        """A step's figures, the same names in every process, summed; of those in `largest` the largest is taken."""
+        if self.world == 1:
+            return sums
+        added = [n for n in sums if n not in largest]
+        out: dict[str, float] = {}
+        for names, how in ((added, distributed.ReduceOp.SUM), (list(largest), distributed.ReduceOp.MAX)):
+            values = torch.tensor([sums[n] for n in names], dtype=torch.float64)
+            if names:
+                distributed.all_reduce(values, how)
+            out |= dict(zip(names, values.tolist(), strict=True))
+        return {n: out[n] for n in sums}
+
+
+ALONE = Fabric()
