@@ -171,6 +171,8 @@ class Policy(Section):
     epochs: Positive = 2
     minibatches: Positive = 4
     clip: Rate = 0.2
+    dual_clip: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    """c. If set, a token of negative advantage gets no gradient where its ratio is above c (Ye et al. 2020)."""
     value_clip: Rate = 0.2
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     gae_lambda: Share = 0.95
@@ -187,6 +189,8 @@ class Policy(Section):
     def _group_fits(self) -> Policy:
         if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
             raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
+        if self.kind in ("grpo", "rloo") and self.dual_clip is not None and self.group.ratio == "weight":
+            raise ValueError('dual_clip clips a ratio, and group.ratio = "weight" has none that carries a gradient')
         if self.kind != "ppo" and self.target_kl is not None:
             raise ValueError(f"target_kl belongs to ppo; {self.kind} has a fixed kl_coef")
         if self.kind == "dpo" and self.dpo.loss != "simpo" and self.kl_coef == 0:

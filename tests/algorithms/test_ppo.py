@@ -183,6 +183,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 1,
     "minibatches": 4,
     "clip": 0.001,
+    "dual_clip": 1.0001,
     "value_clip": 0.001,
     "discount": 0.5,
     "gae_lambda": 0.1,

@@ -205,7 +205,7 @@ def _update(
         if lesson.credit is not None:
             old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
             logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-            loss, seen = clipped_surrogate(logprobs, old, ahead, mask, config.clip)
+            loss, seen = clipped_surrogate(logprobs, old, ahead, mask, config.clip, dual_clip=config.dual_clip)
             policy_loss = masked_sum(loss, mask, count)
             policy_loss.backward()
             found = {
