@@ -121,6 +121,9 @@ def test_an_override_that_makes_no_sense(override: str) -> None:
         {"seed": -1},
         {"seed": 2**31},
         {"policy": 3},
+        {"policy": {"dual_clip": 1}},
+        {"policy": {"kind": "grpo", "dual_clip": 3, "group": {"ratio": "weight"}}},
+        {"policy": {"steps": 3, "critic": {"warmup_steps": 3}}},
         {"comparisons": {"agreement": 0.5}},
     ],
 )

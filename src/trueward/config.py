@@ -120,6 +120,17 @@ class Group(Section):
     """Length of the zone before the limit in which an answer pays up to 1 SD for its length (DAPO); 0: none."""
 
 
+class Critic(Section):
+    """[policy.critic]: what ppo's value network can do otherwise."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """So many of policy.steps come first and teach only the value network, on Monte-Carlo returns (VC-PPO)."""
+    gae_lambda: Share | None = None
+    """Another λ for the returns that the value network learns than for the policy's advantages (VC-PPO)."""
+    adaptive_lambda: Rate | None = None
+    """α. If set, the policy's λ is 1 − 1/(α·length) of each answer, in place of policy.gae_lambda (VAPO)."""
+
+
 class Dpo(Section):
     """[policy.dpo]: what dpo adds; β is policy.kl_coef."""
 
@@ -160,6 +171,8 @@ class Policy(Section):
     epochs: Positive = 2
     minibatches: Positive = 4
     clip: Rate = 0.2
+    dual_clip: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    """c. If set, a token of negative advantage gets no gradient where its ratio is above c (Ye et al. 2020)."""
     value_clip: Rate = 0.2
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     gae_lambda: Share = 0.95
@@ -167,6 +180,7 @@ class Policy(Section):
     missing_eos_penalty: NonNegative = 1.0
     """Taken from the score of an answer that was cut, in SDs of the proxy."""
     max_grad_norm: Rate = 1.0
+    critic: Critic = Critic()
     group: Group = Group()
     dpo: Dpo = Dpo()
     best_of_n: BestOfN = BestOfN()
@@ -175,10 +189,21 @@ class Policy(Section):
     def _group_fits(self) -> Policy:
         if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
             raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
+        if self.kind in ("grpo", "rloo") and self.dual_clip is not None and self.group.ratio == "weight":
+            raise ValueError('dual_clip clips a ratio, and group.ratio = "weight" has none that carries a gradient')
         if self.kind != "ppo" and self.target_kl is not None:
             raise ValueError(f"target_kl belongs to ppo; {self.kind} has a fixed kl_coef")
         if self.kind == "dpo" and self.dpo.loss != "simpo" and self.kl_coef == 0:
             raise ValueError("kl_coef: dpo needs an anchor, so a value above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _some_steps_are_left(self) -> Policy:
+        if self.kind == "ppo" and self.critic.warmup_steps >= self.steps:
+            raise ValueError(
+                f"critic.warmup_steps ({self.critic.warmup_steps}) has to be less than steps ({self.steps}): "
+                "the policy learns in those that are left"
+            )
         return self
 
     @model_validator(mode="after")

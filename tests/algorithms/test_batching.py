@@ -83,7 +83,7 @@ def one_ppo_update(
         {"policy": plain(policy.model), "value": plain(value.model)},
     )
     config = Policy(max_grad_norm=NO_CLIP)
-    figures = ppo._update(config, policy, critic, state, tokens, *arrays, order, 0.7, budget)
+    figures = ppo._update(config, policy, critic, state, ppo.Lesson(tokens, *arrays), order, 0.7, budget)
     return figures, weights(policy.model), weights(value.model)
 
 

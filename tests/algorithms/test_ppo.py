@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from trueward.algorithms import ppo
 from trueward.batches import Rollout, Step, Tokens
-from trueward.config import Policy
+from trueward.config import Critic, Policy
 from trueward.engines.sampler import Sampling, sample
 from trueward.models import heads
 from trueward.models.loading import Network
@@ -182,6 +183,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 1,
     "minibatches": 4,
     "clip": 0.001,
+    "dual_clip": 1.0001,
     "value_clip": 0.001,
     "discount": 0.5,
     "gae_lambda": 0.1,
@@ -191,14 +193,19 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+CRITIC = {"warmup_steps": 1, "gae_lambda": 0.5, "adaptive_lambda": 0.5}
+
+
 def test_every_setting_changes_the_weights(run: Run) -> None:
-    assert set(SETTINGS) | {"kind", "steps", "group", "dpo", "best_of_n"} == set(Policy.model_fields)
+    assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n"} == set(Policy.model_fields)
     _, plain, _ = run(steps=3)
     again = run(steps=3)[1]
     names = ("policy", "value")
     assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
-    for name, value in SETTINGS.items():
-        _, changed, _ = run(steps=3, **{name: value})
+    nested = {f"critic.{name}": {"critic": {name: value}} for name, value in CRITIC.items()}
+    assert set(CRITIC) == set(Critic.model_fields)
+    for name, change in {**{name: {name: value} for name, value in SETTINGS.items()}, **nested}.items():
+        _, changed, _ = run(steps=3, **change)
         assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name
 
 
@@ -218,3 +225,72 @@ def test_equal_scores_and_no_anchor_leave_no_nan(run: Run) -> None:
     )
     assert weights(state).isfinite().all()
     assert all(torch.tensor(list(step.metrics.values())).isfinite().all() for step in steps)
+
+
+def test_while_the_value_network_warms_up_nothing_else_does(run: Run, make_policy: MakeNetwork) -> None:
+    """On Monte-Carlo returns of what the first policy writes; the policy's schedule and β begin afterwards."""
+    rates: list[float] = []
+    taken = {"policy": 0, "value": 0}
+
+    def watch(state: State) -> None:
+        def counted(optimizer: Any, *args: Any, name: str) -> None:
+            taken[name] += 1
+            rates.extend([optimizer.param_groups[0]["lr"]] if name == "policy" else [])
+
+        for name, optimizer in state.optimizers.items():
+            optimizer.register_step_pre_hook(partial(counted, name=name))
+
+    settings = {"steps": 6, "warmup": 0.5, "epochs": 1, "minibatches": 2, "learning_rate": 2e-3, "target_kl": 1.0}
+    steps, _, rollouts = run(critic={"warmup_steps": 2}, optimizers=watch, **settings)
+    assert taken == {"policy": 8, "value": 12}
+    assert rates == pytest.approx([2e-3 * share for share in (0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5)])
+    assert [step.metrics["lr"] for step in steps] == pytest.approx([0, 0, 1e-3, 2e-3, 2e-3, 1e-3])
+    start = make_policy()
+    for rollout in rollouts[:3]:  # the third one is the first that the policy learns from
+        again = heads.response_logprobs(start.model, rollout.tokens).detach()
+        torch.testing.assert_close(rollout.logprobs, again, rtol=0, atol=1e-4)
+    betas = [step.metrics["objective/kl_coef"] for step in steps]
+    assert betas[:3] == [0.1] * 3
+    assert betas[3] != 0.1
+    for step in steps[:2]:
+        assert "loss/value_avg" in step.metrics
+        assert not {"loss/policy_avg", "policy/entropy_avg", "policy/grad_norm", "val/ratio"} & set(step.metrics)
+    assert "loss/policy_avg" in steps[2].metrics
+
+
+def test_returns_and_advantages_by_their_own_lambda(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ppo.Lesson] = []
+    update = ppo._update
+
+    def watched(
+        config: Policy, policy: Any, critic: Any, state: Any, lesson: ppo.Lesson, *rest: Any
+    ) -> dict[str, float]:
+        seen.append(lesson)
+        return update(config, policy, critic, state, lesson, *rest)
+
+    monkeypatch.setattr(ppo, "_update", watched)
+    settings = {"steps": 2, "epochs": 1, "minibatches": 1, "kl_coef": 0.0, "whiten_advantages": False}
+    _, _, rollouts = run(critic={"warmup_steps": 1, "gae_lambda": 0.8, "adaptive_lambda": 0.5}, **settings)
+    warm, taught = seen
+    assert warm.credit is None
+    for lesson, rollout in zip(seen, rollouts, strict=True):
+        for row, completion in enumerate(rollout.completions):
+            mask = lesson.tokens.response_mask[row]
+            n = int(mask.sum())
+            paid = 0.1 * len(completion.response) - (not completion.finished)
+            values = [*lesson.old_values[row][mask].tolist(), 0.0]
+            errors = [values[t + 1] - values[t] + (paid if t == n - 1 else 0.0) for t in range(n)]
+
+            def ahead(lam: float, t: int, errors: list[float] = errors, n: int = n) -> float:
+                return sum(lam ** (k - t) * errors[k] for k in range(t, n))
+
+            lam = 1.0 if lesson is warm else 0.8
+            returns = [values[t] + ahead(lam, t) for t in range(n)]
+            assert lesson.returns[row][mask].tolist() == pytest.approx(returns, abs=1e-5)
+            if lesson is warm:
+                assert returns == pytest.approx([paid] * n)
+            elif lesson.credit is not None:
+                own = max(0.0, 1 - 1 / (0.5 * n))
+                expected = [ahead(own, t) for t in range(n)]
+                assert lesson.credit[row][mask].tolist() == pytest.approx(expected, abs=1e-5)
+    assert taught.credit is not None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trueward.losses import kl
-from trueward.losses.advantages import gae
+from trueward.losses.advantages import adaptive_lambda, gae
 from trueward.losses.masks import masked_mean, masked_sum, whiten
 
 ROWS, WIDTH = 5, 9
@@ -74,6 +74,21 @@ def test_equals_the_weighted_sum_of_n_step_advantages(discount: float, lam: floa
             )
             assert advantages[row, t].item() == pytest.approx(expected, abs=1e-12)
             assert returns[row, t].item() == pytest.approx(expected + values[row, t].item(), abs=1e-12)
+
+
+def test_each_row_by_its_own_lambda() -> None:
+    rewards, values, mask = reals(ROWS, WIDTH), reals(ROWS, WIDTH, seed=1), runs()
+    own = [0.0, 0.3, 0.95, 1.0, 0.5]
+    together = gae(rewards, values, mask, 0.9, torch.tensor(own, dtype=torch.float64))
+    for row, lam in enumerate(own):
+        alone = gae(rewards[row : row + 1], values[row : row + 1], mask[row : row + 1], 0.9, lam)
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(one[row : row + 1], other, rtol=0, atol=1e-14)
+
+
+def test_lambda_by_length() -> None:
+    # 1 − 1/(.5·4) = .5, 1 − 1/(.5·20) = .9, 1 − 1/(.5·2) = 0, and below 0 it stays 0
+    assert adaptive_lambda(torch.tensor([4, 20, 2, 1]), 0.5).tolist() == pytest.approx([0.5, 0.9, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("poison", [1e6, float("nan"), float("inf")])

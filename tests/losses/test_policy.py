@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -18,12 +19,14 @@ def reals(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def surrogate_gradient(ratio: float, advantage: float) -> tuple[float, float, float]:
+def surrogate_gradient(ratio: float, advantage: float, **more: Any) -> tuple[float, float, float]:
     """Loss, its gradient in log π, and the flag, at one token."""
     behaviour = torch.tensor([[-1.0]], dtype=torch.float64)
     logprob = (behaviour + math.log(ratio)).requires_grad_()
     mask = torch.ones(1, 1, dtype=torch.bool)
-    loss, seen = clipped_surrogate(logprob, behaviour, torch.tensor([[advantage]], dtype=torch.float64), mask, CLIP)
+    loss, seen = clipped_surrogate(
+        logprob, behaviour, torch.tensor([[advantage]], dtype=torch.float64), mask, CLIP, **more
+    )
     loss.sum().backward()
     assert logprob.grad is not None
     return loss.item(), logprob.grad.item(), seen["clipped"].item()
@@ -60,6 +63,24 @@ def test_at_the_behaviour_policy_the_gradient_is_that_of_the_policy_gradient() -
 )
 def test_where_the_clip_binds(ratio: float, advantage: float, loss: float, gradient: float, clipped: float) -> None:
     assert surrogate_gradient(ratio, advantage) == pytest.approx((loss, gradient, clipped), abs=1e-12)
+
+
+@pytest.mark.parametrize("whole_sequence", [False, True])
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "gradient", "clipped"),
+    [
+        (2.5, -2.0, 5.0, 5.0, 0.0),  # bad and likelier, but not by the factor c: pulled back in full
+        (3.5, -2.0, 6.0, 0.0, 1.0),  # by more than c = 3: the loss stays at −c·A
+        (0.5, -2.0, 1.6, 0.0, 1.0),  # the clip below 1 is as ever
+        (3.5, 2.0, -2.4, 0.0, 1.0),  # good: nothing changes
+        (0.5, 2.0, -1.0, -1.0, 0.0),
+    ],
+)
+def test_where_the_dual_clip_binds(
+    ratio: float, advantage: float, loss: float, gradient: float, clipped: float, whole_sequence: bool
+) -> None:
+    found = surrogate_gradient(ratio, advantage, dual_clip=3.0, whole_sequence=whole_sequence)
+    assert found == pytest.approx((loss, gradient, clipped), abs=1e-12)
 
 
 @pytest.mark.parametrize(

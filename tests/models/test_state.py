@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from trueward.algorithms import ppo, reward_model, sft
@@ -91,11 +93,24 @@ def test_the_reward_model_goes_on_bit_for_bit(make_reward: MakeNetwork, tmp_path
     assert same(straight, resumed)
 
 
+@pytest.mark.parametrize(("settings", "done"), [({}, 2), *(({"critic": {"warmup_steps": 2}}, n) for n in (1, 2, 3))])
 def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
-    make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[Prompt], tmp_path: Path
+    make_policy: MakeNetwork,
+    make_reward: MakeNetwork,
+    toy_prompts: list[Prompt],
+    tmp_path: Path,
+    settings: dict[str, Any],
+    done: int,
 ) -> None:
     config = Policy(
-        steps=5, batch_size=6, minibatches=2, epochs=2, learning_rate=3e-3, value_learning_rate=3e-3, target_kl=0.1
+        steps=5,
+        batch_size=6,
+        minibatches=2,
+        epochs=2,
+        learning_rate=3e-3,
+        value_learning_rate=3e-3,
+        target_kl=0.1,
+        **settings,
     )
 
     def setup(seed: int) -> tuple[Network, ppo.Critic, State]:
@@ -119,7 +134,7 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
 
     straight, before, fresh = setup(0), setup(0), setup(99)
     list(loop(*straight))
-    list(itertools.islice(loop(*before), 2))
+    list(itertools.islice(loop(*before), done))
     before[2].save(tmp_path / "state", {})
     fresh[2].load(tmp_path / "state")
     list(loop(*fresh))

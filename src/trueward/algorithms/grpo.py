@@ -195,8 +195,9 @@ def _update(
             high = config.clip if group.clip_high is None else group.clip_high
             loss, seen = clipped_weight(logprobs, old, ahead, mask, high)
         else:
+            whole = group.ratio == "sequence"
             loss, seen = clipped_surrogate(
-                logprobs, old, ahead, mask, config.clip, group.clip_high, whole_sequence=group.ratio == "sequence"
+                logprobs, old, ahead, mask, config.clip, group.clip_high, config.dual_clip, whole_sequence=whole
             )
         policy_loss = (loss * weights).sum()
         kl_loss = torch.zeros((), dtype=policy_loss.dtype, device=policy_loss.device)

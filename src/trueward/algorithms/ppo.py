@@ -3,11 +3,13 @@
 Maximises E[score] − β·KL(π ‖ π_ref), with the score in SDs under the reference policy. Per-token k1 KL in the reward,
 the score at the last token, GAE, whitened advantages, clipped policy and value losses, a value network of its own.
 Dropout is off, so the ratio of the first update is 1. Losses are token means over a whole minibatch, however it is cut
-into micro-batches; every minibatch is one step of both optimisers.
+into micro-batches; every minibatch is one step of both optimisers. In the first `critic.warmup_steps` only the value
+network learns, from what the policy writes as it was given.
 
 Left out: an entropy bonus, early stopping on the KL to the behaviour policy, reward clipping.
 Sources: PPO (Schulman et al. 2017, arXiv 1707.06347); Ziegler et al. 2019 (arXiv 1909.08593) for the anchor and its
-controller; InstructGPT (Ouyang et al. 2022, arXiv 2203.02155) for the value network that starts from the reward model.
+controller; InstructGPT (Ouyang et al. 2022, arXiv 2203.02155) for the value network that starts from the reward model;
+VC-PPO (Yuan et al. 2025, arXiv 2503.01491) and VAPO (Yue et al. 2025, arXiv 2504.05118) for the value network's settings.
 """
 
 from __future__ import annotations
@@ -32,6 +34,17 @@ from trueward.records import Prompt
 from trueward.scorers.scorer import Scale, Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
+    "policy/entropy_avg": "entropy",
+    "policy/approxkl_avg": "approxkl",
+    "policy/clipfrac_avg": "clipfrac",
+    "loss/policy_avg": "policy_loss",
+    "loss/value_avg": "value_loss",
+    "val/clipfrac_avg": "value_clipfrac",
+    "val/ratio": "ratio",
+    "policy/grad_norm": "policy_norm",
+    "val/grad_norm": "value_norm",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,17 @@ class Critic:
         """[B, T], in SDs of the proxy; 0 outside the response."""
         raw = heads.response_values(self.network.model, tokens)
         return torch.where(tokens.response_mask, (raw - self.scale.mean) / self.scale.sd, 0.0)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one rollout teaches, by token: all [B, T]. `credit` is None while only the value network learns."""
+
+    tokens: Tokens
+    behaviour: Tensor
+    credit: Tensor | None
+    old_values: Tensor
+    returns: Tensor
 
 
 def start(config: Policy, policy: Network, critic: Critic) -> State:
@@ -73,9 +97,10 @@ def train(
     micro_batch_tokens: int,
 ) -> Iterator[Step]:
     """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's."""
-    device = policy.device
+    device, first = policy.device, config.critic.warmup_steps
     while state.step < config.steps:
         turn = state.step
+        warming = turn < first
         beta = state.numbers["kl_coef"]
 
         # Act. Sample a rollout from the policy as it is now.
@@ -97,35 +122,28 @@ def train(
         rewards = kl.token_rewards(paid, token_kl, mask, beta)
 
         # Credit. Advantages and the returns that the values should have foretold.
-        advantages, returns = adv.gae(rewards, values, mask, config.discount, config.gae_lambda)
+        lam, value_lam = lambdas(config, tokens.response_lengths, warming)
+        advantages = adv.gae(rewards, values, mask, config.discount, lam)[0]
+        returns = adv.gae(rewards, values, mask, config.discount, value_lam)[1]
         credit = whiten(advantages, mask) if config.whiten_advantages else advantages
 
-        # Learn. Clipped updates in minibatches.
-        part_done = learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
-        set_rate(state.optimizers["policy"], config.learning_rate * part_done)
-        set_rate(state.optimizers["value"], config.value_learning_rate * part_done)
+        # Learn. Clipped updates in minibatches; while the value network warms up, of it alone.
+        share = learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
+        set_rate(state.optimizers["value"], config.value_learning_rate * share)
+        share = learning_rate(1.0, turn - first, config.steps - first, config.warmup, config.decay)
+        rate = 0.0 if warming else config.learning_rate * share
+        set_rate(state.optimizers["policy"], rate)
+        lesson = Lesson(tokens, behaviour, None if warming else credit, values, returns)
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
             for chosen in (c for c in order.tensor_split(config.minibatches) if len(c)):
-                for name, value in _update(
-                    config,
-                    policy,
-                    critic,
-                    state,
-                    tokens,
-                    behaviour,
-                    credit,
-                    values,
-                    returns,
-                    chosen,
-                    temperature,
-                    micro_batch_tokens,
-                ).items():
+                found = _update(config, policy, critic, state, lesson, chosen, temperature, micro_batch_tokens)
+                for name, value in found.items():
                     figures.setdefault(name, []).append(value)
 
         sequence_kl = token_kl.sum(1)
-        if config.target_kl is not None:
+        if config.target_kl is not None and not warming:
             error = float((sequence_kl.mean() / config.target_kl - 1).clamp(-0.2, 0.2))
             state.numbers["kl_coef"] = beta * (1 + 0.1 * error)
 
@@ -138,20 +156,12 @@ def train(
             "objective/kl": sequence_kl.mean().item(),
             "objective/rlhf_reward": rewards.sum(1).mean().item(),
             "objective/kl_coef": beta,
-            "policy/entropy_avg": _mean(figures["entropy"]),
-            "policy/approxkl_avg": _mean(figures["approxkl"]),
-            "policy/clipfrac_avg": _mean(figures["clipfrac"]),
-            "loss/policy_avg": _mean(figures["policy_loss"]),
-            "loss/value_avg": _mean(figures["value_loss"]),
-            "val/clipfrac_avg": _mean(figures["value_clipfrac"]),
-            "val/ratio": _mean(figures["ratio"]),
-            "val/ratio_first": figures["ratio_worst"][0],
+            **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
+            **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
             "val/explained_variance": (1 - missed / spread.clamp(min=1e-8)).item(),
             "val/num_eos_tokens": float((~cut).sum()),
-            "policy/grad_norm": _mean(figures["policy_norm"]),
-            "val/grad_norm": _mean(figures["value_norm"]),
             "length": tokens.response_lengths.float().mean().item(),
-            "lr": config.learning_rate * part_done,
+            "lr": rate,
         }
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n}
@@ -160,51 +170,63 @@ def train(
         yield Step(state.step, metrics, rollout.completions, details)
 
 
+def lambdas(config: Policy, lengths: Tensor, warming: bool) -> tuple[float | Tensor, float | Tensor]:
+    """λ of the policy's advantages, one or by answer, and λ of the value network's returns. lengths: [B] tokens."""
+    settings = config.critic
+    lam: float | Tensor = config.gae_lambda
+    if settings.adaptive_lambda is not None:
+        lam = adv.adaptive_lambda(lengths, settings.adaptive_lambda)
+    if warming:
+        return lam, 1.0
+    if settings.gae_lambda is not None:
+        return lam, settings.gae_lambda
+    return lam, config.gae_lambda
+
+
 def _update(
     config: Policy,
     policy: Network,
     critic: Critic,
     state: State,
-    tokens: Tokens,
-    behaviour: Tensor,
-    credit: Tensor,
-    old_values: Tensor,
-    returns: Tensor,
+    lesson: Lesson,
     chosen: Tensor,
     temperature: float,
     micro_batch_tokens: int,
 ) -> dict[str, float]:
-    """One step of both optimisers on one minibatch; its figures."""
-    batch = tokens.take(chosen)
+    """One step of both optimisers, or of the value network's alone, on one minibatch; its figures."""
+    batch = lesson.tokens.take(chosen)
     count = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
     for rows in micro_batches(batch.lengths.cpu(), micro_batch_tokens):
         part = batch.take(rows)
         mask, width = part.response_mask, part.ids.shape[1]
         at = chosen[rows]
-        logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-        loss, seen = clipped_surrogate(logprobs, behaviour[at, :width], credit[at, :width], mask, config.clip)
-        policy_loss = masked_sum(loss, mask, count)
-        policy_loss.backward()
+        found: dict[str, Tensor] = {}
+        if lesson.credit is not None:
+            old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
+            logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
+            loss, seen = clipped_surrogate(logprobs, old, ahead, mask, config.clip, dual_clip=config.dual_clip)
+            policy_loss = masked_sum(loss, mask, count)
+            policy_loss.backward()
+            found = {
+                "policy_loss": policy_loss,
+                "entropy": masked_sum(entropy, mask, count),
+                "ratio": masked_sum(seen["ratio"], mask, count),
+                "clipfrac": masked_sum(seen["clipped"], mask, count),
+                "approxkl": masked_sum(seen["kl"], mask, count),
+            }
+            worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
+            sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
 
-        values = critic.values(part)
-        loss, bound = clipped_value(values, old_values[at, :width], returns[at, :width], mask, config.value_clip)
+        values, old_values = critic.values(part), lesson.old_values[at, :width]
+        loss, bound = clipped_value(values, old_values, lesson.returns[at, :width], mask, config.value_clip)
         value_loss = masked_sum(loss, mask, count)
         value_loss.backward()
-
-        for name, value in {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": masked_sum(entropy, mask, count),
-            "ratio": masked_sum(seen["ratio"], mask, count),
-            "clipfrac": masked_sum(seen["clipped"], mask, count),
-            "approxkl": masked_sum(seen["kl"], mask, count),
-            "value_clipfrac": masked_sum(bound, mask, count),
-        }.items():
+        found |= {"value_loss": value_loss, "value_clipfrac": masked_sum(bound, mask, count)}
+        for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value.item()
-        worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
-        sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
-    for name, network in state.networks.items():
+    for name in ("value",) if lesson.credit is None else ("policy", "value"):
+        network = state.networks[name]
         sums[f"{name}_norm"] = float(torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm))
         state.optimizers[name].step()
         state.optimizers[name].zero_grad()

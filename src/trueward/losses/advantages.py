@@ -8,13 +8,13 @@ from torch import Tensor
 from trueward.losses.masks import masked
 
 
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, discount: float, lam: float) -> tuple[Tensor, Tensor]:
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, discount: float, lam: float | Tensor) -> tuple[Tensor, Tensor]:
     """Advantages and returns of each token in the mask; 0 outside.
 
     A_t = Σ_k (γλ)^k δ_{t+k}, δ_t = r_t + γ V_{t+1} − V_t, with V = 0 after the last token; return_t = A_t + V_t.
 
     rewards, values, mask: [B, T]; values[b, t] is that of the state in which token t was chosen. The mask of a row is
-    one run of True.
+    one run of True. lam: one for all rows, or [B].
     """
     rewards, values = masked(rewards, mask), masked(values, mask)
     advantages = torch.zeros_like(rewards)
@@ -26,6 +26,14 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, discount: float, lam: flo
         next_value = values[:, t]
         advantages[:, t] = ahead
     return advantages, masked(advantages + values, mask)
+
+
+def adaptive_lambda(lengths: Tensor, alpha: float) -> Tensor:
+    """λ = 1 − 1/(α·length) of each answer, 0 where that is below 0: the longer an answer, the further a reward reaches back.
+
+    lengths: [B] tokens. TD errors reach back about α·length tokens (VAPO, Yue et al. 2025, arXiv 2504.05118).
+    """
+    return (1.0 - 1.0 / (alpha * lengths)).clamp(min=0.0)
 
 
 def group_advantages(rewards: Tensor, baseline: str, std: str, epsilon: float = 1e-6) -> Tensor:

@@ -26,7 +26,8 @@ def clipped_surrogate(
     All [B, T]. The gradient is 0 where A > 0 and ρ > 1+ε, or A < 0 and ρ < 1−ε; at ρ = 1 it is −A ∇log π.
 
     clip_high: another ε above than below (DAPO, Yu et al. 2025, arXiv 2503.14476).
-    dual_clip: c > 1, the objective of A < 0 never falls below c·A (Ye et al. 2020, arXiv 1912.09729).
+    dual_clip: c > 1, the objective of A < 0 never falls below c·A (Ye et al. 2020, arXiv 1912.09729): no gradient
+    where ρ > c, however bad the token.
     whole_sequence: ρ is the geometric mean over the answer's tokens (GSPO-token, Zheng et al. 2025, arXiv 2507.18071);
     its value is the sequence's, its gradient goes through each token's own log-prob.
 
@@ -43,7 +44,7 @@ def clipped_surrogate(
     objective = torch.minimum(plain, held)
     if dual_clip is not None:
         objective = torch.where(advantages < 0, torch.maximum(objective, dual_clip * advantages), objective)
-    return masked(-objective, mask), _diagnostics(ratio, log_ratio, objective < plain, mask)
+    return masked(-objective, mask), _diagnostics(ratio, log_ratio, objective != plain, mask)
 
 
 def clipped_weight(
