@@ -75,6 +75,19 @@ class Rollout:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Comparisons as tokens: rows 2i and 2i+1 are the first and the second response of comparison i."""
+
+    tokens: Tokens
+    reference: Tensor  # [2n], log-prob of each whole response under the reference, in nats
+    probability: Tensor  # [n], that the first response is the better one
+
+    def take(self, rows: Tensor) -> Pairs:
+        both = torch.stack([2 * rows, 2 * rows + 1], 1).flatten()
+        return Pairs(self.tokens.take(both), self.reference[both], self.probability[rows])
+
+
+@dataclass(frozen=True)
 class Step:
     """What a training loop hands over after one turn: its number (from 1), its figures, the completions it learned from."""
 

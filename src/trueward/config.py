@@ -141,6 +141,10 @@ class Dpo(Section):
     """sigmoid: conservative DPO's ε; robust: the share of labels that is taken to be flipped."""
     simpo_beta: Rate = 2.0
     simpo_margin: NonNegative = 1.0
+    online: bool = False
+    """Pairs of answers of the policy as it is, labelled by the proxy, in place of the comparisons (Guo et al. 2024)."""
+    labels: Literal["soft", "hard"] = "soft"
+    """online: σ of the difference of the scores, in SDs, whose optimum is the tilt; or the higher one wins, and has none."""
 
 
 class BestOfN(Section):
@@ -158,7 +162,7 @@ class Policy(Section):
     kind: Literal["ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best"] = "ppo"
     steps: Positive = 50
     batch_size: Positive = 128
-    """Completions a step (ppo: one a prompt; grpo, rloo: group.size a prompt); dpo: comparisons a step."""
+    """Completions a step (ppo: one a prompt; grpo, rloo: group.size a prompt); dpo: comparisons a step, of two answers each."""
     kl_coef: NonNegative = 0.1
     """Weight β of the KL anchor, with the proxy in units of its SD under the reference policy."""
     target_kl: Rate | None = None

@@ -12,6 +12,7 @@ from torch import Tensor
 from trueward.algorithms import dpo
 from trueward.batches import Step
 from trueward.config import Policy
+from trueward.losses import preference
 from trueward.models.loading import Network
 from trueward.models.state import State
 from trueward.models.tabular import TabularPolicy, tokenizer
@@ -88,12 +89,12 @@ def test_every_comparison_of_an_epoch_is_taken_once(monkeypatch: pytest.MonkeyPa
     assert torch.equal(taken.reference, data.reference[[6, 7, 0, 1]])
 
     seen: list[float] = []
-    loss = dpo._loss
+    loss = preference.direct
 
-    def watched(config: Policy, policy: Network, part: dpo.Pairs) -> tuple[Tensor, dict[str, Tensor]]:
-        seen.extend(part.reference.tolist())
-        return loss(config, policy, part)
+    def watched(logprobs: Tensor, reference: Tensor, *rest: Any, **settings: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        seen.extend(reference.tolist())
+        return loss(logprobs, reference, *rest, **settings)
 
-    monkeypatch.setattr(dpo, "_loss", watched)
+    monkeypatch.setattr(preference, "direct", watched)
     assert len(run(budget=40, steps=3, batch_size=4)[1]) == 3
     assert sorted(seen) == pytest.approx(sorted(data.reference.tolist()), abs=1e-12)

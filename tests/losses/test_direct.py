@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trueward.losses.preference import dpo, dpo_margin, ipo, robust_dpo, simpo
+from trueward.losses.preference import direct, dpo, dpo_margin, ipo, labels, robust_dpo, simpo
 
 
 def reals(*shape: int, seed: int = 0) -> Tensor:
@@ -77,3 +77,37 @@ def test_smoothed_labels_and_simpo_by_hand() -> None:
     # 2·1 − γ, γ = 2: σ(0); the other direction −2·1 − 2: σ(−4)
     assert simpo(first, second, 1.0, 2.0, 2.0).item() == pytest.approx(math.log(2), abs=1e-12)
     assert simpo(first, second, 0.0, 2.0, 2.0).item() == pytest.approx(math.log1p(math.exp(4)), abs=1e-12)
+
+
+def test_a_loss_by_its_name_is_that_loss() -> None:
+    draw = torch.Generator().manual_seed(1)
+    logprobs, reference = (torch.randn(8, generator=draw, dtype=torch.float64) - 5 for _ in range(2))
+    lengths, label = torch.tensor([1, 2, 3, 4, 5, 6, 7, 8]), torch.tensor([1.0, 0.5, 0.2, 0.0], dtype=torch.float64)
+    margin = dpo_margin(logprobs[::2], logprobs[1::2], reference[::2], reference[1::2], 0.3)
+    by_token = logprobs / lengths
+    expected = {
+        "sigmoid": dpo(margin, label, 0.1),
+        "ipo": ipo(margin, label, 0.3),
+        "robust": robust_dpo(margin, label, 0.1),
+        "simpo": simpo(by_token[::2], by_token[1::2], label, 1.5, 0.4),
+    }
+    for name, loss in expected.items():
+        settings = {"beta": 0.3, "label_smoothing": 0.1, "simpo_beta": 1.5, "simpo_margin": 0.4}
+        found, figures = direct(logprobs, reference, lengths, label, loss=name, **settings)
+        torch.testing.assert_close(found, loss, rtol=0, atol=1e-12)
+        implicit = 0.3 * (logprobs - reference)
+        better = torch.stack([implicit[0], implicit[2], implicit[5], implicit[7]])  # the first one in a tie
+        worse = torch.stack([implicit[1], implicit[3], implicit[4], implicit[6]])
+        torch.testing.assert_close(figures["rewards/chosen"], better, rtol=0, atol=1e-12)
+        torch.testing.assert_close(figures["rewards/rejected"], worse, rtol=0, atol=1e-12)
+        torch.testing.assert_close(figures["rewards/margins"], better - worse, rtol=0, atol=1e-12)
+        right = [float(b > w) for b, w in zip(better, worse, strict=True)]
+        right[1] = 0.5
+        assert figures["rewards/accuracies"].tolist() == right
+
+
+def test_labels_from_scores() -> None:
+    first, second = torch.tensor([2.0, 0.5, -1.0, 3.0]), torch.tensor([1.0, 0.5, 1.0, -30.0])
+    sigmoid = [1 / (1 + math.exp(-1)), 0.5, 1 / (1 + math.exp(2)), 1.0]
+    assert labels(first, second, "soft").tolist() == pytest.approx(sigmoid, abs=1e-6)
+    assert labels(first, second, "hard").tolist() == [1.0, 0.5, 0.0, 1.0]

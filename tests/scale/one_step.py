@@ -19,8 +19,8 @@ from trueward.algorithms import dpo, grpo, ppo, reward_model, sft
 from trueward.batches import Rollout, Step
 from trueward.config import Policy, Reward, Sft
 from trueward.data import toy
-from trueward.engines.fabric import Fabric
 from trueward.engines.sampler import Sampling, sample
+from trueward.fabric import Fabric
 from trueward.models import loading, tiny
 from trueward.models.loading import Network
 from trueward.models.state import State

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trueward.engines.fabric import ALONE, Fabric
+from trueward.fabric import ALONE, Fabric
 
 SCRIPT = Path(__file__).with_name("one_step.py")
 LOOPS = ("sft", "reward_model", "dpo")

@@ -40,6 +40,7 @@ class Change:
 FROM_FILE = ("comparisons.source=file", "comparisons.path={folder}/people.jsonl")
 OWN = ("reward.model={folder}/reward", "evaluation.truths=[]")  # what text of one's own asks for
 GRPO, RLOO, DPO = ("policy.kind=grpo",), ("policy.kind=rloo",), ("policy.kind=dpo",)
+ONLINE = (*DPO, "policy.dpo.online=true")
 BEST = ("policy.best_of_n.n=3", "policy.best_of_n.prompts=24")
 DISTILLED, CHOSEN = ("policy.kind=sft_on_best", *BEST), ("policy.kind=best_of_n", *BEST)
 ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_new_tokens=2")  # groups of equal answers
@@ -109,6 +110,8 @@ CHANGES = {
     "policy.dpo.label_smoothing": Change("0.2", "policy", f"policy/{WEIGHTS}", DPO),
     "policy.dpo.simpo_beta": Change("1", "policy", f"policy/{WEIGHTS}", (*DPO, "policy.dpo.loss=simpo")),
     "policy.dpo.simpo_margin": Change("0.1", "policy", f"policy/{WEIGHTS}", (*DPO, "policy.dpo.loss=simpo")),
+    "policy.dpo.online": Change("true", "policy", f"policy/{WEIGHTS}", DPO),
+    "policy.dpo.labels": Change("hard", "policy", f"policy/{WEIGHTS}", ONLINE),
     "policy.best_of_n.n": Change("2", "policy", "policy/chosen.jsonl", DISTILLED),
     "policy.best_of_n.prompts": Change("16", "policy", "policy/chosen.jsonl", DISTILLED),
     "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
@@ -158,6 +161,22 @@ AGAIN = [
         )
     ),
     ("policy.dpo.loss", Change("robust", "policy", f"policy/{WEIGHTS}", (*DPO, "policy.dpo.label_smoothing=0.2"))),
+    *(
+        (name, Change(value, "policy", f"policy/{WEIGHTS}", ONLINE))
+        for name, value in (
+            ("policy.steps", "2"),
+            ("policy.batch_size", "8"),
+            ("policy.kl_coef", "0.5"),
+            ("policy.warmup", "1"),
+            ("policy.decay", "false"),
+            ("policy.missing_eos_penalty", "0"),
+            ("policy.max_grad_norm", "0.01"),
+            ("policy.dpo.learning_rate", "0.002"),
+            ("policy.dpo.loss", "ipo"),
+            ("policy.dpo.loss", "simpo"),
+            ("policy.dpo.label_smoothing", "0.2"),
+        )
+    ),
     ("policy.missing_eos_penalty", Change("9", "policy", "policy/chosen.jsonl", DISTILLED)),
     ("policy.best_of_n.n", Change("8", "policy", "evaluation/policy.jsonl", CHOSEN)),
     ("policy.missing_eos_penalty", Change("9", "policy", "evaluation/policy.jsonl", CHOSEN)),
@@ -262,7 +281,7 @@ def test_field(
 
 def test_every_kind_of_policy_is_another_one(before: Callable[..., Path], made_by: Any, baseline: Path) -> None:
     """All that train end elsewhere; best-of-n trains nothing, and its answers are others than the SFT policy's."""
-    runs = [baseline, *(before(also, "policy") for also in (GRPO, RLOO, DPO, DISTILLED))]
+    runs = [baseline, *(before(also, "policy") for also in (GRPO, RLOO, DPO, ONLINE, DISTILLED))]
     assert {config.read(str(run / "recipe.toml")).policy.kind for run in runs} | {"best_of_n"} == set(
         get_args(config.Policy.model_fields["kind"].annotation)
     )
@@ -272,12 +291,28 @@ def test_every_kind_of_policy_is_another_one(before: Callable[..., Path], made_b
     assert chosen["evaluation/policy.jsonl"] != chosen["evaluation/sft.jsonl"]
 
 
-@pytest.mark.parametrize("field", ["std", "kl", "reducer", "ratio", "loss"])
+@pytest.mark.parametrize("field", ["std", "kl", "reducer", "ratio", "loss", "labels"])
 def test_every_choice_of_a_kind_is_tried(field: str) -> None:
-    name = f"policy.{'dpo' if field == 'loss' else 'group'}.{field}"
+    name = f"policy.{'dpo' if field in ('loss', 'labels') else 'group'}.{field}"
     tried = {c.value for n, c in [*CHANGES.items(), *AGAIN] if n == name}
     annotation = dict(fields())[name]
     assert tried == set(get_args(annotation.annotation)) - {annotation.default}
+
+
+def test_online_dpo_takes_comparisons_for_an_examination_only(
+    before: Callable[..., Path], folder: Path, baseline: Path, climb: Any
+) -> None:
+    """With a ready reward model none are made; offline, DPO has to have them all the same."""
+    summary = artifacts.read_json(before(ONLINE, "policy") / "policy/manifest.json")["summary"]
+    assert 0 <= summary["held_out_accuracy"] <= 1
+    ready = f"reward.model={folder}/reward"
+    climb(baseline.parent, "online with a reward model", *ONLINE, ready)
+    run = baseline.parent / "online with a reward model"
+    assert "comparisons" not in digests(run)
+    assert "held_out_accuracy" not in artifacts.read_json(run / "policy/manifest.json")["summary"]
+    assert artifacts.read_json(run / "report.json")["annotators"] is None
+    climb(baseline.parent, "offline with a reward model", *DPO, ready, until="policy")
+    assert "comparisons" in digests(baseline.parent / "offline with a reward model")
 
 
 def test_sampler_rows(monkeypatch: pytest.MonkeyPatch, baseline: Path, climb: Any) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from trueward.batches import Step, Tokens
 from trueward.config import Reward
 from trueward.data.collate import Collator
-from trueward.engines.fabric import ALONE, Fabric
+from trueward.fabric import ALONE, Fabric
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
 from trueward.models.loading import Network

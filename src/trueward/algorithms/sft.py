@@ -13,7 +13,7 @@ import torch
 from trueward.batches import Step, Tokens, micro_batches
 from trueward.config import Sft
 from trueward.data.collate import Collator
-from trueward.engines.fabric import ALONE, Fabric
+from trueward.fabric import ALONE, Fabric
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.loading import Network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -61,3 +62,58 @@ def simpo(first: Tensor, second: Tensor, probability: Tensor | float, beta: floa
     return -(
         probability * F.logsigmoid(margin - target_margin) + (1.0 - probability) * F.logsigmoid(-margin - target_margin)
     )
+
+
+def direct(
+    logprobs: Tensor,
+    reference: Tensor,
+    lengths: Tensor,
+    probability: Tensor,
+    *,
+    loss: str,
+    beta: float,
+    label_smoothing: float = 0.0,
+    simpo_beta: float = 2.0,
+    simpo_margin: float = 1.0,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of comparisons by its name, unreduced [n], and its figures [n]: rewards/chosen and so on.
+
+    logprobs, reference: log-prob of each whole response, in nats, [2n]; lengths: their tokens, [2n]. Rows 2i and 2i+1
+    are comparison i's. probability: that the first response is the better one, [n]. loss: "sigmoid" (`dpo`), "ipo",
+    "robust" (`robust_dpo`) or "simpo". The figures are of the implicit rewards β·log π/π_ref, for all losses.
+    """
+    first, second = logprobs.view(-1, 2).unbind(1)
+    anchors = reference.view(-1, 2).unbind(1)
+    margin = dpo_margin(first, second, anchors[0], anchors[1], beta)
+    if loss == "ipo":
+        found = ipo(margin, probability, beta)
+    elif loss == "robust":
+        found = robust_dpo(margin, probability, label_smoothing)
+    elif loss == "simpo":
+        tokens = lengths.view(-1, 2).clamp(min=1)
+        found = simpo(first / tokens[:, 0], second / tokens[:, 1], probability, simpo_beta, simpo_margin)
+    else:
+        assert loss == "sigmoid"
+        found = dpo(margin, probability, label_smoothing)
+    chosen = probability >= 0.5
+    sign = torch.sign(margin) * torch.sign(probability - 0.5)  # 0 for equal margins and ties: half right
+    rewards = beta * (logprobs - reference).view(-1, 2).detach()
+    better, worse = torch.where(chosen, rewards[:, 0], rewards[:, 1]), torch.where(chosen, rewards[:, 1], rewards[:, 0])
+    return found, {
+        "rewards/chosen": better,
+        "rewards/rejected": worse,
+        "rewards/margins": better - worse,
+        "rewards/accuracies": ((sign + 1) / 2).detach(),
+    }
+
+
+def labels(first: Tensor, second: Tensor, how: str) -> Tensor:
+    """What scores say of two answers: the probability that the first is the better one, [n].
+
+    "soft": σ(r_1 − r_2), Bradley–Terry's, so that DPO's population optimum is the tilt by r. "hard": 1 if the first has
+    the higher score, 0 if the second has, ½ for equal ones. first, second: scores in SDs, [n].
+    """
+    if how == "soft":
+        return torch.sigmoid(first - second)
+    assert how == "hard"
+    return (torch.sign(first - second) + 1) / 2

@@ -29,7 +29,8 @@ def climb(
 
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
-    compares = not recipe.reward.model or recipe.policy.kind == "dpo"
+    learns_from_them = recipe.policy.kind == "dpo" and not recipe.policy.dpo.online
+    compares = not recipe.reward.model or learns_from_them
     if until == "comparisons" and not compares:
         raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
     context = Context.make(recipe, reporter)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward import driver
-from trueward.algorithms import best_of_n, dpo, grpo, ppo
+from trueward.algorithms import best_of_n, dpo, grpo, online_dpo, ppo
 from trueward.algorithms import sft as imitate
 from trueward.artifacts import Artifact
 from trueward.batches import Step
@@ -105,14 +105,15 @@ def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) ->
 
 def optimise_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
     """DPO on the comparisons that the reward model is fitted to; the reward model only watches."""
+    if given.context.recipe.policy.dpo.online:
+        return optimise_online_dpo(given, comparisons, work)
     assert comparisons is not None
     context, config, budget = (
         given.context,
         given.context.recipe.policy,
         given.context.recipe.runtime.micro_batch_tokens,
     )
-    rows = [Comparison.model_validate(r) for _, r in jsonl.read(comparisons.path / "comparisons.jsonl")]
-    train, held_out = split(rows, context.recipe.reward.held_out)
+    train, held_out = read_comparisons(context, comparisons)
     data, unseen = dpo.pairs(given.reference, train, budget), dpo.pairs(given.reference, held_out, budget)
     state = dpo.start(config, given.policy)
     loop = partial(
@@ -126,6 +127,38 @@ def optimise_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict
     )
     summary = given.drive(work, state, loop, config.steps)
     return {**summary, "held_out_accuracy": round(dpo.pair_accuracy(given.policy, unseen, budget), 4)}
+
+
+def optimise_online_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
+    """DPO on the policy's own answers, labelled by the reward model; comparisons, if there are any, only examine it."""
+    context, config = given.context, given.context.recipe.policy
+    budget, temperature = context.recipe.runtime.micro_batch_tokens, context.recipe.sampler.temperature
+    state = online_dpo.start(config, given.policy)
+    loop = partial(
+        online_dpo.train,
+        config,
+        policy=given.policy,
+        reference=given.reference,
+        sample=context.sample,
+        scorer=given.scorer,
+        prompts=given.prompts,
+        temperature=temperature,
+        state=state,
+        seed=context.recipe.seed,
+        micro_batch_tokens=budget,
+    )
+    summary = given.drive(work, state, loop, config.steps)
+    if comparisons is None:
+        return summary
+    unseen = dpo.pairs(given.reference, read_comparisons(context, comparisons)[1], budget, temperature)
+    accuracy = dpo.pair_accuracy(given.policy, unseen, budget, temperature)
+    return {**summary, "held_out_accuracy": round(accuracy, 4)}
+
+
+def read_comparisons(context: Context, comparisons: Artifact) -> tuple[list[Comparison], list[Comparison]]:
+    """Those to learn from and those kept back, by prompt: the reward model's own split."""
+    rows = [Comparison.model_validate(r) for _, r in jsonl.read(comparisons.path / "comparisons.jsonl")]
+    return split(rows, context.recipe.reward.held_out)
 
 
 def choose_best_of_n(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""Online DPO: pairs of answers from the policy as it is, labelled by the scorer (Guo et al. 2024, arXiv 2402.04792).
+
+DPO's optimum on Bradley–Terry labels is the tilt for any pairs that cover all answers, so also for the policy's own. The
+label of a pair is σ(score_1 − score_2), scores in SDs under the reference: the optimum at β is π_ref·e^{score/β}/Z, that
+of PPO at the same β, and there every pair's gradient is 0. With `policy.dpo.labels = "hard"` the higher score wins, and
+nothing finite is left to find: margins grow for ever, towards the best answer alone. Nothing is differentiated through
+the sampling.
+
+All log-probs are at the sampler's temperature, as in PPO: the policy that is tilted is the one that answers.
+
+Left out: more than one update on a batch (it would be off policy), a language model as the annotator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from trueward.batches import Pairs, Rollout, Step
+from trueward.config import Policy
+from trueward.fabric import ALONE, Fabric
+from trueward.losses import kl, preference
+from trueward.losses.masks import masked
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.pairs import accumulate
+from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
+from trueward.models.state import State, adam
+from trueward.records import Prompt
+from trueward.scorers.scorer import Scorer, scores
+
+Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+
+
+def start(config: Policy, policy: Network) -> State:
+    return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
+
+
+def train(
+    config: Policy,
+    *,
+    policy: Network,
+    reference: Network,
+    sample: Sample,
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    temperature: float,
+    state: State,
+    seed: int,
+    micro_batch_tokens: int,
+    fabric: Fabric = ALONE,
+) -> Iterator[Step]:
+    """Trains `policy` in place, from `state` on. A step takes `config.batch_size` prompts, with two answers to each.
+
+    `temperature` is the sampler's.
+    """
+    device = policy.device
+    while state.step < config.steps:
+        turn = state.step
+
+        # Act. Two answers to each prompt from the policy as it is now.
+        picked = rows_at(turn, len(prompts), config.batch_size, seed, "prompts").tolist()
+        rollout = sample(policy, [prompts[i] for i in picked for _ in range(2)], generator(seed, "rollout", turn))
+        tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
+
+        # Judge. Score them; the reference's log-probs, once a step.
+        with torch.no_grad():
+            anchor = fabric.by_parts(
+                lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
+            )
+        score = torch.as_tensor(scores(scorer, rollout.completions), dtype=anchor.dtype, device=device)
+        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        paid = score - config.missing_eos_penalty * cut
+        sequence_kl = masked(kl.k1(behaviour, anchor), tokens.response_mask).sum(1)
+
+        # Credit. Each answer against the other one; two that are the same have nothing to say to each other.
+        first, second = paid.view(-1, 2).unbind(1)
+        batch = Pairs(tokens, anchor.sum(1), preference.labels(first, second, config.dpo.labels))
+        figures = accumulate(config, policy, batch, micro_batch_tokens, temperature, fabric)
+
+        # Learn.
+        norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
+        rate = config.dpo.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
+        set_rate(state.optimizers["policy"], rate)
+        state.optimizers["policy"].step()
+        state.optimizers["policy"].zero_grad()
+
+        # Hand over.
+        state.step += 1
+        sides = zip(rollout.completions[::2], rollout.completions[1::2], strict=True)
+        same = sum((a.response, a.finished) == (b.response, b.finished) for a, b in sides)
+        metrics = {
+            "objective/scores": paid.mean().item(),
+            "objective/kl": sequence_kl.mean().item(),
+            "objective/rlhf_reward": (paid - config.kl_coef * sequence_kl).mean().item(),
+            "objective/kl_coef": config.kl_coef,
+            "objective/score_gap": (first - second).abs().mean().item(),
+            "objective/equal_pairs": same / len(first),
+            **figures,
+            "val/num_eos_tokens": float((~cut).sum()),
+            "policy/grad_norm": float(norm),
+            "length": tokens.response_lengths.float().mean().item(),
+            "lr": rate,
+        }
+        details = [
+            {"score": round(s, 5), "kl": round(k, 5), "length": n}
+            for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
+        ]
+        yield Step(state.step, metrics, rollout.completions, details)
