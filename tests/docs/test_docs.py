@@ -208,14 +208,16 @@ def paths(value: Any, at: str = "") -> Iterator[str]:
         yield at
 
 
-def test_the_report_is_explained_path_by_path(tiny: Path) -> None:
+def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str], Path]) -> None:
     report = json.loads((tiny / "report.json").read_text(encoding="utf-8"))
     assert report["format"] == 1
     assert report["left_out"], "the small run should have left something out"
     written = set(paths(report))
     explained = set(sections(DOCS / "metrics.md")["report.json"])
     assert written <= explained
-    # What is explained is a value of the report, or stands above one.
+    # What is explained is a value of a report, or stands above one.
+    for kind in ("dpo", "best_of_n"):
+        written |= set(paths(json.loads((of_kind(kind) / "report.json").read_text(encoding="utf-8"))))
     above = {path[:end] for path in written for m in re.finditer(r"\[\]\.|\.|$", path) if (end := m.start()) > 0}
     assert explained - NOT_IN_TINY <= above
     source = (ROOT / "src/trueward/workflow/prepare.py").read_text(encoding="utf-8")

@@ -310,3 +310,50 @@ def test_the_report_is_not_changed_and_survives_json(found: dict[str, Any]) -> N
 def test_it_starts_without_torch() -> None:
     code = "import sys, trueward.instruments.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def best_of_4(found: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        {"n": n, "kl": n / 10, "proxy": n / 7, "proxy_se": 0.1, "truth": n / 9, "truth_se": 0.2, "normal": n / 5}
+        for n in (1, 2, 4)
+    ]
+    found["optimiser"] = {"kind": "best_of_n", "steps": 0, "n": 4, "kl_bound": 0.6363}
+    del found["policies"]["best"]
+    return {**found, "history": [], "best_step": None, "best_of_n": rows}
+
+
+def test_best_of_n_is_said_and_drawn(best_of_4: dict[str, Any]) -> None:
+    said = reports.headline(best_of_4).replace("\u00a0", " ")
+    assert said.startswith("Nothing was trained: the SFT policy answered each prompt 4 times, and the reward model’s")
+    assert "at a KL of at most 9.1 nats" in said
+    page = reports.page(best_of_4)
+    assert not Tags(page).open
+    seen = words(page)
+    for text in ("best of 4 answers moves at most 0.64 nats", "+0.57 ± 0.20", "+0.44 ± 0.39", "+0.80", "promised",
+                 "the SFT policy with the best of its answers kept"):  # fmt: skip
+        assert text in seen, text
+    assert "nothing to plot" not in seen
+    assert [t for t in re.findall(r'text-anchor="middle">(\d+)<', page)] == ["1", "2", "4"] * 2
+    # sin(π(clean − ½))·E[max_2], clean = (.712 − ε)/(1 − 2ε), ε = (1 − √(2·.73 − 1))/2 = .1609
+    assert "+0.47" in seen
+    assert any("best of 4 answers" in line for line in reports.summary(best_of_4))
+
+
+def test_best_of_n_may_be_missing_in_part(best_of_4: dict[str, Any]) -> None:
+    for row in best_of_4["best_of_n"]:
+        row |= {"truth": None, "truth_se": None}
+    best_of_4["reward_model"]["agreement"] = None
+    best_of_4["annotators"] = None
+    page = reports.page(best_of_4)
+    assert not Tags(page).open
+    assert "promised" not in words(page)
+    assert "None" not in words(page)
+    del best_of_4["best_of_n"]
+    assert "nothing to plot" in words(reports.page(best_of_4))
+
+
+def test_dpo_has_a_reward_of_its_own(found: dict[str, Any]) -> None:
+    found["optimiser"] = {"kind": "dpo", "steps": 20, "held_out_accuracy": 0.6543}
+    assert "DPO’s own reward" in words(reports.page(found))
+    assert any("in 65.4 % of the same held-out comparisons" in line for line in reports.summary(found))

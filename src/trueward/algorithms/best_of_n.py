@@ -8,26 +8,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from trueward.batches import Rollout
 from trueward.models.loading import Network
-from trueward.records import Prompt
+from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
 
-def sampler(n: int, scorer: Scorer, sample: Sample, missing_eos_penalty: float) -> Sample:
-    """A sampler whose answers are the best of n; a cut answer's score is lowered as in training."""
+@dataclass(frozen=True)
+class Drawn:
+    """n answers to each prompt, side by side, before one of them is kept."""
+
+    completions: Sequence[Completion]  # [prompts · n]
+    score: Tensor  # [prompts, n], float64, the scorer's
+    paid: Tensor  # [prompts, n], what is compared: less the penalty for being cut, −inf where there is no score
+
+
+def sampler(
+    n: int,
+    scorer: Scorer,
+    sample: Sample,
+    missing_eos_penalty: float,
+    see: Callable[[Drawn], None] = lambda drawn: None,
+) -> Sample:
+    """A sampler whose answers are the best of n; a cut answer's score is lowered as in training.
+
+    `see` is shown all n answers of every call.
+    """
 
     def best(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
         rollout = sample(network, [p for p in prompts for _ in range(n)], generator)
         score = torch.as_tensor(scores(scorer, rollout.completions)).view(-1, n)
         cut = torch.tensor([not c.finished for c in rollout.completions]).view(-1, n)
         paid = torch.nan_to_num(score - missing_eos_penalty * cut, nan=-torch.inf)
+        see(Drawn(rollout.completions, score, paid))
         picked = paid.argmax(1) + torch.arange(len(prompts)) * n
         tokens = rollout.tokens.take(picked)
         return replace(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
+
+from trueward.instruments.labels import labelled
 
 Number = float | None
 Point = tuple[float, float]
@@ -28,14 +30,46 @@ STYLE = """
 .chart .best{stroke:var(--chart-ink);stroke-dasharray:2 4}
 .chart .truth{color:var(--truth)}
 .chart .proxy{color:var(--proxy)}
+.chart .mark{fill:currentColor;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
+.chart .mark.proxy{fill:var(--chart-paper)}
+.chart .bar{stroke:currentColor;stroke-width:1.5;stroke-opacity:.75}
+.chart .lead{stroke:currentColor;stroke-opacity:.5}
 .chart .line{fill:none;stroke:currentColor;stroke-width:2.25;stroke-linejoin:round;stroke-linecap:round}
 .chart .line.proxy{stroke-dasharray:7 5}
 .chart .band{fill:currentColor;fill-opacity:.13}
 .chart .dot{fill:currentColor;stroke:currentColor;stroke-width:1.5}
 .chart .dot.proxy{fill:var(--chart-paper)}
+.chart .line.thin{stroke-width:1.4;stroke-opacity:.6}
+.chart .line.thin.proxy{stroke-dasharray:5 4}
+.chart .dot.thin{fill-opacity:.7;stroke-opacity:.7;stroke-width:1}
 .chart .ring{fill:none;stroke:currentColor;stroke-width:2}
 .chart text.name{fill:currentColor;font-weight:600}
 """
+
+# For what is one of several, the first for what the others are set against. No eye tells eight colours apart, so there
+# are names beside the marks, and four shapes.
+TONES = (
+    ("#3f4954", "#c6ced6"),
+    ("#0b65a3", "#6cb6ff"),
+    ("#b54708", "#f2a65a"),
+    ("#00745a", "#4fd1a5"),
+    ("#9a3a8c", "#e29be0"),
+    ("#75600a", "#e3cf63"),
+    ("#0a6f80", "#62d3e3"),
+    ("#bd2453", "#ff94b4"),
+)
+TONE_STYLE = (
+    "".join(f".tone-{i}{{color:{light}}}" for i, (light, _) in enumerate(TONES))
+    + "@media screen and (prefers-color-scheme:dark){"
+    + "".join(f".tone-{i}{{color:{dark}}}" for i, (_, dark) in enumerate(TONES))
+    + "}\n"
+)
+SHAPES = (
+    "M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z",
+    "M-4.5-4.5H4.5V4.5H-4.5Z",
+    "M0-6.4L6.4 0L0 6.4L-6.4 0Z",
+    "M0-6L5.8 4.6H-5.8Z",
+)
 
 LETTER = 7.3  # width of a digit at 13 px, on the generous side: margins are made from it
 LINE = 17.0  # least distance between two labels' baselines
@@ -51,6 +85,24 @@ class Series:
     values: Sequence[Number]
     errors: Sequence[Number] = ()
     look: Literal["truth", "proxy"] = "truth"
+    x: Sequence[Number] | None = None
+    """Its own places, where they aren't the chart's."""
+    tone: int | None = None
+    """Its colour as one of several, in place of that of its look."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of its own, with half of its 95 % interval; `label` is written beside it."""
+
+    name: str
+    x: float
+    y: float
+    half: Number = None
+    look: Literal["truth", "proxy"] = "truth"
+    tone: int | None = None
+    ring: bool = False
+    label: str = ""
 
 
 def line_chart(
@@ -66,30 +118,37 @@ def line_chart(
     percent: bool = False,
     width: int = 860,
     height: int = 330,
+    marks: Sequence[Mark] = (),
+    cover: Sequence[Point] = (),
+    x_names: Mapping[float, str] | None = None,
 ) -> str:
     """An SVG of every series against x, zero included, with 95 % bands and a mark at x[best].
 
     Points are joined in the order given, so a path that turns back in x stays one path. With `percent` the values are
-    fractions, drawn on 0 to 100 %. Lines are named at their ends when there is more than one. `description`
-    is what is read aloud; without one, the numbers are.
+    fractions, drawn on 0 to 100 %. Lines are named at their ends when there is more than one and no `marks`; with marks
+    they are thin, and the marks' labels name them. The axes reach to every point of `cover`, so that several charts can
+    have the same ones; `x_names` are the x axis's ticks, where they aren't its numbers. `description` is what is read
+    aloud; without one, the numbers are.
     """
-    tables = [_points(s, x) for s in series]
-    description = description or " ".join(map(_in_words, series, tables))
-    seen = [p for points in tables for p in points if p is not None]
+    tables = [_points(s, x if s.x is None else s.x) for s in series]
+    description = description or " ".join([*map(_in_words, series, tables), *map(_mark_in_words, marks)])
+    seen = [p for points in tables for p in points if p is not None] + [(m.x, m.y) for m in marks]
     if not seen:
         return _frame(title, description, width, 60, [_text("Nothing was measured.", 0, 34)])
     spread = [y + sign * e for points, s in zip(tables, series, strict=True) for (_, y), e in _banded(points, s)
               for sign in (-NINETY_FIVE, NINETY_FIVE)]  # fmt: skip
-    heights = [y for _, y in seen] + spread + [0.0]
+    seen += cover
+    heights = [y for _, y in seen] + spread + [m.y + sign * (m.half or 0) for m in marks for sign in (-1, 1)] + [0.0]
     y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if percent else ticks(min(heights), max(heights))
     whole = all(px == int(px) for px, _ in seen)
     across = [px for px, _ in seen]
-    x_ticks = ticks(min(across), max(across), about=6 if width > 500 else 4, whole=whole)
+    x_ticks = list(x_names or ticks(min(across), max(across), about=6 if width > 500 else 4, whole=whole))
 
-    y_names, x_names = _tick_names(y_ticks, percent), _tick_names(x_ticks, False)
-    named = [s.name for s in series] if len(series) > 1 else []
+    y_names = _tick_names(y_ticks, percent)
+    below = list(x_names.values()) if x_names else _tick_names(x_ticks, False)
+    named = [s.name for s in series] if len(series) > 1 and not marks else []
     left = 10 + LETTER * max(map(len, y_names))
-    right = width - (16 + LETTER * max(map(len, named)) if named else LETTER * len(x_names[-1]) / 2 + 4)
+    right = width - (16 + LETTER * max(map(len, named)) if named else LETTER * len(below[-1]) / 2 + 4)
     top, bottom = (52.0 if best is not None else 30.0), height - 46.0
 
     def place(point: Point) -> Point:
@@ -106,7 +165,7 @@ def line_chart(
         parts.append(f'<line class="{"grid" if value else "zero"}" x1="{left:.1f}" x2="{right:.1f}" '
                      f'y1="{y:.1f}" y2="{y:.1f}"/>')  # fmt: skip
         parts.append(_text(name, left - 8, y + 4.5, "end"))
-    for value, name in zip(x_ticks, x_names, strict=True):
+    for value, name in zip(x_ticks, below, strict=True):
         parts.append(_text(name, place((value, 0))[0], bottom + 20, "middle"))
     if best is not None and (at := _number(x[best])) is not None:
         px = place((at, 0))[0]
@@ -114,12 +173,18 @@ def line_chart(
         half = LETTER * len(best_label) / 2
         parts.append(_text(best_label, min(max(px, half), width - half), top - 14, "middle"))
     for points, s in zip(tables, series, strict=True):
-        parts += _drawn(points, s, place, best, x_label, percent)
+        parts += _drawn(points, s, place, best, x_label, percent, thin=bool(marks))
     if named:
         ends = [place(max((p for p in points if p), key=lambda p: p[0], default=(0, 0)))[1] for points in tables]
         kept = [i for i, points in enumerate(tables) if any(points)]
         for i, y in zip(kept, apart([ends[i] for i in kept], top, bottom), strict=True):
             parts.append(_text(series[i].name, right + 10, y + 4.5, look=f"name {series[i].look}"))
+    for mark in marks:
+        parts += _marked(mark, place, x_label)
+    paths = [p for points in tables for run in _runs(points) for p in _along([place(points[i] or (0, 0)) for i in run])]
+    paths += [p for m in marks for p in _along([place((m.x, m.y + sign * (m.half or 0))) for sign in (-1, 1)])]
+    parts += labelled([(m.label, place((m.x, m.y)), _look(m)) for m in marks if m.label],
+                      [place((m.x, m.y)) for m in marks], paths, (left, top - 10, width, bottom))  # fmt: skip
     return _frame(title, description, width, height, parts)
 
 
@@ -195,16 +260,18 @@ def _drawn(
     best: int | None,
     x_label: str,
     percent: bool,
+    thin: bool = False,
 ) -> list[str]:
     """Bands under lines under dots."""
     parts = []
+    look = _look(series) + (" thin" if thin else "")
     errors = [_number(e) for e in series.errors] or [None] * len(points)
     for run in _runs([None if e is None else p for p, e in zip(points, errors, strict=True)]):
         rim = [((points[i] or (0, 0)), NINETY_FIVE * (errors[i] or 0)) for i in run]
         edge = [place((px, py + e)) for (px, py), e in rim] + [place((px, py - e)) for (px, py), e in reversed(rim)]
-        parts.append(f'<path class="band {series.look}" d="{_path(edge)}Z"/>')
+        parts.append(f'<path class="band {look}" d="{_path(edge)}Z"/>')
     for run in _runs(points):
-        parts.append(f'<path class="line {series.look}" d="{_path([place(points[i] or (0, 0)) for i in run])}"/>')
+        parts.append(f'<path class="line {look}" d="{_path([place(points[i] or (0, 0)) for i in run])}"/>')
     shown = sum(p is not None for p in points) < MANY
     for i, point in enumerate(points):
         if point is None:
@@ -214,11 +281,40 @@ def _drawn(
         if shown or alone:
             value = f"{100 * point[1]:.1f} %" if percent else f"{point[1]:.3g}"
             tip = escape(f"{series.name} {value} at {x_label} {point[0]:.4g}")
-            parts.append(f'<circle class="dot {series.look}" cx="{px:.1f}" cy="{py:.1f}" r="2.6"><title>{tip}</title>'
-                         "</circle>")  # fmt: skip
+            parts.append(f'<circle class="dot {look}" cx="{px:.1f}" cy="{py:.1f}" r="{1.8 if thin else 2.6}">'
+                         f"<title>{tip}</title></circle>")  # fmt: skip
         if i == best:
-            parts.append(f'<circle class="ring {series.look}" cx="{px:.1f}" cy="{py:.1f}" r="6.5"/>')
+            parts.append(f'<circle class="ring {look}" cx="{px:.1f}" cy="{py:.1f}" r="6.5"/>')
     return parts
+
+
+def _marked(mark: Mark, place: Placer, x_label: str) -> list[str]:
+    """The interval under the mark, and a ring around it."""
+    px, py = place((mark.x, mark.y))
+    look, parts = _look(mark), []
+    if half := _number(mark.half):
+        ends = [place((mark.x, mark.y + sign * half))[1] for sign in (1, -1)]
+        parts.append(f'<path class="bar {look}" d="M{px:.1f} {ends[0]:.1f}V{ends[1]:.1f}'
+                     + "".join(f"M{px - 4:.1f} {y:.1f}h8" for y in ends) + '"/>')  # fmt: skip
+    said = f" ± {half:.2g}" if half else ""
+    tip = escape(f"{mark.name}: {mark.look} {mark.y:.3g}{said} at {x_label} {mark.x:.3g}")
+    tone = mark.tone or 0
+    shape = SHAPES[(tone + tone // len(TONES)) % len(SHAPES)]
+    size = 0.7 if mark.ring else 1
+    parts.append(f'<path class="mark {look}" transform="translate({px:.1f} {py:.1f}) scale({size})" d="{shape}">'
+                 f"<title>{tip}</title></path>")  # fmt: skip
+    if mark.ring:
+        parts.append(f'<circle class="ring {look}" cx="{px:.1f}" cy="{py:.1f}" r="8"/>')
+    return parts
+
+
+def _look(of: Series | Mark) -> str:
+    return of.look if of.tone is None else f"{of.look} tone-{of.tone % len(TONES)}"
+
+
+def _mark_in_words(mark: Mark) -> str:
+    half = f", give or take {mark.half:.2g}," if mark.half else ""
+    return f"{mark.name}: {mark.look} {mark.y:.3g}{half} at {mark.x:.3g}."
 
 
 def _runs(points: Sequence[Point | None]) -> list[list[int]]:
@@ -230,6 +326,15 @@ def _runs(points: Sequence[Point | None]) -> list[list[int]]:
         elif runs[-1]:
             runs.append([])
     return [run for run in runs if run]
+
+
+def _along(points: Sequence[Point]) -> list[Point]:
+    """Points on the way, a few pixels apart."""
+    out = list(points)
+    for (ax, ay), (bx, by) in pairwise(points):
+        count = int(math.hypot(bx - ax, by - ay) / 6)
+        out += [(ax + (bx - ax) * i / (count + 1), ay + (by - ay) * i / (count + 1)) for i in range(1, count + 1)]
+    return out
 
 
 def _path(points: Sequence[Point]) -> str:

@@ -54,10 +54,13 @@ class Gauge:
     temperature: float
     seed: int
     micro_batch_tokens: int
+    choose: Sample | None = None
+    """How the policy answers, where that isn't `sample`: the best of n. The reference always answers once."""
 
     def measure(self, policy: Network, prompts: Sequence[Prompt], *look: str | int) -> Measurement:
         """Answers of `policy` and fresh ones of the reference, drawn for this look alone."""
-        rollout = self.sample(policy, prompts, generator(self.seed, "look", *look, "policy"))
+        answer = self.choose or self.sample
+        rollout = answer(policy, prompts, generator(self.seed, "look", *look, "policy"))
         rival = self.sample(self.reference, prompts, generator(self.seed, "look", *look, "reference"))
         unknown = np.full(len(prompts), np.nan)
         truths = {t.name: t.scale.apply(scores(t.scorer, rollout.completions)) for t in self.truths}

@@ -21,10 +21,13 @@ from rich.text import Text
 
 from trueward.instruments import charts
 from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
+from trueward.instruments.noise import flips, label_ceiling, undo_noise
+from trueward.instruments.order_statistics import promised_truth
 
 Report = dict[str, Any]
 Show = Callable[..., str]
 POLICIES = {"base": "base", "sft": "SFT", "policy": "policy", "best": "best"}
+PAIR: tuple[tuple[str, Literal["truth", "proxy"]], ...] = (("truth", "truth"), ("proxy", "proxy"))
 MISSING = "–"
 SPACE = "\u00a0"  # between a number and its unit, so that no line breaks there
 
@@ -42,6 +45,9 @@ def page(report: Report) -> str:
         policies=[(key, name) for key, name in POLICIES.items() if _policy(report, key)],
         samples=_worst_first(report.get("samples") or []),
         ceiling=ceiling_line(report),
+        optimiser=optimiser_line(report),
+        untrained=_untrained(report),
+        by_n=_by_n(report),
         recipe=recipe_text(report.get("recipe") or {}),
         total=_total(report),
         chart_style=Markup(charts.STYLE),  # noqa: S704 (our own constant)
@@ -85,6 +91,8 @@ def summary(report: Report) -> list[str]:
         lines.append(f"{said} (95{SPACE}%: {interval})." if interval else f"{said}.")
     if ceiling := ceiling_line(report):
         lines.append(ceiling)
+    if said := optimiser_line(report):
+        lines.append(said)
     if (report.get("annotators") or {}).get("simulated"):
         lines.append("The annotators are simulated: programs chose between the answers, no person did.")
     if (total := _total(report)) is not None:
@@ -100,13 +108,20 @@ def headline(report: Report) -> str:
     policy, sft, best = (_policy(report, key) for key in ("policy", "sft", "best"))
     if not policy:
         return "No tuned policy has been measured yet."
+    optimiser = report.get("optimiser") or {}
     said = [_change("truth", policy, sft), _change("the proxy", policy, sft)]
     text = " and ".join(part for part in said if part) or "neither truth nor proxy was measured"
+    untrained = _untrained(report)
     if policy.get("kl") is not None:
-        text += f", at a KL of {plain(policy['kl'], 1)}{SPACE}nats"
+        text += f", at a KL of {'at most ' if untrained else ''}{plain(policy['kl'], 1)}{SPACE}nats"
     if policy.get("win_rate") is not None:
         text += f"; {percent(policy['win_rate'])} of its answers are preferred to SFT’s"
     text = text[0].upper() + text[1:] + "."
+    if untrained:
+        text = (
+            f"Nothing was trained: the SFT policy answered each prompt {count(optimiser.get('n'))} times, and the "
+            f"reward model’s favourite was kept. {text}"
+        )
     step, peak, last = report.get("best_step"), best.get("truth"), policy.get("truth")
     if step is not None and peak is not None and last is not None and peak > last:
         text += f" Truth was higher at step {step}: {signed(peak)}{SPACE}SD, against {signed(last)} at the end."
@@ -176,7 +191,7 @@ def duration(seconds: float | None) -> str:
 
 def _plots(report: Report) -> dict[str, list[Markup]]:
     """The plots' SVG by name: one for every width, or a wide one and one for phones."""
-    history = _history(report)
+    history, above = _history(report), "SDs above the SFT policy"
     steps, roots = [row["step"] for row in history], [row["root"] for row in history]
     best = next((i for i, step in enumerate(steps) if step == report.get("best_step")), None)
 
@@ -193,9 +208,21 @@ def _plots(report: Report) -> dict[str, list[Markup]]:
             ))
             for width, height in ([(880, 340), (400, 310)] if wide else [(400, 290)])]  # fmt: skip
 
+    def by_n(rows: list[Report]) -> list[Markup]:
+        places = [math.log2(row["n"]) for row in rows]
+        lines = [Series(name, [row.get(name) for row in rows], [row.get(f"{name}_se") for row in rows], look)
+                 for name, look in PAIR]  # fmt: skip
+        named = {place: count(row["n"]) for place, row in zip(places, rows, strict=True)}
+        return [Markup(line_chart(  # noqa: S704
+                "Proxy and truth by answers to choose from", "answers to choose from", above, lines, x=places,
+                x_names=named, width=width, height=height,
+            ))
+            for width, height in ((880, 340), (400, 310))] if len(rows) > 1 else []  # fmt: skip
+
     both = series("truth", "truth"), series("proxy", "proxy", "proxy")
-    by_step, above = "training step", "SDs above the SFT policy"
+    by_step = "training step"
     return {
+        "by_n": by_n(_by_n(report)),
         "steps": plot("Proxy and truth by step", by_step, above, *both, wide=True),
         "root": plot("Proxy and truth by distance", "√KL to the SFT policy", above, *both, x=roots),
         "kl": plot("Distance from SFT by step", by_step, "KL to the SFT policy, nats", series("KL", "kl")),
@@ -256,8 +283,44 @@ def ceiling_line(report: Report) -> str:
     text = f"Two annotators agree on {percent(agreement)} of comparisons"
     if not 0.5 <= agreement <= 1:  # then they are not independent draws, and nothing follows
         return text + "."
-    bounds = f"{percent(agreement)} and {percent((1 + math.sqrt(2 * agreement - 1)) / 2)}"
+    low, high = label_ceiling(agreement)
+    bounds = f"{percent(low)} and {percent(high)}"
     return f"{text}, so the best accuracy that any reward model can have on them lies between {bounds}."
+
+
+def optimiser_line(report: Report) -> str:
+    """What the optimiser says of itself, in a sentence: DPO's accuracy without a reward model, best-of-n's distance."""
+    report = _clean(report)
+    optimiser = report.get("optimiser") or {}
+    if (accuracy := optimiser.get("held_out_accuracy")) is not None:
+        return (
+            f"DPO’s own reward, how much likelier it makes an answer than SFT does, picks the annotator’s choice in "
+            f"{percent(accuracy, 1)} of the same held-out comparisons."
+        )
+    if (bound := optimiser.get("kl_bound")) is not None:
+        return (
+            f"Keeping the best of {count(optimiser.get('n'))} answers moves at most {plain(bound)}{SPACE}nats from SFT, "
+            "whatever the reward model is like."
+        )
+    return ""
+
+
+def _untrained(report: Report) -> bool:
+    return (report.get("optimiser") or {}).get("kind") == "best_of_n"
+
+
+def _by_n(report: Report) -> list[Report]:
+    """The rows of best of n, each with the truth that the reward model's accuracy promises, as far as it is known.
+
+    The accuracy is that on noisy choices: their noise is undone as if every choice were equally likely to be flipped.
+    """
+    model = report.get("reward_model") or {}
+    accuracy, agreement = model.get("accuracy"), model.get("agreement")
+    rows: list[Report] = [row for row in report.get("best_of_n") or [] if row.get("n") is not None]
+    if accuracy is None or agreement is None or not 0.5 < agreement <= 1:
+        return rows
+    clean = undo_noise(accuracy, flips(agreement))
+    return [{**row, "promised": promised_truth(clean, int(row["n"]))} for row in rows]
 
 
 def _total(report: Report) -> float | None:

@@ -133,6 +133,8 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "verdict": None,
         "policies": by["evaluation"].summary["policies"],
         "best_step": policy.summary["best_step"],
+        "optimiser": {"kind": recipe.policy.kind} | {k: v for k, v in policy.summary.items() if k != "best_step"},
+        "best_of_n": by["evaluation"].summary.get("best_of_n", []),  # an older evaluation, taken over, has none
         "reward_model": {
             **{k: v for k, v in reward.items() if k != "train"},
             "agreement": compared.summary["agreement"] if compared else None,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 
+from trueward.algorithms import best_of_n
 from trueward.artifacts import Artifact
-from trueward.instruments.gauge import Gauge
+from trueward.instruments.gauge import Gauge, Truth
+from trueward.instruments.order_statistics import best_of_n_curve, expected_maximum
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
 from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 
 
@@ -31,3 +38,20 @@ def held_out_prompts(context: Context, prepared: Artifact, most: int) -> list[Pr
     prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
     order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
     return [prompts[i] for i in order[:most].tolist()]
+
+
+def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]]:
+    """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and a normal score's gain."""
+    values = {"proxy": drawn.score.numpy()}
+    if truths:
+        first = truths[0]
+        values["truth"] = first.scale.apply(scores(first.scorer, drawn.completions)).reshape(drawn.score.shape)
+    rows = best_of_n_curve(drawn.paid.numpy(), values)
+    missing = {} if truths else {"truth": None, "truth_se": None}
+    return [
+        {"n": row["n"], "kl": round(best_of_n.kl(row["n"]), 5)}
+        | {key: round(v, 5) if np.isfinite(v) else None for key, v in row.items() if key != "n"}
+        | missing
+        | {"normal": round(expected_maximum(row["n"]), 5)}
+        for row in rows
+    ]

@@ -25,7 +25,7 @@ from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split
-from trueward.workflow.measuring import gauge, held_out_prompts
+from trueward.workflow.measuring import by_n, gauge, held_out_prompts
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
 
@@ -196,6 +196,7 @@ def evaluate(
         places["best"] = policy.path / "best"
     context.reporter.start("evaluation", len(places))
     policy_config = context.recipe.policy
+    drawn: list[best_of_n.Drawn] = []
     rows, answers = {}, {}
     for done, (name, place) in enumerate(places.items(), 1):
         network = context.policy(place)
@@ -203,10 +204,9 @@ def evaluate(
             continue  # another vocabulary than the reference's: no KL between them
         measured = instrument
         if name == "policy" and policy_config.kind == "best_of_n":
-            chooser = best_of_n.sampler(
-                policy_config.best_of_n.n, proxy, context.sample, policy_config.missing_eos_penalty
-            )
-            measured = replace(instrument, sample=chooser)
+            n, penalty = policy_config.best_of_n.n, policy_config.missing_eos_penalty
+            chooser = best_of_n.sampler(n, proxy, context.sample, penalty, drawn.append)
+            measured = replace(instrument, choose=chooser)
         found = measured.measure(network, prompts, "evaluation", name)
         if measured is not instrument:  # the network that wrote them is SFT's; the choice is what moved
             found.row.update(
@@ -228,5 +228,6 @@ def evaluate(
     write_json(work / "samples.json", shown)
     for name, samples in answers.items():
         jsonl.write(work / f"{name}.jsonl", samples)
+    curve = [row for each in drawn for row in by_n(each, instrument.truths)]
     context.reporter.end(f"{len(prompts)} held-out prompts")
-    return {"policies": rows, "samples": shown}
+    return {"policies": rows, "samples": shown, "best_of_n": curve}
