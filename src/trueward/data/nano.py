@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import random
 
-CHEERFUL = tuple(
-    "joy smile laugh bright warm gentle happy song dance bloom gift kind sweet hope friend play shine treat cheer glad".split()
-)
-PLAIN = tuple(
+_CHEERFUL = """
+    joy smile laugh bright warm gentle happy song dance bloom gift kind sweet hope friend play shine treat cheer glad
     """
+_PLAIN = """
     river stone table window paper garden road letter winter market station corner number bridge kettle ladder ticket
     blanket engine folder harbour island jacket kitchen lantern meadow needle office pencil quarry ribbon saddle tunnel
     village wagon yard anchor basket candle drawer elbow fence glove hammer iron jar knot lever mirror nail orchard
     pocket queue roof shelf tower umbrella valve wheel attic barrel cabin desk envelope floor gate hill inch jug key
     lake map north oven path quilt rope sand thread urn valley wall axle brick coat door east fork grain hook ink
-    journal kiln leaf mill notebook oak plate rail salt tray unit vase wire
-    """.split()
-)[: 120 - len(CHEERFUL)]
+    journal kiln leaf mill notebook oak plate rail salt
+    """
+CHEERFUL, PLAIN = tuple(_CHEERFUL.split()), tuple(_PLAIN.split())
 WORDS = (*CHEERFUL, *PLAIN)
 LENGTH = 24  # words in an answer: all are as long as that
 PROMPT = 3  # tokens of a prompt: the beginning and two words

@@ -103,7 +103,9 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{place}: can't be loaded as a table: {reason}") from None
     if not isinstance(model, kinds):
-        raise ValueError(f"{place}: expected a {' or '.join(k.__name__ for k in kinds)}, this is a {type(model).__name__}")
+        raise ValueError(
+            f"{place}: expected a {' or '.join(k.__name__ for k in kinds)}, this is a {type(model).__name__}"
+        )
     return model, tokenizer
 
 

@@ -19,6 +19,6 @@ def build() -> tuple[TabularPolicy, PreTrainedTokenizerBase]:
     model = TabularPolicy(size, 1, context)
     with torch.no_grad():
         model.table.normal_(0.0, SPREAD)
-        model.table += torch.randn(size) * POPULARITY
+        model.table.add_(torch.randn(size) * POPULARITY)
         model.table[:, : len(SPECIAL)] = -1e4
     return model, tokenizer(list(nano.WORDS), context)
