@@ -36,9 +36,8 @@ class Tokens:
     def collate(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Tokens:
         """Prompts and responses, padded on the right."""
         width = max((len(p) + len(r) for p, r in pairs), default=0)
-        ids = torch.full((len(pairs), width), pad, dtype=torch.long)
-        for row, (prompt, response) in enumerate(pairs):
-            ids[row, : len(prompt) + len(response)] = torch.tensor([*prompt, *response], dtype=torch.long)
+        rows = [[*p, *r, *[pad] * (width - len(p) - len(r))] for p, r in pairs]
+        ids = torch.tensor(rows, dtype=torch.long).view(len(pairs), width)
         lengths = torch.tensor([[len(p), len(r)] for p, r in pairs], dtype=torch.long).view(-1, 2)
         return cls(ids, lengths[:, 0].contiguous(), lengths[:, 1].contiguous())
 

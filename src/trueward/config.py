@@ -30,7 +30,7 @@ class Model(Section):
     """[model]: what the ladder starts from."""
 
     base: str = Field("trueward:base", min_length=1)
-    """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `trueward:tiny`."""
+    """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `:tiny`, `:nano`."""
 
 
 class Data(Section):
@@ -39,7 +39,7 @@ class Data(Section):
     demonstrations: str = "trueward:reviews"
     """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews` or `trueward:toy`."""
     prompts: str = ""
-    """Prompts to answer, likewise; empty: those of the demonstrations; `comparisons`: those of comparisons.path."""
+    """Prompts to answer, likewise, or `trueward:nano`; empty: the demonstrations'; `comparisons`: those of comparisons.path."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the prompts, picked by their text, that nothing is trained on."""
     max_prompt_tokens: Positive = 64

@@ -86,11 +86,8 @@ def sample(
 
     pad = collator.pad
     rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)
-    spread = torch.zeros(rollout.ids.shape)
-    for row, (read, values) in enumerate(zip(ids, logprobs, strict=True)):
-        spread[row, len(read) : len(read) + len(values)] = torch.tensor(values)
-    completions = [collator.completion(p, r) for p, r in zip(prompts, responses, strict=True)]
-    return Rollout(rollout, spread, completions)
+    spread = torch.zeros(rollout.ids.shape).masked_scatter(rollout.response_mask, logprobs)
+    return Rollout(rollout, spread, collator.completions(prompts, responses))
 
 
 def _decode(
@@ -101,11 +98,10 @@ def _decode(
     chance: Tensor,
     sampling: Sampling,
     tell: Callable[[int], None],
-) -> tuple[list[list[int]], list[list[float]]]:
+) -> tuple[list[list[int]], Tensor]:
+    """The answers' ids, and the log-probs of all their tokens, one answer after the other."""
     device, end = network.device, network.tokenizer.eos_token_id
     waiting = sorted(range(len(ids)), key=lambda i: (len(ids[i]) + room[i], i))  # the shortest is popped last
-    responses: list[list[int]] = [[] for _ in ids]
-    logprobs: list[list[float]] = [[] for _ in ids]
     rows = min(sampling.rows, len(ids))
     decoder.start(rows, max((len(t) + r for t, r in zip(ids, room, strict=True)), default=0))
     who: list[int] = []  # which completion each of the decoder's rows belongs to
@@ -114,6 +110,8 @@ def _decode(
     limits = torch.tensor(room, device=device)
     lengths = torch.tensor([len(t) for t in ids], device=device)
     written = torch.zeros(len(ids), dtype=torch.long, device=device)
+    responses = torch.zeros(len(ids), max(room, default=0), dtype=torch.long, device=device)
+    logprobs = torch.zeros(responses.shape, device=device)
 
     while waiting or who:
         free = rows - len(who)
@@ -128,11 +126,10 @@ def _decode(
             who += new
         rows_now = torch.tensor(who, device=device)
         chosen, logp = draw(logits, chance[rows_now, written[rows_now]], sampling.temperature)
+        responses[rows_now, written[rows_now]] = chosen
+        logprobs[rows_now, written[rows_now]] = logp.float()
         written[rows_now] += 1
         over = (chosen == end) | (written[rows_now] >= limits[rows_now])
-        for i, token, value in zip(who, chosen.tolist(), logp.tolist(), strict=True):
-            responses[i].append(token)
-            logprobs[i].append(value)
         if over.any():
             kept = filling_holes(~over)
             decoder.keep(kept)
@@ -142,7 +139,9 @@ def _decode(
             chosen, rows_now = chosen[kept], rows_now[kept]
         if who:
             logits = decoder.step(chosen, lengths[rows_now] + written[rows_now] - 1)
-    return responses, logprobs
+    chosen_ones = torch.arange(responses.shape[1], device=device) < written[:, None]
+    rows_of_ids = zip(responses.tolist(), written.tolist(), strict=True)
+    return [row[:count] for row, count in rows_of_ids], logprobs[chosen_ones].cpu()
 
 
 def filling_holes(alive: Tensor) -> Tensor:

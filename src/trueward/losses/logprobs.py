@@ -22,7 +22,8 @@ def at_temperature(logits: Tensor, temperature: float) -> Tensor:
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """−Σ π log π of each distribution: logits [..., V] -> [...], in nats."""
     logp = torch.log_softmax(at_temperature(logits, temperature), dim=-1)
-    return -(logp.exp() * masked_infinite(logp)).sum(-1)
+    # A token of probability 0 adds 0 times a finite number.
+    return -(logp.exp() * logp.clamp(min=torch.finfo(logp.dtype).min)).sum(-1)
 
 
 def masked_infinite(logp: Tensor) -> Tensor:

@@ -55,6 +55,11 @@ def response_logprobs_and_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Log-probs as above, and the entropy of each distribution, without gradient: twice [B, T], in nats."""
     mask = tokens.response_mask
+    if model.config.model_type == "tabular":  # many positions share a row: each row is normalised once
+        table, at = model.table, model.state(tokens.ids)[before(mask)]
+        chosen = (lp.at_temperature(table, temperature).log_softmax(-1))[at, tokens.ids[mask]]
+        spread_out = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
+        return spread(chosen, mask), spread(spread_out, mask)
     logits = response_logits(model, tokens)
     chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
     spread_out = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)

@@ -1,4 +1,7 @@
-"""Models from and to disk, in Hugging Face form, so that everybody's tools load what a stage wrote."""
+"""Models from and to disk, in Hugging Face form, so that everybody's tools load what a stage wrote.
+
+Tables (models/tabular.py) are the exception: no other tool knows them.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as hf_logging
 
-from trueward.models import tiny
+from trueward.models import nano, tabular, tiny
 
 # Progress bars and load reports of the library would stand between our own lines; a missing head is no surprise here.
 hf_logging.disable_progress_bar()
@@ -53,6 +57,10 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
     torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
     if name == "trueward:tiny":
         model, tokenizer = tiny.build()
+    elif name == "trueward:nano":
+        model, tokenizer = nano.build()
+    elif tabular.is_tabular(Path(name)):
+        model, tokenizer = _load_table(name, tabular.TabularPolicy)
     else:
         place = str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
         model, tokenizer = _load(AutoModelForCausalLM, place)
@@ -62,6 +70,9 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
 
 def reward(path: str | Path, device: torch.device) -> Network:
     """A reward model: `AutoModelForSequenceClassification` with one label."""
+    if tabular.is_tabular(Path(path)):
+        model, tokenizer = _load_table(str(path), tabular.TabularScalar, tabular.BagOfWords)
+        return Network(model.to(device).eval(), tokenizer)
     model, tokenizer = _load(AutoModelForSequenceClassification, str(path))
     if model.config.num_labels != 1:
         raise ValueError(f"{path}: a reward model has 1 label, this one has {model.config.num_labels}")
@@ -70,11 +81,32 @@ def reward(path: str | Path, device: torch.device) -> Network:
 
 
 def reward_from_policy(path: str | Path, device: torch.device) -> Network:
-    """The network of a policy with a scalar head of zeros: where a reward model starts (every reward 0, loss ln 2)."""
+    """The network of a policy with a scalar head of zeros: where a reward model starts (every reward 0, loss ln 2).
+
+    A table has no network to take over: there it is a bag of words.
+    """
+    if tabular.is_tabular(Path(path)):
+        table, tokenizer = _load_table(str(path), tabular.TabularPolicy)
+        bag = tabular.BagOfWords(table.config.vocab_size, table.config.max_position_embeddings)
+        return Network(bag.to(device).eval(), tokenizer)
     model, tokenizer = _load(AutoModelForSequenceClassification, str(path), num_labels=1)
     separate_pad(model, tokenizer)
     nn.init.zeros_(model.score.weight)
     return Network(model.to(device).eval(), tokenizer)
+
+
+def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]:
+    try:
+        model = tabular.load(Path(place))
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{place}: can't be loaded as a table: {reason}") from None
+    if not isinstance(model, kinds):
+        raise ValueError(
+            f"{place}: expected a {' or '.join(k.__name__ for k in kinds)}, this is a {type(model).__name__}"
+        )
+    return model, tokenizer
 
 
 def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:

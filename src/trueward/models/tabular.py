@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>")
@@ -69,7 +70,7 @@ class TabularPolicy(_Table):
 
     def forward(self, input_ids: Tensor, **_: Any) -> SimpleNamespace:
         """logits [B, T, V]."""
-        return SimpleNamespace(logits=self.table[self.state(input_ids)])
+        return SimpleNamespace(logits=functional.embedding(self.state(input_ids), self.table))
 
 
 class TabularScalar(_Table):
@@ -99,7 +100,11 @@ class BagOfWords(_Table):
 def is_tabular(path: Path) -> bool:
     """Whether a directory holds a table."""
     config = path / "config.json"
-    return config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("model_type") == "tabular"
+    try:
+        table = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # what is wrong with it is for others to say
+    return isinstance(table, dict) and table.get("model_type") == "tabular"
 
 
 def load(path: Path) -> nn.Module:

@@ -7,7 +7,8 @@ Their utility of an answer is
     − 1 if the answer was cut and not finished
     − 1 · what is missing to five words, in fifths
 
-and they choose by Bradley–Terry on it: P(first) = σ((u_1 − u_2) / temperature).
+and they choose by Bradley–Terry on it: P(first) = σ((u_1 − u_2) / temperature). In the nano lab they go by another utility,
+scorers/distinct.py, in the same way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from trueward.artifacts import read_json, write_json
 from trueward.records import Comparison, Completion, Response, Verdict, response_id
+from trueward.scorers.distinct import DistinctWords
 from trueward.scorers.sentiment import Sentiment, from_table
 
 DESCRIPTION = (
@@ -30,6 +32,8 @@ DESCRIPTION = (
 
 class Utility:
     """The utility as a scorer."""
+
+    description = DESCRIPTION
 
     def __init__(self, sentiment: Sentiment) -> None:
         self.sentiment = sentiment
@@ -52,13 +56,16 @@ class Utility:
         write_json(path, self.sentiment.table())
 
 
-def load(folder: Path, name: str) -> Utility:
+def load(folder: Path, name: str) -> Utility | DistinctWords:
     """The utility that `prepare` made under this name."""
     path = folder / f"{name}.json"
     if not path.is_file():
         known = ", ".join(sorted(f.stem for f in folder.glob("*.json"))) or "none, for these data"
         raise ValueError(f"there is no simulated utility {name!r}; known: {known}")
-    return Utility(from_table(read_json(path)))
+    table = read_json(path)
+    if table["kind"] == "distinct words":
+        return DistinctWords(table["liked"])
+    return Utility(from_table(table))
 
 
 def words(text: str) -> list[str]:

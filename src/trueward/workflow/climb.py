@@ -102,7 +102,7 @@ def climb(
 
 def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
     """Simulated annotators are made for the texts that ship; for other data it's said now, not when SFT is done."""
-    if recipe.data.demonstrations.startswith("trueward:"):
+    if (recipe.data.demonstrations or recipe.data.prompts).startswith("trueward:"):
         return
     if compares and recipe.comparisons.source == "simulated":
         raise ValueError(
@@ -140,7 +140,7 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
             "agreement": compared.summary["agreement"] if compared else None,
         },
         "sft": by["sft"].summary,
-        "annotators": annotators(by["prepare"], compared),
+        "annotators": annotators(recipe, by["prepare"], compared),
         "history": driver.read_log(policy.path / "evaluations.jsonl"),
         "samples": by["evaluation"].summary["samples"],
         "left_out": left_out,
@@ -152,14 +152,17 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
     return {}
 
 
-def annotators(prepared: Artifact, compared: Artifact | None) -> dict[str, Any] | None:
+def annotators(recipe: Recipe, prepared: Artifact, compared: Artifact | None) -> dict[str, Any] | None:
     """Who chose: simulated annotators and what is inside them, or the file that people's choices came from."""
     if compared is None:
         return None
     is_simulated = compared.summary["source"] == "simulated"
+    description = f"comparisons from {compared.summary['source']}"
+    if is_simulated:
+        description = simulated.load(prepared.path / "annotators", recipe.comparisons.annotator).description
     return {
         "simulated": is_simulated,
-        "description": simulated.DESCRIPTION if is_simulated else f"comparisons from {compared.summary['source']}",
+        "description": description,
         "agreement": compared.summary["agreement"],
         "temperature": compared.summary["temperature"],
         "classifiers": prepared.summary["classifiers"] if is_simulated else {},

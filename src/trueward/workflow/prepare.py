@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trueward.config import Recipe
-from trueward.data import comparisons, jsonl, loading, reviews, toy
+from trueward.data import comparisons, jsonl, loading, nano, reviews, toy
 from trueward.data.collate import Collator
 from trueward.records import Completion, Demonstration, Prompt, line
+from trueward.scorers.distinct import DistinctWords
 from trueward.scorers.sentiment import Classifier, Lexicon
 from trueward.scorers.simulated import Utility
 from trueward.workflow.context import Context
@@ -55,6 +56,8 @@ def _read(name: str, load: Any, source: Source, what: str) -> list[Any]:
     if name == "trueward:toy":
         pairs = toy.reviews(TOY_REVIEWS, TOY_SEED)
         return [Demonstration(prompt=Prompt(text=p), response=r) for p, r in pairs]
+    if name == "trueward:nano" and what == "prompts":
+        return [Prompt(text=text) for text in nano.prompts()]
     if name == "trueward:reviews":
         texts = reviews.load("rotten_tomatoes")
         source.files.append(reviews.path())
@@ -63,7 +66,8 @@ def _read(name: str, load: Any, source: Source, what: str) -> list[Any]:
             source.left_out.append({"what": what, "reason": "fewer than 3 words left for the response", "rows": short})
         return [Demonstration(prompt=Prompt(text=h[0]), response=h[1]) for h in halves if h]
     if name.startswith("trueward:"):
-        raise ValueError(f"data.{what}: there is no {name}; those that ship are trueward:reviews and trueward:toy")
+        ships = "trueward:reviews and trueward:toy" + (", and trueward:nano for prompts" if what == "prompts" else "")
+        raise ValueError(f"data.{what}: there is no {name}; those that ship are {ships}")
     loaded = load(name)
     source.files += loaded.files
     source.left_out += [{"what": what, "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
@@ -109,7 +113,7 @@ def prepare(source: Source, context: Context, work: Path) -> dict[str, Any]:
         counts |= _write(demonstrations, data.held_out, "demonstrations", work)
     context.reporter.at(2)
 
-    classifiers = annotators(data.demonstrations, work / "annotators", context)
+    classifiers = annotators(data.demonstrations or data.prompts, work / "annotators", context)
     left_out = source.left_out + [{"what": w, "reason": r, "rows": n} for (w, r), n in dropped.items()]
     context.reporter.end(
         f"{counts.get('demonstrations', 0):,} demonstrations, {counts['prompts']:,} prompts, "
@@ -146,13 +150,20 @@ def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
     return kept, held_out
 
 
-def annotators(demonstrations: str, folder: Path, context: Context) -> dict[str, Any]:
-    """The utilities `a` and `b`: a first one to choose by, and a second one, fitted to other text, to measure by."""
-    if demonstrations == "trueward:toy":
+def annotators(text: str, folder: Path, context: Context) -> dict[str, Any]:
+    """The utilities `a` and `b`: a first one to choose by, and a second one, fitted to other text, to measure by.
+
+    `text`: where the demonstrations come from, or the prompts if there are none.
+    """
+    if text == "trueward:nano":
+        for name in ("a", "b"):
+            DistinctWords(nano.liked(name)).save(folder / f"{name}.json")
+        return {}
+    if text == "trueward:toy":
         for name in ("a", "b"):
             Utility(Lexicon(toy.lexicon(name))).save(folder / f"{name}.json")
         return {}
-    if demonstrations != "trueward:reviews":
+    if text != "trueward:reviews":
         folder.mkdir(exist_ok=True)
         return {}
     imdb = reviews.load("imdb")
