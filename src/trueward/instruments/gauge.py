@@ -14,6 +14,10 @@ import numpy as np
 import torch
 
 from trueward.batches import Rollout, micro_batches
+from trueward.instruments import diversity
+from trueward.instruments.lengths import correlation, matched_gain
+from trueward.instruments.moved import Answer, moved
+from trueward.instruments.outliers import Outliers
 from trueward.instruments.statistics import standard_error, win_rate
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
@@ -45,7 +49,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Gauge:
-    """`proxy` scores in SDs already; the first of `truths` is the truth."""
+    """`proxy` scores in SDs already; the first of `truths` is the truth. `base`: what SFT started from, for a perplexity."""
 
     reference: Network
     proxy: Scorer | None
@@ -56,6 +60,8 @@ class Gauge:
     micro_batch_tokens: int
     choose: Sample | None = None
     """How the policy answers, where that isn't `sample`: the best of n. The reference always answers once."""
+    outliers: Outliers | None = None
+    base: Network | None = None
 
     def measure(self, policy: Network, prompts: Sequence[Prompt], *look: str | int) -> Measurement:
         """Answers of `policy` and fresh ones of the reference, drawn for this look alone."""
@@ -68,10 +74,19 @@ class Gauge:
         if self.truths:
             first = self.truths[0]
             truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
-        proxy = scores(self.proxy, rollout.completions) if self.proxy else unknown
+        proxy, rival_proxy = unknown, unknown
+        if self.proxy:
+            proxy, rival_proxy = scores(self.proxy, rollout.completions), scores(self.proxy, rival.completions)
+        far = self.outliers(rollout.completions) if self.outliers else unknown
         figures = self._figures(policy, rollout)
         wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
         exact = figures["kl"]
+        tokens = float(rollout.tokens.response_lengths.sum())
+        lengths, their_lengths = (r.tokens.response_lengths.double().numpy() for r in (rollout, rival))
+        at_length = {
+            name: matched_gain(ours, rivals, lengths, their_lengths)
+            for name, ours, rivals in (("proxy", proxy, rival_proxy), ("truth", truth, theirs))
+        }
         row = {
             "proxy": _number(proxy.mean()),
             "proxy_se": _number(standard_error(proxy)),
@@ -86,7 +101,16 @@ class Gauge:
             "kl_k1": _number(figures["k1"].mean()),
             "kl_k1_se": _number(standard_error(figures["k1"])),
             **how_it_answers(rollout),
-            "entropy": _number(figures["entropy"].sum() / float(rollout.tokens.response_lengths.sum())),
+            "entropy": _number(figures["entropy"].sum() / tokens),
+            "sft_nll": _number(figures["sft_nll"].sum() / tokens),
+            **({"base_nll": _number(figures["base_nll"].sum() / tokens)} if self.base else {}),
+            "outlier_share": _number(far.mean()),
+            "proxy_truth_correlation": _number(correlation(proxy, truth)),
+            "length_correlation": _number(correlation(lengths, proxy)),
+            **{f"{name}_at_length": _number(found.gain) for name, found in at_length.items()},
+            **{f"{name}_at_length_se": _number(found.error) for name, found in at_length.items()},
+            "length_matched": _number(at_length["proxy"].matched),
+            "moved": moved(_answers(rollout, proxy, truth), _answers(rival, rival_proxy, theirs)),
             "prompts": len(prompts),
         }
         samples = [
@@ -100,7 +124,9 @@ class Gauge:
                 "kl": _number(exact[i]),
                 "length": int(rollout.tokens.response_lengths[i]),
                 "reference": rival.completions[i].response,
+                "reference_proxy": _number(rival_proxy[i]),
                 "reference_truth": _number(theirs[i]),
+                "outlier": bool(far[i]) if self.outliers else None,
             }
             for i, c in enumerate(rollout.completions)
         ]
@@ -108,9 +134,10 @@ class Gauge:
 
     @torch.no_grad()
     def _figures(self, policy: Network, rollout: Rollout) -> Mapping[str, np.ndarray]:
-        """By answer: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the summed entropy."""
+        """By answer: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the summed entropy, and
+        −log of the answer's probability under the reference and the base model."""
         tokens = rollout.tokens
-        out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy")}
+        out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy", "sft_nll", "base_nll")}
         for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
             part = tokens.take(rows).to(policy.device)
             mask = part.response_mask
@@ -119,27 +146,38 @@ class Gauge:
                 heads.response_logits(self.reference.model, part),
             )
             ids = part.ids[mask]
-            ratio = lp.token_logprobs(logits, ids, self.temperature) - lp.token_logprobs(anchor, ids, self.temperature)
-            for name, flat in (
-                ("kl", kl.exact(logits, anchor, self.temperature)),
-                ("k1", ratio),
-                ("entropy", lp.entropy(logits, self.temperature)),
-            ):
+            likely = lp.token_logprobs(anchor, ids, self.temperature)
+            flats = {
+                "kl": kl.exact(logits, anchor, self.temperature),
+                "k1": lp.token_logprobs(logits, ids, self.temperature) - likely,
+                "entropy": lp.entropy(logits, self.temperature),
+                "sft_nll": -likely,
+            }
+            if self.base:
+                plain = heads.response_logits(self.base.model, part)
+                flats["base_nll"] = -lp.token_logprobs(plain, ids, self.temperature)
+            for name, flat in flats.items():
                 out[name][rows.numpy()] = heads.spread(flat, mask).double().sum(1).cpu().numpy()
         return out
 
 
 def how_it_answers(rollout: Rollout) -> dict[str, Any]:
-    """Length in tokens, share that ended by themselves, share of distinct words among all, share that echo the prompt."""
+    """Length in tokens, share that ended by themselves, how varied the words are, share that echo the prompt."""
     words = [c.response.lower().split() for c in rollout.completions]
-    every = [w for answer in words for w in answer]
     return {
         "length": _number(rollout.tokens.response_lengths.double().mean().item()),
         "eos_rate": _number(float(np.mean([c.finished for c in rollout.completions]))),
-        "distinct_1": _number(len(set(every)) / len(every) if every else 0.0),
+        **{name: _number(value) for name, value in diversity.figures(words).items()},
         "unique": _number(len({c.response for c in rollout.completions}) / max(1, len(words))),
         "echo_rate": _number(float(np.mean([echoes(str(c.prompt), c.response) for c in rollout.completions]))),
     }
+
+
+def _answers(rollout: Rollout, proxy: np.ndarray, truth: np.ndarray) -> list[Answer]:
+    return [
+        Answer(c.response, c.finished, float(p), float(t))
+        for c, p, t in zip(rollout.completions, proxy, truth, strict=True)
+    ]
 
 
 def echoes(prompt: str, response: str) -> bool:

@@ -17,8 +17,8 @@ from trueward.instruments import features as seen
 from trueward.instruments.features import Feature, Text
 from trueward.instruments.statistics import Z
 
-ALPHA = 0.05  # chance that anything at all is named when nothing moved
-SHUFFLES = 500
+ALPHA = 0.03  # chance that anything at all is named when nothing moved
+SHUFFLES = 999
 FEWEST = 8  # pairs of answers of which one has a feature: with fewer, nothing could be significant
 MOST_FEATURES = 6000  # by how often they are seen in either policy's answers
 MOST_NAMED = 6

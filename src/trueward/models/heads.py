@@ -73,9 +73,14 @@ def response_values(model: Any, tokens: Tokens) -> Tensor:
     return spread(model.score(states).squeeze(-1), mask)
 
 
-def sequence_scores(model: Any, tokens: Tokens) -> Tensor:
-    """The scalar head at the last token: [B]. The same number as the model's own forward pass gives."""
+def sequence_states(model: Any, tokens: Tokens) -> Tensor:
+    """The last layer's output at the last token, which the scalar head reads: [B, D]."""
     hidden = hidden_states(model, tokens.ids)
     rows = torch.arange(len(tokens), device=hidden.device)
-    out: Tensor = model.score(hidden[rows, tokens.lengths - 1]).squeeze(-1)
+    return hidden[rows, tokens.lengths - 1]
+
+
+def sequence_scores(model: Any, tokens: Tokens) -> Tensor:
+    """The scalar head at the last token: [B]. The same number as the model's own forward pass gives."""
+    out: Tensor = model.score(sequence_states(model, tokens)).squeeze(-1)
     return out

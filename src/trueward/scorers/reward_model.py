@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from trueward.batches import micro_batches
+from trueward.batches import Tokens, micro_batches
 from trueward.data.collate import Collator
 from trueward.models import heads, loading
 from trueward.models.loading import Network
@@ -22,14 +24,22 @@ class RewardModel:
     def __init__(self, network: Network, scale: Scale, micro_batch_tokens: int = 8192) -> None:
         self.network, self.scale, self.micro_batch_tokens = network, scale, micro_batch_tokens
 
-    @torch.no_grad()
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
         """What the network says, float64 [n]. Each completion is read as text, as it was in training."""
+        return self._read(heads.sequence_scores, completions)
+
+    def states(self, completions: Sequence[Completion]) -> np.ndarray:
+        """The hidden states that its head reads, float64 [n, d]."""
+        return self._read(heads.sequence_states, completions)
+
+    @torch.no_grad()
+    def _read(self, head: Callable[[Any, Tokens], Tensor], completions: Sequence[Completion]) -> np.ndarray:
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
-        out = np.zeros(len(completions))
-        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
-            part = tokens.take(rows).to(self.network.device)
-            out[rows.numpy()] = heads.sequence_scores(self.network.model, part).double().cpu().numpy()
+        parts = micro_batches(tokens.lengths, self.micro_batch_tokens)
+        if not completions:
+            return np.zeros(0)
+        found = [head(self.network.model, tokens.take(rows).to(self.network.device)).double().cpu() for rows in parts]
+        out: np.ndarray = torch.cat(found)[torch.argsort(torch.cat(parts))].numpy()
         return out
 
     def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:

@@ -69,7 +69,7 @@ def climb(
             if until == "comparisons":
                 return found
 
-        work = partial(stages.fit_reward_model, context, sft, comparisons)
+        work = partial(stages.fit_reward_model, context, prepared, sft, comparisons)
         settings = {**seed, "reward": part["reward"]}
         parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
         files = model_files(recipe.reward.model)
@@ -135,8 +135,9 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "best_step": policy.summary["best_step"],
         "optimiser": {"kind": recipe.policy.kind} | {k: v for k, v in policy.summary.items() if k != "best_step"},
         "best_of_n": by["evaluation"].summary.get("best_of_n", []),  # an older evaluation, taken over, has none
+        "moved": by["evaluation"].summary.get("moved", []),
         "reward_model": {
-            **{k: v for k, v in reward.items() if k != "train"},
+            **reward,
             "agreement": compared.summary["agreement"] if compared else None,
         },
         "sft": by["sft"].summary,

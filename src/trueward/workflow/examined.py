@@ -1,18 +1,28 @@
-"""Comparisons to fit to, comparisons to examine on, and what the examination says."""
+"""Comparisons to fit to, comparisons to examine on, what the examination says, and the reward model's report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from trueward import __version__
 from trueward.algorithms import reward_model as fit
+from trueward.artifacts import Artifact, read_json, write_json, write_text
 from trueward.data import reviews
+from trueward.instruments import report as page
+from trueward.instruments import reward_report
+from trueward.instruments.reward_report import Annotators
 from trueward.instruments.statistics import wilson
 from trueward.losses.preference import bradley_terry
-from trueward.records import Comparison
+from trueward.models import loading
+from trueward.records import Comparison, Completion
+from trueward.scorers import simulated
 from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scale
+from trueward.workflow.context import Context
 
 
 def split(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comparison], list[Comparison]]:
@@ -43,3 +53,75 @@ def examine(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, 
         "accuracy_high": round(high, 4),
         "nll": round(float(bradley_terry(raw[:, 0], raw[:, 1], probability).mean()), 4),
     }
+
+
+def told(
+    context: Context,
+    prepared: Artifact,
+    sft: Artifact,
+    comparisons: Artifact,
+    raw: RewardModel,
+    train: Sequence[Comparison],
+    held_out: Sequence[Comparison],
+    reference: Sequence[Completion],
+    work: Path,
+) -> dict[str, Any]:
+    """The reward model's report, and its learning curve if the recipe asks for one."""
+    recipe, made = context.recipe, comparisons.summary
+    annotators = None
+    if made["source"] == "simulated" and recipe.comparisons.source == "simulated":
+        utility = simulated.load(prepared.path / "annotators", recipe.comparisons.annotator)
+        annotators = Annotators(utility, made["temperature"], recipe.comparisons.tie_width)
+    found = reward_report.report(
+        raw.raw, train, held_out, agreement=made["agreement"], annotators=annotators, reference=reference
+    )
+    curve = learning_curve(context, sft, train, held_out, work) if recipe.reward.learning_curve else []
+    return {**found, "learning_curve": curve}
+
+
+def learning_curve(
+    context: Context, sft: Artifact, train: Sequence[Comparison], held_out: Sequence[Comparison], work: Path
+) -> list[dict[str, Any]]:
+    """Reward models fitted as the whole one to the comparisons of an eighth, a quarter and half of the prompts.
+
+    Each smaller part lies in the larger ones. What is done is kept, so that a killed stage goes on with the next.
+    """
+    config, runtime, seed = context.recipe.reward, context.recipe.runtime, context.recipe.seed
+    kept = work / "checkpoints" / "learning_curve.json"
+    rows: list[dict[str, Any]] = read_json(kept) if kept.is_file() else []
+    order = sorted({c.prompt.id for c in train}, key=lambda id: reviews.fraction("curve:" + id))
+    for part in (8, 4, 2)[len(rows) :]:
+        chosen = set(order[: max(1, len(order) // part)])
+        some = [c for c in train if c.prompt.id in chosen]
+        network = loading.reward_from_policy(sft.model, context.device)
+        state = fit.start(config, network)
+        context.reporter.start(f"reward model, {len(some):,} comparisons", fit.steps(config, len(chosen)))
+        for step in fit.train(
+            config,
+            network=network,
+            comparisons=some,
+            state=state,
+            seed=seed,
+            micro_batch_tokens=runtime.micro_batch_tokens,
+        ):
+            context.reporter.at(step.number)
+        found = examine(RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens), held_out)
+        context.reporter.end(f"accuracy {found['accuracy']}")
+        rows.append({"comparisons": len(some), **found})
+        write_json(kept, rows)
+    return rows
+
+
+def write_page(context: Context, comparisons: Artifact, table: dict[str, Any], work: Path) -> None:
+    """report.json and report.html of the reward model alone."""
+    recipe = context.recipe
+    report = {
+        "format": 1,
+        "trueward": __version__,
+        "name": recipe.name,
+        "recipe": recipe.table(),
+        "seed": recipe.seed,
+        "reward_model": {**table, "agreement": comparisons.summary["agreement"]},
+    }
+    write_json(work / "report.json", report)
+    write_text(work / "report.html", page.page(report))

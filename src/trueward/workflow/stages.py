@@ -24,7 +24,7 @@ from trueward.scorers import reward_model, simulated
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
-from trueward.workflow.examined import examine, split
+from trueward.workflow.examined import examine, split, told, write_page
 from trueward.workflow.measuring import by_n, gauge, held_out_prompts
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
@@ -139,7 +139,9 @@ def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
     }
 
 
-def fit_reward_model(context: Context, sft: Artifact, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
+def fit_reward_model(
+    context: Context, prepared: Artifact, sft: Artifact, comparisons: Artifact | None, work: Path
+) -> dict[str, Any]:
     """The proxy: Bradley–Terry on the comparisons, examined on unseen prompts, put on the SFT policy's scale."""
     config, runtime, seed = context.recipe.reward, context.recipe.runtime, context.recipe.seed
     reference = read_completions(sft.path / REFERENCE)
@@ -173,12 +175,19 @@ def fit_reward_model(context: Context, sft: Artifact, comparisons: Artifact | No
             "comparisons": len(train),
             "held_out": len(held_out),
             **examine(raw, held_out),
-            "train": examine(raw, train[: len(held_out)]),
+            **{f"train_{k}": v for k, v in examine(raw, train[: len(held_out)]).items() if k in ("accuracy", "nll")},
+            **told(context, prepared, sft, comparisons, raw, train, held_out, reference, work),
         }
     raw = RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens)
     scale = fit_scale(raw.raw(reference).reshape(-1, 2), "the reward model")
     RewardModel(network, scale).save(work / "model")
-    return {**summary, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+    summary = {**summary, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+    if comparisons is not None and not config.model:
+        if summary["learning_curve"]:
+            whole = {k: summary[k] for k in ("comparisons", "accuracy", "accuracy_low", "accuracy_high", "nll")}
+            summary["learning_curve"].append(whole)
+        write_page(context, comparisons, summary, work)
+    return summary
 
 
 def evaluate(
@@ -187,21 +196,22 @@ def evaluate(
     """Base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
     reference = context.policy(sft.model)
     proxy = reward_model.load(reward.model, context.device)
-    instrument = gauge(context, prepared, sft, proxy, reference)
+    base = None if context.recipe.sft.model else context.policy(context.recipe.model.base)
+    if base and len(base.tokenizer) != len(reference.tokenizer):
+        base = None  # another vocabulary than the reference's: no KL between them, no perplexity
+    instrument = replace(gauge(context, prepared, sft, proxy, reference), base=base)
     prompts = held_out_prompts(context, prepared, context.recipe.evaluation.prompts)
     places: dict[str, Path | str] = {"sft": sft.model, "policy": policy.model}
-    if not context.recipe.sft.model:
+    if base:
         places = {"base": context.recipe.model.base, **places}
     if (policy.path / "best").is_dir():
         places["best"] = policy.path / "best"
     context.reporter.start("evaluation", len(places))
     policy_config = context.recipe.policy
     drawn: list[best_of_n.Drawn] = []
-    rows, answers = {}, {}
+    rows, answers, moved = {}, {}, {}
     for done, (name, place) in enumerate(places.items(), 1):
         network = context.policy(place)
-        if len(network.tokenizer) != len(reference.tokenizer):
-            continue  # another vocabulary than the reference's: no KL between them
         measured = instrument
         if name == "policy" and policy_config.kind == "best_of_n":
             n, penalty = policy_config.best_of_n.n, policy_config.missing_eos_penalty
@@ -212,6 +222,7 @@ def evaluate(
             found.row.update(
                 kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
             )
+        moved[name] = found.row.pop("moved")
         rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
     shown = [
@@ -230,4 +241,4 @@ def evaluate(
         jsonl.write(work / f"{name}.jsonl", samples)
     curve = [row for each in drawn for row in by_n(each, instrument.truths)]
     context.reporter.end(f"{len(prompts)} held-out prompts")
-    return {"policies": rows, "samples": shown, "best_of_n": curve}
+    return {"policies": rows, "samples": shown, "best_of_n": curve, "moved": moved["policy"]}

@@ -1,0 +1,81 @@
+"""How far the reward model is from home: the share of completions whose last hidden state lies far from the SFT policy's.
+
+The reward model is fitted to the SFT policy's answers; what it says of others is a guess. It warns early and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trueward.records import Completion
+
+States = Callable[[Sequence[Completion]], np.ndarray]
+QUANTILE = 0.99
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the SFT policy's answers lie: mean [d], the inverse of the shrunk covariance [d, d], and how far out is far."""
+
+    mean: np.ndarray
+    precision: np.ndarray
+    threshold: float
+
+    def distance(self, states: np.ndarray) -> np.ndarray:
+        """Squared Mahalanobis distance, [n, d] -> [n]."""
+        away = states - self.mean
+        found: np.ndarray = np.einsum("ij,jk,ik->i", away, self.precision, away)
+        return found
+
+    def outside(self, states: np.ndarray) -> np.ndarray:
+        """Which states are beyond the threshold, [n, d] -> [n] of booleans."""
+        found: np.ndarray = self.distance(states) > self.threshold
+        return found
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """A home, and how the states of completions are read: what the gauge asks."""
+
+    home: Home
+    states: States
+
+    def __call__(self, completions: Sequence[Completion]) -> np.ndarray:
+        """Which completions are far from home, [n] of booleans."""
+        return self.home.outside(self.states(completions))
+
+
+def settle(states: np.ndarray, quantile: float = QUANTILE) -> Home:
+    """Mean and covariance from the first half of the states [n, d], the threshold from the second.
+
+    In the half that they are fitted to, distances are too short: with its own quantile far more than 1 % of fresh states
+    would be outside. Where the second half is shorter than 1 / (1 - quantile), its largest distance is the threshold.
+    Rows that belong together (answers to one prompt) have to stand on the same side of the middle.
+    """
+    half = len(states) // 2
+    fitted, held_out = states[:half], states[half:]
+    mean = fitted.mean(0)
+    home = Home(mean, np.linalg.pinv(ledoit_wolf(fitted), hermitian=True), np.inf)
+    # The quantile beyond which a fresh state falls with exactly the probability that it says: Weibull's.
+    threshold = float(np.quantile(home.distance(held_out), quantile, method="weibull"))
+    return Home(mean, home.precision, threshold)
+
+
+def ledoit_wolf(x: np.ndarray) -> np.ndarray:
+    """Covariance [d, d] of x [n, d], shrunk towards a multiple of the identity (Ledoit & Wolf 2004, section 3).
+
+    Σ = (1 − s)·S + s·μ·I with μ = tr(S)/d and s = min(b², δ²)/δ², where δ² = |S − μI|² and b² estimates E|S − Σ|².
+    """
+    n, d = x.shape
+    centred = x - x.mean(0)
+    sample = centred.T @ centred / n
+    mu = np.trace(sample) / d
+    away = float(((sample - mu * np.eye(d)) ** 2).sum())
+    # mean over k of |x_k x_kᵀ − S|², without making n matrices: |x_k|⁴ − 2 x_kᵀ S x_k + |S|²
+    noise = float(((centred**2).sum(1) ** 2).mean() - (sample**2).sum()) / n
+    share = min(noise, away) / away if away > 0 else 0.0
+    shrunk: np.ndarray = (1 - share) * sample + share * mu * np.eye(d)
+    return shrunk
