@@ -122,6 +122,11 @@ def test_an_override_that_makes_no_sense(override: str) -> None:
         {"seed": 2**31},
         {"policy": 3},
         {"policy": {"dual_clip": 1}},
+        {
+            "policy": {"ptx_coef": 0.1},
+            "data": {"demonstrations": "", "prompts": "p.jsonl"},
+            "sft": {"model": "m"},
+        },
         {"policy": {"kind": "grpo", "dual_clip": 3, "group": {"ratio": "weight"}}},
         {"policy": {"steps": 3, "critic": {"warmup_steps": 3}}},
         {"comparisons": {"agreement": 0.5}},

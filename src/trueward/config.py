@@ -186,6 +186,8 @@ class Policy(Section):
     missing_eos_penalty: NonNegative = 1.0
     """Taken from the score of an answer that was cut, in SDs of the proxy."""
     max_grad_norm: Rate = 1.0
+    ptx_coef: NonNegative = 0.0
+    """Weight of the SFT loss on demonstrations, beside the policy's loss in every minibatch (PPO-ptx, InstructGPT)."""
     critic: Critic = Critic()
     group: Group = Group()
     dpo: Dpo = Dpo()
@@ -278,6 +280,8 @@ class Recipe(Section):
             raise ValueError("data.demonstrations is empty: SFT needs some, or sft.model a model that has had them")
         if not self.data.demonstrations and not self.data.prompts:
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
+        if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
+            raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         return self

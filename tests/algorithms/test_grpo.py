@@ -36,7 +36,12 @@ def words(completion: Completion) -> float:
 
 
 def run(
-    score: Score = words, budget: int = 10_000, policy: Network | None = None, group: Any = None, **changes: Any
+    score: Score = words,
+    budget: int = 10_000,
+    policy: Network | None = None,
+    group: Any = None,
+    shown: Sequence[Completion] = (),
+    **changes: Any,
 ) -> tuple[Tensor, list[Step]]:
     """Plain descent from the reference, or from `policy`: by how much the weights moved, and the steps."""
     moved = policy or network()
@@ -60,6 +65,7 @@ def run(
         state=State({"policy": moved.model}, {"policy": torch.optim.SGD(moved.model.parameters(), lr=1.0)}),
         seed=3,
         micro_batch_tokens=budget,
+        demonstrations=shown,
     )
     steps = list(loop)
     return moved.model.table.detach() - before, steps
@@ -144,7 +150,7 @@ def test_every_answer_is_in_one_minibatch_of_each_epoch(monkeypatch: pytest.Monk
     update = grpo._update
 
     def watched(config: Any, policy: Any, state: Any, *rest: Any) -> dict[str, float]:
-        seen.append(rest[4].tolist())
+        seen.append(rest[1].tolist())
         return update(config, policy, state, *rest)
 
     monkeypatch.setattr(grpo, "_update", watched)
@@ -152,3 +158,21 @@ def test_every_answer_is_in_one_minibatch_of_each_epoch(monkeypatch: pytest.Monk
     assert len(seen) == 2 * minibatches
     for epoch in (seen[:minibatches], seen[minibatches:]):
         assert sorted(i for chosen in epoch for i in chosen) == list(range(16))
+
+
+def test_demonstrations_add_the_gradient_of_their_loss() -> None:
+    """By hand: plain descent moves a row of the table by weight·(onehot − π) for each token, over their number."""
+    shown = [Completion(prompt=Prompt(text="b"), response="a")]  # "a" and the end: two tokens
+    settings: dict[str, Any] = {"group": {"size": 4, "reducer": "constant"}, "policy": network(5)}
+    without, (plain,) = run(**settings)
+    beside, (step,) = run(**{**settings, "policy": network(5)}, shown=shown * 16, ptx_coef=0.6)
+    assert "loss/ptx_avg" not in plain.metrics
+    policy, expected, nll = network(5), torch.zeros_like(without), 0.0
+    states = policy.model.state(torch.tensor([[1, 4, 3]]))[0]  # begin, b, a
+    for state, token in ((states[1], 3), (states[2], 2)):
+        chances = policy.model.table[state].detach().softmax(-1)
+        expected[state] -= 0.6 * chances / 2
+        expected[state, token] += 0.6 / 2
+        nll -= chances[token].log().item() / 2
+    torch.testing.assert_close(beside - without, expected, rtol=0, atol=1e-12)
+    assert step.metrics["loss/ptx_avg"] == pytest.approx(nll, abs=1e-12)

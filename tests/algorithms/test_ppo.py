@@ -14,7 +14,7 @@ from trueward.algorithms import ppo
 from trueward.batches import Rollout, Step, Tokens
 from trueward.config import Critic, Policy
 from trueward.engines.sampler import Sampling, sample
-from trueward.models import heads
+from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.state import State
 from trueward.records import Completion, Prompt, Verdict
@@ -29,7 +29,9 @@ def by_length(completions: Sequence[Completion]) -> list[Verdict]:
 
 
 @pytest.fixture
-def run(make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[Prompt]) -> Run:
+def run(
+    make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[Prompt], demonstrations: list[Completion]
+) -> Run:
     """A short run with some changed settings, from the same weights each time; the rollouts it sampled come too."""
 
     def go(
@@ -62,6 +64,7 @@ def run(make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[Pr
             state=state,
             seed=2,
             micro_batch_tokens=budget,
+            demonstrations=demonstrations,
         )
         return list(loop), state, rollouts
 
@@ -190,6 +193,7 @@ SETTINGS: dict[str, Any] = {
     "whiten_advantages": False,
     "missing_eos_penalty": 3.0,
     "max_grad_norm": 1e-3,
+    "ptx_coef": 0.1,
 }
 
 
@@ -294,3 +298,32 @@ def test_returns_and_advantages_by_their_own_lambda(run: Run, monkeypatch: pytes
                 expected = [ahead(own, t) for t in range(n)]
                 assert lesson.credit[row][mask].tolist() == pytest.approx(expected, abs=1e-5)
     assert taught.credit is not None
+
+
+def test_demonstrations_add_their_gradient_in_every_update(
+    run: Run, monkeypatch: pytest.MonkeyPatch, demonstrations: list[Completion]
+) -> None:
+    batches: list[Tokens] = []
+    imitate = imitation.imitate
+
+    def watched(policy: Network, batch: Tokens, weight: float, budget: int) -> float:
+        batches.append(batch)
+        return imitate(policy, batch, weight, budget)
+
+    monkeypatch.setattr(imitation, "imitate", watched)
+    settings: dict[str, Any] = {"steps": 2, "epochs": 2, "minibatches": 3, "critic": {"warmup_steps": 1}}
+    steps, _, _ = run(**settings)
+    assert not batches
+    assert all("loss/ptx_avg" not in step.metrics for step in steps)
+    steps, state, _ = run(ptx_coef=5.0, **settings)
+    assert [len(batch) for batch in batches] == [3, 3, 2] * 2  # none while the value network warms up
+    assert "loss/ptx_avg" not in steps[0].metrics
+    assert steps[1].metrics["loss/ptx_avg"] > 0
+    assert torch.equal(weights(run(ptx_coef=5.0, **settings)[1]), weights(state))  # the same ones each time
+
+
+def test_a_large_weight_on_demonstrations_is_sft(run: Run) -> None:
+    """Their loss falls as in SFT; without the weight it does not."""
+    settings: dict[str, Any] = {"steps": 12, "epochs": 1, "minibatches": 1, "learning_rate": 1e-2}
+    losses = [step.metrics["loss/ptx_avg"] for step in run(ptx_coef=100.0, **settings)[0]]
+    assert losses[-1] < losses[0] - 0.5

@@ -11,24 +11,46 @@ Left out: sampling with replacement of dropped groups across steps, a moving ref
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
 from trueward.config import Policy
+from trueward.data.collate import Collator
 from trueward.losses import kl
 from trueward.losses.advantages import group_advantages
 from trueward.losses.masks import masked, masked_sum
 from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weights
-from trueward.models import heads
+from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
-from trueward.records import Prompt
+from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
+    "policy/entropy_avg": "entropy",
+    "policy/approxkl_avg": "approxkl",
+    "policy/clipfrac_avg": "clipfrac",
+    "loss/policy_avg": "policy_loss",
+    "loss/kl_avg": "kl_loss",
+    "loss/ptx_avg": "ptx_loss",
+    "val/ratio": "ratio",
+    "policy/grad_norm": "policy_norm",
+}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one rollout teaches, by token: all [B, T]."""
+
+    tokens: Tokens
+    behaviour: Tensor
+    anchor: Tensor
+    credit: Tensor
 
 
 def start(config: Policy, policy: Network) -> State:
@@ -52,9 +74,14 @@ def train(
     state: State,
     seed: int,
     micro_batch_tokens: int,
+    demonstrations: Sequence[Completion] = (),
 ) -> Iterator[Step]:
-    """Trains `policy` in place, from `state` on. `longest`: the most tokens an answer can have."""
+    """Trains `policy` in place, from `state` on.
+
+    longest: the most tokens an answer can have. demonstrations: what is imitated, with weight `ptx_coef`.
+    """
     device, group = policy.device, config.group
+    shown = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         turn = state.step
 
@@ -88,7 +115,7 @@ def train(
         credit = group_advantages(grouped, baseline, group.std)
         alive = grouped.max(1).values - grouped.min(1).values > 1e-9
         kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(cut)
-        credit_by_token = credit.reshape(-1, 1).expand(mask.shape)
+        lesson = Lesson(tokens, behaviour, anchor, credit.reshape(-1, 1).expand(mask.shape))
 
         # Learn. Clipped updates in minibatches.
         rate = config.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
@@ -97,19 +124,12 @@ def train(
         rows = kept.cpu().nonzero().squeeze(1)
         for epoch in range(config.epochs if len(rows) else 0):
             order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", turn, epoch))]
-            for chosen in (c for c in order.tensor_split(config.minibatches) if len(c)):
+            parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
+            turns = turn * config.epochs + epoch
+            examples = imitation.beside(shown, [len(c) for c in parts], config.batch_size, turns, seed)
+            for chosen, example in zip(parts, examples, strict=True):
                 found = _update(
-                    config,
-                    policy,
-                    state,
-                    tokens,
-                    behaviour,
-                    anchor,
-                    credit_by_token,
-                    chosen,
-                    temperature,
-                    longest,
-                    micro_batch_tokens,
+                    config, policy, state, lesson, chosen, temperature, longest, micro_batch_tokens, example
                 )
                 for name, value in found.items():
                     figures.setdefault(name, []).append(value)
@@ -130,16 +150,8 @@ def train(
             "lr": rate,
         }
         if figures:
-            metrics |= {
-                "policy/entropy_avg": _mean(figures["entropy"]),
-                "policy/approxkl_avg": _mean(figures["approxkl"]),
-                "policy/clipfrac_avg": _mean(figures["clipfrac"]),
-                "loss/policy_avg": _mean(figures["policy_loss"]),
-                "loss/kl_avg": _mean(figures["kl_loss"]),
-                "val/ratio": _mean(figures["ratio"]),
-                "val/ratio_first": figures["ratio_worst"][0],
-                "policy/grad_norm": _mean(figures["policy_norm"]),
-            }
+            metrics |= {name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures}
+            metrics["val/ratio_first"] = figures["ratio_worst"][0]
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n}
             for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
@@ -171,18 +183,16 @@ def _update(
     config: Policy,
     policy: Network,
     state: State,
-    tokens: Tokens,
-    behaviour: Tensor,
-    anchor: Tensor,
-    credit: Tensor,
+    lesson: Lesson,
     chosen: Tensor,
     temperature: float,
     longest: int,
     micro_batch_tokens: int,
+    example: Tokens | None = None,
 ) -> dict[str, float]:
-    """One step of the optimiser on one minibatch; its figures."""
+    """One step of the optimiser on one minibatch; its figures. `example`: demonstrations to imitate in it."""
     group = config.group
-    batch = tokens.take(chosen)
+    batch = lesson.tokens.take(chosen)
     total = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
     for rows in micro_batches(batch.lengths.cpu(), micro_batch_tokens):
@@ -190,7 +200,7 @@ def _update(
         mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
         weights = token_weights(mask, group.reducer, total, len(batch), longest)
         logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-        old, ahead = behaviour[at, :width], credit[at, :width]
+        old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
         if group.ratio == "weight":
             high = config.clip if group.clip_high is None else group.clip_high
             loss, seen = clipped_weight(logprobs, old, ahead, mask, high)
@@ -202,7 +212,7 @@ def _update(
         policy_loss = (loss * weights).sum()
         kl_loss = torch.zeros((), dtype=policy_loss.dtype, device=policy_loss.device)
         if group.kl != "reward":
-            by_token = _anchored(group.kl, logprobs, masked(anchor[at, :width], mask), masked(old, mask))
+            by_token = _anchored(group.kl, logprobs, masked(lesson.anchor[at, :width], mask), masked(old, mask))
             kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
         (policy_loss + kl_loss).backward()
         for name, value in {
@@ -216,6 +226,8 @@ def _update(
             sums[name] = sums.get(name, 0.0) + value.item()
         worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
         sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
+    if example is not None:
+        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens)
     sums["policy_norm"] = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm))
     state.optimizers["policy"].step()
     state.optimizers["policy"].zero_grad()

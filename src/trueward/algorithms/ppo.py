@@ -22,15 +22,16 @@ from torch import Tensor
 
 from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
 from trueward.config import Policy
+from trueward.data.collate import Collator
 from trueward.losses import advantages as adv
 from trueward.losses import kl
 from trueward.losses.masks import masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value
-from trueward.models import heads
+from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
-from trueward.records import Prompt
+from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scale, Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
@@ -40,6 +41,7 @@ AVERAGED = {  # a figure of every update, and what its mean over a step's update
     "policy/clipfrac_avg": "clipfrac",
     "loss/policy_avg": "policy_loss",
     "loss/value_avg": "value_loss",
+    "loss/ptx_avg": "ptx_loss",
     "val/clipfrac_avg": "value_clipfrac",
     "val/ratio": "ratio",
     "policy/grad_norm": "policy_norm",
@@ -95,9 +97,14 @@ def train(
     state: State,
     seed: int,
     micro_batch_tokens: int,
+    demonstrations: Sequence[Completion] = (),
 ) -> Iterator[Step]:
-    """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's."""
+    """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's.
+
+    demonstrations: what the policy imitates beside its reward, with weight `ptx_coef`.
+    """
     device, first = policy.device, config.critic.warmup_steps
+    shown = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         turn = state.step
         warming = turn < first
@@ -137,8 +144,11 @@ def train(
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
-            for chosen in (c for c in order.tensor_split(config.minibatches) if len(c)):
-                found = _update(config, policy, critic, state, lesson, chosen, temperature, micro_batch_tokens)
+            parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
+            turns = turn * config.epochs + epoch
+            examples = imitation.beside(shown, [len(c) for c in parts], len(tokens), turns, seed)
+            for chosen, example in zip(parts, examples, strict=True):
+                found = _update(config, policy, critic, state, lesson, chosen, temperature, micro_batch_tokens, example)
                 for name, value in found.items():
                     figures.setdefault(name, []).append(value)
 
@@ -192,8 +202,12 @@ def _update(
     chosen: Tensor,
     temperature: float,
     micro_batch_tokens: int,
+    example: Tokens | None = None,
 ) -> dict[str, float]:
-    """One step of both optimisers, or of the value network's alone, on one minibatch; its figures."""
+    """One step of both optimisers, or of the value network's alone, on one minibatch; its figures.
+
+    example: demonstrations that the policy imitates in this step.
+    """
     batch = lesson.tokens.take(chosen)
     count = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
@@ -225,6 +239,8 @@ def _update(
         found |= {"value_loss": value_loss, "value_clipfrac": masked_sum(bound, mask, count)}
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value.item()
+    if example is not None and lesson.credit is not None:
+        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens)
     for name in ("value",) if lesson.credit is None else ("policy", "value"):
         network = state.networks[name]
         sums[f"{name}_norm"] = float(torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm))

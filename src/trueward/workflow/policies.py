@@ -19,7 +19,7 @@ from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
 from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
-from trueward.workflow.context import Context, read_prompts
+from trueward.workflow.context import Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.measuring import gauge, held_out_prompts
 
@@ -34,6 +34,12 @@ class Given:
         self.scorer: RewardModel = reward_model.load(reward.model, context.device)
         self.scorer.network.model.requires_grad_(False)
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")
+
+    def demonstrations(self) -> list[Completion]:
+        """What is imitated beside the reward, if anything is."""
+        if not self.context.recipe.policy.ptx_coef:
+            return []
+        return read_completions(self.prepared.path / "demonstrations.jsonl")
 
     def drive(self, work: Path, state: State, loop: Callable[[], Iterator[Step]], total: int) -> dict[str, Any]:
         """Run the loop to its end with a look at the policy now and then; what the stage says of itself."""
@@ -78,6 +84,7 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         state=state,
         seed=context.recipe.seed,
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
+        demonstrations=given.demonstrations(),
     )
     return given.drive(work, state, loop, config.steps)
 
@@ -99,6 +106,7 @@ def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) ->
         state=state,
         seed=context.recipe.seed,
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
+        demonstrations=given.demonstrations(),
     )
     return given.drive(work, state, loop, config.steps)
 

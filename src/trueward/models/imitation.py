@@ -1,0 +1,38 @@
+"""Demonstrations beside a reward: the SFT loss that PPO-ptx adds to a policy's.
+
+Source: InstructGPT (Ouyang et al. 2022, arXiv 2203.02155), eq. 2, with demonstrations in the place of pretraining text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trueward.batches import Tokens, micro_batches
+from trueward.losses.supervised import cross_entropy
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.models.schedule import rows_at
+
+
+def beside(
+    demonstrations: Tokens | None, sizes: Sequence[int], batch_size: int, turn: int, seed: int
+) -> list[Tokens | None]:
+    """As many demonstrations as each minibatch has answers, in pass `turn` (from 0) over a rollout of `batch_size`.
+
+    Every demonstration comes once before any comes again, answers that are left out of a rollout counted.
+    """
+    if demonstrations is None:
+        return [None] * len(sizes)
+    order = rows_at(turn, len(demonstrations), batch_size, seed, "ptx")[: sum(sizes)]
+    return [demonstrations.take(rows) for rows in order.split(list(sizes))]
+
+
+def imitate(policy: Network, batch: Tokens, weight: float, micro_batch_tokens: int) -> float:
+    """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the mean in nats a token."""
+    count, nll = batch.response_mask.sum(), 0.0
+    for rows in micro_batches(batch.lengths, micro_batch_tokens):
+        part = batch.take(rows).to(policy.device)
+        loss = cross_entropy(heads.response_logprobs(policy.model, part), part.response_mask, count)
+        (weight * loss).backward()
+        nll += loss.item()
+    return nll
