@@ -26,8 +26,20 @@ def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardMode
     )
 
 
-def held_out_prompts(context: Context, prepared: Artifact, most: int) -> list[Prompt]:
-    """The same held-out prompts every time, in an order of the seed's."""
+def looked_at(context: Context, prepared: Artifact) -> list[Prompt]:
+    """The held-out prompts of every look: the first ones in an order of the seed's."""
+    return _held_out(context, prepared)[: context.recipe.evaluation.look_prompts]
+
+
+def evaluated_on(context: Context, prepared: Artifact) -> list[Prompt]:
+    """Those of the evaluation: the last ones in the same order, so that no look saw them if there are enough for both.
+
+    The best checkpoint is the highest of many looks, partly by luck with their prompts; on others the luck is gone.
+    """
+    return _held_out(context, prepared)[::-1][: context.recipe.evaluation.prompts]
+
+
+def _held_out(context: Context, prepared: Artifact) -> list[Prompt]:
     prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
     order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
-    return [prompts[i] for i in order[:most].tolist()]
+    return [prompts[i] for i in order.tolist()]

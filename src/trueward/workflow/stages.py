@@ -25,7 +25,7 @@ from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split
-from trueward.workflow.measuring import gauge, held_out_prompts
+from trueward.workflow.measuring import evaluated_on, gauge
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
 
@@ -188,7 +188,7 @@ def evaluate(
     reference = context.policy(sft.model)
     proxy = reward_model.load(reward.model, context.device)
     instrument = gauge(context, prepared, sft, proxy, reference)
-    prompts = held_out_prompts(context, prepared, context.recipe.evaluation.prompts)
+    prompts = evaluated_on(context, prepared)
     places: dict[str, Path | str] = {"sft": sft.model, "policy": policy.model}
     if not context.recipe.sft.model:
         places = {"base": context.recipe.model.base, **places}
