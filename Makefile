@@ -2,12 +2,14 @@
 # make test    set up what the tests need, run them all
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
+# make golden  write the golden trajectories anew (tests/golden), print what moved
+# make mutants break losses/ in every small way, one at a time: which breaks do the tests not see
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test check verify clean browser
+.PHONY: run test check verify golden mutants clean browser
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -23,6 +25,14 @@ check: .venv/dev
 
 verify: .venv/dev
 	$(BIN)/python -m pytest tests/docs --whole
+
+golden: .venv/dev
+	$(BIN)/python -m pytest tests/golden/test_trajectories.py --record -q
+
+mutants: .venv/dev
+	rm -rf mutants
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results
 
 # The report's page is tested in a real browser: what is there, else Debian's Chromium where we may install it.
 browser:
@@ -40,4 +50,4 @@ browser:
 	@touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs mutants

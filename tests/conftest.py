@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,27 @@ class Processes:
         return code == -signal.SIGKILL
 
 
-@pytest.fixture(scope="session")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    made = Processes(tmp_path_factory.mktemp("processes"))
+@contextmanager
+def serving(folder: Path) -> Iterator[Processes]:
+    made = Processes(folder)
     yield made
     assert made.server.stdin
     made.server.stdin.close()
     made.server.wait(timeout=60)
     assert made.server.stdout
     made.server.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def make_processes() -> Callable[[Path], AbstractContextManager[Processes]]:
+    """Other ones, with the environment as it is then."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    with serving(tmp_path_factory.mktemp("processes")) as made:
+        yield made
 
 
 def flags(*changes: str) -> list[str]:

@@ -178,6 +178,13 @@ def notes(prepared: Artifact, recipe: Recipe) -> list[str]:
     ]
     if not recipe.evaluation.truths:
         found.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
+    there, config = prepared.summary["prompts_held_out"], recipe.evaluation
+    both = min(config.prompts, there) + min(config.look_prompts, there) - there
+    if both > 0 and recipe.policy.kind != "best_of_n":
+        found.append(
+            f"{both} of the evaluation's {min(config.prompts, there)} prompts were looked at in training too, for only "
+            f"{there} are held out: the best checkpoint was picked on them and may look better than it is"
+        )
     return found
 
 

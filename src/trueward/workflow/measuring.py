@@ -43,13 +43,6 @@ def outliers(proxy: RewardModel, reference: list[Completion]) -> Outliers | None
     return Outliers(settle(proxy.states(reference[:even])), proxy.states) if even >= FEWEST_AT_HOME else None
 
 
-def held_out_prompts(context: Context, prepared: Artifact, most: int) -> list[Prompt]:
-    """The same held-out prompts every time, in an order of the seed's."""
-    prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
-    order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
-    return [prompts[i] for i in order[:most].tolist()]
-
-
 def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]]:
     """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and a normal score's gain."""
     values = {"proxy": drawn.score.numpy()}
@@ -65,3 +58,22 @@ def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]
         | {"normal": round(expected_maximum(row["n"]), 5)}
         for row in rows
     ]
+
+
+def looked_at(context: Context, prepared: Artifact) -> list[Prompt]:
+    """The held-out prompts of every look: the first ones in an order of the seed's."""
+    return _held_out(context, prepared)[: context.recipe.evaluation.look_prompts]
+
+
+def evaluated_on(context: Context, prepared: Artifact) -> list[Prompt]:
+    """Those of the evaluation: the last ones in the same order, so that no look saw them if there are enough for both.
+
+    The best checkpoint is the highest of many looks, partly by luck with their prompts; on others the luck is gone.
+    """
+    return _held_out(context, prepared)[::-1][: context.recipe.evaluation.prompts]
+
+
+def _held_out(context: Context, prepared: Artifact) -> list[Prompt]:
+    prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
+    order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
+    return [prompts[i] for i in order.tolist()]

@@ -21,7 +21,7 @@ from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
 from trueward.workflow.context import Context, read_completions, read_prompts
 from trueward.workflow.examined import split
-from trueward.workflow.measuring import gauge, held_out_prompts
+from trueward.workflow.measuring import gauge, looked_at
 
 
 class Given:
@@ -45,10 +45,10 @@ class Given:
         """Run the loop to its end with a look at the policy now and then; what the stage says of itself."""
         context, recipe = self.context, self.context.recipe
         instrument = gauge(context, self.prepared, self.sft, self.scorer, self.reference)
-        looked_at = held_out_prompts(context, self.prepared, recipe.evaluation.look_prompts)
+        prompts = looked_at(context, self.prepared)
 
         def look(step: int) -> driver.Look:
-            found = instrument.measure(self.policy, looked_at, "step", step)
+            found = instrument.measure(self.policy, prompts, "step", step)
             row = {**found.row, "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef)}
             return driver.Look(row, found.samples, found.row["truth"])
 

@@ -25,7 +25,7 @@ from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
-from trueward.workflow.measuring import by_n, gauge, held_out_prompts
+from trueward.workflow.measuring import by_n, evaluated_on, gauge
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
 
@@ -200,7 +200,7 @@ def evaluate(
     if base and len(base.tokenizer) != len(reference.tokenizer):
         base = None  # another vocabulary than the reference's: no KL between them, no perplexity
     instrument = replace(gauge(context, prepared, sft, proxy, reference), base=base)
-    prompts = held_out_prompts(context, prepared, context.recipe.evaluation.prompts)
+    prompts = evaluated_on(context, prepared)
     places: dict[str, Path | str] = {"sft": sft.model, "policy": policy.model}
     if base:
         places = {"base": context.recipe.model.base, **places}
