@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,24 +9,9 @@ from rich.text import Text
 from trueward.engines.sampler import Sampling
 from trueward.engines.sampler import sample as draw
 from trueward.models import loading
+from trueward.models.places import place
 from trueward.models.schedule import generator
 from trueward.records import Completion, Prompt
-
-STAGES = ("policy", "sft")
-
-
-def place(model: str) -> str:
-    """Where a model lies: a run's policy (its SFT model, if there is none yet), RUN/STAGE, a directory, or a shipped name."""
-    for path in (Path(model), Path("runs") / model):
-        if (path / "ladder.json").is_file():
-            for stage in STAGES:
-                if (path / stage / "model" / "config.json").is_file():
-                    return str(path / stage / "model")
-            raise ValueError(f"{model}: this run has no model yet")
-        for folder in (path, path / "model"):
-            if (folder / "config.json").is_file():
-                return str(folder)
-    return model
 
 
 def as_shown(completion: Completion) -> str:

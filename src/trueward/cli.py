@@ -67,6 +67,46 @@ def run(
 
 
 @app.command()
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a TOML file.")],
+    over: Annotated[str, typer.Option(metavar="KEY=V,V,...", help="The setting and its values.")],
+    seeds: Annotated[int, typer.Option(min=1, help="So many seeds for each value, from the recipe's own upward.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time; each gets its share of the cores.")] = 1,
+    out: Out = None,
+    changes: Set = None,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print sweep.json.")] = False,
+) -> None:
+    """One policy for each value of a setting: the sweet spot, and what fails on either side. It goes on where it was."""
+    from trueward import workflow
+    from trueward.progress import Reporter, reporter
+    from trueward.workflow.sweep import Over
+
+    parsed = Over.parse(over)
+    home = out or Path("runs") / f"sweep-{config.variant(Path(recipe).stem, [parsed.key, *(changes or [])])}"
+    command = shlex.join(["trueward", *sys.argv[1:]])
+    if quiet or as_json:
+        found = workflow.sweep(recipe, changes or [], parsed, seeds, jobs, home, Reporter(), command)
+    else:
+        with reporter() as telling:
+            found = workflow.sweep(recipe, changes or [], parsed, seeds, jobs, home, telling, command)
+    if as_json:
+        print((home / "sweep.json").read_text(encoding="utf-8"), end="")
+    elif not quiet:
+        from rich.console import Console
+
+        from trueward.instruments import sweep_page
+
+        console = Console(width=None if sys.stdout.isatty() else 100)
+        console.print(sweep_page.table(found))
+        console.print(found["sentence"], highlight=False)
+        for row in found["runs"]:
+            if row.get("error"):
+                console.print(f"{row['run']} failed: {row['error']}", highlight=False, markup=False)
+        console.print(f"The whole sweep: {home / 'sweep.html'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def sft(
     model: Annotated[str, flag("model", "The model to start from.", "model-name-or-path")] = "trueward:base",
     dataset: Annotated[
@@ -197,6 +237,44 @@ def sample(
     from trueward import answers
 
     answers.show([model, *([compare] if compare else [])], prompts, count, temperature, max_new_tokens, seed)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A run's name, RUN/STAGE, or a model's directory.")],
+    against: Annotated[
+        str | None, typer.Option(help="Another one. Without it a run's model is set beside the run's SFT policy.")
+    ] = None,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(help="proxy, a truth's name in the run, or model:DIRECTORY. Without it: all that the run has."),
+    ] = None,
+    prompts: Annotated[str, typer.Option(help="JSONL or a data set. Without it: the run's held-out prompts.")] = "",
+    count: Annotated[int, typer.Option("--count", "-n", min=2, help="At most so many prompts.")] = 512,
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="The run's, if it isn't given.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="The run's, if it isn't given.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Two checkpoints side by side, by any scorer: blind, and in both orders."""
+    import json
+
+    from trueward.instruments import versus_table
+    from trueward.progress import Reporter, reporter
+    from trueward.workflow import versus
+
+    asked = versus.Asked(model, against, tuple(scorer or ()), prompts, count, temperature, max_new_tokens, seed)
+    if as_json:
+        print(json.dumps(versus.evaluate(asked, Reporter()), ensure_ascii=False, indent=1))
+        return
+    with reporter() as telling:
+        found = versus.evaluate(asked, telling)
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(versus_table.table(found))
+    for text in versus_table.sentences(found):
+        console.print(text, highlight=False, markup=False)
 
 
 @app.command()

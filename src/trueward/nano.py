@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from trueward import config
-from trueward.algorithms import best_of_n, dpo, grpo, ppo
+from trueward.algorithms import best_of_n, dpo, grpo, online_dpo, ppo
 from trueward.algorithms import reward_model as fit
 from trueward.algorithms import sft as imitate
 from trueward.batches import Rollout, Step
@@ -204,6 +204,9 @@ def _loop(lab: Lab, recipe: Recipe, policy: Network, scorer: Scorer) -> tuple[di
         state = grpo.start(settings, policy)
         longest = recipe.sampler.max_new_tokens
         return state.numbers, settings.steps, grpo.train(settings, longest=longest, state=state, **online)
+    if settings.kind == "dpo" and settings.dpo.online:
+        state = online_dpo.start(settings, policy)
+        return state.numbers, settings.steps, online_dpo.train(settings, state=state, **online)
     if settings.kind == "dpo":
         unseen = {id(c) for c in lab.examined}
         data = dpo.pairs(lab.reference, [c for c in lab.comparisons if id(c) not in unseen], budget)

@@ -1,0 +1,215 @@
+"""Two checkpoints against each other: answers to the same prompts, scored blind (`trueward evaluate`).
+
+A scorer is handed the answers of both in one shuffled list, and once more in the reverse order; it can't know who wrote
+which, and if what it says depends on the order (a judge may), both passes are averaged and the difference is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward import artifacts, config
+from trueward.batches import Rollout, micro_batches
+from trueward.config import Recipe
+from trueward.data import loading as texts
+from trueward.engines.sampler import Sampling, sample
+from trueward.instruments.statistics import Z, standard_error, win_rate
+from trueward.losses import kl
+from trueward.models import heads, loading
+from trueward.models.loading import Network
+from trueward.models.places import place
+from trueward.models.schedule import generator
+from trueward.progress import Reporter
+from trueward.records import Completion, Prompt
+from trueward.scorers import reward_model, simulated
+from trueward.scorers.scorer import Scale, Scorer, fit_scale
+from trueward.workflow.context import REFERENCE, read_completions, read_prompts
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says."""
+
+    model: str
+    against: str | None = None
+    scorers: tuple[str, ...] = ()
+    prompts: str = ""
+    count: int = 512
+    temperature: float | None = None
+    max_new_tokens: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Home:
+    """The run that a model belongs to, if it does: its held-out prompts, its scorers, its scale."""
+
+    run: Path
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, model: str) -> Home | None:
+        for path in (Path(model), Path("runs") / model):
+            for run in (path, *list(path.parents)[:3]):
+                if (run / "ladder.json").is_file() and (run / "recipe.toml").is_file():
+                    return cls(run, config.read(str(run / "recipe.toml")))
+        return None
+
+    def named(self) -> list[str]:
+        """The scorers that it has: the truths, and the proxy."""
+        proxy = ["proxy"] if artifacts.load(self.run / "reward_model") else []
+        return [*self.recipe.evaluation.truths, *proxy]
+
+
+def evaluate(asked: Asked, reporter: Reporter) -> Row:
+    """Score the model's answers, beside the other one's if there is one.
+
+    `ValueError` in one line where prompts or a scorer are missing, or can't be used.
+    """
+    home = Home.of(asked.model) or (Home.of(asked.against) if asked.against else None)
+    against = asked.against
+    if against is None and home and Path(place(asked.model)) != home.run / "sft" / "model":
+        against = str(home.run / "sft")  # a run's model is set beside the one it started from
+    device = loading.pick_device("auto")
+    prompts = _prompts(asked, home)
+    names = asked.scorers or tuple(home.named() if home else ())
+    if not names:
+        raise ValueError("evaluate: this model belongs to no run, so say by what to score it: --scorer model:DIRECTORY")
+    scorers = {name: _scorer(name, home, device) for name in names}
+    settings = home.recipe.sampler if home else config.Sampler()
+    how = Sampling(
+        settings.temperature if asked.temperature is None else asked.temperature,
+        asked.max_new_tokens or settings.max_new_tokens,
+        settings.rows,
+    )
+    sides: dict[str, tuple[Network, Rollout]] = {}
+    for side, name in (("model", asked.model), ("against", against)):
+        if name is not None:
+            network = loading.causal(place(name), asked.seed, device)
+            reporter.start(f"answers of {name}", len(prompts))
+            draws = generator(asked.seed, "evaluate", side)
+            sides[side] = network, sample(network, prompts, how, draws, lambda done: reporter.at(done))
+            reporter.end(f"{len(prompts):,} answers")
+    return {
+        "model": asked.model,
+        "against": against,
+        "prompts": len(prompts),
+        "scorers": [_scored(name, *scorer, sides, asked.seed) for name, scorer in scorers.items()],
+        "sides": {side: _figures(rollout) for side, (_, rollout) in sides.items()},
+        "kl": _distance(sides, how.temperature),
+        "samples": _samples(sides, 5),
+    }
+
+
+def _prompts(asked: Asked, home: Home | None) -> list[Prompt]:
+    if asked.prompts:
+        found = texts.used(asked.prompts, texts.prompts(asked.prompts)).rows
+        return found[: asked.count]
+    if home is None:
+        raise ValueError("evaluate: this model belongs to no run, so say what to answer: --prompts FILE")
+    path = home.run / "prepare" / "prompts_held_out.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{home.run}: has no held-out prompts yet; give --prompts FILE")
+    found = read_prompts(path)
+    order = torch.randperm(len(found), generator=generator(asked.seed, "evaluated prompts")).tolist()
+    return [found[i] for i in order[: asked.count]]
+
+
+def _scorer(name: str, home: Home | None, device: torch.device) -> tuple[Scorer, Scale]:
+    """A scorer and the scale it is reported on: that of the run's SFT policy where there is one."""
+    alone = Scale(0.0, 1.0)
+    if name.startswith("model:"):
+        return reward_model.load(Path(name.removeprefix("model:")), device), alone
+    if home is None:
+        raise ValueError(f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY")
+    if name == "proxy":
+        folder = home.run / "reward_model" / "model"
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"--scorer proxy: {home.run} has no reward model yet")
+        return reward_model.load(folder, device), alone
+    try:
+        scorer = simulated.load(home.run / "prepare" / "annotators", name)
+    except ValueError as error:
+        raise ValueError(f"--scorer {name}: {error}; or proxy, or model:DIRECTORY") from None
+    answers = read_completions(home.run / "sft" / REFERENCE)
+    own = np.array([v.score for v in scorer(answers)]).reshape(-1, 2)
+    return scorer, fit_scale(own, f"--scorer {name}")
+
+
+def _scored(name: str, scorer: Scorer, scale: Scale, sides: dict[str, tuple[Network, Rollout]], seed: int) -> Row:
+    found, moved = blind(scorer, [rollout.completions for _, rollout in sides.values()], seed)
+    values = [scale.apply(one) for one in found]
+    row: Row = {"scorer": name, "order_effect": moved / scale.sd}
+    for side, one in zip(sides, values, strict=True):
+        row[side] = {"mean": float(one.mean()), "se": standard_error(one)}
+    if len(values) == 2:
+        gap = values[0] - values[1]
+        wins, low, high = win_rate(values[0], values[1])
+        error = standard_error(gap)
+        row |= {
+            "difference": float(gap.mean()),
+            "difference_low": float(gap.mean() - Z * error),
+            "difference_high": float(gap.mean() + Z * error),
+            "win_rate": wins,
+            "win_rate_low": low,
+            "win_rate_high": high,
+            "ties": float((gap == 0).mean()),
+        }
+    return row
+
+
+def blind(scorer: Scorer, sides: Sequence[Sequence[Completion]], seed: int) -> tuple[list[np.ndarray], float]:
+    """Each side's scores, the mean of two passes over all answers, shuffled and in reverse; the largest change between them."""
+    every = [c for side in sides for c in side]
+    order = torch.randperm(len(every), generator=generator(seed, "blind")).numpy()
+    passes = []
+    for places in (order, order[::-1]):
+        said = np.array([v.score for v in scorer([every[i] for i in places])], dtype=np.float64)
+        back = np.empty(len(every))
+        back[places] = said
+        passes.append(back)
+    mean = (passes[0] + passes[1]) / 2
+    cuts = np.cumsum([len(side) for side in sides])[:-1]
+    return np.split(mean, cuts), float(np.abs(passes[0] - passes[1]).max(initial=0.0))
+
+
+def _figures(rollout: Rollout) -> Row:
+    words = [w for c in rollout.completions for w in c.response.lower().split()]
+    return {
+        "length": float(rollout.tokens.response_lengths.double().mean()),
+        "eos_rate": float(np.mean([c.finished for c in rollout.completions])),
+        "distinct_1": len(set(words)) / len(words) if words else 0.0,
+    }
+
+
+@torch.no_grad()
+def _distance(sides: dict[str, tuple[Network, Rollout]], temperature: float) -> Row | None:
+    """KL(model ‖ other) of whole answers in nats, summed exactly at each position; None without another or other tokens."""
+    if len(sides) < 2:
+        return None
+    (model, rollout), (other, _) = sides["model"], sides["against"]
+    if model.tokenizer.get_vocab() != other.tokenizer.get_vocab():
+        return None
+    sums = np.zeros(len(rollout.tokens))
+    for rows in micro_batches(rollout.tokens.lengths, 4096):
+        part = rollout.tokens.take(rows).to(model.device)
+        logits, theirs = heads.response_logits(model.model, part), heads.response_logits(other.model, part)
+        by_token = heads.spread(kl.exact(logits, theirs, temperature or 1.0), part.response_mask)
+        sums[rows.numpy()] = by_token.double().sum(1).cpu().numpy()
+    return {"mean": float(sums.mean()), "se": standard_error(sums)}
+
+
+def _samples(sides: dict[str, tuple[Network, Rollout]], count: int) -> list[Row]:
+    first = sides["model"][1].completions
+    return [
+        {"prompt": str(c.prompt)} | {side: rollout.completions[i].response for side, (_, rollout) in sides.items()}
+        for i, c in enumerate(first[:count])
+    ]
