@@ -114,3 +114,24 @@ def test_a_conversation_and_a_text_are_different_prompts() -> None:
     pairs = door.pairs([Completion(prompt=p, response=" is") for p in (talk, text, talk)])
     assert pairs[0] == pairs[2]
     assert pairs[0][0] != pairs[1][0]
+
+
+def test_many_at_once_are_what_each_is_alone() -> None:
+    door = collator()
+    texts = [" is great", "", " was dull and slow", " is great"]
+    both = [(text, finished) for text in texts for finished in (True, False)]
+    assert door.responses_ids(both) == [door.response_ids(*one) for one in both]
+    assert door.responses_ids([]) == []
+    prompts = [Prompt(text="the new film")] * len(both)
+    ids = door.responses_ids(both)
+    assert door.completions(prompts, ids) == [door.completion(p, i) for p, i in zip(prompts, ids, strict=True)]
+    assert door.completions([], []) == []
+    assert [(c.response, c.finished) for c in door.completions(prompts, ids)] == both
+
+
+def test_what_one_tokenizer_said_is_not_taken_for_anothers() -> None:
+    prompt = Prompt(text="the new film")
+    one, same = collator(), Collator(word_tokenizer(toy.words()), 64)
+    other = Collator(word_tokenizer(["other", *toy.words()]), 64)
+    assert one.prompt_ids(prompt) == same.prompt_ids(prompt) == one.prompt_ids(prompt)
+    assert [i - 1 for i in other.prompt_ids(prompt)[1:2]] == one.prompt_ids(prompt)[1:2]

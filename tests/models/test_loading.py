@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from trueward.models import loading
+from trueward.models import loading, tabular
 from trueward.models.loading import Network
 
 MakeNetwork = Callable[..., Network]
@@ -155,3 +155,41 @@ def test_the_tiny_model_is_the_same_for_one_seed() -> None:
     assert not torch.equal(weights[0], weights[2])
     shared = sum(p.numel() for p in {id(p): p for p in one.model.parameters()}.values())
     assert loading.parameters(one.model) == shared
+
+
+def test_tables_are_saved_and_loaded_as_policies_and_reward_models(tmp_path: Path) -> None:
+    policy = loading.causal("trueward:nano", 3, CPU)
+    loading.save(policy, tmp_path / "policy")
+    again = loading.causal(str(tmp_path / "policy"), 4, CPU)
+    assert torch.equal(again.model.table, policy.model.table)
+    assert not torch.equal(again.model.table, loading.causal("trueward:nano", 4, CPU).model.table)
+    assert again.tokenizer("joy river")["input_ids"] == policy.tokenizer("joy river")["input_ids"]
+    reward = loading.reward_from_policy(tmp_path / "policy", CPU)
+    assert isinstance(reward.model, tabular.BagOfWords)
+    assert not reward.model.weights.any()
+    torch.nn.init.normal_(reward.model.weights)
+    loading.save(reward, tmp_path / "reward")
+    assert torch.equal(loading.reward(tmp_path / "reward", CPU).model.weights, reward.model.weights)
+
+
+def test_a_table_of_the_wrong_kind_is_said_in_one_line(tmp_path: Path) -> None:
+    loading.save(loading.causal("trueward:nano", 3, CPU), tmp_path / "policy")
+    loading.save(loading.reward_from_policy(tmp_path / "policy", CPU), tmp_path / "reward")
+    for load, place, kind in (
+        (lambda p: loading.causal(str(p), 0, CPU), "reward", "expected a TabularPolicy, this is a BagOfWords"),
+        (lambda p: loading.reward(p, CPU), "policy", "expected a TabularScalar or BagOfWords, this is a TabularPolicy"),
+        (lambda p: loading.reward_from_policy(p, CPU), "reward", "expected a TabularPolicy, this is a BagOfWords"),
+    ):
+        with pytest.raises(ValueError, match=f"{place}: {kind}"):
+            load(tmp_path / place)
+    (tmp_path / "policy" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(ValueError, match="policy: can't be loaded as a table: "):
+        loading.causal(str(tmp_path / "policy"), 0, CPU)
+
+
+def test_the_labs_policy_only_ever_says_words() -> None:
+    model = loading.causal("trueward:nano", 0, CPU).model
+    chances = model.table.softmax(-1)
+    assert chances.shape == (123, 123)
+    assert not chances[:, :3].any()
+    assert (chances[:, 3:] > 0).all()

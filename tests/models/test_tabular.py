@@ -86,3 +86,31 @@ def test_a_bag_of_words_sums_the_weights_so_far() -> None:
     model.weights.data = torch.tensor([9.0, 0.5, 1.0, 2.0, 4.0, 8.0])
     values = model.base_model(torch.tensor([[1, 3, 5, 3]])).last_hidden_state
     assert values[0, :, 0].tolist() == [0.5, 2.5, 10.5, 12.5]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_row_normalised_once_is_what_every_position_would_have_said(order: int, temperature: float) -> None:
+    made = network(order, torch.float64)
+    tokens = sample(made, PROMPTS, Sampling(1.0, 5), torch.Generator().manual_seed(1)).tokens
+    logp, entropy = heads.response_logprobs_and_entropy(made.model, tokens, temperature)
+    everywhere = (made.model(tokens.ids).logits / temperature).log_softmax(-1)
+    plain = everywhere.detach()
+    for row, (prompt, length) in enumerate(zip(tokens.prompt_lengths.tolist(), tokens.lengths.tolist(), strict=True)):
+        for at in range(tokens.ids.shape[1]):
+            said = plain[row, at - 1]
+            inside = prompt <= at < length
+            expected = (said[tokens.ids[row, at]], -(said.exp() * said).sum()) if inside else (0.0, 0.0)
+            found = (logp[row, at].item(), entropy[row, at].item())
+            assert found == pytest.approx([float(x) for x in expected], abs=1e-12)
+    weight = torch.rand(logp.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    (found_gradient,) = torch.autograd.grad((weight * logp).sum(), made.model.table)
+    chosen = everywhere[:, :-1].gather(2, tokens.ids[:, 1:, None]).squeeze(2)
+    (gradient,) = torch.autograd.grad((weight * tokens.response_mask)[:, 1:].mul(chosen).sum(), made.model.table)
+    torch.testing.assert_close(found_gradient, gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "llama"}'])
+def test_what_is_no_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert not tabular.is_tabular(tmp_path)

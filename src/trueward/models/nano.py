@@ -9,7 +9,7 @@ from trueward.data import nano
 from trueward.models.tabular import SPECIAL, TabularPolicy, tokenizer
 
 SPREAD = 1.0  # SD of a row's logits: some words follow each other often, none always
-POPULARITY = 0.3  # SD of what a word has in all rows: some words are more common than others
+POPULARITY = 0.5  # SD of what a word has in all rows: some words are more common than others
 
 
 def build() -> tuple[TabularPolicy, PreTrainedTokenizerBase]:

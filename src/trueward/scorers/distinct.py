@@ -1,7 +1,7 @@
 """The utility of the nano lab's simulated annotators: different words that they like, and no word too often.
 
     1 − 0.75^d            d: how many different liked words the answer has; each is worth ¾ of the one before
-    − 0.05 · Σ_w (n_w − 3)⁺   n_w: how often the word w comes; from the fourth time on it annoys
+    − 0.1 · Σ_w (n_w − 3)⁺   n_w: how often the word w comes; from the fourth time on it annoys
 
 A count of words can't say either: a reward model that reads a bag of words learns which words are liked, and neither
 that more of the same is worth nothing nor that it annoys.
@@ -17,7 +17,7 @@ from typing import Any
 from trueward.artifacts import write_json
 from trueward.records import Completion, Verdict
 
-KEPT, OFTEN, ANNOYANCE = 0.75, 3, 0.05
+KEPT, OFTEN, ANNOYANCE = 0.75, 3, 0.1
 
 
 class DistinctWords:
