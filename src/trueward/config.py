@@ -179,6 +179,8 @@ class Policy(Section):
     clip: Rate = 0.2
     dual_clip: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """c. If set, a token of negative advantage gets no gradient where its ratio is above c (Ye et al. 2020)."""
+    importance_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """C. If set, PPO's ratio is to the policy at the step's start, and tokens weigh min(π/π_sampler, C) (docs/losses.md)."""
     value_clip: Rate = 0.2
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     gae_lambda: Share = 0.95
@@ -231,6 +233,8 @@ class Sampler(Section):
     """An answer that has not ended by then is cut."""
     rows: Positive = 128
     """How many answers are written at once."""
+    refresh: Positive = 1
+    """Steps between two times that it takes over the policy's weights while that is trained; 1: always the newest."""
 
 
 class Evaluation(Section):

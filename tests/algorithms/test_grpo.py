@@ -41,6 +41,7 @@ def run(
     policy: Network | None = None,
     group: Any = None,
     shown: Sequence[Completion] = (),
+    refresh: int = 1,
     **changes: Any,
 ) -> tuple[Tensor, list[Step]]:
     """Plain descent from the reference, or from `policy`: by how much the weights moved, and the steps."""
@@ -66,6 +67,7 @@ def run(
         seed=3,
         micro_batch_tokens=budget,
         demonstrations=shown,
+        refresh=refresh,
     )
     steps = list(loop)
     return moved.model.table.detach() - before, steps
@@ -176,3 +178,17 @@ def test_demonstrations_add_the_gradient_of_their_loss() -> None:
         nll -= chances[token].log().item() / 2
     torch.testing.assert_close(beside - without, expected, rtol=0, atol=1e-12)
     assert step.metrics["loss/ptx_avg"] == pytest.approx(nll, abs=1e-12)
+
+
+@pytest.mark.parametrize("ratio", ["token", "sequence", "weight"])
+@pytest.mark.parametrize("kl", ["reward", "k2", "k3-weighted"])
+def test_with_its_own_rollouts_importance_weights_change_nothing(ratio: str, kl: str) -> None:
+    settings: dict[str, Any] = {"group": {"ratio": ratio, "kl": kl}, "minibatches": 2, "epochs": 2}
+    plain, (without,) = run(policy=network(5), **settings)
+    weighted, (step,) = run(policy=network(5), importance_cap=1.0 + 1e-4, **settings)
+    torch.testing.assert_close(weighted, plain, rtol=0, atol=1e-5)
+    assert step.metrics["importance/weight"] == pytest.approx(1, abs=1e-4)
+    assert step.metrics["importance/log_ratio"] < 1e-4
+    assert step.metrics["importance/kl"] < 1e-6
+    assert step.metrics["importance/truncated"] == 0
+    assert not any(name.startswith("importance") for name in without.metrics)

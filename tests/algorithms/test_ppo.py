@@ -187,6 +187,7 @@ SETTINGS: dict[str, Any] = {
     "minibatches": 4,
     "clip": 0.001,
     "dual_clip": 1.0001,
+    "importance_cap": 1.0,
     "value_clip": 0.001,
     "discount": 0.5,
     "gae_lambda": 0.1,
@@ -327,3 +328,12 @@ def test_a_large_weight_on_demonstrations_is_sft(run: Run) -> None:
     settings: dict[str, Any] = {"steps": 12, "epochs": 1, "minibatches": 1, "learning_rate": 1e-2}
     losses = [step.metrics["loss/ptx_avg"] for step in run(ptx_coef=100.0, **settings)[0]]
     assert losses[-1] < losses[0] - 0.5
+
+
+def test_with_its_own_rollouts_importance_weights_are_1(run: Run) -> None:
+    for step in run(importance_cap=2.0, learning_rate=1e-2, steps=3)[0]:
+        assert step.metrics["importance/weight"] == pytest.approx(1, abs=1e-4)
+        assert step.metrics["importance/log_ratio"] < 1e-4
+        assert step.metrics["importance/truncated"] == 0
+        assert step.metrics["val/ratio_first"] < 1e-6  # the same code computes both
+    assert not any(name.startswith("importance") for name in run()[0][0].metrics)

@@ -93,15 +93,24 @@ def test_the_reward_model_goes_on_bit_for_bit(make_reward: MakeNetwork, tmp_path
     assert same(straight, resumed)
 
 
-@pytest.mark.parametrize(("settings", "done"), [({}, 2), *(({"critic": {"warmup_steps": 2}}, n) for n in (1, 2, 3))])
+NESTED: list[dict[str, Any]] = [
+    {"critic": {"warmup_steps": 2}},
+    {"refresh": 2, "importance_cap": 2.0},
+    {"refresh": 3, "ptx_coef": 0.1},
+]
+
+
+@pytest.mark.parametrize(("settings", "done"), [({}, 2), *((s, n) for s in NESTED for n in (1, 2, 3))])
 def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
     make_policy: MakeNetwork,
     make_reward: MakeNetwork,
     toy_prompts: list[Prompt],
+    demonstrations: list[Completion],
     tmp_path: Path,
     settings: dict[str, Any],
     done: int,
 ) -> None:
+    refresh = settings.get("refresh", 1)
     config = Policy(
         steps=5,
         batch_size=6,
@@ -110,12 +119,12 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
         learning_rate=3e-3,
         value_learning_rate=3e-3,
         target_kl=0.1,
-        **settings,
+        **{name: value for name, value in settings.items() if name != "refresh"},
     )
 
     def setup(seed: int) -> tuple[Network, ppo.Critic, State]:
         policy, critic = make_policy(seed=seed), ppo.Critic(make_reward(seed=seed), Scale(0.0, 1.0))
-        return policy, critic, ppo.start(config, policy, critic)
+        return policy, critic, ppo.start(config, policy, critic, refresh)
 
     def loop(policy: Network, critic: ppo.Critic, state: State) -> Iterator[Step]:
         return ppo.train(
@@ -130,6 +139,8 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
             state=state,
             seed=3,
             micro_batch_tokens=40,
+            demonstrations=demonstrations,
+            refresh=refresh,
         )
 
     straight, before, fresh = setup(0), setup(0), setup(99)

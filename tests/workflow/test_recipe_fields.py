@@ -44,6 +44,7 @@ ONLINE = (*DPO, "policy.dpo.online=true")
 BEST = ("policy.best_of_n.n=3", "policy.best_of_n.prompts=24")
 DISTILLED, CHOSEN = ("policy.kind=sft_on_best", *BEST), ("policy.kind=best_of_n", *BEST)
 ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_new_tokens=2")  # groups of equal answers
+BEHIND = ("sampler.refresh=3",)
 CHANGES = {
     "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
     "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
@@ -88,6 +89,7 @@ CHANGES = {
     "policy.minibatches": Change("2", "policy", f"policy/{WEIGHTS}"),
     "policy.clip": Change("0.01", "policy", f"policy/{WEIGHTS}"),
     "policy.dual_clip": Change("1.0001", "policy", f"policy/{WEIGHTS}"),
+    "policy.importance_cap": Change("1", "policy", f"policy/{WEIGHTS}", BEHIND),
     "policy.value_clip": Change("0.01", "policy", "policy/metrics.jsonl"),
     "policy.discount": Change("0.5", "policy", f"policy/{WEIGHTS}"),
     "policy.gae_lambda": Change("0.5", "policy", f"policy/{WEIGHTS}"),
@@ -117,6 +119,7 @@ CHANGES = {
     "policy.best_of_n.prompts": Change("16", "policy", "policy/chosen.jsonl", DISTILLED),
     "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
+    "sampler.refresh": Change("2", "policy", f"policy/{WEIGHTS}"),
     "evaluation.truths": Change('["a"]', "policy", "policy/evaluations.jsonl"),
     "evaluation.prompts": Change("8", "evaluation", "evaluation/policies.json"),
     "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
@@ -147,6 +150,8 @@ AGAIN = [
             ("policy.group.ratio", "weight"),
         )
     ),
+    ("policy.importance_cap", Change("1", "policy", f"policy/{WEIGHTS}", (*GRPO, *BEHIND))),
+    ("sampler.refresh", Change("2", "policy", f"policy/{WEIGHTS}", GRPO)),
     ("policy.kl_coef", Change("0.5", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.group.kl=k3"))),
     ("policy.group.clip_high", Change("0.001", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.group.ratio=weight"))),
     ("policy.group.std", Change("population", "policy", f"policy/{WEIGHTS}", RLOO)),

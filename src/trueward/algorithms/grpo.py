@@ -10,6 +10,7 @@ Left out: sampling with replacement of dropped groups across steps, a moving ref
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,12 +22,14 @@ from trueward.config import Policy
 from trueward.data.collate import Collator
 from trueward.losses import kl
 from trueward.losses.advantages import group_advantages
+from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_sum
 from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weights
 from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
+from trueward.models.writer import behind, writer
 from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scorer, scores
 
@@ -51,11 +54,12 @@ class Lesson:
     behaviour: Tensor
     anchor: Tensor
     credit: Tensor
+    importance: Tensor | None = None
 
 
-def start(config: Policy, policy: Network) -> State:
+def start(config: Policy, policy: Network, refresh: int = 1) -> State:
     return State(
-        {"policy": policy.model},
+        {"policy": policy.model, **behind(policy, refresh)},
         {"policy": adam(policy.model, config.learning_rate)},
         numbers={"kl_coef": config.kl_coef},
     )
@@ -75,22 +79,24 @@ def train(
     seed: int,
     micro_batch_tokens: int,
     demonstrations: Sequence[Completion] = (),
+    refresh: int = 1,
 ) -> Iterator[Step]:
     """Trains `policy` in place, from `state` on.
 
-    longest: the most tokens an answer can have. demonstrations: what is imitated, with weight `ptx_coef`.
+    longest: the most tokens an answer can have. demonstrations: what is imitated, with weight `ptx_coef`. refresh: steps
+    between two times that the sampler takes over the policy's weights.
     """
-    device, group = policy.device, config.group
+    device, group, cap = policy.device, config.group, config.importance_cap
+    off_policy = refresh > 1 or cap is not None
     shown = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         turn = state.step
 
-        # Act. Sample a group of answers to each prompt from the policy as it is now.
+        # Act. Sample a group of answers to each prompt from the policy as it is now, or was a few steps ago.
         count = config.batch_size // group.size
         picked = rows_at(turn, len(prompts), count, seed, "prompts").tolist()
-        rollout = sample(
-            policy, [prompts[i] for i in picked for _ in range(group.size)], generator(seed, "rollout", turn)
-        )
+        asked = [prompts[i] for i in picked for _ in range(group.size)]
+        rollout = sample(writer(state, policy, refresh), asked, generator(seed, "rollout", turn))
         tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
         mask = tokens.response_mask
 
@@ -104,7 +110,12 @@ def train(
             anchor = by_parts(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
-        token_kl = masked(kl.k1(behaviour, anchor), mask)
+            old = behaviour
+            if off_policy:
+                old = by_parts(
+                    lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
+                )
+        token_kl = masked(kl.k1(old, anchor), mask)
         sequence_kl = token_kl.sum(1)
         if group.kl == "reward":
             paid = paid - config.kl_coef * sequence_kl
@@ -115,7 +126,9 @@ def train(
         credit = group_advantages(grouped, baseline, group.std)
         alive = grouped.max(1).values - grouped.min(1).values > 1e-9
         kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(cut)
-        lesson = Lesson(tokens, behaviour, anchor, credit.reshape(-1, 1).expand(mask.shape))
+        importance = None if cap is None else importance_weights(old, behaviour, mask, cap)
+        denominator = behaviour if cap is None else old
+        lesson = Lesson(tokens, denominator, anchor, credit.reshape(-1, 1).expand(mask.shape), importance)
 
         # Learn. Clipped updates in minibatches.
         rate = config.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
@@ -149,6 +162,8 @@ def train(
             "val/num_eos_tokens": float((~cut).sum()),
             "lr": rate,
         }
+        if off_policy:
+            metrics |= mismatch(old, behaviour, mask, cap or math.inf)
         if figures:
             metrics |= {name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures}
             metrics["val/ratio_first"] = figures["ratio_worst"][0]
@@ -199,6 +214,8 @@ def _update(
         part = batch.take(rows)
         mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
         weights = token_weights(mask, group.reducer, total, len(batch), longest)
+        if lesson.importance is not None:
+            weights = weights * lesson.importance[at, :width]
         logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
         old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
         if group.ratio == "weight":

@@ -14,6 +14,7 @@ VC-PPO (Yuan et al. 2025, arXiv 2503.01491) and VAPO (Yue et al. 2025, arXiv 250
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,14 @@ from trueward.config import Policy
 from trueward.data.collate import Collator
 from trueward.losses import advantages as adv
 from trueward.losses import kl
+from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value
 from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
+from trueward.models.writer import behind, writer
 from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scale, Scorer, scores
 
@@ -71,11 +74,12 @@ class Lesson:
     credit: Tensor | None
     old_values: Tensor
     returns: Tensor
+    importance: Tensor | None = None
 
 
-def start(config: Policy, policy: Network, critic: Critic) -> State:
+def start(config: Policy, policy: Network, critic: Critic, refresh: int = 1) -> State:
     return State(
-        {"policy": policy.model, "value": critic.network.model},
+        {"policy": policy.model, "value": critic.network.model, **behind(policy, refresh)},
         {
             "policy": adam(policy.model, config.learning_rate),
             "value": adam(critic.network.model, config.value_learning_rate),
@@ -98,21 +102,24 @@ def train(
     seed: int,
     micro_batch_tokens: int,
     demonstrations: Sequence[Completion] = (),
+    refresh: int = 1,
 ) -> Iterator[Step]:
     """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's.
 
-    demonstrations: what the policy imitates beside its reward, with weight `ptx_coef`.
+    demonstrations: what the policy imitates beside its reward, with weight `ptx_coef`. refresh: steps between two times
+    that the sampler takes over the policy's weights.
     """
-    device, first = policy.device, config.critic.warmup_steps
+    device, first, cap = policy.device, config.critic.warmup_steps, config.importance_cap
+    off_policy = refresh > 1 or cap is not None
     shown = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         turn = state.step
         warming = turn < first
         beta = state.numbers["kl_coef"]
 
-        # Act. Sample a rollout from the policy as it is now.
+        # Act. Sample a rollout from the policy as it is now, or was a few steps ago.
         batch = [prompts[i] for i in rows_at(turn, len(prompts), config.batch_size, seed, "prompts").tolist()]
-        rollout = sample(policy, batch, generator(seed, "rollout", turn))
+        rollout = sample(writer(state, policy, refresh), batch, generator(seed, "rollout", turn))
         tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
         mask = tokens.response_mask
 
@@ -125,7 +132,12 @@ def train(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
             values = by_parts(critic.values, tokens, micro_batch_tokens)
-        token_kl = kl.k1(behaviour, anchor)
+            old = behaviour
+            if off_policy:
+                old = by_parts(
+                    lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
+                )
+        token_kl = kl.k1(old, anchor)
         rewards = kl.token_rewards(paid, token_kl, mask, beta)
 
         # Credit. Advantages and the returns that the values should have foretold.
@@ -140,7 +152,9 @@ def train(
         share = learning_rate(1.0, turn - first, config.steps - first, config.warmup, config.decay)
         rate = 0.0 if warming else config.learning_rate * share
         set_rate(state.optimizers["policy"], rate)
-        lesson = Lesson(tokens, behaviour, None if warming else credit, values, returns)
+        importance = None if cap is None else importance_weights(old, behaviour, mask, cap)
+        denominator = behaviour if cap is None else old
+        lesson = Lesson(tokens, denominator, None if warming else credit, values, returns, importance)
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
@@ -167,6 +181,7 @@ def train(
             "objective/rlhf_reward": rewards.sum(1).mean().item(),
             "objective/kl_coef": beta,
             **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
+            **(mismatch(old, behaviour, mask, cap or math.inf) if off_policy else {}),
             **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
             "val/explained_variance": (1 - missed / spread.clamp(min=1e-8)).item(),
             "val/num_eos_tokens": float((~cut).sum()),
@@ -220,6 +235,8 @@ def _update(
             old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
             logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
             loss, seen = clipped_surrogate(logprobs, old, ahead, mask, config.clip, dual_clip=config.dual_clip)
+            if lesson.importance is not None:
+                loss = loss * lesson.importance[at, :width]
             policy_loss = masked_sum(loss, mask, count)
             policy_loss.backward()
             found = {

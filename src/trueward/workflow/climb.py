@@ -41,6 +41,7 @@ def climb(
         refuse_absent_annotators(recipe, compares)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
+    drawing = {key: value for key, value in part["sampler"].items() if key != "refresh"}  # that is about training
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
     with Ladder(home, name, recipe).open() as ladder:
@@ -51,7 +52,7 @@ def climb(
             return found
 
         work = partial(stages.fine_tune, context, prepared)
-        settings = {**seed, "model": part["model"], "sft": part["sft"], "sampler": part["sampler"]}
+        settings = {**seed, "model": part["model"], "sft": part["sft"], "sampler": drawing}
         files = base + model_files(recipe.sft.model)
         sft = found = ladder.stage("sft", "fine_tune", work, settings, (prepared,), files)
         if until == "sft":
@@ -60,7 +61,7 @@ def climb(
         comparisons = None
         if compares:
             work = partial(stages.compare, context, prepared, sft)
-            settings = {**seed, "comparisons": part["comparisons"], "sampler": part["sampler"]}
+            settings = {**seed, "comparisons": part["comparisons"], "sampler": drawing}
             files = [Path(recipe.comparisons.path)] if recipe.comparisons.source == "file" else []
             for file in files:
                 if not file.is_file():

@@ -70,7 +70,7 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
     """PPO, the value network starting from the reward model."""
     context, config = given.context, given.context.recipe.policy
     critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.scorer.scale)
-    state = ppo.start(config, given.policy, critic)
+    state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,
         config,
@@ -85,6 +85,7 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         seed=context.recipe.seed,
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
         demonstrations=given.demonstrations(),
+        refresh=context.recipe.sampler.refresh,
     )
     return given.drive(work, state, loop, config.steps)
 
@@ -92,7 +93,7 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
 def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
     """GRPO or RLOO: no value network."""
     context, config = given.context, given.context.recipe.policy
-    state = grpo.start(config, given.policy)
+    state = grpo.start(config, given.policy, context.recipe.sampler.refresh)
     loop = partial(
         grpo.train,
         config,
@@ -107,6 +108,7 @@ def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) ->
         seed=context.recipe.seed,
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
         demonstrations=given.demonstrations(),
+        refresh=context.recipe.sampler.refresh,
     )
     return given.drive(work, state, loop, config.steps)
 

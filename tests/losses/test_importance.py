@@ -1,0 +1,66 @@
+"""Truncated importance weights, and how far a sampler is from the learner."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from trueward.losses.importance import importance_weights, mismatch
+
+MASK = torch.tensor([[False, True, True], [True, True, False]])
+RATIOS = torch.tensor([[9.0, 0.5, 4.0], [1.0, 2.0, 9.0]], dtype=torch.float64)
+SAMPLER = torch.tensor([[-1.0, -2.0, -3.0], [-0.5, -1.5, -1.0]], dtype=torch.float64)
+LEARNER = SAMPLER + RATIOS.log()
+
+
+@pytest.mark.parametrize(
+    ("cap", "expected"), [(math.inf, [0.5, 4, 1, 2]), (3.0, [0.5, 3, 1, 2]), (1.0, [0.5, 1, 1, 1])]
+)
+def test_by_hand(cap: float, expected: list[float]) -> None:
+    found = importance_weights(LEARNER, SAMPLER, MASK, cap)
+    assert found[MASK].tolist() == pytest.approx(expected, abs=1e-12)
+    assert (found[~MASK] == 0).all()
+
+
+def test_the_figures_by_hand() -> None:
+    found = mismatch(LEARNER, SAMPLER, MASK, 1.5)
+    assert found == pytest.approx(
+        {
+            "importance/weight": (0.5 + 1.5 + 1 + 1.5) / 4,
+            "importance/truncated": 0.5,
+            "importance/kl": sum(r - 1 - math.log(r) for r in (0.5, 4, 1, 2)) / 4,
+            "importance/log_ratio": math.log(4),
+        },
+        abs=1e-12,
+    )
+
+
+def test_a_policy_is_like_itself() -> None:
+    assert mismatch(LEARNER, LEARNER, MASK) == {
+        "importance/weight": 1.0,
+        "importance/truncated": 0.0,
+        "importance/kl": 0.0,
+        "importance/log_ratio": 0.0,
+    }
+
+
+def test_no_gradient_and_nothing_from_outside() -> None:
+    leaf = torch.where(MASK, LEARNER, torch.nan).requires_grad_()
+    dirty = torch.where(MASK, SAMPLER, torch.nan)
+    found = importance_weights(leaf, dirty, MASK, 3.0)
+    assert not found.requires_grad
+    assert torch.equal(found, importance_weights(LEARNER, SAMPLER, MASK, 3.0))
+    assert mismatch(leaf, dirty, MASK, 3.0) == mismatch(LEARNER, SAMPLER, MASK, 3.0)
+
+
+def test_unbiased_and_when_truncated_too_small() -> None:
+    """By enumeration: Σ p_s·w·f = Σ p·f, and E[w] falls below 1 with the cap."""
+    draw = torch.Generator().manual_seed(0)
+    p, q, f = (torch.rand(7, generator=draw, dtype=torch.float64) for _ in range(3))
+    p, q, mask = p / p.sum(), q / q.sum(), torch.ones(7, dtype=torch.bool)
+    torch.testing.assert_close((q * importance_weights(p.log(), q.log(), mask) * f).sum(), (p * f).sum())
+    capped = importance_weights(p.log(), q.log(), mask, 1.2)
+    assert capped.max() == 1.2
+    assert (q * capped).sum() == pytest.approx(torch.minimum(p, 1.2 * q).sum().item(), abs=1e-12)
