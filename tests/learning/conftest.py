@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,15 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from trueward.algorithms import best_of_n, grpo, online_dpo, ppo
+from trueward.algorithms import sft as imitate
 from trueward.batches import Rollout
+from trueward.config import Policy, Sft
 from trueward.data.collate import Collator
 from trueward.engines.sampler import Sampling, sample
 from trueward.models.loading import Network
+from trueward.models.schedule import generator
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
 from trueward.records import Completion, Prompt, Verdict
+from trueward.scorers.scorer import Scale
 
 END, WORDS = 2, ["a", "b"]
 State = tuple[int, ...]
+Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 Choice = Callable[[State], Tensor]  # a state's distribution over all tokens, float64
 
 
@@ -161,8 +168,8 @@ class Task:
 
 
 @pytest.fixture
-def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
-    """Makes tasks. What the tokenizer says is remembered: it's the same few texts over and over."""
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tokenizer says is remembered: it's the same few texts over and over."""
     read, write = Collator.prompt_ids, Collator.completion
     prompts: dict[str, list[int]] = {}
     completions: dict[tuple[str, State], Any] = {}
@@ -180,4 +187,63 @@ def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
 
     monkeypatch.setattr(Collator, "prompt_ids", prompt_ids)
     monkeypatch.setattr(Collator, "completion", completion)
+
+
+@pytest.fixture
+def make_task(remembered: None) -> type[Task]:
     return Task
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """What an algorithm leaves: a network, and how it answers (best_of_n's is chosen from many)."""
+
+    policy: Network
+    write: Sample
+
+
+def optimise(
+    kind: str,
+    *,
+    policy: Network,
+    reference: Network,
+    critic: Network,
+    sample: Sample,
+    score: Callable[[Completion], float],
+    prompts: Sequence[Prompt],
+    longest: int,
+    seed: int,
+    sft: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Optimised:
+    """Any algorithm that learns from a scorer, through its own loop: a kind of policy, or "online_dpo"."""
+    name = "dpo" if kind == "online_dpo" else kind
+    config = Policy(**{"kind": name, "warmup": 0, "missing_eos_penalty": 0, **changes})
+
+    def judge(completions: Sequence[Completion]) -> list[Verdict]:
+        return [Verdict(score=score(c)) for c in completions]
+
+    given: dict[str, Any] = {"policy": policy, "seed": seed, "micro_batch_tokens": 10**6}
+    sampled = {"reference": reference, "sample": sample, "scorer": judge, "prompts": prompts, "temperature": 1.0}
+    if kind == "ppo":
+        values = ppo.Critic(critic, Scale(0.0, 1.0))
+        loop = ppo.train(config, critic=values, state=ppo.start(config, policy, values), **given, **sampled)
+    elif kind in ("grpo", "rloo"):
+        loop = grpo.train(config, longest=longest, state=grpo.start(config, policy), **given, **sampled)
+    elif kind == "online_dpo":
+        loop = online_dpo.train(config, state=online_dpo.start(config, policy), **given, **sampled)
+    else:
+        best = best_of_n.sampler(config.best_of_n.n, judge, sample, 0.0)
+        if kind == "best_of_n":
+            return Optimised(policy, best)
+        chosen = best(reference, prompts, generator(seed, "best of n")).completions
+        supervised = Sft(**{"warmup": 0, **(sft or {})})
+        loop = imitate.train(supervised, demonstrations=chosen, state=imitate.start(supervised, policy), **given)
+    for _ in loop:
+        pass
+    return Optimised(policy, sample)
+
+
+@pytest.fixture
+def optimise_by(remembered: None) -> Callable[..., Optimised]:
+    return optimise

@@ -61,20 +61,25 @@ def learned(task: Any, rows: list[Comparison], **changes: Any) -> Network:
     return policy
 
 
-def test_on_the_population_the_token_policys_optimum_is_the_tilt(task: Any) -> None:
-    """By enumeration in float64: the loss on all pairs, in the log-probs of a policy made of tokens."""
+def optimum(task: Any, label: Tensor) -> Tensor:
+    """The policy made of tokens that is best on all pairs of answers to the first prompt, in float64: [answers].
+
+    label [pairs]: the share of each pair's comparisons that its first answer wins.
+    """
     answers = list(task.answers(task.starts[0]))
     states = sorted({answer[:t] for answer in answers for t in range(len(answer))})
+    row = {state: i for i, state in enumerate(states)}
     i, j = torch.combinations(torch.arange(len(answers))).T
-    label = torch.sigmoid(task.rewards()[i] - task.rewards()[j])
     reference = task.probabilities(task.of(task.reference))[0].log()
     logits = torch.zeros(len(states), 3, dtype=torch.float64, requires_grad=True)
+    steps = [
+        (a, row[answer[:t]], task.choices.index(x)) for a, answer in enumerate(answers) for t, x in enumerate(answer)
+    ]
+    which, state, token = (torch.tensor(part) for part in zip(*steps, strict=True))
 
     def logprobs() -> Tensor:
-        rows = logits.log_softmax(-1)
-        return torch.stack(
-            [sum(rows[states.index(a[:t]), task.choices.index(token)] for t, token in enumerate(a)) for a in answers]
-        )
+        chosen = logits.log_softmax(-1)[state, token]
+        return torch.zeros(len(answers), dtype=torch.float64).index_add(0, which, chosen)
 
     optimizer = torch.optim.LBFGS(
         [logits], max_iter=400, tolerance_grad=1e-12, tolerance_change=0.0, line_search_fn="strong_wolfe"
@@ -89,8 +94,45 @@ def test_on_the_population_the_token_policys_optimum_is_the_tilt(task: Any) -> N
         return value
 
     optimizer.step(loss)
+    return logprobs().detach().exp()
+
+
+def chances(task: Any) -> Tensor:
+    """[pairs]: Bradley–Terry's, of all pairs of answers."""
+    i, j = torch.combinations(torch.arange(len(task.rewards()))).T
+    return torch.sigmoid(task.rewards()[i] - task.rewards()[j])
+
+
+def test_on_the_population_the_token_policys_optimum_is_the_tilt(task: Any) -> None:
+    """By enumeration in float64: the loss on all pairs, in the log-probs of a policy made of tokens."""
     expected = task.probabilities(task.tilt(BETA))[0]
-    torch.testing.assert_close(logprobs().detach().exp(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(optimum(task, chances(task)), expected, rtol=0, atol=1e-6)
+
+
+def test_with_n_comparisons_the_kl_to_the_tilt_falls_as_1_over_n(task: Any) -> None:
+    """n·KL has the mean that the delta method gives, for every n, and probabilities miss by 1/√n.
+
+    Margins r_i − r_j are fitted with the covariance of a logistic regression, I⁺/n, I = mean of p(1 − p)·(e_i − e_j)(e_i −
+    e_j)ᵀ over the pairs; KL ≈ ½·Var_{π*}(δr)/β², so n·KL → tr(Cov_{π*}·I⁺)/(2β²).
+    """
+    tilt, chance = task.probabilities(task.tilt(BETA))[0], chances(task)
+    i, j = torch.combinations(torch.arange(len(tilt))).T
+    difference = torch.eye(len(tilt), dtype=torch.float64)[i] - torch.eye(len(tilt), dtype=torch.float64)[j]
+    information = (difference.T * (chance * (1 - chance))) @ difference / len(chance)
+    covariance = tilt.diag() - tilt[:, None] * tilt
+    expected = float((covariance @ torch.linalg.pinv(information)).trace()) / (2 * BETA**2)
+    draw, misses = torch.Generator().manual_seed(0), []
+    for each in (100, 1600):  # how often every pair is compared
+        n, kls, far = each * len(chance), [], []
+        for _ in range(60):
+            wins = torch.binomial(torch.full_like(chance, each), chance, generator=draw)
+            found = optimum(task, wins / each)
+            kls.append(n * float((found * (found / tilt).log()).sum()))
+            far.append(float((found - tilt).abs().mean()))
+        found_mean, error = torch.tensor(kls).mean().item(), torch.tensor(kls).std().item() / 60**0.5
+        assert abs(found_mean - expected) <= 4.5 * error
+        misses.append(sum(far) / 60)
+    assert misses[0] / misses[1] == pytest.approx(4, rel=0.2)
 
 
 def test_the_loop_finds_it_on_the_population(task: Any) -> None:
