@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments import charts
+from trueward.instruments import anchor, charts, reward_page
 from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
 from trueward.instruments.noise import flips, label_ceiling, undo_noise
 from trueward.instruments.order_statistics import promised_truth
@@ -41,6 +41,11 @@ def page(report: Report) -> str:
         names=POLICIES,
         other_truths=_other_truths(report),
         plots=_plots(report),
+        anchor=anchor.plots(_history(report), report.get("best_step")),
+        length_line=anchor.length_line(_policy(report, "policy"), _policy(report, "sft")),
+        hacked=hacked_line(report),
+        reward=reward_page.plots(report.get("reward_model") or {}),
+        reward_sentences=reward_page.sentences(report.get("reward_model") or {}),
         history=_history(report),
         policies=[(key, name) for key, name in POLICIES.items() if _policy(report, key)],
         samples=_worst_first(report.get("samples") or []),
@@ -81,7 +86,7 @@ def table(report: Report) -> Table:
 def summary(report: Report) -> list[str]:
     """The lines under the table: what happened, how good the reward model is, who judged, time and memory."""
     report = _clean(report)
-    lines = [headline(report)]
+    lines = [text for text in (headline(report), hacked_line(report)) if text]
     model = report.get("reward_model") or {}
     if model.get("accuracy") is not None:
         interval = between(model.get("accuracy_low"), model.get("accuracy_high"), 1)
@@ -106,6 +111,9 @@ def headline(report: Report) -> str:
     """What the numbers say, in one or two plain sentences."""
     report = _clean(report)
     policy, sft, best = (_policy(report, key) for key in ("policy", "sft", "best"))
+    model = report.get("reward_model") or {}
+    if not report.get("policies") and model.get("accuracy") is not None:
+        return f"The reward model is right in {percent(model['accuracy'], 1)} of comparisons that it was not fitted to."
     if not policy:
         return "No tuned policy has been measured yet."
     optimiser = report.get("optimiser") or {}
@@ -126,6 +134,17 @@ def headline(report: Report) -> str:
     if step is not None and peak is not None and last is not None and peak > last:
         text += f" Truth was higher at step {step}: {signed(peak)}{SPACE}SD, against {signed(last)} at the end."
     return text
+
+
+def hacked_line(report: Report) -> str:
+    """The first thing that the proxy pays for and the truth does not like, with its numbers; nothing if there is none."""
+    row = next((r for r in report.get("moved") or [] if r.get("hacked")), None)
+    if row is None:
+        return ""
+    return (
+        f"A hack: the answer {row.get('feature')}: {percent(row.get('before'))} → {percent(row.get('after'))}, "
+        f"proxy {signed(row.get('proxy'))}, truth {signed(row.get('truth'))}."
+    )
 
 
 def recipe_text(recipe: Report) -> str:
@@ -171,6 +190,16 @@ def between(low: float | None, high: float | None, digits: int = 0) -> str:
 def within(error: float | None, digits: int = 2) -> str:
     """± half a 95 % interval, from a standard error; nothing when there is none."""
     return "" if error is None else f"±{SPACE}{NINETY_FIVE * error:.{digits}f}"
+
+
+def span(low: float | None, high: float | None, digits: int = 2) -> str:
+    """+0.61 to +0.98, or nothing when an end is missing."""
+    return "" if low is None or high is None else f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def share_within(error: float | None) -> str:
+    """± half a 95 % interval of a share, in points."""
+    return "" if error is None else f"±{SPACE}{100 * NINETY_FIVE * error:.0f}"
 
 
 def count(value: float | None) -> str:
@@ -355,7 +384,10 @@ def _or_missing(show: Show) -> Show:
 def _template() -> Template:
     here = FileSystemLoader(Path(__file__).parent)
     door = Environment(loader=here, autoescape=True, undefined=ChainableUndefined, trim_blocks=True)
-    door.filters |= {f.__name__: _or_missing(f) for f in (signed, plain, percent, within, count, duration)}
-    door.globals["between"] = _or_missing(between)
+    door.filters |= {
+        f.__name__: _or_missing(f) for f in (signed, plain, percent, within, count, duration, share_within)
+    }
+    door.filters["perplexity"] = lambda nll: None if isinstance(nll, Undefined) else anchor.perplexity(nll)
+    door.globals |= {"between": _or_missing(between), "span": _or_missing(span)}
     door.filters |= {"loose": _loose, "of": lambda key, policies, name: policies[key].get(name)}
     return door.get_template("report.html.jinja")

@@ -113,13 +113,13 @@ def learning_curve(
 
 
 def write_page(context: Context, comparisons: Artifact, table: dict[str, Any], work: Path) -> None:
-    """report.json and report.html of the reward model alone."""
+    """report.json and report.html of the reward model alone; of the recipe only what the stage was made from."""
     recipe = context.recipe
     report = {
         "format": 1,
         "trueward": __version__,
-        "name": recipe.name,
-        "recipe": recipe.table(),
+        "name": "reward model",
+        "recipe": {key: recipe.table()[key] for key in ("seed", "comparisons", "reward")},
         "seed": recipe.seed,
         "reward_model": {**table, "agreement": comparisons.summary["agreement"]},
     }
