@@ -7,6 +7,7 @@ whoever calls `torch.distributed.init_process_group`; `Fabric.of_this_process` t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -84,17 +85,29 @@ class Fabric:
         return x
 
     def figures(self, sums: dict[str, float], largest: Sequence[str] = ()) -> dict[str, float]:
-        """A step's figures, the same names in every process, summed; of those in `largest` the largest is taken."""
+        """A step's figures summed over all processes; of those in `largest` the largest is taken.
+
+        A process that had no rows has none of some figures: then they are those of the others.
+        """
         if self.world == 1:
             return sums
-        added = [n for n in sums if n not in largest]
         out: dict[str, float] = {}
-        for names, how in ((added, distributed.ReduceOp.SUM), (list(largest), distributed.ReduceOp.MAX)):
-            values = torch.tensor([sums[n] for n in names], dtype=torch.float64)
-            if names:
-                distributed.all_reduce(values, how)
-            out |= dict(zip(names, values.tolist(), strict=True))
-        return {n: out[n] for n in sums}
+        for found in self._gather(sums):
+            for name, value in found.items():
+                known = out.get(name)
+                out[name] = value if known is None else max(known, value) if name in largest else known + value
+        return out
+
+    def _gather(self, row: dict[str, float]) -> list[dict[str, float]]:
+        """Everybody's row, in the order of the ranks, sent as JSON."""
+        text = torch.tensor(list(json.dumps(row).encode()), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.long) for _ in range(self.world)]
+        distributed.all_gather(sizes, torch.tensor([len(text)]))
+        padded = torch.zeros(max(int(s) for s in sizes), dtype=torch.uint8)
+        padded[: len(text)] = text
+        texts = [torch.empty_like(padded) for _ in range(self.world)]
+        distributed.all_gather(texts, padded)
+        return [json.loads(bytes(t[: int(s)].tolist())) for t, s in zip(texts, sizes, strict=True)]
 
 
 ALONE = Fabric()

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import distributed
 
-from trueward.algorithms import dpo, grpo, ppo, reward_model, sft
+from trueward.algorithms import dpo, grpo, online_dpo, ppo, reward_model, sft
 from trueward.batches import Rollout, Step
 from trueward.config import Policy, Reward, Sft
 from trueward.data import toy
@@ -113,11 +113,13 @@ def fitted() -> tuple[State, Iterator[Step]]:
     )
 
 
-def with_a_critic() -> tuple[State, Iterator[Step]]:
-    config, policy = Policy(**POLICY), network()
+def with_a_critic(**more: Any) -> tuple[State, Iterator[Step]]:
+    config, policy = Policy(**POLICY, **more), network()
     critic = ppo.Critic(reward(), Scale(0.1, 2.0))
     state = ppo.start(config, policy, critic)
-    return state, ppo.train(config, policy=policy, critic=critic, state=state, **rollouts(config))
+    return state, ppo.train(
+        config, policy=policy, critic=critic, state=state, demonstrations=demonstrations(), **rollouts(config)
+    )
 
 
 def by_group(**group: Any) -> tuple[State, Iterator[Step]]:
@@ -132,10 +134,21 @@ def direct() -> tuple[State, Iterator[Step]]:
     return state, dpo.train(config, policy=policy, data=data, state=state, seed=1, micro_batch_tokens=40, fabric=FABRIC)
 
 
+def online() -> tuple[State, Iterator[Step]]:
+    config, policy = Policy(kind="dpo", dpo={"learning_rate": 1e-3, "online": True}, **POLICY), network()
+    state = online_dpo.start(config, policy)
+    return state, online_dpo.train(config, policy=policy, state=state, **rollouts(config))
+
+
 LOOPS = {
     "sft": supervised,
     "reward_model": fitted,
+    "ppo": with_a_critic,
+    "ppo, with demonstrations and importance weights": lambda: with_a_critic(ptx_coef=0.3, importance_cap=1.5),
+    "grpo": by_group,
+    "grpo, anchored in the loss": lambda: by_group(kl="k3", reducer="sequence", std="sample"),
     "dpo": direct,
+    "online dpo": online,
 }
 
 

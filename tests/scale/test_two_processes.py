@@ -15,7 +15,16 @@ from safetensors.torch import load_file
 from trueward.fabric import ALONE, Fabric
 
 SCRIPT = Path(__file__).with_name("one_step.py")
-LOOPS = ("sft", "reward_model", "dpo")
+LOOPS = (
+    "sft",
+    "reward_model",
+    "ppo",
+    "ppo, with demonstrations and importance weights",
+    "grpo",
+    "grpo, anchored in the loss",
+    "dpo",
+    "online dpo",
+)
 
 
 def run(folder: Path, world: int) -> Path:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
+from trueward.batches import Rollout, Step, Tokens
 from trueward.config import Policy
 from trueward.data.collate import Collator
+from trueward.fabric import ALONE, Fabric
 from trueward.losses import kl
 from trueward.losses.advantages import group_advantages
 from trueward.losses.importance import importance_weights, mismatch
@@ -80,6 +81,7 @@ def train(
     micro_batch_tokens: int,
     demonstrations: Sequence[Completion] = (),
     refresh: int = 1,
+    fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `policy` in place, from `state` on.
 
@@ -107,12 +109,12 @@ def train(
             score - config.missing_eos_penalty * cut - overlong(tokens.response_lengths, longest, group.overlong_tokens)
         )
         with torch.no_grad():
-            anchor = by_parts(
+            anchor = fabric.by_parts(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
             old = behaviour
             if off_policy:
-                old = by_parts(
+                old = fabric.by_parts(
                     lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
                 )
         token_kl = masked(kl.k1(old, anchor), mask)
@@ -142,7 +144,7 @@ def train(
             examples = imitation.beside(shown, [len(c) for c in parts], config.batch_size, turns, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 found = _update(
-                    config, policy, state, lesson, chosen, temperature, longest, micro_batch_tokens, example
+                    config, policy, state, lesson, chosen, temperature, longest, micro_batch_tokens, example, fabric
                 )
                 for name, value in found.items():
                     figures.setdefault(name, []).append(value)
@@ -204,13 +206,14 @@ def _update(
     longest: int,
     micro_batch_tokens: int,
     example: Tokens | None = None,
+    fabric: Fabric = ALONE,
 ) -> dict[str, float]:
     """One step of the optimiser on one minibatch; its figures. `example`: demonstrations to imitate in it."""
     group = config.group
     batch = lesson.tokens.take(chosen)
     total = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
-    for rows in micro_batches(batch.lengths.cpu(), micro_batch_tokens):
+    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens):
         part = batch.take(rows)
         mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
         weights = token_weights(mask, group.reducer, total, len(batch), longest)
@@ -244,7 +247,9 @@ def _update(
         worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
         sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
     if example is not None:
-        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens)
+        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
+    sums = fabric.figures(sums, ("ratio_worst",))
+    fabric.sum_gradients(policy.model.parameters())
     sums["policy_norm"] = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm))
     state.optimizers["policy"].step()
     state.optimizers["policy"].zero_grad()

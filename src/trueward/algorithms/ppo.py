@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
+from trueward.batches import Rollout, Step, Tokens
 from trueward.config import Policy
 from trueward.data.collate import Collator
+from trueward.fabric import ALONE, Fabric
 from trueward.losses import advantages as adv
 from trueward.losses import kl
 from trueward.losses.importance import importance_weights, mismatch
@@ -103,6 +104,7 @@ def train(
     micro_batch_tokens: int,
     demonstrations: Sequence[Completion] = (),
     refresh: int = 1,
+    fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's.
 
@@ -128,13 +130,13 @@ def train(
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
         paid = score - config.missing_eos_penalty * cut
         with torch.no_grad():
-            anchor = by_parts(
+            anchor = fabric.by_parts(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
-            values = by_parts(critic.values, tokens, micro_batch_tokens)
+            values = fabric.by_parts(critic.values, tokens, micro_batch_tokens)
             old = behaviour
             if off_policy:
-                old = by_parts(
+                old = fabric.by_parts(
                     lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
                 )
         token_kl = kl.k1(old, anchor)
@@ -162,7 +164,9 @@ def train(
             turns = turn * config.epochs + epoch
             examples = imitation.beside(shown, [len(c) for c in parts], len(tokens), turns, seed)
             for chosen, example in zip(parts, examples, strict=True):
-                found = _update(config, policy, critic, state, lesson, chosen, temperature, micro_batch_tokens, example)
+                found = _update(
+                    config, policy, critic, state, lesson, chosen, temperature, micro_batch_tokens, example, fabric
+                )
                 for name, value in found.items():
                     figures.setdefault(name, []).append(value)
 
@@ -218,6 +222,7 @@ def _update(
     temperature: float,
     micro_batch_tokens: int,
     example: Tokens | None = None,
+    fabric: Fabric = ALONE,
 ) -> dict[str, float]:
     """One step of both optimisers, or of the value network's alone, on one minibatch; its figures.
 
@@ -226,7 +231,7 @@ def _update(
     batch = lesson.tokens.take(chosen)
     count = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
-    for rows in micro_batches(batch.lengths.cpu(), micro_batch_tokens):
+    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens):
         part = batch.take(rows)
         mask, width = part.response_mask, part.ids.shape[1]
         at = chosen[rows]
@@ -257,9 +262,11 @@ def _update(
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value.item()
     if example is not None and lesson.credit is not None:
-        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens)
+        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
+    sums = fabric.figures(sums, ("ratio_worst",))
     for name in ("value",) if lesson.credit is None else ("policy", "value"):
         network = state.networks[name]
+        fabric.sum_gradients(network.parameters())
         sums[f"{name}_norm"] = float(torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm))
         state.optimizers[name].step()
         state.optimizers[name].zero_grad()

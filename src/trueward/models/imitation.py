@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trueward.batches import Tokens, micro_batches
+from trueward.batches import Tokens
+from trueward.fabric import ALONE, Fabric
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.loading import Network
@@ -27,10 +28,13 @@ def beside(
     return [demonstrations.take(rows) for rows in order.split(list(sizes))]
 
 
-def imitate(policy: Network, batch: Tokens, weight: float, micro_batch_tokens: int) -> float:
-    """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the mean in nats a token."""
+def imitate(policy: Network, batch: Tokens, weight: float, micro_batch_tokens: int, fabric: Fabric = ALONE) -> float:
+    """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the mean in nats a token.
+
+    With several processes each takes some rows, and gets their part of both: `fabric` sums neither.
+    """
     count, nll = batch.response_mask.sum(), 0.0
-    for rows in micro_batches(batch.lengths, micro_batch_tokens):
+    for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens):
         part = batch.take(rows).to(policy.device)
         loss = cross_entropy(heads.response_logprobs(policy.model, part), part.response_mask, count)
         (weight * loss).backward()
