@@ -122,6 +122,7 @@ def test_an_override_that_makes_no_sense(override: str) -> None:
         {"seed": 2**31},
         {"policy": 3},
         {"policy": {"dual_clip": 1}},
+        {"policy": {"group": {"refill": 1}}},
         {"policy": {"importance_cap": 0.9}},
         {"sampler": {"refresh": 0}},
         {

@@ -63,6 +63,15 @@ class Tokens:
     def to(self, device: torch.device) -> Tokens:
         return Tokens(self.ids.to(device), self.prompt_lengths.to(device), self.response_lengths.to(device))
 
+    @classmethod
+    def join(cls, parts: Sequence[Tokens]) -> Tokens:
+        """One below the other. What pads the narrow ones is token 0, whatever that is: nothing real sees padding."""
+        return cls(
+            stacked([p.ids for p in parts]),
+            torch.cat([p.prompt_lengths for p in parts]),
+            torch.cat([p.response_lengths for p in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -71,6 +80,18 @@ class Rollout:
     tokens: Tokens
     logprobs: Tensor  # [B, T] float32, at the sampling temperature; 0 outside the response mask
     completions: list[Completion]
+
+    def to(self, device: torch.device) -> Rollout:
+        return Rollout(self.tokens.to(device), self.logprobs.to(device), self.completions)
+
+    @classmethod
+    def join(cls, parts: Sequence[Rollout]) -> Rollout:
+        """One below the other."""
+        return cls(
+            Tokens.join([p.tokens for p in parts]),
+            stacked([p.logprobs for p in parts]),
+            [c for p in parts for c in p.completions],
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,12 @@ class Step:
     metrics: dict[str, float]
     completions: list[Completion] = field(default_factory=list)
     details: list[dict[str, Any]] = field(default_factory=list)  # per completion: score, kl, length
+
+
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors [B, T] of different sizes one below the other, filled up on the right with 0."""
+    width = max(p.shape[1] for p in parts)
+    return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])) for p in parts])
 
 
 def micro_batches(lengths: Tensor, budget: int) -> list[Tensor]:

@@ -118,6 +118,8 @@ class Group(Section):
     """Another clip range above 1 than below (DAPO)."""
     drop_equal_groups: bool = False
     """Leave out groups whose answers all have the same reward (DAPO); exact only without an anchor."""
+    refill: Annotated[int, Field(ge=0)] = 0
+    """At most so many further rounds of other prompts in the place of dropped groups, until the batch is full (DAPO)."""
     overlong_tokens: Annotated[int, Field(ge=0)] = 0
     """Length of the zone before the limit in which an answer pays up to 1 SD for its length (DAPO); 0: none."""
 
@@ -199,6 +201,8 @@ class Policy(Section):
     def _group_fits(self) -> Policy:
         if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
             raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
+        if self.group.refill and not self.group.drop_equal_groups:
+            raise ValueError("group.refill takes the place of dropped groups, so it needs group.drop_equal_groups")
         if self.kind in ("grpo", "rloo") and self.dual_clip is not None and self.group.ratio == "weight":
             raise ValueError('dual_clip clips a ratio, and group.ratio = "weight" has none that carries a gradient')
         if self.kind != "ppo" and self.target_kl is not None:

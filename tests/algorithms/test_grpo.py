@@ -42,6 +42,7 @@ def run(
     group: Any = None,
     shown: Sequence[Completion] = (),
     refresh: int = 1,
+    prompts: Sequence[Prompt] = PROMPTS,
     **changes: Any,
 ) -> tuple[Tensor, list[Step]]:
     """Plain descent from the reference, or from `policy`: by how much the weights moved, and the steps."""
@@ -60,7 +61,7 @@ def run(
         reference=network(),
         sample=write,
         scorer=lambda completions: [Verdict(score=score(c)) for c in completions],
-        prompts=PROMPTS,
+        prompts=prompts,
         temperature=1.0,
         longest=LONGEST,
         state=State({"policy": moved.model}, {"policy": torch.optim.SGD(moved.model.parameters(), lr=1.0)}),
@@ -192,3 +193,79 @@ def test_with_its_own_rollouts_importance_weights_change_nothing(ratio: str, kl:
     assert step.metrics["importance/kl"] < 1e-6
     assert step.metrics["importance/truncated"] == 0
     assert not any(name.startswith("importance") for name in without.metrics)
+
+
+MANY = [Prompt(text=f"{one} {other}") for one in "abc" for other in ("a", "b", "c", "c a")] + [Prompt(text="b")]
+
+
+def only_c(completion: Completion) -> float:
+    """Groups of prompts without a c have no signal."""
+    return words(completion) if "c" in completion.prompt.text else 1.0
+
+
+def refilled(refill: int, **changes: Any) -> tuple[Tensor, list[Step]]:
+    group = {"size": 4, "drop_equal_groups": True, "refill": refill}
+    return run(**{"score": only_c, "prompts": MANY, "kl_coef": 0.0, "steps": 3, "group": group, **changes})
+
+
+def test_dropped_groups_are_replaced_by_other_prompts_until_the_batch_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[int] = []
+    update = grpo._update
+
+    def watched(config: Any, policy: Any, state: Any, lesson: Any, chosen: Tensor, *rest: Any) -> dict[str, float]:
+        learned.append(len(chosen))
+        return update(config, policy, state, lesson, chosen, *rest)
+
+    monkeypatch.setattr(grpo, "_update", watched)
+    _, steps = refilled(20)
+    for number, step in enumerate(steps):
+        assert step.metrics["refill/rounds"] >= 1
+        asked = [c.prompt.text for c in step.completions]
+        groups = asked[::4]
+        assert asked == [text for text in groups for _ in range(4)]
+        assert len(set(groups)) == len(groups), "no prompt is asked twice in a step"
+        paid = [d["score"] for d in step.details]
+        with_signal = [text for i, text in enumerate(groups) if len(set(paid[4 * i : 4 * i + 4])) > 1]
+        assert len(with_signal) == 4
+        assert all("c" in text for text in with_signal)
+        assert step.metrics["refill/dropped"] == len(groups) - 4
+        assert step.metrics["objective/equal_groups"] == pytest.approx(1 - 4 / len(groups))
+        assert learned[number] == 16
+        assert len(step.details) == len(step.completions)
+    _, again = refilled(20)
+    assert [s.completions for s in again] == [s.completions for s in steps]
+
+
+def test_the_first_round_is_the_step_without_refill() -> None:
+    for none, step in zip(refilled(0)[1][:1], refilled(20)[1][:1], strict=True):
+        assert step.completions[:16] == none.completions
+        assert "refill/rounds" not in none.metrics
+
+
+@pytest.mark.parametrize("refill", [1, 2])
+def test_no_more_rounds_than_were_asked_for(refill: int) -> None:
+    _, (step,) = refilled(refill, score=lambda c: 1.0, steps=1)
+    assert step.metrics["refill/rounds"] == refill
+    assert len(step.completions) == min(13, 4 * (1 + refill)) * 4
+    assert step.metrics["refill/dropped"] == len(step.completions) / 4
+
+
+def test_when_the_prompts_run_out_it_goes_on_with_what_there_is() -> None:
+    moved, (step,) = refilled(50, score=lambda c: 1.0, steps=1)
+    assert (moved == 0).all()
+    assert len(step.completions) == 13 * 4
+    assert step.metrics["refill/rounds"] == 3  # 4, 4, 4 and 1 prompts
+
+
+def test_a_full_batch_is_not_refilled() -> None:
+    full = run(group={"size": 4, "drop_equal_groups": True, "refill": 5})[1][0]  # the anchor keeps them apart
+    assert full.metrics["refill/rounds"] == 0
+    assert full.metrics["refill/dropped"] == 0
+
+
+def test_refilled_groups_weigh_like_the_others() -> None:
+    """Micro-batches of any size, and wider or narrower rounds: the same update."""
+    settings: dict[str, Any] = {"steps": 1, "importance_cap": 2.0, "minibatches": 2, "epochs": 2}
+    whole, small = (refilled(20, budget=budget, **settings)[0] for budget in (10_000, 9))
+    assert whole.abs().max() > 1e-3
+    torch.testing.assert_close(small, whole, rtol=0, atol=1e-12)

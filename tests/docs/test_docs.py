@@ -170,6 +170,15 @@ def test_every_figure_of_every_kind_of_policy_is_explained(of_kind: Callable[[st
     assert set(paths(report)) <= set(explained["report.json"])
 
 
+def test_every_figure_that_comes_with_a_setting_is_explained(of_kind: Callable[..., Path]) -> None:
+    groups = ("policy.group.drop_equal_groups=true", "policy.group.refill=1")
+    run = of_kind("grpo", *groups, "policy.ptx_coef=0.1", "policy.importance_cap=2", "sampler.refresh=2")
+    written = {key for row in rows(run / "policy/metrics.jsonl") for key in row}
+    explained = sections(DOCS / "metrics.md")
+    usual = set(explained["policy/metrics.jsonl (grpo, rloo)"])
+    assert written - usual == set(explained["Figures that come with a setting"])
+
+
 def test_what_a_kind_says_of_itself_and_no_more(of_kind: Callable[[str], Path]) -> None:
     manifests = [json.loads((of_kind(k) / "policy/manifest.json").read_text(encoding="utf-8")) for k in KINDS]
     assert set(sections(DOCS / "metrics.md")["policy/manifest.json"]) == {k for m in manifests for k in m["summary"]}

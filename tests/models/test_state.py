@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from trueward.algorithms import ppo, reward_model, sft
+from trueward.algorithms import grpo, ppo, reward_model, sft
 from trueward.batches import Step
 from trueward.config import Policy, Reward, Sft
 from trueward.engines.sampler import Sampling, sample
@@ -183,3 +183,41 @@ def test_matrices_decay_and_vectors_do_not(make_policy: MakeNetwork) -> None:
     for name, p in network.model.named_parameters():
         shrunk = before[name] * (1 - 0.1 * 0.5) if p.ndim >= 2 else before[name]
         torch.testing.assert_close(p.detach(), shrunk)
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_grpo_goes_on_bit_for_bit_with_an_older_sampler_and_refilled_groups(
+    make_policy: MakeNetwork, demonstrations: list[Completion], toy_prompts: list[Prompt], tmp_path: Path, done: int
+) -> None:
+    group = {"size": 2, "drop_equal_groups": True, "refill": 3}
+    more = {"importance_cap": 2.0, "ptx_coef": 0.1, "kl_coef": 0.0}
+    config = Policy(kind="grpo", steps=4, batch_size=8, minibatches=2, learning_rate=3e-3, group=group, **more)
+
+    def setup(seed: int) -> tuple[Network, State]:
+        policy = make_policy(seed=seed)
+        return policy, grpo.start(config, policy, refresh=2)
+
+    def loop(policy: Network, state: State) -> Iterator[Step]:
+        return grpo.train(
+            config,
+            policy=policy,
+            reference=make_policy(),
+            sample=lambda n, p, g: sample(n, p, Sampling(max_new_tokens=5, rows=4), g),
+            scorer=lambda completions: [Verdict(score=float("t" in c.response)) for c in completions],
+            prompts=toy_prompts,
+            temperature=1.0,
+            longest=5,
+            state=state,
+            seed=3,
+            micro_batch_tokens=40,
+            demonstrations=demonstrations,
+            refresh=2,
+        )
+
+    straight, before, fresh = setup(0), setup(0), setup(99)
+    assert sum(step.metrics["refill/rounds"] for step in loop(*straight)) > 0
+    list(itertools.islice(loop(*before), done))
+    before[1].save(tmp_path / "state", {})
+    fresh[1].load(tmp_path / "state")
+    list(loop(*fresh))
+    assert same(straight[1], fresh[1])

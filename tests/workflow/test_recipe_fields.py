@@ -45,6 +45,7 @@ BEST = ("policy.best_of_n.n=3", "policy.best_of_n.prompts=24")
 DISTILLED, CHOSEN = ("policy.kind=sft_on_best", *BEST), ("policy.kind=best_of_n", *BEST)
 ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_new_tokens=2")  # groups of equal answers
 BEHIND = ("sampler.refresh=3",)
+DROPPING = ("policy.group.kl=k2", "policy.group.drop_equal_groups=true")
 CHANGES = {
     "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
     "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
@@ -107,6 +108,7 @@ CHANGES = {
     "policy.group.ratio": Change("sequence", "policy", f"policy/{WEIGHTS}", GRPO),
     "policy.group.clip_high": Change("0.001", "policy", f"policy/{WEIGHTS}", GRPO),
     "policy.group.drop_equal_groups": Change("true", "policy", f"policy/{WEIGHTS}", (*ALIKE, "policy.group.kl=k2")),
+    "policy.group.refill": Change("2", "policy", "policy/rollouts.jsonl.gz", (*ALIKE, *DROPPING)),
     "policy.group.overlong_tokens": Change("6", "policy", f"policy/{WEIGHTS}", GRPO),
     "policy.dpo.learning_rate": Change("0.002", "policy", f"policy/{WEIGHTS}", DPO),
     "policy.dpo.loss": Change("ipo", "policy", f"policy/{WEIGHTS}", DPO),

@@ -3,9 +3,10 @@
 GRPO (Shao et al. 2024, arXiv 2402.03300) takes the group's mean as the baseline, RLOO (Ahmadian et al. 2024, arXiv
 2402.14740) that of the others. With the KL in the reward (k1, the default) a group's advantages are those of
 score − β·KL of the whole answer, and the gradient is that of E[score] − β·KL(π ‖ π_ref), for GRPO times (G−1)/G. With k2
-or k3 in the loss the anchor is another one: docs/algorithms says which.
+or k3 in the loss the anchor is another one: docs/algorithms says which. Groups without a signal can be replaced by other
+prompts' in further rounds of the same step (DAPO, Yu et al. 2025, arXiv 2503.14476).
 
-Left out: sampling with replacement of dropped groups across steps, a moving reference.
+Left out: a moving reference.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueward.batches import Rollout, Step, Tokens
+from trueward.batches import Rollout, Step, Tokens, stacked
 from trueward.config import Policy
 from trueward.data.collate import Collator
 from trueward.fabric import ALONE, Fabric
@@ -58,6 +59,32 @@ class Lesson:
     importance: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A rollout, groups next to each other, and what its answers are paid."""
+
+    rollout: Rollout
+    old: Tensor  # [B, T] log-probs under the policy at the step's start, or the sampler's where they are the same
+    anchor: Tensor  # [B, T]
+    score: Tensor  # [B]
+    paid: Tensor  # [B]
+
+    def alive(self, size: int) -> Tensor:
+        """Which groups carry a signal: [groups]."""
+        grouped = self.paid.view(-1, size)
+        return grouped.max(1).values - grouped.min(1).values > 1e-9
+
+    @classmethod
+    def join(cls, rounds: Sequence[Judged]) -> Judged:
+        return cls(
+            Rollout.join([r.rollout for r in rounds]),
+            stacked([r.old for r in rounds]),
+            stacked([r.anchor for r in rounds]),
+            torch.cat([r.score for r in rounds]),
+            torch.cat([r.paid for r in rounds]),
+        )
+
+
 def start(config: Policy, policy: Network, refresh: int = 1) -> State:
     return State(
         {"policy": policy.model, **behind(policy, refresh)},
@@ -94,39 +121,48 @@ def train(
     while state.step < config.steps:
         turn = state.step
 
-        # Act. Sample a group of answers to each prompt from the policy as it is now, or was a few steps ago.
-        count = config.batch_size // group.size
-        picked = rows_at(turn, len(prompts), count, seed, "prompts").tolist()
-        asked = [prompts[i] for i in picked for _ in range(group.size)]
-        rollout = sample(writer(state, policy, refresh), asked, generator(seed, "rollout", turn))
-        tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
-        mask = tokens.response_mask
+        rounds: list[Judged] = []
+        asked: list[int] = []
+        missing = config.batch_size // group.size
+        while missing and len(rounds) <= group.refill and len(asked) < len(prompts):
+            # Act. Sample a group of answers to each prompt from the policy as it is now, or was a few steps ago.
+            picked = next_prompts(turn, len(rounds), missing, len(prompts), asked, seed)
+            asked += picked
+            draw = generator(seed, "refill", turn, len(rounds)) if rounds else generator(seed, "rollout", turn)
+            repeated = [prompts[i] for i in picked for _ in range(group.size)]
+            rollout = sample(writer(state, policy, refresh), repeated, draw).to(device)
+            tokens, behaviour = rollout.tokens, rollout.logprobs
 
-        # Judge. Score it; the KL anchor per token.
-        score = torch.as_tensor(scores(scorer, rollout.completions), dtype=behaviour.dtype, device=device)
-        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
-        paid = (
-            score - config.missing_eos_penalty * cut - overlong(tokens.response_lengths, longest, group.overlong_tokens)
-        )
-        with torch.no_grad():
-            anchor = fabric.by_parts(
-                lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
-            )
-            old = behaviour
-            if off_policy:
-                old = fabric.by_parts(
-                    lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
+            # Judge. Score it; the KL anchor per token.
+            score = torch.as_tensor(scores(scorer, rollout.completions), dtype=behaviour.dtype, device=device)
+            cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
+            paid = score - config.missing_eos_penalty * cut
+            paid = paid - overlong(tokens.response_lengths, longest, group.overlong_tokens)
+            with torch.no_grad():
+                anchor = fabric.by_parts(
+                    lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
                 )
-        token_kl = masked(kl.k1(old, anchor), mask)
-        sequence_kl = token_kl.sum(1)
-        if group.kl == "reward":
-            paid = paid - config.kl_coef * sequence_kl
+                old = behaviour
+                if off_policy:
+                    old = fabric.by_parts(
+                        lambda part: heads.response_logprobs(policy.model, part, temperature),
+                        tokens,
+                        micro_batch_tokens,
+                    )
+            if group.kl == "reward":
+                paid = paid - config.kl_coef * masked(kl.k1(old, anchor), tokens.response_mask).sum(1)
+            rounds.append(Judged(rollout, old, anchor, score, paid))
+            missing -= int(rounds[-1].alive(group.size).sum())
 
         # Credit. Each answer against its group; groups of equal reward carry no signal and can be left out.
-        grouped = paid.view(-1, group.size)
+        judged = Judged.join(rounds)
+        rollout, old, anchor, score, paid = judged.rollout, judged.old, judged.anchor, judged.score, judged.paid
+        tokens, behaviour, mask = rollout.tokens, rollout.logprobs, rollout.tokens.response_mask
+        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        sequence_kl = masked(kl.k1(old, anchor), mask).sum(1)
+        grouped, alive = paid.view(-1, group.size), judged.alive(group.size)
         baseline = "others" if config.kind == "rloo" else "mean"
         credit = group_advantages(grouped, baseline, group.std)
-        alive = grouped.max(1).values - grouped.min(1).values > 1e-9
         kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(cut)
         importance = None if cap is None else importance_weights(old, behaviour, mask, cap)
         denominator = behaviour if cap is None else old
@@ -164,6 +200,8 @@ def train(
             "val/num_eos_tokens": float((~cut).sum()),
             "lr": rate,
         }
+        if group.refill:
+            metrics |= {"refill/rounds": len(rounds) - 1.0, "refill/dropped": float((~alive).sum())}
         if off_policy:
             metrics |= mismatch(old, behaviour, mask, cap or math.inf)
         if figures:
@@ -174,6 +212,15 @@ def train(
             for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
         ]
         yield Step(state.step, metrics, rollout.completions, details)
+
+
+def next_prompts(turn: int, again: int, count: int, prompts: int, asked: Sequence[int], seed: int) -> list[int]:
+    """The prompts of round `again` (from 0) of a step: first the step's own, then others that it hasn't asked yet."""
+    if not again:
+        return [int(i) for i in rows_at(turn, prompts, count, seed, "prompts")]
+    order = torch.randperm(prompts, generator=generator(seed, "other prompts", turn, again)).tolist()
+    known = set(asked)
+    return [i for i in order if i not in known][:count]
 
 
 def overlong(lengths: Tensor, longest: int, buffer: int) -> Tensor:
