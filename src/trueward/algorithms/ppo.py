@@ -22,7 +22,7 @@ from trueward.batches import Rollout, Step, Tokens, by_parts, micro_batches
 from trueward.config import Policy
 from trueward.losses import advantages as adv
 from trueward.losses import kl
-from trueward.losses.masks import masked_mean, masked_sum, whiten
+from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value
 from trueward.models import heads
 from trueward.models.loading import Network
@@ -93,7 +93,7 @@ def train(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
             values = by_parts(critic.values, tokens, micro_batch_tokens)
-        token_kl = kl.k1(behaviour, anchor)
+        token_kl = masked(kl.k1(behaviour, anchor), mask)
         rewards = kl.token_rewards(paid, token_kl, mask, beta)
 
         # Credit. Advantages and the returns that the values should have foretold.
