@@ -70,6 +70,33 @@ def test_robust_dpo_has_the_clean_loss_as_its_mean_over_the_flips() -> None:
     torch.testing.assert_close(mean, torch.log1p(torch.exp(-margin)), rtol=0, atol=1e-12)
 
 
+def test_a_pair_the_other_way_round_has_the_other_margin() -> None:
+    arms = [reals(6, seed=s) for s in range(4)]
+    margin = dpo_margin(*arms, 0.3)
+    assert torch.equal(dpo_margin(arms[1], arms[0], arms[3], arms[2], 0.3), -margin)
+    label = reals(6, seed=4).sigmoid()
+    for loss in (lambda m, p: dpo(m, p, 0.1), lambda m, p: robust_dpo(m, p, 0.1), lambda m, p: ipo(m, p, 0.3)):
+        torch.testing.assert_close(loss(margin, label), loss(-margin, 1 - label), rtol=0, atol=1e-12)
+
+
+def test_soft_labels_by_hand() -> None:
+    margin = torch.tensor([math.log(3.0)], dtype=torch.float64)  # σ = 3/4
+    lose, win = math.log(4), math.log(4 / 3)
+    # .6 wins, flipped with .1: .6·.9 + .4·.1 = .58
+    assert dpo(margin, 0.6, 0.1).item() == pytest.approx(0.58 * win + 0.42 * lose, abs=1e-12)
+    assert robust_dpo(margin, 0.6, 0.0).item() == pytest.approx(0.6 * win + 0.4 * lose, abs=1e-12)
+    # (3 − 1)·.5 = 1 and γ = .25: p·log(1 + e^−.75) + (1 − p)·log(1 + e^1.25)
+    first, second = torch.tensor([3.0], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
+    expected = 0.6 * math.log1p(math.exp(-0.75)) + 0.4 * math.log1p(math.exp(1.25))
+    assert simpo(first, second, 0.6, 0.5, 0.25).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("flipped", [0.5, 0.7, -0.1])
+def test_no_robust_loss_where_labels_say_nothing(flipped: float) -> None:
+    with pytest.raises(AssertionError):
+        robust_dpo(reals(2), 1.0, flipped)
+
+
 def test_smoothed_labels_and_simpo_by_hand() -> None:
     margin = torch.tensor([math.log(3.0)], dtype=torch.float64)  # σ = 3/4
     assert dpo(margin, 1.0, 0.1).item() == pytest.approx(-0.9 * math.log(0.75) - 0.1 * math.log(0.25), abs=1e-12)

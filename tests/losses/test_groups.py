@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -17,6 +18,17 @@ MASK = torch.tensor([[False, True, True, False], [True, False, False, False], [T
 
 def test_by_hand() -> None:
     assert group_advantages(REWARDS, "mean", "none").tolist() == [[0.0, -1.0, -1.0, 2.0], [0.0] * 4]
+    # mean 3, SDs √(20/4) and √(20/3)
+    more = torch.tensor([[0.0, 2.0, 4.0, 6.0]], dtype=torch.float64) + 7
+    assert group_advantages(more, "mean", "none").tolist() == [[-3.0, -1.0, 1.0, 3.0]]
+    assert group_advantages(more, "others", "none").tolist() == [[-4.0, -4 / 3, 4 / 3, 4.0]]
+    for std, sd in (("population", 5**0.5), ("sample", (20 / 3) ** 0.5)):
+        expected = [x / (sd + 0.5) for x in (-3, -1, 1, 3)]
+        assert group_advantages(more, "mean", std, 0.5)[0].tolist() == pytest.approx(expected, abs=1e-12)
+        expected = [x / (sd + 1e-6) for x in (-3, -1, 1, 3)]
+        assert group_advantages(more, "mean", std)[0].tolist() == pytest.approx(expected, abs=1e-14)
+    both = torch.cat([more, 10 * more])  # each group by itself
+    assert group_advantages(both, "mean", "none").tolist() == [[-3.0, -1.0, 1.0, 3.0], [-30.0, -10.0, 10.0, 30.0]]
     others = group_advantages(REWARDS, "others", "none")
     assert others[0].tolist() == pytest.approx([0.0, -4 / 3, -4 / 3, 8 / 3], abs=1e-12)
     population = group_advantages(REWARDS, "mean", "population", 0.0)[0]
@@ -86,3 +98,39 @@ def test_variants_of_the_clip_by_hand() -> None:
     assert one_token(1.5, 2.0, "weight")[1] == pytest.approx(-2.4)
     assert one_token(0.5, 2.0, "weight")[1] == pytest.approx(-1.0)
     assert one_token(1.5, -2.0, "weight")[1] == pytest.approx(2.4)
+    assert one_token(4.0, 0.5, "surrogate", clip_high=5.0, dual_clip=3.0) == pytest.approx((-2.0, -2.0))
+    assert one_token(4.0, 0.0, "surrogate", dual_clip=3.0)[0] == 0
+
+
+def test_a_sequences_ratio_by_hand() -> None:
+    # answers of two, one and three tokens; ratios 2·½ = 1, 3, 1.1³ = 1.1³: geometric means 1, 3, 1.1
+    ratios = torch.tensor([[9.0, 2.0, 0.5, 9.0], [3.0, 9.0, 9.0, 9.0], [9.0, 1.0, 1.1, 1.21]], dtype=torch.float64)
+    mask = torch.tensor([[False, True, True, False], [True, False, False, False], [False, True, True, True]])
+    advantages = torch.tensor([[2.0], [-1.0], [5.0]], dtype=torch.float64).expand(3, 4)
+    behaviour = torch.full((3, 4), -4.0, dtype=torch.float64)
+    logprobs = (behaviour + ratios.log()).requires_grad_()
+    loss, seen = clipped_surrogate(logprobs, behaviour, advantages, mask, 0.2, whole_sequence=True)
+    expected = torch.where(mask, torch.tensor([[-2.0], [3.0], [-5.5]], dtype=torch.float64), 0.0)
+    torch.testing.assert_close(loss.detach(), expected, rtol=0, atol=1e-12)
+    ratio = torch.where(mask, torch.tensor([[1.0], [3.0], [1.1]], dtype=torch.float64), 0.0)
+    torch.testing.assert_close(seen["ratio"], ratio, rtol=0, atol=1e-12)
+    # −A·s through every token's own log-prob
+    (gradient,) = torch.autograd.grad(loss.sum(), logprobs)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
+    nobody = torch.zeros_like(mask)
+    assert (clipped_surrogate(logprobs, behaviour, advantages, nobody, 0.2, whole_sequence=True)[0] == 0).all()
+
+
+def test_what_the_clip_says_of_itself_by_hand() -> None:
+    ratio = torch.tensor([[1.0, 1.2, 1.5, 0.5, 2.0]], dtype=torch.float64)
+    mask = torch.tensor([[True, True, True, True, False]])
+    behaviour = torch.full((1, 5), -2.0, dtype=torch.float64)
+    logprobs, advantages = behaviour + ratio.log(), torch.ones(1, 5, dtype=torch.float64)
+    # k3 to the behaviour: ρ − 1 − log ρ
+    expected = [[r - 1 - math.log(r) for r in (1.0, 1.2, 1.5, 0.5)] + [0.0]]
+    for function in (clipped_surrogate, clipped_weight):
+        seen = function(logprobs, behaviour, advantages, mask, 0.2 if function is clipped_surrogate else 0.3)[1]
+        assert seen["ratio"].tolist() == [pytest.approx([1.0, 1.2, 1.5, 0.5, 0.0], abs=1e-12)]
+        assert seen["clipped"].tolist() == [[0.0, 0.0, 1.0, 0.0, 0.0]]
+        assert seen["kl"].tolist() == [pytest.approx(expected[0], abs=1e-12)]
+        assert {x.dtype for x in seen.values()} == {torch.float64}

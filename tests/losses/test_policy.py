@@ -91,6 +91,8 @@ def test_where_the_dual_clip_binds(
         (0.5, 0.0, -1.0, 1.125, 1.5, 0.0),  # moved away from it: pulled back in full
         (-0.5, 0.0, 1.0, 1.125, -1.5, 0.0),
         (0.1, 0.0, 1.0, 0.405, -0.9, 0.0),
+        (2.0, 3.0, 4.0, 2.0, -2.0, 0.0),  # old 3, held at 2.8: (2.8 − 4)² < (2 − 4)²
+        (3.5, 3.0, 4.0, 0.32, 0.0, 1.0),  # held at 3.2
         (5.0, 0.0, 1.0, 8.0, 4.0, 0.0),  # far beyond the target: the plain loss is the larger one
     ],
 )

@@ -28,7 +28,7 @@ from trueward.fabric import ALONE, Fabric
 from trueward.losses import advantages as adv
 from trueward.losses import kl
 from trueward.losses.importance import importance_weights, mismatch
-from trueward.losses.masks import masked_mean, masked_sum, whiten
+from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value
 from trueward.models import heads, imitation
 from trueward.models.loading import Network
@@ -139,7 +139,7 @@ def train(
                 old = fabric.by_parts(
                     lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
                 )
-        token_kl = kl.k1(old, anchor)
+        token_kl = masked(kl.k1(old, anchor), mask)
         rewards = kl.token_rewards(paid, token_kl, mask, beta)
 
         # Credit. Advantages and the returns that the values should have foretold.
