@@ -54,10 +54,10 @@ TONES = (
     ("#0b65a3", "#6cb6ff"),
     ("#b54708", "#f2a65a"),
     ("#00745a", "#4fd1a5"),
-    ("#9a3a8c", "#e29be0"),
+    ("#9a3a8c", "#e8a9e6"),
     ("#75600a", "#e3cf63"),
     ("#0a6f80", "#62d3e3"),
-    ("#bd2453", "#ff6f93"),
+    ("#bd2453", "#f2587f"),
 )
 TONE_STYLE = (
     "".join(f".chart .tone-{i}{{color:{light}}}" for i, (light, _) in enumerate(TONES))
