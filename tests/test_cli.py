@@ -14,7 +14,7 @@ import pytest
 from trueward import __version__, cli, config
 
 Command = Callable[..., tuple[int, str, str]]
-COMMANDS = ("run", "sft", "reward-model", "ppo", "sample", "report", "recipes")
+COMMANDS = ("run", "sft", "reward-model", "ppo", "sample", "report", "frontier", "recipes")
 WITHOUT_TORCH = """
 import sys
 sys.argv = ["trueward", *{arguments}]
@@ -122,6 +122,54 @@ def test_report(command: Command, baseline: Path) -> None:
     code, out, err = command("report", str(baseline), "--json")
     assert (code, err) == (0, "")
     assert out == (baseline / "report.json").read_text()
+
+
+def test_frontier(command: Command, baseline: Path, climb: Any, tmp_path: Path) -> None:
+    climb(baseline.parent, "a dpo", "policy.kind=dpo")
+    home = tmp_path / "runs"
+    home.mkdir()
+    (home / "ppo").symlink_to(baseline)
+    (home / "dpo").symlink_to(baseline.parent / "a dpo")
+    code, out, err = command("frontier", "ppo", str(home / "dpo"))
+    assert (code, err) == (0, "")
+    for text in ("ppo β=0.1", "dpo β=0.1", "√KL", "has the highest truth", str(home / "frontier.html")):
+        assert text in out
+    assert "<!doctype html>" in (home / "frontier.html").read_text()
+    (home / "frontier.html").unlink()
+    code, out, err = command("frontier", "ppo", "dpo", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert {row["run"] for row in found["runs"]} == {"ppo β=0.1", "dpo β=0.1"}
+    report = json.loads((baseline / "report.json").read_text())
+    ppo = next(row for row in found["runs"] if row["kind"] == "ppo")
+    assert ppo["final"]["truth"] == report["policies"]["policy"]["truth"]
+    assert not (home / "frontier.html").exists()
+    assert command("frontier", "ppo", "dpo", "--json", "--out", "new/page.html")[1] == out
+    assert (tmp_path / "new/page.html").is_file()
+
+
+def test_frontier_refuses_in_one_line(command: Command, baseline: Path, climb: Any, tmp_path: Path) -> None:
+    climb(tmp_path, "short", until="prepare")
+    for arguments, said in (
+        ([], "Missing argument 'RUN...'."),
+        (["nowhere"], "nowhere: there is no such run (neither a run's directory nor a name under runs/)"),
+        (
+            [str(baseline), str(tmp_path / "short")],
+            f"{tmp_path / 'short'}: has no report yet; `trueward run` makes one",
+        ),
+    ):
+        assert command("frontier", *arguments) == (2, "", f"trueward: {said}\n")
+    climb(tmp_path, "other", "sft.epochs=0.2")
+    code, out, err = command("frontier", str(baseline), str(tmp_path / "other"))
+    assert (code, out) == (2, "")
+    assert err == (
+        "trueward: baseline and other can't stand on one axis: their SFT policies differ (sft.epochs is 0.1 and 0.2)\n"
+    )
+    (tmp_path / "other/ladder.json").write_text("[1]")
+    assert command("frontier", str(tmp_path / "other"))[2].startswith(
+        f"trueward: {tmp_path / 'other/ladder.json'}: damaged"
+    )
+    assert not list(tmp_path.rglob("frontier.html"))
 
 
 def test_report_is_the_documented_contract(baseline: Path) -> None:

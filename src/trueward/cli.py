@@ -298,6 +298,56 @@ def report(
 
 
 @app.command()
+def frontier(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' names under runs/, or their directories.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page's file; frontier.html beside the first run if not given.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the rows as JSON; a page is written with --out only.")
+    ] = False,
+) -> None:
+    """Several runs on one plot: truth and proxy against the distance from SFT, with their table."""
+    import json
+
+    from rich.console import Console
+
+    from trueward import artifacts
+    from trueward.instruments import frontier, frontier_page
+
+    found = frontier.frontier([finished(run) for run in runs])
+    page = out or run_directory(runs[0]).absolute().parent.joinpath("frontier.html")
+    if out or not as_json:
+        artifacts.write_text(page, frontier_page.page(found))
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(frontier_page.table(found))
+    for text in [frontier_page.headline(found), *found["notes"]]:
+        console.print(text.replace("\u00a0", " "), highlight=False, markup=False)
+    console.print(f"The page: {page}", highlight=False, soft_wrap=True, markup=False)
+
+
+def finished(run: str) -> Any:
+    """A run with its report, for the frontier."""
+    from trueward import artifacts
+    from trueward.instruments.frontier import Run
+
+    path = run_directory(run)
+    if not (path / "report.json").is_file():
+        raise ValueError(f"{path}: has no report yet; `trueward run` makes one")
+    rows = artifacts.read_json(path / "ladder.json")
+    try:
+        digests = {row["name"]: row["digest"] for row in rows}
+    except (TypeError, KeyError):
+        raise ValueError(
+            f"{path / 'ladder.json'}: damaged, expected a row with name and digest for each stage"
+        ) from None
+    return Run(path.absolute().name, artifacts.read_json(path / "report.json"), digests)
+
+
+@app.command()
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe, resolved.")] = None,
     as_written: Annotated[

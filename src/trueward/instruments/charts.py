@@ -43,7 +43,8 @@ STYLE = """
 .chart .line.thin.proxy{stroke-dasharray:5 4}
 .chart .dot.thin{fill-opacity:.7;stroke-opacity:.7;stroke-width:1}
 .chart .ring{fill:none;stroke:currentColor;stroke-width:2}
-.chart text.name{fill:currentColor;font-weight:600}
+.chart text.name{fill:currentColor;font-weight:600;paint-order:stroke;stroke:var(--chart-paper);stroke-width:3px;
+stroke-linejoin:round}
 """
 
 # For what is one of several, the first for what the others are set against. No eye tells eight colours apart, so there
@@ -53,15 +54,15 @@ TONES = (
     ("#0b65a3", "#6cb6ff"),
     ("#b54708", "#f2a65a"),
     ("#00745a", "#4fd1a5"),
-    ("#9a3a8c", "#e29be0"),
+    ("#9a3a8c", "#e8a9e6"),
     ("#75600a", "#e3cf63"),
     ("#0a6f80", "#62d3e3"),
-    ("#bd2453", "#ff94b4"),
+    ("#bd2453", "#f2587f"),
 )
 TONE_STYLE = (
-    "".join(f".tone-{i}{{color:{light}}}" for i, (light, _) in enumerate(TONES))
+    "".join(f".chart .tone-{i}{{color:{light}}}" for i, (light, _) in enumerate(TONES))
     + "@media screen and (prefers-color-scheme:dark){"
-    + "".join(f".tone-{i}{{color:{dark}}}" for i, (_, dark) in enumerate(TONES))
+    + "".join(f".chart .tone-{i}{{color:{dark}}}" for i, (_, dark) in enumerate(TONES))
     + "}\n"
 )
 SHAPES = (
@@ -121,12 +122,13 @@ def line_chart(
     marks: Sequence[Mark] = (),
     cover: Sequence[Point] = (),
     x_names: Mapping[float, str] | None = None,
+    thin: bool = False,
 ) -> str:
     """An SVG of every series against x, zero included, with 95 % bands and a mark at x[best].
 
     Points are joined in the order given, so a path that turns back in x stays one path. With `percent` the values are
     fractions, drawn on 0 to 100 %. Lines are named at their ends when there is more than one and no `marks`; with marks
-    they are thin, and the marks' labels name them. The axes reach to every point of `cover`, so that several charts can
+    it is their labels that name them. The axes reach to every point of `cover`, so that several charts can
     have the same ones; `x_names` are the x axis's ticks, where they aren't its numbers. `description` is what is read
     aloud; without one, the numbers are.
     """
@@ -173,7 +175,7 @@ def line_chart(
         half = LETTER * len(best_label) / 2
         parts.append(_text(best_label, min(max(px, half), width - half), top - 14, "middle"))
     for points, s in zip(tables, series, strict=True):
-        parts += _drawn(points, s, place, best, x_label, percent, thin=bool(marks))
+        parts += _drawn(points, s, place, best, x_label, percent, thin=thin)
     if named:
         ends = [place(max((p for p in points if p), key=lambda p: p[0], default=(0, 0)))[1] for points in tables]
         kept = [i for i, points in enumerate(tables) if any(points)]
@@ -298,14 +300,17 @@ def _marked(mark: Mark, place: Placer, x_label: str) -> list[str]:
                      + "".join(f"M{px - 4:.1f} {y:.1f}h8" for y in ends) + '"/>')  # fmt: skip
     said = f" ± {half:.2g}" if half else ""
     tip = escape(f"{mark.name}: {mark.look} {mark.y:.3g}{said} at {x_label} {mark.x:.3g}")
-    tone = mark.tone or 0
-    shape = SHAPES[(tone + tone // len(TONES)) % len(SHAPES)]
     size = 0.7 if mark.ring else 1
-    parts.append(f'<path class="mark {look}" transform="translate({px:.1f} {py:.1f}) scale({size})" d="{shape}">'
-                 f"<title>{tip}</title></path>")  # fmt: skip
+    parts.append(f'<path class="mark {look}" transform="translate({px:.1f} {py:.1f}) scale({size})" '
+                 f'd="{shape(mark.tone or 0)}"><title>{tip}</title></path>')  # fmt: skip
     if mark.ring:
         parts.append(f'<circle class="ring {look}" cx="{px:.1f}" cy="{py:.1f}" r="8"/>')
     return parts
+
+
+def shape(tone: int) -> str:
+    """The path of a mark: neighbours differ in shape as well as in colour, and colours come back with another shape."""
+    return SHAPES[(tone + tone // len(TONES)) % len(SHAPES)]
 
 
 def _look(of: Series | Mark) -> str:

@@ -34,8 +34,8 @@ SPACE = "\u00a0"  # between a number and its unit, so that no line breaks there
 
 def page(report: Report) -> str:
     """One HTML page that needs no network and runs no scripts; every text in the report is shown as text."""
-    report = _clean(report)
-    return _template().render(
+    report = clean(report)
+    return template("report.html.jinja").render(
         report=report,
         headline=headline(report),
         names=POLICIES,
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
 
 def table(report: Report) -> Table:
     """A row for each policy, no wider than 100 columns."""
-    report = _clean(report)
+    report = clean(report)
     title = Text(f"{report.get('name') or 'run'}: measured on fresh prompts", style="bold")
     caption = "proxy, truth: SDs under SFT; KL: nats; length: tokens; ± and ranges: 95 %"
     shown = Table(box=box.SIMPLE_HEAD, title=title, caption=caption, title_justify="left", caption_justify="left")
@@ -85,7 +85,7 @@ def table(report: Report) -> Table:
 
 def summary(report: Report) -> list[str]:
     """The lines under the table: what happened, how good the reward model is, who judged, time and memory."""
-    report = _clean(report)
+    report = clean(report)
     lines = [text for text in (headline(report), hacked_line(report)) if text]
     model = report.get("reward_model") or {}
     if model.get("accuracy") is not None:
@@ -109,7 +109,7 @@ def summary(report: Report) -> list[str]:
 
 def headline(report: Report) -> str:
     """What the numbers say, in one or two plain sentences."""
-    report = _clean(report)
+    report = clean(report)
     policy, sft, best = (_policy(report, key) for key in ("policy", "sft", "best"))
     model = report.get("reward_model") or {}
     if not report.get("policies") and model.get("accuracy") is not None:
@@ -319,7 +319,7 @@ def ceiling_line(report: Report) -> str:
 
 def optimiser_line(report: Report) -> str:
     """What the optimiser says of itself, in a sentence: DPO's accuracy without a reward model, best-of-n's distance."""
-    report = _clean(report)
+    report = clean(report)
     optimiser = report.get("optimiser") or {}
     if (accuracy := optimiser.get("held_out_accuracy")) is not None:
         return (
@@ -348,8 +348,8 @@ def _by_n(report: Report) -> list[Report]:
     rows: list[Report] = [row for row in report.get("best_of_n") or [] if row.get("n") is not None]
     if accuracy is None or agreement is None or not 0.5 < agreement <= 1:
         return rows
-    clean = undo_noise(accuracy, flips(agreement))
-    return [{**row, "promised": promised_truth(clean, int(row["n"]))} for row in rows]
+    noiseless = undo_noise(accuracy, flips(agreement))
+    return [{**row, "promised": promised_truth(noiseless, int(row["n"]))} for row in rows]
 
 
 def _total(report: Report) -> float | None:
@@ -361,12 +361,13 @@ def _policy(report: Report, key: str) -> Report:
     return (report.get("policies") or {}).get(key) or {}
 
 
-def _clean(value: Any) -> Any:
-    """NaN becomes a missing number; control characters, which a terminal obeys, and half surrogates become visible."""
+def clean(value: Any) -> Any:
+    """A report as it can be shown: NaN becomes a missing number; control characters, which a terminal obeys, and half
+    surrogates become visible."""
     if isinstance(value, dict):
-        return {_clean(key): _clean(inner) for key, inner in value.items()}
+        return {clean(key): clean(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(inner) for inner in value]
+        return [clean(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
@@ -381,7 +382,8 @@ def _or_missing(show: Show) -> Show:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template, with the ways to write numbers as its filters."""
     here = FileSystemLoader(Path(__file__).parent)
     door = Environment(loader=here, autoescape=True, undefined=ChainableUndefined, trim_blocks=True)
     door.filters |= {
@@ -390,4 +392,4 @@ def _template() -> Template:
     door.filters["perplexity"] = lambda nll: None if isinstance(nll, Undefined) else anchor.perplexity(nll)
     door.globals |= {"between": _or_missing(between), "span": _or_missing(span)}
     door.filters |= {"loose": _loose, "of": lambda key, policies, name: policies[key].get(name)}
-    return door.get_template("report.html.jinja")
+    return door.get_template(name)
