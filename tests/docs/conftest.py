@@ -60,17 +60,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
 
 
 @pytest.fixture(scope="session")
-def of_kind(tiny: Path) -> Callable[[str], Path]:
-    """The directory of a finished run with another `policy.kind`, beside `tiny`, so that it shares the lower stages."""
+def of_kind(tiny: Path) -> Callable[..., Path]:
+    """The directory of a finished run of another `policy.kind`, with changes, beside `tiny`, so that it shares the lower stages."""
     from trueward import config, workflow  # torch comes with it: only the tests that climb wait for that
     from trueward.progress import Reporter
 
     less = ("policy.group.size=4", "policy.best_of_n.n=3", "policy.best_of_n.prompts=40")
 
     @cache
-    def climb(kind: str) -> Path:
-        recipe = config.read("tiny", [*SMALL, *less, f"policy.kind={kind}"])
-        workflow.climb(recipe, tiny.parent, f"tiny-{kind}", Reporter())
-        return tiny.parent / f"tiny-{kind}"
+    def climb(kind: str, *changes: str) -> Path:
+        recipe = config.read("tiny", [*SMALL, *less, f"policy.kind={kind}", *changes])
+        name = "-".join(("tiny", kind, *changes))
+        workflow.climb(recipe, tiny.parent, name, Reporter())
+        return tiny.parent / name
 
     return climb
