@@ -61,7 +61,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
 
 @pytest.fixture(scope="session")
 def of_kind(tiny: Path) -> Callable[..., Path]:
-    """The directory of a finished run of another `policy.kind`, with changes, beside `tiny`, so that it shares the lower stages."""
+    """A finished run of another `policy.kind`, with changes, beside `tiny`, so that it shares the lower stages."""
     from trueward import config, workflow  # torch comes with it: only the tests that climb wait for that
     from trueward.progress import Reporter
 
