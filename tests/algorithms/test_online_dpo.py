@@ -18,6 +18,7 @@ from trueward.config import Policy
 from trueward.engines.sampler import Sampling, sample
 from trueward.models import heads
 from trueward.models.loading import Network
+from trueward.models.schedule import seed_for
 from trueward.models.state import State
 from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.progress import Reporter
@@ -67,8 +68,10 @@ class Run:
             {"policy": self.policy.model}, {"policy": torch.optim.SGD(self.policy.model.parameters(), lr=1.0)}
         )
         self.rollouts: list[Rollout] = []
+        self.draws: list[int] = []
 
         def drawn(network: Network, prompts: Sequence[Prompt], draw: torch.Generator) -> Rollout:
+            self.draws.append(draw.initial_seed())
             rollout = write(temperature, network, prompts, draw)
             if reverse:  # the same answers in another order: pairs backwards, and sides swapped
                 rows = torch.arange(len(prompts) - 1, -1, -1)
@@ -103,6 +106,7 @@ def test_two_answers_to_each_prompt() -> None:
         assert len(prompts) == 6
         assert prompts[::2] == prompts[1::2]
         assert len(set(prompts)) == 3
+    assert run.draws == [seed_for(3, "rollout", turn) for turn in (0, 1)], "fresh answers every time"
     seen = {c.prompt.text for rollout in run.rollouts for c in rollout.completions}
     assert seen == {p.text for p in PROMPTS}, "every prompt of an epoch is taken once"
 
@@ -196,7 +200,7 @@ def test_neither_micro_batches_nor_order_change_anything(loss: str, labels: str)
 def test_equal_scores_are_ties(labels: str) -> None:
     run = Run(lambda c: 0.7, dpo={"labels": labels}, missing_eos_penalty=0)
     assert (run.moved == 0).all()  # σ(0) = ½ at the reference: nothing to learn
-    assert run.steps[0].metrics["objective/score_gap"] == 0
+    assert run.steps[0].metrics["objective/scores_margin"] == 0
     assert run.steps[0].metrics["rewards/accuracies"] == 0.5
 
 
@@ -226,7 +230,7 @@ def test_what_it_logs() -> None:
         "objective/kl": k1.item(),
         "objective/rlhf_reward": (paid.mean() - BETA * k1).item(),
         "objective/kl_coef": BETA,
-        "objective/score_gap": (paid[::2] - paid[1::2]).abs().mean().item(),
+        "objective/scores_margin": (paid[::2] - paid[1::2]).abs().mean().item(),
         "objective/equal_pairs": sum(a == b for a, b in zip(pairs[::2], pairs[1::2], strict=True)) / 6,
         "val/num_eos_tokens": float((~cut).sum()),
         "length": rollout.tokens.response_lengths.double().mean().item(),

@@ -61,9 +61,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
 
 @pytest.fixture(scope="session")
 def of_kind(tiny: Path) -> Callable[..., Path]:
-    """The directory of a finished run with another `policy.kind`, and other changes, beside `tiny`, so that it shares the
-    lower stages.
-    """
+    """A finished run of another `policy.kind`, with changes, beside `tiny`, so that it shares the lower stages."""
     from trueward import config, workflow  # torch comes with it: only the tests that climb wait for that
     from trueward.progress import Reporter
 
@@ -72,7 +70,7 @@ def of_kind(tiny: Path) -> Callable[..., Path]:
     @cache
     def climb(kind: str, *changes: str) -> Path:
         recipe = config.read("tiny", [*SMALL, *less, f"policy.kind={kind}", *changes])
-        name = f"tiny-{kind}" + ("-changed" if changes else "")
+        name = "-".join(("tiny", kind, *changes))
         workflow.climb(recipe, tiny.parent, name, Reporter())
         return tiny.parent / name
 

@@ -153,9 +153,12 @@ def test_every_log_has_a_section(tiny: Path) -> None:
 SHARED = ("policy/evaluations.jsonl", "policy/samples.jsonl", "policy/rollouts.jsonl.gz")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_figure_of_every_kind_of_policy_is_explained(of_kind: Callable[[str], Path], kind: str) -> None:
-    run = of_kind(kind)
+VARIANTS = {"dpo, online": ("dpo", "policy.dpo.online=true")}  # kinds that log other figures under some setting
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *VARIANTS])
+def test_every_figure_of_every_kind_of_policy_is_explained(of_kind: Callable[..., Path], kind: str) -> None:
+    run = of_kind(*VARIANTS.get(kind, (kind,)))
     explained = sections(DOCS / "metrics.md")
     heading = next((h for h in explained if h.startswith("policy/metrics.jsonl (") and kind in h), "")
     special = {"policy/metrics.jsonl": heading, "policy/chosen.jsonl": "policy/chosen.jsonl"}

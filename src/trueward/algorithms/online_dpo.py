@@ -95,7 +95,7 @@ def train(
             "objective/kl": sequence_kl.mean().item(),
             "objective/rlhf_reward": (paid - config.kl_coef * sequence_kl).mean().item(),
             "objective/kl_coef": config.kl_coef,
-            "objective/score_gap": (first - second).abs().mean().item(),
+            "objective/scores_margin": (first - second).abs().mean().item(),
             "objective/equal_pairs": same / len(first),
             **figures,
             "val/num_eos_tokens": float((~cut).sum()),
