@@ -82,6 +82,23 @@ def test_micro_batches_change_nothing(loss: str) -> None:
         assert same.metrics == pytest.approx(step.metrics, abs=1e-12)
 
 
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "robust", "simpo"])
+def test_the_order_of_comparisons_and_of_their_sides_changes_nothing(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved, (step,) = run(seed=5, dpo={"loss": loss, "label_smoothing": 0.1})
+    turned = [
+        row.model_copy(update={"first": row.second, "second": row.first, "probability": 1 - row.probability})
+        for row in ROWS[::-1]
+    ]
+    for rows in (ROWS[::-1], turned):
+        monkeypatch.setattr(f"{__name__}.ROWS", rows)
+        other, (same,) = run(seed=5, dpo={"loss": loss, "label_smoothing": 0.1})
+        torch.testing.assert_close(other, moved, rtol=0, atol=1e-12)
+        assert same.metrics["loss"] == pytest.approx(step.metrics["loss"], abs=1e-12)
+        assert same.metrics["rewards/accuracies"] == pytest.approx(step.metrics["rewards/accuracies"], abs=1e-12)
+
+
 def test_every_comparison_of_an_epoch_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     data = dpo.pairs(network(), ROWS, 10_000)
     taken = data.take(torch.tensor([3, 0]))

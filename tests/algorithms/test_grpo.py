@@ -85,7 +85,7 @@ def test_step_zero(kl: str) -> None:
     assert step.metrics["objective/equal_groups"] == 0
 
 
-@pytest.mark.parametrize("kl", ["reward", "k2", "k3"])
+@pytest.mark.parametrize("kl", ["reward", "k2", "k3", "k3-weighted"])
 @pytest.mark.parametrize("reducer", ["token", "sequence", "constant"])
 @pytest.mark.parametrize("ratio", ["token", "sequence", "weight"])
 def test_micro_batches_change_nothing(reducer: str, ratio: str, kl: str) -> None:
@@ -126,6 +126,39 @@ def test_dropped_groups_teach_nothing_and_the_others_share_the_step() -> None:
     nothing, (step,) = run(lambda c: 1.0, kl_coef=0.0, group={"drop_equal_groups": True})
     assert (nothing == 0).all()
     assert "loss/policy_avg" not in step.metrics
+
+
+def test_to_drop_groups_is_exact_at_beta_0_alone() -> None:
+    """A group of equal scores teaches its KL too, so without it the step is another one."""
+
+    def by_prompt(completion: Completion) -> float:
+        return words(completion) if completion.prompt.text == "a" else 1.0
+
+    def step(beta: float, drop: bool) -> Tensor:
+        group = {"reducer": "constant", "kl": "k2", "drop_equal_groups": drop}
+        moved, (found,) = run(by_prompt, policy=network(5), kl_coef=beta, group=group)
+        assert found.metrics["objective/equal_groups"] == 0.75
+        return moved
+
+    torch.testing.assert_close(step(0.0, True), 4 * step(0.0, False), rtol=1e-9, atol=1e-12)
+    assert (step(0.5, True) - 4 * step(0.5, False)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["grpo", "rloo"])
+@pytest.mark.parametrize(("kl", "kl_coef"), [("reward", 0.0), ("reward", 0.4), ("k2", 0.4)])
+def test_what_is_paid_out_is_score_minus_kl_minus_the_penalties(kind: str, kl: str, kl_coef: float) -> None:
+    """EXACT, row 11: for each answer, score − β·(log π − log π_ref), wherever the KL goes."""
+    group = {"kl": kl, "overlong_tokens": 3}
+    _, (step,) = run(policy=network(5), kind=kind, kl_coef=kl_coef, missing_eos_penalty=0.7, group=group)
+    cut = [not c.finished for c in step.completions]
+    scores = [words(c) for c in step.completions]
+    assert [d["score"] for d in step.details] == pytest.approx(scores, abs=1e-5)
+    assert 0 < sum(cut) < len(cut)
+    kls = [d["kl"] for d in step.details]
+    assert max(map(abs, kls)) > 0.1
+    late = [float(x) for x in grpo.overlong(torch.tensor([d["length"] for d in step.details]), LONGEST, 3)]
+    paid = [s - 0.7 * c - o - kl_coef * k for s, c, o, k in zip(scores, cut, late, kls, strict=True)]
+    assert step.metrics["objective/rlhf_reward"] == pytest.approx(sum(paid) / len(paid), abs=1e-4)
 
 
 def test_rloo_without_clipping_is_grpo_times_g_over_g_minus_1() -> None:
