@@ -396,8 +396,10 @@ def climb(recipe: config.Recipe, out: Path | None, changes: list[str], until: st
         from trueward import artifacts
 
         show(artifacts.read_json(out / "report.json"), out / "report.html")
-    else:
-        print(found.path)
+        return
+    if until == "reward_model" and (found.path / "report.json").is_file():
+        show_reward_model(found.path)
+    print(found.path)
 
 
 def show(table: dict[str, Any], page: Path) -> None:
@@ -411,6 +413,19 @@ def show(table: dict[str, Any], page: Path) -> None:
     for text in report.summary(table):
         console.print(text, highlight=False)
     console.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
+
+
+def show_reward_model(folder: Path) -> None:
+    """What the reward model's report says, in lines, and where its page lies."""
+    from rich.console import Console
+
+    from trueward import artifacts
+    from trueward.instruments import report
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for text in report.reward_summary(artifacts.read_json(folder / "report.json")):
+        console.print(text, highlight=False)
+    console.print(f"The whole report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def run_directory(run: str) -> Path:

@@ -202,7 +202,11 @@ ANY_KEY = {  # objects with names for keys, and what the documentation calls tho
     "samples[].answers": "POLICY",
     "annotators.classifiers": "NAME",
 }
-ELSEWHERE = {"recipe", "history"}  # explained in docs/recipe.md, and as policy/evaluations.jsonl
+ELSEWHERE = {
+    "recipe",
+    "history",
+    "moved",
+}  # in docs/recipe.md, as policy/evaluations.jsonl, and in a section of its own
 NOT_IN_TINY = {f"annotators.classifiers.NAME.{key}" for key in ("examples", "accuracy", "accuracy_sentences")}
 
 
@@ -236,6 +240,13 @@ def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str
     assert all(f'"{path.rsplit(".", 1)[1]}":' in source for path in NOT_IN_TINY)
     columns = {key for row in rows(tiny / "policy/evaluations.jsonl") for key in row}
     assert {key for row in report["history"] for key in row} == columns
+
+
+def test_a_row_of_what_moved_is_explained() -> None:
+    from trueward.instruments.moved import Answer, moved
+
+    (row,) = moved([Answer(f"you {i} .") for i in range(50)], [Answer(f"{i} .") for i in range(50)], most=1)
+    assert set(sections(DOCS / "metrics.md")["What moved"]) == set(row)
 
 
 def test_the_manifest_and_the_ladder_are_explained(tiny: Path) -> None:

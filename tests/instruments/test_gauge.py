@@ -1,75 +1,74 @@
-"""The gauge's KL against the one by enumeration, on a table whose answers can all be listed."""
+"""One look of the gauge at tiny networks, against plain forward passes and plain counting."""
 
 from __future__ import annotations
 
-import itertools
-import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from trueward.engines.sampler import Sampling, sample
-from trueward.instruments.gauge import Gauge
-from trueward.models.loading import Network
-from trueward.models.tabular import TabularPolicy, tokenizer
-from trueward.records import Prompt
+from trueward.batches import Rollout
+from trueward.engines import sampler
+from trueward.engines.sampler import Sampling
+from trueward.instruments.gauge import Gauge, Measurement, Truth
+from trueward.instruments.outliers import Outliers, settle
+from trueward.records import Completion, Verdict
+from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scale
 
-LONGEST, CHOICES, END = 4, (2, 3, 4), 2
-
-
-def network(seed: int) -> Network:
-    """A bigram policy over the end and two words."""
-    model = TabularPolicy(5, 1, 10).double()
-    torch.nn.init.normal_(model.table, generator=torch.Generator().manual_seed(seed))
-    model.table.data[:, :2] = -1e4
-    return Network(model, tokenizer(["a", "b"], 10))
+Look = tuple[Measurement, Rollout, Any, Any, RewardModel]
 
 
-def exact_kl(policy: Network, reference: Network, start: int, temperature: float) -> float:
-    """Σ π log π/π_ref over all answers to a prompt that ends in `start`."""
-    q, p = ((n.model.table.detach() / temperature).log_softmax(-1) for n in (policy, reference))
-    total = 0.0
-    for length in range(1, LONGEST + 1):
-        for answer in itertools.product(CHOICES, repeat=length):
-            if END in answer[:-1] or (answer[-1] != END and length < LONGEST):
-                continue
-            states = (start, *answer[:-1])
-            one, other = (sum(t[s, a].item() for s, a in zip(states, answer, strict=True)) for t in (q, p))
-            total += math.exp(one) * (one - other)
-    return total
+def long(completions: Sequence[Completion]) -> list[Verdict]:
+    return [Verdict(score=float(len(c.response))) for c in completions]
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_the_kl_of_answers(temperature: float) -> None:
-    policy, reference = network(0), network(1)
-    gauge = Gauge(
-        reference=reference,
-        proxy=None,
-        truths=[],
-        sample=lambda n, p, g: sample(n, p, Sampling(temperature=temperature, max_new_tokens=LONGEST, rows=500), g),
-        temperature=temperature,
-        seed=3,
-        micro_batch_tokens=5000,
-    )
-    prompts = [Prompt(text="b a"), Prompt(text="b")] * 1500
-    found = gauge.measure(policy, prompts, "test")
-    expected = sum(exact_kl(policy, reference, start, temperature) for start in (3, 4)) / 2
-    row = found.row
-    for name in ("kl", "kl_k1"):
-        assert row[f"{name}_se"] > 0
-        # the SE is that of a random prompt; here the prompts are given, so it is too wide by a little, never too narrow
-        assert abs(row[name] - expected) <= 4.5 * row[f"{name}_se"], name
+@pytest.fixture
+def look(make_policy: Callable[..., Any], make_reward: Callable[..., Any], toy_prompts: list[Any]) -> Look:
+    few = ["this", "the", "a"]  # so that the end is one of few tokens, and comes at all places
+    policy, reference, base = (make_policy(seed, None, few) for seed in (0, 1, 2))
+    proxy = RewardModel(make_reward(3, None, few), Scale(0.0, 1.0))
+    drawn: list[Rollout] = []
 
-    # Rao–Blackwell's mean and k1's agree within the error of their paired difference
-    rollout = gauge.sample(policy, prompts, torch.Generator().manual_seed(8))
-    figures = gauge._figures(policy, rollout)
-    difference = figures["kl"] - figures["k1"]
-    assert abs(difference.mean()) <= 4.5 * difference.std(ddof=1) / len(prompts) ** 0.5
-    assert difference.std() > 0.05
+    def sample(network: Any, prompts: Any, generator: torch.Generator) -> Rollout:
+        drawn.append(sampler.sample(network, prompts, Sampling(0.7, 12, 64), generator))
+        return drawn[-1]
+
+    home = sampler.sample(reference, toy_prompts * 4, Sampling(0.7, 12, 64), torch.Generator().manual_seed(5))
+    gauge = Gauge(reference, proxy, [Truth("long", long, Scale(0.0, 1.0))], sample, 0.7, 0, 4096,
+                  Outliers(settle(proxy.states(home.completions)), proxy.states), base)  # fmt: skip
+    return gauge.measure(policy, toy_prompts, "x"), drawn[0], reference, base, proxy
 
 
-def test_the_reference_is_at_no_distance_from_itself() -> None:
-    same = network(0)
-    gauge = Gauge(same, None, [], lambda n, p, g: sample(n, p, Sampling(max_new_tokens=4), g), 1.0, 0, 1000)
-    row = gauge.measure(network(0), [Prompt(text="a")] * 20, "test").row
-    assert (row["kl"], row["kl_se"], row["kl_k1"], row["kl_k1_se"]) == (0, 0, 0, 0)
+def test_perplexities_are_those_of_the_reference_and_the_base_model(look: Look) -> None:
+    found, rollout, reference, base, _ = look
+    tokens = rollout.tokens
+    for network, key in ((reference, "sft_nll"), (base, "base_nll")):
+        with torch.no_grad():
+            logp = torch.log_softmax(network.model(tokens.ids).logits.double() / 0.7, -1)
+        chosen = logp[:, :-1].gather(2, tokens.ids[:, 1:, None])[..., 0]
+        assert found.row[key] == pytest.approx(-float(chosen[tokens.response_mask[:, 1:]].mean()), abs=1e-4)
+
+
+def test_the_figures_of_a_look_are_those_of_its_answers(look: Look) -> None:
+    found, rollout, *_ = look
+    proxy, truth = (np.array([row[key] for row in found.samples]) for key in ("proxy", "truth"))
+    lengths = rollout.tokens.response_lengths.double().numpy()
+    assert found.row["proxy_truth_correlation"] == pytest.approx(np.corrcoef(proxy, truth)[0, 1], abs=1e-4)
+    assert found.row["length_correlation"] == pytest.approx(np.corrcoef(proxy, lengths)[0, 1], abs=1e-4)
+    assert found.row["outlier_share"] == pytest.approx(np.mean([row["outlier"] for row in found.samples]))
+    # Scored as its length in characters, the truth gains nothing beyond the tokens' lengths but their own width.
+    whole = truth.mean() - np.mean([row["reference_truth"] for row in found.samples])
+    assert found.row["truth_at_length"] != pytest.approx(whole, abs=1e-3)
+    assert 0 < found.row["length_matched"] <= 1
+
+
+def test_the_state_is_what_the_head_reads(look: Look) -> None:
+    *_, rollout, _, _, proxy = look
+    states = torch.as_tensor(proxy.states(rollout.completions)).float()
+    with torch.no_grad():
+        read = proxy.network.model.score(states).squeeze(-1)
+    np.testing.assert_allclose(read.numpy(), proxy.raw(rollout.completions), atol=1e-5)
+    assert proxy.raw([]).shape == (0,)

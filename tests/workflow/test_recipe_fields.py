@@ -76,6 +76,7 @@ CHANGES = {
     "reward.warmup": Change("1", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.weight_decay": Change("0.5", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.max_grad_norm": Change("0.001", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.learning_curve": Change("false", "reward_model", "reward_model/report.json"),
     "reward.held_out": Change("0.4", "reward_model", f"reward_model/{WEIGHTS}"),
     "policy.kind": Change("rloo", "policy", f"policy/{WEIGHTS}"),
     "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),

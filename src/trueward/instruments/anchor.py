@@ -12,7 +12,7 @@ from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
 
 Report = dict[str, Any]
 SPACE = "\u00a0"
-AT_HOME = 0.01  # share of the SFT policy's own answers that count as far from home
+AT_HOME = 1.0  # % of the SFT policy's own answers that count as far from home
 
 
 def perplexity(nll: float | None) -> float | None:
@@ -21,13 +21,15 @@ def perplexity(nll: float | None) -> float | None:
 
 
 def rows(history: list[Report]) -> list[Report]:
-    """The evaluations in training with their perplexities, in their order."""
-    return [{**row, "sft_perplexity": perplexity(row.get("sft_nll"))} for row in history]
+    """The evaluations in training with their perplexities and outliers in %, in their order."""
+    found = [{**row, "sft_perplexity": perplexity(row.get("sft_nll"))} for row in history]
+    far = [row.get("outlier_share") for row in history]
+    return [{**row, "outliers": None if share is None else 100 * share} for row, share in zip(found, far, strict=True)]
 
 
 def plots(history: list[Report], best_step: int | None) -> dict[str, list[Markup]]:
-    """SVG by name; what was never measured is left out."""
-    looks = rows(history)
+    """SVG by name, points in the order of their KL; what was never measured is left out."""
+    looks = sorted((row for row in rows(history) if row.get("kl") is not None), key=lambda row: float(row["kl"]))
     x = [row.get("kl") for row in looks]
     best = next((i for i, row in enumerate(looks) if row.get("step") == best_step), None)
 
@@ -37,7 +39,7 @@ def plots(history: list[Report], best_step: int | None) -> dict[str, list[Markup
             return []
         lines = [Series(key.replace("_", " ") if expected is None else "policy", values)]
         if expected is not None:
-            lines.append(Series("SFT", [expected for _ in looks], look="proxy"))
+            lines.append(Series("usual", [expected for _ in looks], look="proxy"))
         drawn = line_chart(title, "KL to the SFT policy, nats", y_label, lines, x=x, best=best,
                            best_label=f"best: step {best_step}", percent=percent, width=400, height=290)  # fmt: skip
         return [Markup(drawn)]  # noqa: S704 (it escapes what it is given)
@@ -45,7 +47,7 @@ def plots(history: list[Report], best_step: int | None) -> dict[str, list[Markup
     return {
         "perplexity": plot("Perplexity under SFT by distance", "perplexity under the SFT policy", "sft_perplexity"),
         "distinct": plot("Different word pairs by distance", "of all word pairs", "distinct_2", percent=True),
-        "outliers": plot("Answers far from home by distance", "of all answers", "outlier_share", AT_HOME, percent=True),
+        "outliers": plot("Answers far from home by distance", "% of all answers", "outliers", AT_HOME),
         "correlation": plot("Proxy with truth by distance", "correlation", "proxy_truth_correlation"),
     }
 
@@ -55,10 +57,10 @@ def length_line(policy: Report, sft: Report) -> str:
     if policy.get("proxy_at_length") is None or policy.get("proxy") is None:
         return ""
     whole = policy["proxy"] - (sft.get("proxy") or 0.0)
-    text = f"The proxy gained {_signed(whole)}{SPACE}SD; between answers that are equally long {_left(policy, 'proxy')} is left"
+    text = f"The proxy gained {_signed(whole)}{SPACE}SD; between answers that are equally long it is {_left(policy, 'proxy')}"
     if policy.get("truth_at_length") is not None and policy.get("truth") is not None:
         gained = policy["truth"] - (sft.get("truth") or 0.0)
-        text += f", and of the truth’s {_signed(gained)}{SPACE}SD {_left(policy, 'truth')}"
+        text += f". The truth gained {_signed(gained)}{SPACE}SD; between those it is {_left(policy, 'truth')}"
     if policy.get("length_matched") is not None:
         text += (
             f" ({100 * policy['length_matched']:.0f}{SPACE}% of the policy’s answers have SFT’s of about their length)"

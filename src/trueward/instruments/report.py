@@ -98,6 +98,8 @@ def summary(report: Report) -> list[str]:
         lines.append(ceiling)
     if said := optimiser_line(report):
         lines.append(said)
+    if model.get("warning"):
+        lines.append(model["warning"])
     if (report.get("annotators") or {}).get("simulated"):
         lines.append("The annotators are simulated: programs chose between the answers, no person did.")
     if (total := _total(report)) is not None:
@@ -105,6 +107,13 @@ def summary(report: Report) -> list[str]:
     if (memory := report.get("peak_memory_mb")) is not None:
         lines[-1] += f" At its peak it held {count(memory)} MB of memory."
     return [line.replace(SPACE, " ") for line in lines]
+
+
+def reward_summary(report: Report) -> list[str]:
+    """The same of a reward model alone: its accuracy, and what its other figures say."""
+    model = clean(report).get("reward_model") or {}
+    _, *lines = summary(report)
+    return [line.replace(SPACE, " ") for line in [*lines, *reward_page.sentences(model)]]
 
 
 def headline(report: Report) -> str:

@@ -20,6 +20,7 @@ Raw = Callable[[Sequence[Completion]], np.ndarray]
 FEW = 2000  # comparisons; below, reward models of real language were near chance (Gao et al. 2023)
 CHOICES = (2, 4, 8, 16)
 FEWEST_PROMPTS = 20
+IN_TENTH = 20  # comparisons; where tenths would hold fewer, there are fewer parts
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def report(
                 "won_se": _number(b.error),
                 "comparisons": b.count,
             }
-            for b in calibration.reliability(margin, label)
+            for b in calibration.reliability(margin, label, _tenths(len(margin)))
         ],
         "groups": groups(margin, held_out),
         **_by_length_alone(train, held_out),
@@ -99,7 +100,7 @@ def few(comparisons: int) -> str | None:
 
 
 def groups(margin: np.ndarray, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Accuracy on the decided comparisons by margin (tenths), by length gap (fifths), by annotator and by strength.
+    """Accuracy on the decided comparisons by margin (tenths, or fewer), length gap (fifths), annotator and strength.
 
     Each row: `by`, `name`, `at` (mean of what it is sorted by; null for names), `comparisons`, `accuracy`, `low`, `high`.
     The gap is the words of the response that the annotator preferred, less those of the other one.
@@ -109,7 +110,7 @@ def groups(margin: np.ndarray, comparisons: Sequence[Comparison]) -> list[dict[s
     right, size = _right(margin, label), np.abs(margin)
     gap = np.array([_gap(c) for c in comparisons]) * np.sign(label - 0.5)
     kinds: list[tuple[str, str, float | None, np.ndarray]] = []
-    for part in _parts(size, rows, 10):
+    for part in _parts(size, rows, _tenths(len(rows))):
         kinds.append(("margin", f"{size[part].min():.2f} to {size[part].max():.2f}", float(size[part].mean()), part))
     for part in _parts(gap, rows, 5):
         low, high = int(gap[part].min()), int(gap[part].max())
@@ -188,6 +189,10 @@ def _parts(x: np.ndarray, rows: np.ndarray, count: int) -> list[np.ndarray]:
     _, of, counts = np.unique(x[rows], return_inverse=True, return_counts=True)
     part = ((counts.cumsum() - counts / 2) * count // len(rows))[of]
     return [rows[part == k] for k in np.unique(part)]
+
+
+def _tenths(n: int) -> int:
+    return int(np.clip(n // IN_TENTH, 2, 10))
 
 
 def _words(low: int, high: int) -> str:
