@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 
-from trueward.instruments import sweep
+from trueward.instruments import sweep, sweep_page
 
 
 def run(
@@ -149,3 +151,44 @@ def test_forms_take_every_look_of_every_run() -> None:
     assert found["truth"].points == 8
     assert (found["truth"].alpha, found["truth"].beta) == pytest.approx((1.0, 0.4))
     assert found["proxy"].beta == pytest.approx(0.0, abs=1e-9)
+
+
+def result() -> dict[str, Any]:
+    """What sweep.json holds, of the three sides."""
+    draw = np.random.default_rng(1)
+    rows = []
+    for value, truth, proxy, kl in ((0.0, -2.0, 4.0, 80.0), (0.1, 1.4, 1.8, 15.0), (3.0, 0.2, 0.2, 0.3)):
+        for seed in range(3):
+            looks = [{"step": i, "kl": kl * i / 9, "truth": truth * i / 9, "proxy": proxy * i / 9} for i in range(10)]
+            rows.append(
+                run(value, seed, truth + draw.normal(0, 0.1), proxy, kl)
+                | {"history": looks, "best_step": 3, "best_truth": 1.0}
+            )
+    rows.append({"value": 9.0, "seed": 0, "run": "<b>", "error": "loss is <not> a number"})
+    swept = sweep.points(rows)
+    advice = sweep.advise(swept)
+    assert advice is not None
+    return {
+        "recipe": "nano", "over": "policy.kl_coef", "command": "trueward sweep nano", "advice": advice.table(),
+        "sentence": sweep.sentence("policy.kl_coef", advice), "points": [p.table() for p in swept],
+        "forms": {k: f.table() for k, f in sweep.forms(rows).items()}, "runs": rows,
+    }  # fmt: skip
+
+
+def test_the_page_says_it_all_and_escapes_what_it_shows() -> None:
+    page = sweep_page.page(result())
+    for text in ("Take β = 0.1", "hacked", "held too tightly", "loss is &lt;not&gt; a number", "fitted", "step 3"):
+        assert text in page, text
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert page.count("<svg") == 4
+
+
+def test_the_table_fits_the_terminal() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(sweep_page.table(result()))
+    text = console.export_text()
+    assert [line.split()[0] for line in text.splitlines() if line[2:3].isdigit()] == ["0", "0.1", "3"]
+    assert "hacked" in text
+    assert "held too tightly" in text
+    assert max(map(len, text.splitlines())) <= 100

@@ -271,7 +271,11 @@ def sentence(key: str, advice: Advice | None) -> str:
         text += f" Below it {said[advice.below]}."
     if advice.above:
         text += f" Above it {said[advice.above]}."
-    if advice.edge:
+    if advice.edge == "low" and advice.best == 0 and key == "policy.kl_coef":
+        text += (
+            " Even without an anchor the truth has not fallen below that of the other values, in runs of this length."
+        )
+    elif advice.edge:
         text += f" It is the {'lowest' if advice.edge == 'low' else 'highest'} value that was tried: try further."
     if advice.seeds < 3:
         text += f" This stands on {advice.seeds} seed{'s' if advice.seeds > 1 else ''}; three or more would say how sure it is."

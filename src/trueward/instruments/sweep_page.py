@@ -1,52 +1,161 @@
-"""A sweep as a page and as a table: truth and proxy by value, and by distance from the SFT policy."""
+"""A sweep as an HTML page and as a table for the terminal: truth and proxy by value, and by distance from the SFT policy."""
 
 from __future__ import annotations
 
-from html import escape
+import math
 from typing import Any
 
+from markupsafe import Markup
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments.report import percent, plain, signed
+from trueward.instruments import charts
+from trueward.instruments.charts import NINETY_FIVE, Mark, Series, line_chart
+from trueward.instruments.report import MISSING, SPACE, clean, percent, plain, signed, template
 
-Sweep = dict[str, Any]
+Row = dict[str, Any]
+SIDES = {"hacking": "hacked", "pinned": "held too tightly", "worse": "worse"}
 
 
-def page(sweep: Sweep) -> str:
-    return f"<!doctype html><html lang=en><meta charset=utf-8><title>Sweep</title><p>{escape(sweep['sentence'])}</p></html>"
+def page(sweep: Row) -> str:
+    """One HTML page that needs no network and runs no scripts; every text in it is shown as text."""
+    sweep = clean(sweep)
+    points = ordered(sweep["points"])
+    return template("sweep.html.jinja").render(
+        sweep=sweep,
+        name=named(sweep["over"]),
+        points=[{**p, "shown": value(p["value"]), "said": standing(p, sweep)} for p in points],
+        headline=sweep["sentence"],
+        by_value=[_by_value(sweep, points, width, height) for width, height in ((880, 380), (400, 340))],
+        by_root=[_by_root(sweep, points, width, height) for width, height in ((880, 420), (400, 400))],
+        forms=_forms(sweep),
+        failed=[r for r in sweep["runs"] if r.get("error")],
+        runs=[{**r, "shown": value(r["value"])} for r in sweep["runs"] if not r.get("error")],
+        half=half,
+        chart_style=Markup(charts.STYLE + charts.TONE_STYLE),  # noqa: S704 (our own constants)
+    )
 
 
-def table(sweep: Sweep) -> Table:
+def table(sweep: Row) -> Table:
     """A row for each value, no wider than 100 columns."""
-    key, advice = sweep["over"], sweep.get("advice") or {}
-    title = Text(f"{sweep['recipe']} over {key}: the last policy on fresh prompts", style="bold")
+    title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on fresh prompts", style="bold")
     caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %, from the seeds where there are several"
     shown = Table(box=box.SIMPLE_HEAD, title=title, caption=caption, title_justify="left", caption_justify="left")
-    shown.add_column(key.rpartition(".")[2])
+    shown.add_column(named(sweep["over"]))
     for name in ("seeds", "proxy", "truth", "win rate", "KL"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("verdicts")
     shown.add_column("")
-    for point in sweep["points"]:
-        value = point["value"]
-        as_good = value in advice.get("as_good", [])
-        said = "best" if value == advice.get("best") else "as good" if as_good else ""
-        verdicts = ", ".join(f"{word} ({n})" if n > 1 else word for word, n in point["verdicts"].items())
-        shown.add_row(
-            Text(f"{value:g}" if isinstance(value, float) else str(value)),
+    for point in ordered(sweep["points"]):
+        said = standing(point, sweep)
+        cells = [
+            value(point["value"]),
             str(point["seeds"]),
             f"{signed(point['proxy'])} {half(point['proxy_half'])}",
             f"{signed(point['truth'])} {half(point['truth_half'])}",
             percent(point["win_rate"]),
             plain(point["kl"], 1),
-            verdicts,
-            Text(said, style="bold" if said == "best" else ""),
-        )
+            verdicts(point),
+        ]
+        cells = [cell.replace(SPACE, " ").strip() for cell in cells]
+        shown.add_row(*map(Text, cells), Text(said, style="bold" if said == "best" else ""))
     return shown
+
+
+def ordered(points: list[Row]) -> list[Row]:
+    """By value where all are numbers; else as they come."""
+    if all(isinstance(p["value"], int | float) and not isinstance(p["value"], bool) for p in points):
+        return sorted(points, key=lambda p: float(p["value"]))
+    return points
+
+
+def standing(point: Row, sweep: Row) -> str:
+    """best, as good, or what goes wrong there."""
+    advice = sweep.get("advice") or {}
+    if not advice or point["value"] == advice["best"]:
+        return "best" if advice else ""
+    if point["value"] in advice["as_good"]:
+        return "as good"
+    if not isinstance(point["value"], int | float) or not isinstance(advice["best"], int | float):
+        return "worse"
+    return SIDES.get(advice["below"] if point["value"] < advice["best"] else advice["above"], "worse")
+
+
+def named(key: str) -> str:
+    """β for the weight of the anchor; else the field's name."""
+    return "β" if key == "policy.kl_coef" else key.rpartition(".")[2]
+
+
+def value(found: Any) -> str:
+    return f"{found:g}" if isinstance(found, float) else str(found)
+
+
+def verdicts(point: Row) -> str:
+    """learning (2), hacking"""
+    return ", ".join(f"{word} ({n})" if n > 1 else word for word, n in point["verdicts"].items()) or MISSING
 
 
 def half(width: float | None) -> str:
     """± half a 95 % interval; nothing when it isn't known."""
-    return "" if width is None or width != width else f"± {width:.2f}"
+    return "" if width is None or math.isnan(width) else f"±{SPACE}{width:.2f}"
+
+
+def _by_value(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
+    """Values stand side by side at equal distances: 0 and 3 are one axis, and nobody has to read a logarithm."""
+    places = list(range(len(points)))
+    names = {float(i): value(p["value"]) for i, p in zip(places, points, strict=True)}
+    best = (sweep.get("advice") or {}).get("best")
+    top = next((i for i, p in enumerate(points) if p["value"] == best), None)
+
+    def series(key: str, look: Any) -> Series:
+        errors = [p[f"{key}_half"] / NINETY_FIVE if p[f"{key}_half"] is not None else None for p in points]
+        return Series(key, [p[key] for p in points], errors, look)
+
+    return Markup(line_chart(  # noqa: S704 (it escapes what it is given)
+        f"Truth and proxy by {named(sweep['over'])}", named(sweep["over"]), "SDs above the SFT policy",
+        [series("truth", "truth"), series("proxy", "proxy")],
+        x=places, x_names=names, best=top, best_label=f"best: {value(best)}" if top is not None else "",
+        width=width, height=height,
+    ))  # fmt: skip
+
+
+def _by_root(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
+    """Every run's looks on one axis: distance from SFT."""
+    series, marks = [], []
+    for i, point in enumerate(points):
+        tone = i % len(charts.TONES)
+        runs = [r for r in sweep["runs"] if r["value"] == point["value"] and not r.get("error")]
+        for run in runs:
+            looks = [look for look in run["history"] if look.get("kl") is not None]
+            roots = [math.sqrt(max(look["kl"], 0.0)) for look in looks]
+            label = f"{named(sweep['over'])} = {value(point['value'])}"
+            series.append(Series(f"{label}, truth", [look["truth"] for look in looks], (), "truth", roots, tone))
+        if runs and point["kl"] is not None:
+            label = value(point["value"])
+            marks.append(
+                Mark(
+                    label,
+                    math.sqrt(max(point["kl"], 0.0)),
+                    point["truth"],
+                    point["truth_half"],
+                    "truth",
+                    tone,
+                    label=label,
+                )
+            )
+    form = (sweep.get("forms") or {}).get("truth")
+    if form and form["high"] > form["low"]:
+        steps = [
+            form["low"] + (form["high"] - form["low"]) * i / 100 for i in range(101)
+        ]  # so many that no dots are drawn
+        fitted = [d * (form["alpha"] - form["beta"] * math.log(d)) for d in steps]
+        series.append(Series("fitted", list(fitted), (), "proxy", steps))
+    return Markup(line_chart(  # noqa: S704 (it escapes what it is given)
+        "Truth by distance", "√KL to the SFT policy", "truth: SDs above the SFT policy", series,
+        x=(), marks=marks, thin=True, width=width, height=height,
+    ))  # fmt: skip
+
+
+def _forms(sweep: Row) -> list[Row]:
+    return [{"name": name, **form} for name, form in (sweep.get("forms") or {}).items()]
