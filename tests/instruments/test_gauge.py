@@ -70,14 +70,6 @@ def test_the_kl_of_answers(temperature: float) -> None:
 
 def test_the_reference_is_at_no_distance_from_itself() -> None:
     same = network(0)
-    gauge = Gauge(
-        reference=same,
-        proxy=None,
-        truths=[],
-        sample=lambda n, p, g: sample(n, p, Sampling(max_new_tokens=LONGEST), g),
-        temperature=1.0,
-        seed=0,
-        micro_batch_tokens=1000,
-    )
+    gauge = Gauge(same, None, [], lambda n, p, g: sample(n, p, Sampling(max_new_tokens=4), g), 1.0, 0, 1000)
     row = gauge.measure(network(0), [Prompt(text="a")] * 20, "test").row
     assert (row["kl"], row["kl_se"], row["kl_k1"], row["kl_k1_se"]) == (0, 0, 0, 0)
