@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, ...]] = {
 }
 CLOSE = 5e-3  # of the largest of a figure's recorded values, or of SMALLEST
 SMALLEST = 0.01
-BAND = 3.0  # of the largest of a figure's recorded values, or of 1: finite and no explosion
+BAND = 2.0  # of the largest of a figure's recorded values, or of 1: finite and no explosion
 COUNTED = ("clipfrac", "accuracies", "accuracy")  # shares of few: one token more is a large step, so always in the band
 FREE = ("val/explained_variance", "best_step")  # without a scale, after another text: a ratio, a place
 OLDER = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}

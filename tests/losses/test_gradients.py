@@ -17,7 +17,7 @@ from trueward.losses.advantages import gae, group_advantages
 from trueward.losses.logprobs import entropy, token_logprobs
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value, clipped_weight, token_weights
-from trueward.losses.preference import bradley_terry, dpo, dpo_margin, ipo, robust_dpo, simpo
+from trueward.losses.preference import bradley_terry, direct, dpo, dpo_margin, ipo, robust_dpo, simpo
 from trueward.losses.supervised import cross_entropy
 
 ROWS, WIDTH, VOCABULARY = 3, 4, 5
@@ -86,13 +86,23 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], list[Tensor]]] = {
         [LOGITS],
     ),
 }
+for loss in ("sigmoid", "ipo", "robust", "simpo"):
+    LOSSES[f"direct {loss}"] = (
+        lambda x, loss=loss: direct(
+            x, reals(8, seed=5), torch.arange(1, 9), LABELS, loss=loss, beta=0.3, label_smoothing=0.1
+        )[0].sum(),
+        [reals(8)],
+    )
 for baseline in ("mean", "others"):
     for std in ("none", "population", "sample"):
         LOSSES[f"group_advantages {baseline} {std}"] = (
             lambda r, baseline=baseline, std=std: (ADVANTAGES * group_advantages(r, baseline, std)).sum(),
             [RETURNS],
         )
-CONSTANT = {"at_temperature", "masked_infinite"}  # parts of other functions here, without a formula of their own
+CONSTANT = {
+    *("at_temperature", "masked_infinite"),  # parts of other functions here, without a formula of their own
+    *("adaptive_lambda", "importance_weights", "labels", "mismatch"),  # numbers that nothing is differentiated through
+}
 
 
 @pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(losses.__path__)])

@@ -99,6 +99,7 @@ def test_variants_of_the_clip_by_hand() -> None:
     assert one_token(0.5, 2.0, "weight")[1] == pytest.approx(-1.0)
     assert one_token(1.5, -2.0, "weight")[1] == pytest.approx(2.4)
     assert one_token(4.0, 0.5, "surrogate", clip_high=5.0, dual_clip=3.0) == pytest.approx((-2.0, -2.0))
+    assert one_token(1.1, 0.5, "surrogate", dual_clip=3.0) == pytest.approx((-0.55, -0.55))
     assert one_token(4.0, 0.0, "surrogate", dual_clip=3.0)[0] == 0
 
 
