@@ -17,6 +17,7 @@ from trueward.artifacts import Artifact, write_json
 from trueward.data import comparisons as compared
 from trueward.data import jsonl
 from trueward.data.collate import Collator
+from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, line
@@ -208,7 +209,7 @@ def evaluate(
         places["best"] = policy.path / "best"
     context.reporter.start("evaluation", len(places))
     policy_config = context.recipe.policy
-    rows, answers, moved = {}, {}, {}
+    rows, answers = {}, {}
     for done, (name, place) in enumerate(places.items(), 1):
         network = context.policy(place)
         measured = instrument
@@ -222,7 +223,6 @@ def evaluate(
             found.row.update(
                 kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
             )
-        moved[name] = found.row.pop("moved")
         rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
     shown = [
@@ -240,4 +240,4 @@ def evaluate(
     for name, samples in answers.items():
         jsonl.write(work / f"{name}.jsonl", samples)
     context.reporter.end(f"{len(prompts)} held-out prompts")
-    return {"policies": rows, "samples": shown, "moved": moved["policy"]}
+    return {"policies": rows, "samples": shown, "moved": what_moved(answers["policy"])}
