@@ -68,7 +68,7 @@ def test_what_moved_is_named_on_the_page_and_the_terminal(found: dict[str, Any])
     for text in ("a hack: paid, and worse", "+0.70 to +0.90", "−0.50 to −0.10", "uses “!”"):
         assert text in seen
     found["moved"] = found["moved"][1:]
-    assert "Nothing here pleases the proxy" in words(reports.page(found))
+    assert "None of it is clearly both" in words(reports.page(found))
     assert not any("hack" in text for text in reports.summary(found))
     found["moved"] = []
     assert "than chance could make it" in words(reports.page(found))
@@ -116,7 +116,8 @@ def test_the_reward_models_section(found: dict[str, Any]) -> None:
         "Its slope is 0.60 (95 %: 0.40 to 0.80), where 1 is right: it is too sure of itself.",
         "more than chance makes of a perfect one", "Its loss is 0.630", "below 0.500",
         "0.450, on others 0.630: a wide gap", "The rule “the longer one is better”, which reads nothing, is right in 55.0 %",
-        "With half of the comparisons it was right in 62.0 %, with all in 63.0 %", "gains 0.42 SD", "the best of 16 1.20 SD",
+        "With half of the comparisons it was right in 62.0 %, with all in 63.0 %", "gains 0.42 SD",
+        "picking the best of 16 gains 1.20 SD",
         "180 prompts that it wasn’t fitted to: 0.31 ± 0.10 SD", "ann", "bob",
     ):  # fmt: skip
         assert text in seen, text

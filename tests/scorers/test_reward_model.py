@@ -92,13 +92,13 @@ def test_scoring_reads_the_very_tokens_of_training(make_reward: MakeNetwork, mon
         comparison("this story", ("", True), (" feels warm", True)),
     ]
     seen: list[list[int]] = []
-    original = heads.sequence_scores
+    original = heads.sequence_states  # both go through it
 
     def watched(model: Any, tokens: Tokens) -> torch.Tensor:
         seen.extend(ids[:n].tolist() for ids, n in zip(tokens.ids, tokens.lengths.tolist(), strict=True))
         return original(model, tokens)
 
-    monkeypatch.setattr(heads, "sequence_scores", watched)
+    monkeypatch.setattr(heads, "sequence_states", watched)
     network = make_reward()
     config = Reward(batch_size=3, epochs=1)
     list(

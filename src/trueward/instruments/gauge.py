@@ -74,10 +74,13 @@ class Gauge:
         if self.truths:
             first = self.truths[0]
             truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
-        proxy, rival_proxy = unknown, unknown
+        proxy, rival_proxy, far = unknown, unknown, unknown
+        if self.outliers:
+            proxy, far = self.outliers(rollout.completions)
+        elif self.proxy:
+            proxy = scores(self.proxy, rollout.completions)
         if self.proxy:
-            proxy, rival_proxy = scores(self.proxy, rollout.completions), scores(self.proxy, rival.completions)
-        far = self.outliers(rollout.completions) if self.outliers else unknown
+            rival_proxy = scores(self.proxy, rival.completions)
         figures = self._figures(policy, rollout)
         wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
         exact = figures["kl"]
@@ -110,7 +113,6 @@ class Gauge:
             **{f"{name}_at_length": _number(found.gain) for name, found in at_length.items()},
             **{f"{name}_at_length_se": _number(found.error) for name, found in at_length.items()},
             "length_matched": _number(at_length["proxy"].matched),
-            "moved": moved(_answers(rollout, proxy, truth), _answers(rival, rival_proxy, theirs)),
             "prompts": len(prompts),
         }
         samples = [
@@ -124,6 +126,7 @@ class Gauge:
                 "kl": _number(exact[i]),
                 "length": int(rollout.tokens.response_lengths[i]),
                 "reference": rival.completions[i].response,
+                "reference_finished": rival.completions[i].finished,
                 "reference_proxy": _number(rival_proxy[i]),
                 "reference_truth": _number(theirs[i]),
                 "outlier": bool(far[i]) if self.outliers else None,
@@ -173,11 +176,18 @@ def how_it_answers(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _answers(rollout: Rollout, proxy: np.ndarray, truth: np.ndarray) -> list[Answer]:
-    return [
-        Answer(c.response, c.finished, float(p), float(t))
-        for c, p, t in zip(rollout.completions, proxy, truth, strict=True)
-    ]
+def what_moved(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What moved between the reference's answers and the policy's, from the samples of a measurement."""
+
+    def answers(text: str, *others: str) -> list[Answer]:
+        finished, proxy, truth = others
+        return [
+            Answer(row[text], row[finished], *(np.nan if row[key] is None else row[key] for key in (proxy, truth)))
+            for row in samples
+        ]
+
+    ours = answers("response", "finished", "proxy", "truth")
+    return moved(ours, answers("reference", "reference_finished", "reference_proxy", "reference_truth"))
 
 
 def echoes(prompt: str, response: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trueward.records import Completion
 
-States = Callable[[Sequence[Completion]], np.ndarray]
+Read = Callable[[Sequence[Completion]], tuple[np.ndarray, np.ndarray]]
 QUANTILE = 0.99
 
 
@@ -38,14 +38,15 @@ class Home:
 
 @dataclass(frozen=True)
 class Outliers:
-    """A home, and how the states of completions are read: what the gauge asks."""
+    """A home, and how the proxy reads completions into scores and hidden states: what the gauge asks."""
 
     home: Home
-    states: States
+    read: Read
 
-    def __call__(self, completions: Sequence[Completion]) -> np.ndarray:
-        """Which completions are far from home, [n] of booleans."""
-        return self.home.outside(self.states(completions))
+    def __call__(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
+        """The proxy's scores, and which completions are far from home, each [n]."""
+        score, states = self.read(completions)
+        return score, self.home.outside(states)
 
 
 def settle(states: np.ndarray, quantile: float = QUANTILE) -> Home:

@@ -168,7 +168,7 @@ def _gain(model: Table) -> str:
         f"truth ({_signed(two.get('low') or 0.0)} to {_signed(two.get('high') or 0.0)})"
     )
     if many.get("gain") is not None:
-        text += f", the best of 16 {_signed(many['gain'])}{SPACE}SD"
+        text += f", and picking the best of 16 gains {_signed(many['gain'])}{SPACE}SD"
     gain, error, prompts = (model.get(key) for key in ("gain", "gain_se", "gain_prompts"))
     if gain is None or error is None or prompts is None:
         return text + "."

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from trueward.batches import Tokens, micro_batches
+from trueward.batches import micro_batches
 from trueward.data.collate import Collator
 from trueward.models import heads, loading
 from trueward.models.loading import Network
@@ -26,21 +24,29 @@ class RewardModel:
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
         """What the network says, float64 [n]. Each completion is read as text, as it was in training."""
-        return self._read(heads.sequence_scores, completions)
+        return self._read(completions)[0]
 
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
         """The hidden states that its head reads, float64 [n, d]."""
-        return self._read(heads.sequence_states, completions)
+        return self._read(completions)[1]
 
     @torch.no_grad()
-    def _read(self, head: Callable[[Any, Tokens], Tensor], completions: Sequence[Completion]) -> np.ndarray:
+    def _read(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
+        model = self.network.model
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
-        parts = micro_batches(tokens.lengths, self.micro_batch_tokens)
-        if not completions:
-            return np.zeros(0)
-        found = [head(self.network.model, tokens.take(rows).to(self.network.device)).double().cpu() for rows in parts]
-        out: np.ndarray = torch.cat(found)[torch.argsort(torch.cat(parts))].numpy()
-        return out
+        raw, states = np.zeros(len(completions)), np.zeros((len(completions), 0))
+        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
+            found = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
+            if not states.shape[1]:
+                states = np.zeros((len(completions), found.shape[1]))
+            states[rows.numpy()] = found.double().cpu().numpy()
+            raw[rows.numpy()] = model.score(found).squeeze(-1).double().cpu().numpy()
+        return raw, states
+
+    def scores_and_states(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
+        """Scores [n] and hidden states [n, d] for one reading."""
+        raw, states = self._read(completions)
+        return self.scale.apply(raw), states
 
     def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
         raw = self.raw(completions)

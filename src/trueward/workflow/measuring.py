@@ -40,7 +40,7 @@ def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardMode
 def outliers(proxy: RewardModel, reference: list[Completion]) -> Outliers | None:
     """Home is where the SFT policy's answers lie, two to a prompt; None if they are too few to say where that is."""
     even = len(reference) // 4 * 4  # no prompt has an answer on either side of the middle
-    return Outliers(settle(proxy.states(reference[:even])), proxy.states) if even >= FEWEST_AT_HOME else None
+    return Outliers(settle(proxy.states(reference[:even])), proxy.scores_and_states) if even >= FEWEST_AT_HOME else None
 
 
 def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]]:

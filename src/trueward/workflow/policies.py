@@ -13,6 +13,7 @@ from trueward.algorithms import sft as imitate
 from trueward.artifacts import Artifact
 from trueward.batches import Step
 from trueward.data import jsonl
+from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator
 from trueward.models.state import State
@@ -49,7 +50,11 @@ class Given:
 
         def look(step: int) -> driver.Look:
             found = instrument.measure(self.policy, prompts, "step", step)
-            row = {**found.row, "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef)}
+            row = {
+                **found.row,
+                "moved": what_moved(found.samples),
+                "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef),
+            }
             return driver.Look(row, found.samples, found.row["truth"])
 
         outcome = driver.drive(

@@ -17,6 +17,7 @@ from trueward.artifacts import Artifact, write_json
 from trueward.data import comparisons as compared
 from trueward.data import jsonl
 from trueward.data.collate import Collator
+from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, line
@@ -209,7 +210,7 @@ def evaluate(
     context.reporter.start("evaluation", len(places))
     policy_config = context.recipe.policy
     drawn: list[best_of_n.Drawn] = []
-    rows, answers, moved = {}, {}, {}
+    rows, answers = {}, {}
     for done, (name, place) in enumerate(places.items(), 1):
         network = context.policy(place)
         measured = instrument
@@ -222,7 +223,6 @@ def evaluate(
             found.row.update(
                 kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
             )
-        moved[name] = found.row.pop("moved")
         rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
     shown = [
@@ -241,4 +241,4 @@ def evaluate(
         jsonl.write(work / f"{name}.jsonl", samples)
     curve = [row for each in drawn for row in by_n(each, instrument.truths)]
     context.reporter.end(f"{len(prompts)} held-out prompts")
-    return {"policies": rows, "samples": shown, "best_of_n": curve, "moved": moved["policy"]}
+    return {"policies": rows, "samples": shown, "best_of_n": curve, "moved": what_moved(answers["policy"])}
