@@ -307,9 +307,9 @@ def test_demonstrations_add_their_gradient_in_every_update(
     batches: list[Tokens] = []
     imitate = imitation.imitate
 
-    def watched(policy: Network, batch: Tokens, weight: float, budget: int) -> float:
+    def watched(policy: Network, batch: Tokens, weight: float, budget: int, *rest: Any) -> float:
         batches.append(batch)
-        return imitate(policy, batch, weight, budget)
+        return imitate(policy, batch, weight, budget, *rest)
 
     monkeypatch.setattr(imitation, "imitate", watched)
     settings: dict[str, Any] = {"steps": 2, "epochs": 2, "minibatches": 3, "critic": {"warmup_steps": 1}}

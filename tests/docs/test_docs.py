@@ -404,7 +404,7 @@ def small(words: list[str], directory: Path) -> list[str]:
     """A command of trueward that does the same with less."""
     if len(words) < 2 or "--help" in words or "-h" in words:
         return words
-    if words[1] == "run":
+    if words[1] in ("run", "sweep"):
         return small_run(words, directory)
     if words[1] in OF_STAGE:
         swap = dict(TINY.values())
@@ -419,7 +419,8 @@ def small(words: list[str], directory: Path) -> list[str]:
 
 def small_run(words: list[str], directory: Path) -> list[str]:
     changes = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--set"]
-    valued = {i + 1 for i, word in enumerate(words) if word in ("--set", "--out", "--output-dir", "--until")}
+    taking = ("--set", "--out", "--output-dir", "--until", "--over", "--seeds", "--jobs")
+    valued = {i + 1 for i, word in enumerate(words) if word in taking}
     named = [w for i, w in enumerate(words) if i > 1 and i not in valued and not w.startswith("-")]
     recipe = named[0] if named else "reviews"
     place = directory / recipe if recipe.endswith(".toml") else recipe
@@ -436,8 +437,17 @@ def small_run(words: list[str], directory: Path) -> list[str]:
             less.append(f"{key}={value}")
     if resolved.policy.minibatches > AT_MOST["policy.batch_size"]:
         less.append("policy.minibatches=2")
-    out = [] if any(w in ("--out", "--output-dir") for w in words) else ["--out"]
-    out += [f"runs/{config.variant(resolved.name, changes)}"] if out else []
+    out: list[str] = []
+    if words[1] == "run" and not any(w in ("--out", "--output-dir") for w in words):
+        out = ["--out", f"runs/{config.variant(resolved.name, changes)}"]
+    if words[1] == "sweep":
+        at = words.index("--over") + 1
+        key, _, values = words[at].partition("=")
+        if not any(w in ("--out", "--output-dir") for w in words):
+            out = ["--out", f"runs/sweep-{config.variant(recipe, [key, *changes])}"]
+        if (most := AT_MOST.get(key)) is None or not isinstance(most, int):  # two of the values, the first and the last
+            ends = values.split(",")
+            words = [*words[:at], f"{key}={ends[0]},{ends[-1]}", *words[at + 1 :]]
     return [*words, *out, *(word for change in less for word in ("--set", change))]
 
 
