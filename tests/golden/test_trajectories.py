@@ -50,6 +50,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "grpo": ("policy.kind=grpo", "policy.group.std=population", "policy.group.kl=k3"),
     "rloo": ("policy.kind=rloo",),
     "dpo": ("policy.kind=dpo",),
+    "online_dpo": ("policy.kind=dpo", "policy.dpo.online=true"),
     "best_of_n": ("policy.kind=best_of_n",),
     "sft_on_best": ("policy.kind=sft_on_best",),
 }
