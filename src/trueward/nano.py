@@ -30,6 +30,7 @@ from trueward.data import nano as text
 from trueward.data import reviews
 from trueward.engines.sampler import Sampling, sample
 from trueward.instruments.gauge import Gauge, Truth
+from trueward.instruments.outliers import at_home
 from trueward.models import loading
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, seed_for
@@ -139,7 +140,8 @@ def climb(
     scorer: Scorer | None = None,
     **changes: Any,
 ) -> list[dict[str, Any]]:
-    """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds.
+    """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds and
+    what moved.
 
     `changes` are fields of [policy], e.g. `kind="dpo"`, `kl_coef=0.0`, `steps=200`; what they leave is the recipe's.
     `scorer` is optimised in place of the proxy, in SDs as it is; the proxy is still what is measured, and PPO's value
@@ -154,7 +156,8 @@ def climb(
     if policy_config.kind == "best_of_n":
         n = policy_config.best_of_n.n
         choose = best_of_n.sampler(n, paid, draw, policy_config.missing_eos_penalty)
-        row = replace(instrument, sample=choose).measure(lab.reference, looked_at, "evaluation", "policy").row
+        asked = lab.held_out[::-1][: prompts or recipe.evaluation.prompts]  # as the ladder's evaluation
+        row = replace(instrument, choose=choose).measure(lab.reference, asked, "evaluation", "policy").row
         return [{"step": 0, **row, "kl": round(best_of_n.kl(n), 5), "kl_se": None, "kl_k1": None, "kl_k1_se": None}]
     policy = _copy(lab.reference)
     numbers, total, loop = _loop(lab, recipe, policy, paid)
@@ -180,6 +183,7 @@ def gauge(lab: Lab) -> Gauge:
         temperature=lab.recipe.sampler.temperature,
         seed=lab.seed,
         micro_batch_tokens=lab.recipe.runtime.micro_batch_tokens,
+        outliers=at_home(lab.proxy, lab.answers),
     )
 
 

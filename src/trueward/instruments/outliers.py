@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trueward.records import Completion
+from trueward.scorers.reward_model import RewardModel
+
+FEWEST_AT_HOME = 40  # answers of the SFT policy, half of them to fit to
 
 Read = Callable[[Sequence[Completion]], tuple[np.ndarray, np.ndarray]]
 QUANTILE = 0.99
@@ -80,3 +83,9 @@ def ledoit_wolf(x: np.ndarray) -> np.ndarray:
     share = min(noise, away) / away if away > 0 else 0.0
     shrunk: np.ndarray = (1 - share) * sample + share * mu * np.eye(d)
     return shrunk
+
+
+def at_home(proxy: RewardModel, reference: Sequence[Completion]) -> Outliers | None:
+    """Home is where the SFT policy's answers lie, two to a prompt; None if they are too few to say where that is."""
+    even = len(reference) // 4 * 4  # no prompt has an answer on either side of the middle
+    return Outliers(settle(proxy.states(reference[:even])), proxy.scores_and_states) if even >= FEWEST_AT_HOME else None
