@@ -22,7 +22,8 @@ def test_outliers_are_counted_answer_by_answer(baseline: Path) -> None:
     for name in ("base", "sft", "policy"):
         found = [row["outlier"] for row in rows(baseline / f"evaluation/{name}.jsonl")]
         assert sum(found) / len(found) == pytest.approx(policies[name]["outlier_share"])
-    assert policies["base"]["outlier_share"] > 0.3, "text of random weights is far from home"
+    # At home 1 % are out, so that 3 of 16 have a chance of 5e-4.
+    assert policies["base"]["outlier_share"] > 2.5 / 16, "text of random weights is far from home"
     assert policies["sft"]["outlier_share"] < 0.2
 
 

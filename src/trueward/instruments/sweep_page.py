@@ -105,6 +105,8 @@ def _by_value(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
     """Values stand side by side at equal distances: 0 and 3 are one axis, and nobody has to read a logarithm."""
     places = list(range(len(points)))
     names = {float(i): value(p["value"]) for i, p in zip(places, points, strict=True)}
+    if len(points) == 1:
+        names[1.0] = ""  # an axis has two ends
     best = (sweep.get("advice") or {}).get("best")
     top = next((i for i, p in enumerate(points) if p["value"] == best), None)
 
