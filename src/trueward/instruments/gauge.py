@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from trueward.batches import Rollout, micro_batches
+from trueward.instruments.paired import paired
 from trueward.instruments.statistics import standard_error, win_rate
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
@@ -65,7 +66,9 @@ class Gauge:
         if self.truths:
             first = self.truths[0]
             truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
-        proxy = scores(self.proxy, rollout.completions) if self.proxy else unknown
+        proxy, rivals = unknown, unknown
+        if self.proxy:
+            proxy, rivals = scores(self.proxy, rollout.completions), scores(self.proxy, rival.completions)
         figures = self._figures(policy, rollout)
         wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
         exact = figures["kl"]
@@ -75,6 +78,8 @@ class Gauge:
             "truth": _number(truth.mean()),
             "truth_se": _number(standard_error(truth)),
             "truths": {name: _number(values.mean()) for name, values in truths.items()},
+            **against("truth_gain", truth, theirs),
+            **against("proxy_gain", proxy, rivals),
             "win_rate": _number(wins),
             "win_rate_low": _number(low),
             "win_rate_high": _number(high),
@@ -98,10 +103,18 @@ class Gauge:
                 "length": int(rollout.tokens.response_lengths[i]),
                 "reference": rival.completions[i].response,
                 "reference_truth": _number(theirs[i]),
+                "reference_proxy": _number(rivals[i]),
             }
             for i, c in enumerate(rollout.completions)
         ]
         return Measurement(row, samples)
+
+    def truth(self, policy: Network, prompts: Sequence[Prompt], answers: int, *look: str | int) -> np.ndarray:
+        """The first truth of so many fresh answers to each prompt, SDs: [prompts, answers]."""
+        asked = [prompt for prompt in prompts for _ in range(answers)]
+        found = self.sample(policy, asked, generator(self.seed, "look", *look)).completions
+        first = self.truths[0]
+        return first.scale.apply(scores(first.scorer, found)).reshape(len(prompts), answers)
 
     @torch.no_grad()
     def _figures(self, policy: Network, rollout: Rollout) -> Mapping[str, np.ndarray]:
@@ -124,6 +137,12 @@ class Gauge:
             ):
                 out[name][rows.numpy()] = heads.spread(flat, mask).double().sum(1).cpu().numpy()
         return out
+
+
+def against(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
+    """How much higher the policy scores than the reference, paired by prompt: mean, standard error, test score."""
+    found = paired(ours, theirs)
+    return {name: _number(found.mean), f"{name}_se": _number(found.se), f"{name}_z": _number(found.z)}
 
 
 def how_it_answers(rollout: Rollout) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments import charts
+from trueward.instruments import charts, spoken
 from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
 
 Report = dict[str, Any]
@@ -32,9 +32,14 @@ SPACE = "\u00a0"  # between a number and its unit, so that no line breaks there
 def page(report: Report) -> str:
     """One HTML page that needs no network and runs no scripts; every text in the report is shown as text."""
     report = _clean(report)
+    verdict = report.get("verdict") or {}
     return _template().render(
         report=report,
         headline=headline(report),
+        meaning=spoken.MEANING.get(str(verdict.get("word")), ""),
+        look=spoken.LOOK.get(str(verdict.get("word")), "unsure"),
+        facts=spoken.facts(verdict.get("numbers") or {}),
+        stopped=stopped_line(report),
         names=POLICIES,
         other_truths=_other_truths(report),
         plots=_plots(report),
@@ -75,7 +80,11 @@ def table(report: Report) -> Table:
 def summary(report: Report) -> list[str]:
     """The lines under the table: what happened, how good the reward model is, who judged, time and memory."""
     report = _clean(report)
-    lines = [headline(report)]
+    verdict = report.get("verdict")
+    lines = [spoken.sentence(verdict)[:1].upper() + spoken.sentence(verdict)[1:]] if verdict else []
+    if report.get("stopped"):
+        lines.append(stopped_line(report))
+    lines.append(headline(report))
     model = report.get("reward_model") or {}
     if model.get("accuracy") is not None:
         interval = between(model.get("accuracy_low"), model.get("accuracy_high"), 1)
@@ -111,6 +120,15 @@ def headline(report: Report) -> str:
     if step is not None and peak is not None and last is not None and peak > last:
         text += f" Truth was higher at step {step}: {signed(peak)}{SPACE}SD, against {signed(last)} at the end."
     return text
+
+
+def stopped_line(report: Report) -> str:
+    """Why training ended before its last step, if it did."""
+    if not report.get("stopped"):
+        return ""
+    rows, planned = _history(report), ((report.get("recipe") or {}).get("policy") or {}).get("steps")
+    at = f" at step {rows[-1]['step']}" + (f" of {planned}" if planned else "") if rows else ""
+    return f"Training stopped{at}, as evaluation.stop_when asks: {report['stopped']}."
 
 
 def recipe_text(recipe: Report) -> str:
@@ -216,13 +234,6 @@ def _other_truths(report: Report) -> list[str]:
     return list(dict.fromkeys(names))[1:]
 
 
-def _loose(value: Any) -> str:
-    """A value of which nothing is known but that it came from JSON."""
-    if isinstance(value, float):
-        return f"{value:.4g}".replace("-", "−")
-    return MISSING if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _worst_first(samples: list[Report]) -> list[Report]:
     """By how much more the proxy likes the policy's answer than the truth does; those without scores last."""
 
@@ -294,5 +305,5 @@ def _template() -> Template:
     door = Environment(loader=here, autoescape=True, undefined=ChainableUndefined, trim_blocks=True)
     door.filters |= {f.__name__: _or_missing(f) for f in (signed, plain, percent, within, count, duration)}
     door.globals["between"] = _or_missing(between)
-    door.filters |= {"loose": _loose, "of": lambda key, policies, name: policies[key].get(name)}
+    door.filters |= {"of": lambda key, policies, name: policies[key].get(name)}
     return door.get_template("report.html.jinja")

@@ -25,6 +25,7 @@ from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split
+from trueward.workflow.judging import final_fall
 from trueward.workflow.measuring import gauge, held_out_prompts
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
@@ -229,4 +230,4 @@ def evaluate(
     for name, samples in answers.items():
         jsonl.write(work / f"{name}.jsonl", samples)
     context.reporter.end(f"{len(prompts)} held-out prompts")
-    return {"policies": rows, "samples": shown}
+    return {"policies": rows, "samples": shown, "fall": final_fall(context.recipe.seed, policy, rows, answers)}
