@@ -189,6 +189,7 @@ ANY_KEY = {  # objects with names for keys, and what the documentation calls tho
     "seconds": "STAGE",
     "samples[].answers": "POLICY",
     "annotators.classifiers": "NAME",
+    "verdict.numbers": "NUMBER",
 }
 ELSEWHERE = {"recipe", "history"}  # explained in docs/recipe.md, and as policy/evaluations.jsonl
 NOT_IN_TINY = {f"annotators.classifiers.NAME.{key}" for key in ("examples", "accuracy", "accuracy_sentences")}

@@ -253,6 +253,8 @@ def _change(name: str, policy: Report, sft: Report) -> str:
     delta = now - (sft.get(key) or 0.0)  # the unit's zero is the SFT policy
     # As if the two were independent: they share prompts, so the interval is rather too wide than too narrow.
     noise = NINETY_FIVE * math.hypot(policy.get(f"{key}_se") or 0.0, sft.get(f"{key}_se") or 0.0)
+    if policy.get(f"{key}_gain") is not None:  # prompt by prompt, against fresh answers: what the verdict goes by
+        delta, noise = policy[f"{key}_gain"], NINETY_FIVE * (policy.get(f"{key}_gain_se") or 0.0)
     if abs(delta) <= noise:
         return f"{name} did not change measurably ({signed(delta)} ±{SPACE}{noise:.2f}{SPACE}SD)"
     return f"{name} {'rose' if delta > 0 else 'fell'} by {abs(delta):.2f}{SPACE}SD"

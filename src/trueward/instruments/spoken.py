@@ -62,7 +62,8 @@ def _gain(left: dict[str, Any], key: str, unit: str, plus: str = "+") -> str:
     value, se = left.pop(key, None), left.pop(f"{key}_se", None)
     if value is None:
         return ""
-    shown = _sign(f"{value:{plus}.2f}") + (f"{SPACE}±{SPACE}{HALF * se:.2f}" if se is not None else "")
+    digits = 2 if abs(value) >= 0.1 or plus else 3  # a KL may be small and still say something
+    shown = _sign(f"{value:{plus}.{digits}f}") + (f"{SPACE}±{SPACE}{HALF * se:.{digits}f}" if se is not None else "")
     return f"{shown}{SPACE}{unit}"
 
 

@@ -57,6 +57,8 @@ def judge(
     peak = highest(after)
     best_step = None if peak is None else int(peak["step"])
     numbers = _numbers(after)
+    if control:
+        numbers |= {"control_kl": control.get("kl"), "control_kl_se": control.get("kl_se")}
 
     def found(word: Word, rule: str, **more: float | None) -> Verdict:
         return Verdict(word, rule, {**numbers, **more}, best_step)
@@ -74,8 +76,9 @@ def judge(
     if now.get("truth_gain_z") is None:
         return found("inconclusive", "nothing measures the truth, and the proxy cannot be its own judge")
     if control and not rose and not sank and _no_further(now, control):
-        rule = "the policy is no further from SFT than a random reward takes it, and the truth has not moved"
-        return found("pinned", rule, control_kl=control["kl"], control_kl_se=control["kl_se"])
+        return found(
+            "pinned", "the policy is no further from SFT than a random reward takes it, and the truth has not moved"
+        )
     z = now["truth_gain_z"]
     proxy_is_up = (now.get("proxy_gain_z") or 0.0) >= BOTH_SIDES
     if sank and z <= -ONE_LOOK and proxy_is_up:
