@@ -25,7 +25,7 @@ def test_every_word_has_a_meaning() -> None:
 def test_numbers_with_names_and_units() -> None:
     assert said(NUMBERS) == {
         "Truth against SFT’s": "+0.58 ± 0.20 SD",
-        "Its test": "z = 3.8, where a rise at look 5 needs 3.1",
+        "Its test": "z = 3.8, and look 5 needs 3.1",
         "Proxy against SFT’s": "−0.91 ± 0.25 SD",
         "KL to SFT": "0.010 ± 0.002 nats",
     }
@@ -35,7 +35,7 @@ def test_what_decided_is_said_too() -> None:
     shares = {"accuracy": 0.52, "accuracy_low": 0.46, "accuracy_high": 0.581}
     found = said({**NUMBERS, **FALL, **shares, "control_kl": 0.5, "control_kl_se": None})
     assert found["Down from its peak"] == "0.27 SD (−0.05 to 0.50) below step 5"
-    assert found["Test of the fall"] == "z = 2.5, where a fall needs 2.2"
+    assert found["Test of the fall"] == "z = 2.5, and a fall needs 2.2"
     assert found["Reward model’s accuracy"] == "52.0 % (95 %: 46.0–58.1 %)"
     assert found["KL of a random reward"] == "0.50 nats"
 

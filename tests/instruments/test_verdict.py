@@ -100,6 +100,7 @@ def test_a_fall_stands_until_more_than_half_is_made_good() -> None:
 
 def test_hacking() -> None:
     assert word(look(5, -0.5)) == "hacking"
+    assert verdict.judge([SFT, look(5, -0.5)]).numbers["needed_z"] == pytest.approx(-needed(0.02, 1), abs=1e-5)
     assert word(look(5, -0.5), look(10, -0.2)) == "hacking"
     assert word(look(5, 0.9), look(10, 0.05, fall=fell(5, 0.8))) == "hacking"
     assert word(look(5, 0.9, 0.0), look(10, 0.05, 0.0, fall=fell(5, 0.8))) == "hacking"

@@ -71,7 +71,7 @@ def _test(left: dict[str, Any]) -> str:
     z, needed, looks = left.pop("truth_gain_z", None), left.pop("needed_z", None), left.get("looks")
     if z is None or needed is None or looks is None:
         return ""
-    return f"z = {_sign(f'{z:.1f}')}, where a rise at look {looks} needs {needed:.1f}"
+    return f"z = {_sign(f'{z:.1f}')}, and look {looks} needs {_sign(f'{needed:.1f}')}"
 
 
 def _drop(left: dict[str, Any]) -> str:
@@ -84,7 +84,7 @@ def _drop(left: dict[str, Any]) -> str:
 
 def _test_of_fall(left: dict[str, Any]) -> str:
     z, needed = left.pop("drop_z", None), left.pop("drop_needed_z", None)
-    return "" if z is None or needed is None else f"z = {_sign(f'{z:.1f}')}, where a fall needs {needed:.1f}"
+    return "" if z is None or needed is None else f"z = {_sign(f'{z:.1f}')}, and a fall needs {needed:.1f}"
 
 
 def _accuracy(left: dict[str, Any]) -> str:

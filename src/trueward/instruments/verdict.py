@@ -218,5 +218,6 @@ def _numbers(after: Sequence[Row]) -> dict[str, float | None]:
         return {}
     now = after[-1]
     keys = ("truth_gain", "truth_gain_se", "truth_gain_z", "proxy_gain", "proxy_gain_se", "kl", "kl_se")
-    level = round(needed(ABOVE, len(after)), 5)
-    return {"step": now["step"], "looks": len(after), **{k: now.get(k) for k in keys}, "needed_z": level}
+    sank = (now.get("truth_gain_z") or 0.0) < 0
+    level = -needed(BELOW, len(after)) if sank else needed(ABOVE, len(after))
+    return {"step": now["step"], "looks": len(after), **{k: now.get(k) for k in keys}, "needed_z": round(level, 5)}
