@@ -29,6 +29,7 @@ SMALL = (
     "evaluation.prompts=16",
     "evaluation.look_prompts=16",
     "evaluation.every=1",
+    "evaluation.control=never",
 )
 UNTIMED = ("seconds", "peak_memory_mb", "command")
 

@@ -193,7 +193,9 @@ def test_report_is_the_documented_contract(baseline: Path) -> None:
     assert all(figures <= set(row) for row in report["policies"].values())
     assert {"accuracy", "accuracy_low", "accuracy_high", "nll", "agreement"} <= set(report["reward_model"])
     assert [row["step"] for row in report["history"]] == [0, 1, 2, 3]
-    assert report["verdict"] is None
+    assert set(report["verdict"]) == {"word", "rule", "numbers", "best_step"}
+    assert report["verdict"]["best_step"] == report["best_step"]
+    assert all(row["verdict"] for row in report["history"])
     assert report["peak_memory_mb"] > 0
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from trueward import driver
 from trueward.batches import Step
-from trueward.driver import Look, Looking
+from trueward.driver import Judgement, Look, Looking
 from trueward.models.state import State, adam
 from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
@@ -54,6 +54,8 @@ class Ride:
     metrics: Callable[[int], dict[str, float]] = lambda step: {"nll": 1.0 / step}
     every: int = 1
     looks: bool = True
+    judges: bool = False
+    stop_at: int = -1
     told: Told = field(default_factory=Told)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,13 @@ class Ride:
     def look(self, step: int) -> Look:
         return Look({"truth": TRUTHS[step], "proxy": None}, [{"response": f"r{step}"}], TRUTHS[step])
 
+    def judge(self, rows: list[dict[str, Any]]) -> Judgement:
+        """Says what it was given: how many rows, and what the best directory held at that moment."""
+        step = rows[-1]["step"]
+        best = self.directory / "best/weight"
+        row = {"rows": [r["step"] for r in rows], "best": best.read_text() if best.exists() else None}
+        return Judgement(row, f"word {len(rows)}", "the truth fell" if step == self.stop_at else "")
+
     def keep(self, path: Path) -> None:
         path.mkdir()
         (path / "weight").write_text(repr(self.network.weight.item()))
@@ -90,7 +99,9 @@ class Ride:
             what="toy",
             reporter=self.told,
             checkpoint_seconds=self.checkpoint_seconds,
-            looking=Looking(self.every, self.look, self.keep) if self.looks else None,
+            looking=Looking(self.every, self.look, self.keep, self.judge if self.judges else None)
+            if self.looks
+            else None,
         )
 
 
@@ -207,3 +218,48 @@ def test_it_says_what_and_how_far(tmp_path: Path) -> None:
     plain = Ride(tmp_path / "plain", looks=False)
     plain.go()
     assert plain.told.said[-1] == "nll 0.167"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("checkpoint_every", [1, 2, 3, 4])
+def test_a_judge_sees_the_same_after_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int, checkpoint_every: int
+) -> None:
+    """All looks so far, and the best as it was: a later best that the resumed loop has yet to reach is taken back."""
+    whole = Ride(tmp_path / "whole", judges=True)
+    whole.go()
+    rows = logs(whole.directory)["evaluations.jsonl"]
+    assert [row["rows"] for row in rows] == [list(range(n + 1)) for n in range(7)]
+    kept = {row["step"]: row["best"] for row in rows}
+    assert kept[1] is None  # the present look is judged before it may become the best
+    assert len({kept[2], kept[3], kept[6]}) == 3
+    assert kept[3] == kept[4] == kept[5]
+    ride = Ride(tmp_path / "cut", cut, checkpoint_every, judges=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.time, "monotonic", lambda: float(ride.state.step))  # a second a step
+        patch.setattr(driver, "forget_best", lambda directory: None)  # as if the power went before it could
+        with pytest.raises(PowerCutError):
+            ride.go()
+    again = Ride(tmp_path / "cut", judges=True)
+    again.go()
+    assert logs(again.directory) == logs(whole.directory)
+    assert (again.directory / "best/weight").read_text() == (whole.directory / "best/weight").read_text()
+    assert not list((again.directory / "checkpoints").glob("best-*"))
+
+
+def test_a_loop_that_is_told_to_stop(tmp_path: Path) -> None:
+    ride = Ride(tmp_path / "run", judges=True, stop_at=4, checkpoint_seconds=1e9)
+    outcome = ride.go()
+    assert (outcome.stopped, outcome.best_step, ride.state.step) == ("the truth fell", 2, 4)
+    assert [row["step"] for row in logs(ride.directory)["metrics.jsonl"]] == [1, 2, 3, 4]
+    assert ride.told.said[-1] == "stopped at step 4: the truth fell"
+    assert ride.told.said[-2] == (4, "truth 0.50  word 5")
+    before = logs(ride.directory)
+    again = Ride(tmp_path / "run", judges=True, stop_at=4)
+    assert again.go().stopped == "the truth fell"  # what was stopped stays so when the process is killed after it
+    assert again.state.step == 4
+    assert logs(again.directory) == before
+
+
+def test_the_last_step_needs_no_stopping(tmp_path: Path) -> None:
+    assert Ride(tmp_path / "run", judges=True, stop_at=TOTAL).go().stopped == ""

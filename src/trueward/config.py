@@ -252,6 +252,10 @@ class Evaluation(Section):
     """Steps between two looks while the policy is trained."""
     look_prompts: Positive = 128
     """At most so many held-out prompts a look."""
+    stop_when: Literal["never", "truth falls"] = "never"
+    """Whether training ends when the verdict says that the truth has fallen: over-optimised, or hacking."""
+    control: Literal["unmoved", "never"] = "unmoved"
+    """Whether a run whose truth did not move is made again with a random reward, to tell whether the anchor pins it."""
 
 
 class Runtime(Section):

@@ -37,12 +37,25 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What the looks so far say together: more for the row, a word for the terminal, and why to stop, if so."""
+
+    row: dict[str, Any]
+    word: str
+    stop: str = ""
+
+
+@dataclass(frozen=True)
 class Looking:
-    """When to look, how, and what to do when the truth has never been higher."""
+    """When to look, how, what to do when the truth has never been higher, and how to judge all looks so far.
+
+    `judge` is given the rows of all looks, the present one last, before that one may become the best.
+    """
 
     every: int
     look: Callable[[int], Look]
     keep_best: Callable[[Path], None]
+    judge: Callable[[list[dict[str, Any]]], Judgement] | None = None
 
 
 class Logs:
@@ -88,12 +101,14 @@ class Outcome:
     best_step: int | None = None
     best_truth: float = -math.inf
     seconds: float = 0.0
+    stopped: str = ""  # why it ended before its last step
 
     def table(self) -> dict[str, Any]:
         return {
             "best_step": self.best_step,
             "best_truth": self.best_truth if self.best_step is not None else None,
             "seconds": self.seconds,
+            "stopped": self.stopped,
         }
 
 
@@ -121,7 +136,11 @@ def drive(
         outcome.best_step, outcome.seconds = more["best_step"], more["seconds"]
         if outcome.best_step is not None:
             outcome.best_truth = more["best_truth"]
+        outcome.stopped = more.get("stopped", "")
+    restore_best(directory, outcome.best_step)
     logs = Logs(directory, sizes)
+    seen = read_log(directory / "evaluations.jsonl")
+    on_record = outcome.best_step  # the best that the last checkpoint speaks of
     started = time.monotonic() - outcome.seconds
     saved = time.monotonic()
     reporter.start(what, total)
@@ -131,17 +150,24 @@ def drive(
     def look(step: int) -> str:
         assert looking is not None
         found = looking.look(step)
-        logs.add("evaluations.jsonl", [{"step": step, **found.row, "seconds": round(time.monotonic() - started, 3)}])
-        logs.add("samples.jsonl", [{"step": step, **row} for row in found.samples])
+        row = finite({"step": step, **found.row})
+        judged = looking.judge([*seen, row]) if looking.judge else Judgement({}, "")
+        row |= judged.row
+        seen.append(row)
+        logs.add("evaluations.jsonl", [{**row, "seconds": round(time.monotonic() - started, 3)}])
+        logs.add("samples.jsonl", [{"step": step, **sample} for sample in found.samples])
         if step and found.truth is not None and found.truth > outcome.best_truth:
+            if outcome.best_step is not None and outcome.best_step == on_record:
+                set_best_aside(directory, outcome.best_step)
             outcome.best_step, outcome.best_truth = step, found.truth
             replace_directory(directory / "best", looking.keep_best)
-        return "  ".join(
-            f"{key} {found.row[key]:.2f}" for key in ("proxy", "truth", "kl") if found.row.get(key) is not None
-        )
+        if step < total:
+            outcome.stopped = judged.stop
+        said = [f"{key} {row[key]:.2f}" for key in ("proxy", "truth", "kl") if row.get(key) is not None]
+        return "  ".join([*said, *([judged.word] if judged.word else [])])
 
     note = look(0) if looking and not state.step else ""
-    for step in make_loop():
+    for step in make_loop() if not outcome.stopped else ():
         if wrong := [k for k in FATAL if not math.isfinite(step.metrics.get(k, 0.0))]:
             raise ValueError(
                 f"{what}, step {step.number}: {wrong[0]} is not a number any more; a lower learning rate may help"
@@ -155,12 +181,16 @@ def drive(
         elif not looking:
             note = "  ".join(f"{k} {step.metrics[k]:.3f}" for k in ("nll", "loss", "accuracy") if k in step.metrics)
         reporter.at(step.number, note)
-        if step.number == total or time.monotonic() - saved >= checkpoint_seconds:
+        if step.number == total or outcome.stopped or time.monotonic() - saved >= checkpoint_seconds:
             outcome.seconds = time.monotonic() - started
             checkpoint(state, checkpoints, {"sizes": logs.sizes(), **outcome.table()})
+            on_record = outcome.best_step
+            forget_best(directory)
             saved = time.monotonic()
+        if outcome.stopped:
+            break
     outcome.seconds = time.monotonic() - started
-    reporter.end(note)
+    reporter.end(f"stopped at step {state.step}: {outcome.stopped}" if outcome.stopped else note)
     return outcome
 
 
@@ -185,6 +215,28 @@ def replace_directory(path: Path, write: Callable[[Path], None]) -> None:
     write(fresh)
     shutil.rmtree(path, ignore_errors=True)
     fresh.replace(path)
+
+
+def set_best_aside(directory: Path, step: int) -> None:
+    """Keep the best that the last checkpoint speaks of, since looks after a resume compare with it."""
+    aside = directory / "checkpoints" / f"best-{step:07d}"
+    shutil.rmtree(aside, ignore_errors=True)
+    (directory / "best").replace(aside)
+
+
+def restore_best(directory: Path, step: int | None) -> None:
+    """The best directory as it was when the checkpoint was made that the loop goes on from."""
+    if step is None:
+        shutil.rmtree(directory / "best", ignore_errors=True)
+    elif (aside := directory / "checkpoints" / f"best-{step:07d}").is_dir():
+        shutil.rmtree(directory / "best", ignore_errors=True)
+        aside.replace(directory / "best")
+    forget_best(directory)
+
+
+def forget_best(directory: Path) -> None:
+    for aside in (directory / "checkpoints").glob("best-*"):
+        shutil.rmtree(aside)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -140,8 +140,8 @@ def climb(
     scorer: Scorer | None = None,
     **changes: Any,
 ) -> list[dict[str, Any]]:
-    """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds and
-    what moved.
+    """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds,
+    what moved, and the verdict so far (`instruments.verdict.judge` gives it from the rows).
 
     `changes` are fields of [policy], e.g. `kind="dpo"`, `kl_coef=0.0`, `steps=200`; what they leave is the recipe's.
     `scorer` is optimised in place of the proxy, in SDs as it is; the proxy is still what is measured, and PPO's value

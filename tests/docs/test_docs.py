@@ -201,6 +201,7 @@ ANY_KEY = {  # objects with names for keys, and what the documentation calls tho
     "seconds": "STAGE",
     "samples[].answers": "POLICY",
     "annotators.classifiers": "NAME",
+    "verdict.numbers": "NUMBER",
 }
 ELSEWHERE = {
     "recipe",

@@ -43,6 +43,14 @@ GRPO, RLOO, DPO = ("policy.kind=grpo",), ("policy.kind=rloo",), ("policy.kind=dp
 ONLINE = (*DPO, "policy.dpo.online=true")
 BEST = ("policy.best_of_n.n=3", "policy.best_of_n.prompts=24")
 DISTILLED, CHOSEN = ("policy.kind=sft_on_best", *BEST), ("policy.kind=best_of_n", *BEST)
+HACKED = (  # the truth is minus the proxy, so it falls as surely as the proxy rises
+    "policy.kind=rloo",
+    "evaluation.truths=['model:{folder}/against']",
+    "policy.learning_rate=0.01",
+    "policy.batch_size=64",
+    "policy.steps=12",
+    "evaluation.look_prompts=64",
+)
 ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_new_tokens=2")  # groups of equal answers
 BEHIND = ("sampler.refresh=3",)
 DROPPING = ("policy.group.kl=k2", "policy.group.drop_equal_groups=true")
@@ -127,6 +135,8 @@ CHANGES = {
     "evaluation.prompts": Change("8", "evaluation", "evaluation/policies.json"),
     "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
     "evaluation.look_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
+    "evaluation.stop_when": Change("truth falls", "policy", "policy/metrics.jsonl", HACKED),
+    "evaluation.control": Change("unmoved", "evaluation", "report/report.json"),
 }
 # The same settings under other kinds of policy, and other values of theirs.
 AGAIN = [
@@ -232,6 +242,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Path:
     with torch.no_grad():
         model.model.score.weight += 0.1
     loading.save(model, folder / "reward")
+    against = loading.reward(baseline / "reward_model/model", torch.device("cpu"))
+    with torch.no_grad():
+        against.model.score.weight *= -1
+    loading.save(against, folder / "against")
     whole = (baseline / "comparisons/comparisons.jsonl").read_text().splitlines(keepends=True)
     (folder / "people.jsonl").write_text("".join(whole[:-1]))
     (folder / "others.jsonl").write_text("".join(whole[1:]))

@@ -18,6 +18,7 @@ from trueward.instruments import diversity
 from trueward.instruments.lengths import correlation, matched_gain
 from trueward.instruments.moved import Answer, moved
 from trueward.instruments.outliers import Outliers
+from trueward.instruments.paired import paired
 from trueward.instruments.statistics import standard_error, win_rate
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
@@ -87,8 +88,8 @@ class Gauge:
         tokens = float(rollout.tokens.response_lengths.sum())
         lengths, their_lengths = (r.tokens.response_lengths.double().numpy() for r in (rollout, rival))
         at_length = {
-            name: matched_gain(ours, rivals, lengths, their_lengths)
-            for name, ours, rivals in (("proxy", proxy, rival_proxy), ("truth", truth, theirs))
+            name: matched_gain(ours, rival_proxy, lengths, their_lengths)
+            for name, ours, rival_proxy in (("proxy", proxy, rival_proxy), ("truth", truth, theirs))
         }
         row = {
             "proxy": _number(proxy.mean()),
@@ -96,6 +97,8 @@ class Gauge:
             "truth": _number(truth.mean()),
             "truth_se": _number(standard_error(truth)),
             "truths": {name: _number(values.mean()) for name, values in truths.items()},
+            **against("truth_gain", truth, theirs),
+            **against("proxy_gain", proxy, rival_proxy),
             "win_rate": _number(wins),
             "win_rate_low": _number(low),
             "win_rate_high": _number(high),
@@ -135,6 +138,13 @@ class Gauge:
         ]
         return Measurement(row, samples)
 
+    def truth(self, policy: Network, prompts: Sequence[Prompt], answers: int, *look: str | int) -> np.ndarray:
+        """The first truth of so many fresh answers to each prompt, SDs: [prompts, answers]."""
+        asked = [prompt for prompt in prompts for _ in range(answers)]
+        found = self.sample(policy, asked, generator(self.seed, "look", *look)).completions
+        first = self.truths[0]
+        return first.scale.apply(scores(first.scorer, found)).reshape(len(prompts), answers)
+
     @torch.no_grad()
     def _figures(self, policy: Network, rollout: Rollout) -> Mapping[str, np.ndarray]:
         """By answer: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the summed entropy, and
@@ -162,6 +172,12 @@ class Gauge:
             for name, flat in flats.items():
                 out[name][rows.numpy()] = heads.spread(flat, mask).double().sum(1).cpu().numpy()
         return out
+
+
+def against(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
+    """How much higher the policy scores than the reference, paired by prompt: mean, standard error, test score."""
+    found = paired(ours, theirs)
+    return {name: _number(found.mean), f"{name}_se": _number(found.se), f"{name}_z": _number(found.z)}
 
 
 def how_it_answers(rollout: Rollout) -> dict[str, Any]:

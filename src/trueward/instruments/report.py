@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments import anchor, charts, reward_page
+from trueward.instruments import anchor, charts, reward_page, spoken
 from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
 from trueward.instruments.noise import flips, label_ceiling, undo_noise
 from trueward.instruments.order_statistics import promised_truth
@@ -35,9 +35,14 @@ SPACE = "\u00a0"  # between a number and its unit, so that no line breaks there
 def page(report: Report) -> str:
     """One HTML page that needs no network and runs no scripts; every text in the report is shown as text."""
     report = clean(report)
+    verdict = report.get("verdict") or {}
     return template("report.html.jinja").render(
         report=report,
         headline=headline(report),
+        meaning=spoken.MEANING.get(str(verdict.get("word")), ""),
+        look=spoken.LOOK.get(str(verdict.get("word")), "unsure"),
+        facts=spoken.facts(verdict.get("numbers") or {}),
+        stopped=stopped_line(report),
         names=POLICIES,
         other_truths=_other_truths(report),
         plots=_plots(report),
@@ -86,7 +91,11 @@ def table(report: Report) -> Table:
 def summary(report: Report) -> list[str]:
     """The lines under the table: what happened, how good the reward model is, who judged, time and memory."""
     report = clean(report)
-    lines = [text for text in (headline(report), hacked_line(report)) if text]
+    verdict = report.get("verdict")
+    lines = [spoken.sentence(verdict)[:1].upper() + spoken.sentence(verdict)[1:]] if verdict else []
+    if report.get("stopped"):
+        lines.append(stopped_line(report))
+    lines += [text for text in (headline(report), hacked_line(report)) if text]
     model = report.get("reward_model") or {}
     if model.get("accuracy") is not None:
         interval = between(model.get("accuracy_low"), model.get("accuracy_high"), 1)
@@ -154,6 +163,15 @@ def hacked_line(report: Report) -> str:
         f"A hack: the answer {row.get('feature')}: {percent(row.get('before'))} → {percent(row.get('after'))}, "
         f"proxy {signed(row.get('proxy'))}, truth {signed(row.get('truth'))}."
     )
+
+
+def stopped_line(report: Report) -> str:
+    """Why training ended before its last step, if it did."""
+    if not report.get("stopped"):
+        return ""
+    rows, planned = _history(report), ((report.get("recipe") or {}).get("policy") or {}).get("steps")
+    at = f" at step {rows[-1]['step']}" + (f" of {planned}" if planned else "") if rows else ""
+    return f"Training stopped{at}, as evaluation.stop_when asks: {report['stopped']}."
 
 
 def recipe_text(recipe: Report) -> str:
@@ -281,13 +299,6 @@ def _other_truths(report: Report) -> list[str]:
     return list(dict.fromkeys(names))[1:]
 
 
-def _loose(value: Any) -> str:
-    """A value of which nothing is known but that it came from JSON."""
-    if isinstance(value, float):
-        return f"{value:.4g}".replace("-", "−")
-    return MISSING if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _worst_first(samples: list[Report]) -> list[Report]:
     """By how much more the proxy likes the policy's answer than the truth does; those without scores last."""
 
@@ -307,6 +318,8 @@ def _change(name: str, policy: Report, sft: Report) -> str:
     delta = now - (sft.get(key) or 0.0)  # the unit's zero is the SFT policy
     # As if the two were independent: they share prompts, so the interval is rather too wide than too narrow.
     noise = NINETY_FIVE * math.hypot(policy.get(f"{key}_se") or 0.0, sft.get(f"{key}_se") or 0.0)
+    if policy.get(f"{key}_gain") is not None:  # prompt by prompt, against fresh answers: what the verdict goes by
+        delta, noise = policy[f"{key}_gain"], NINETY_FIVE * (policy.get(f"{key}_gain_se") or 0.0)
     if abs(delta) <= noise:
         return f"{name} did not change measurably ({signed(delta)} ±{SPACE}{noise:.2f}{SPACE}SD)"
     return f"{name} {'rose' if delta > 0 else 'fell'} by {abs(delta):.2f}{SPACE}SD"
@@ -400,5 +413,5 @@ def template(name: str) -> Template:
     }
     door.filters["perplexity"] = lambda nll: None if isinstance(nll, Undefined) else anchor.perplexity(nll)
     door.globals |= {"between": _or_missing(between), "span": _or_missing(span)}
-    door.filters |= {"loose": _loose, "of": lambda key, policies, name: policies[key].get(name)}
+    door.filters |= {"of": lambda key, policies, name: policies[key].get(name)}
     return door.get_template(name)

@@ -12,10 +12,12 @@ from trueward.artifacts import Artifact
 from trueward.config import Recipe
 from trueward.data import comparisons as compared
 from trueward.instruments import report as page
+from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
 from trueward.scorers import simulated
 from trueward.workflow import policies, prepare, stages
 from trueward.workflow.context import Context
+from trueward.workflow.judging import run_verdict, wants_control
 from trueward.workflow.ladder import Ladder
 from trueward.workflow.memory import peak_memory_mb
 
@@ -79,10 +81,11 @@ def climb(
             return found
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
-        looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts")}
+        looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts", "stop_when")}
         settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
-        parents = [prepared, sft, reward, *([comparisons] if comparisons and recipe.policy.kind == "dpo" else [])]
-        policy = found = ladder.stage("policy", "optimise", work, settings, parents, truths)
+        policy_parents = [prepared, sft, reward]
+        policy_parents += [comparisons] if comparisons and recipe.policy.kind == "dpo" else []
+        policy = found = ladder.stage("policy", "optimise", work, settings, policy_parents, truths)
         if until == "policy":
             return found
 
@@ -93,7 +96,12 @@ def climb(
         if until == "evaluation":
             return found
 
-        climbed = [a for a in (prepared, sft, comparisons, reward, policy, evaluation) if a]
+        control = None
+        if wants_control(context, run_verdict(policy, reward, evaluation)):
+            work = partial(policies.optimise_nothing, context, prepared, sft, reward, comparisons)
+            settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
+            control = ladder.stage("control", "optimise_nothing", work, settings, policy_parents, truths)
+        climbed = [a for a in (prepared, sft, comparisons, reward, policy, evaluation, control) if a]
         work = partial(write_report, recipe, climbed, command)
         found = ladder.stage("report", "write_report", work, {"name": recipe.name}, climbed)
         for made in ("report.json", "report.html"):
@@ -122,7 +130,7 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
     by = {a.stage: a for a in climbed}
     compared = by.get("comparisons")
     left_out = [row for a in climbed for row in a.summary.get("left_out", [])]
-    reward, policy = by["reward_model"].summary, by["policy"]
+    reward, policy, rows = by["reward_model"].summary, by["policy"], by["evaluation"].summary["policies"]
     report = {
         "format": 1,
         "trueward": __version__,
@@ -131,10 +139,13 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "recipe": recipe.table(),
         "seed": recipe.seed,
         "seconds": {a.stage: round(a.seconds, 2) for a in climbed},
-        "verdict": None,
-        "policies": by["evaluation"].summary["policies"],
+        "verdict": run_verdict(policy, by["reward_model"], by["evaluation"], by.get("control")).table(),
+        "stopped": policy.summary.get("stopped"),
+        "early_signs": early_signs(rows["policy"], rows["sft"]),
+        "policies": rows,
         "best_step": policy.summary["best_step"],
-        "optimiser": {"kind": recipe.policy.kind} | {k: v for k, v in policy.summary.items() if k != "best_step"},
+        "optimiser": {"kind": recipe.policy.kind}
+        | {k: v for k, v in policy.summary.items() if k not in ("best_step", "stopped")},
         "best_of_n": by["evaluation"].summary.get("best_of_n", []),  # an older evaluation, taken over, has none
         "moved": by["evaluation"].summary.get("moved", []),
         "reward_model": {

@@ -54,7 +54,7 @@ def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]
 
 def looked_at(context: Context, prepared: Artifact) -> list[Prompt]:
     """The held-out prompts of every look: the first ones in an order of the seed's."""
-    return _held_out(context, prepared)[: context.recipe.evaluation.look_prompts]
+    return held_out(context, prepared)[: context.recipe.evaluation.look_prompts]
 
 
 def evaluated_on(context: Context, prepared: Artifact) -> list[Prompt]:
@@ -62,10 +62,11 @@ def evaluated_on(context: Context, prepared: Artifact) -> list[Prompt]:
 
     The best checkpoint is the highest of many looks, partly by luck with their prompts; on others the luck is gone.
     """
-    return _held_out(context, prepared)[::-1][: context.recipe.evaluation.prompts]
+    return held_out(context, prepared)[::-1][: context.recipe.evaluation.prompts]
 
 
-def _held_out(context: Context, prepared: Artifact) -> list[Prompt]:
+def held_out(context: Context, prepared: Artifact) -> list[Prompt]:
+    """All held-out prompts, in an order of the seed's."""
     prompts = read_prompts(prepared.path / "prompts_held_out.jsonl")
     order = torch.randperm(len(prompts), generator=generator(context.recipe.seed, "held-out prompts"))
     return [prompts[i] for i in order.tolist()]

@@ -19,22 +19,32 @@ from trueward.models.schedule import generator
 from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
 from trueward.scorers import reward_model
+from trueward.scorers.random_reward import RandomReward, coin_flips
 from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scorer
 from trueward.workflow.context import Context, read_completions, read_prompts
 from trueward.workflow.examined import split
+from trueward.workflow.judging import Judge
 from trueward.workflow.measuring import gauge, looked_at
 
 
 class Given:
     """What every optimiser starts from: the policy, its anchor, the frozen proxy, the prompts."""
 
-    def __init__(self, context: Context, prepared: Artifact, sft: Artifact, reward: Artifact) -> None:
+    def __init__(
+        self, context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, is_control: bool = False
+    ) -> None:
         self.context, self.prepared, self.sft, self.reward = context, prepared, sft, reward
         self.policy, self.reference = context.policy(sft.model), context.policy(sft.model)
         self.reference.model.requires_grad_(False)
-        self.scorer: RewardModel = reward_model.load(reward.model, context.device)
-        self.scorer.network.model.requires_grad_(False)
+        self.proxy: RewardModel = reward_model.load(reward.model, context.device)
+        self.proxy.network.model.requires_grad_(False)
+        self.scorer: Scorer = self.proxy
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")
+        self.at: Callable[[], int] = lambda: 0  # the step that the loop is at
+        self.is_control = is_control
+        if is_control:
+            self.scorer = RandomReward(context.recipe.seed, lambda: self.at())
 
     def demonstrations(self) -> list[Completion]:
         """What is imitated beside the reward, if anything is."""
@@ -45,8 +55,10 @@ class Given:
     def drive(self, work: Path, state: State, loop: Callable[[], Iterator[Step]], total: int) -> dict[str, Any]:
         """Run the loop to its end with a look at the policy now and then; what the stage says of itself."""
         context, recipe = self.context, self.context.recipe
-        instrument = gauge(context, self.prepared, self.sft, self.scorer, self.reference)
+        instrument = gauge(context, self.prepared, self.sft, self.proxy, self.reference)
         prompts = looked_at(context, self.prepared)
+        judge = Judge(context, self.prepared, instrument, self.policy, work, self.reward.summary)
+        self.at = lambda: state.step
 
         def look(step: int) -> driver.Look:
             found = instrument.measure(self.policy, prompts, "step", step)
@@ -57,24 +69,34 @@ class Given:
             }
             return driver.Look(row, found.samples, found.row["truth"])
 
+        looking = driver.Looking(recipe.evaluation.every, look, partial(loading.save, self.policy), judge)
+
         outcome = driver.drive(
             loop,
             state=state,
             directory=work,
             total=total,
-            what=f"{recipe.policy.kind}, β = {recipe.policy.kl_coef:g}",
+            what=f"{recipe.policy.kind}, β = {recipe.policy.kl_coef:g}{', random reward' * self.is_control}",
             reporter=context.reporter,
             checkpoint_seconds=recipe.runtime.checkpoint_seconds,
-            looking=driver.Looking(recipe.evaluation.every, look, partial(loading.save, self.policy)),
+            looking=None if self.is_control else looking,
         )
+        if self.is_control:
+            found = instrument.measure(self.policy, prompts, "control").row
+            return {"steps": state.step, **{key: found[key] for key in ("kl", "kl_se", "proxy", "truth")}}
         loading.save(self.policy, work / "model")
-        return {"steps": total, "best_step": outcome.best_step, "kl_coef_last": state.numbers.get("kl_coef")}
+        return {
+            "steps": state.step,
+            "stopped": outcome.stopped or None,
+            "best_step": outcome.best_step,
+            "kl_coef_last": state.numbers.get("kl_coef"),
+        }
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
     """PPO, the value network starting from the reward model."""
     context, config = given.context, given.context.recipe.policy
-    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.scorer.scale)
+    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.scale)
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,
@@ -129,6 +151,8 @@ def optimise_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         given.context.recipe.runtime.micro_batch_tokens,
     )
     train, held_out = read_comparisons(context, comparisons)
+    if given.is_control:
+        train = coin_flips(train, context.recipe.seed)
     data, unseen = dpo.pairs(given.reference, train, budget), dpo.pairs(given.reference, held_out, budget)
     state = dpo.start(config, given.policy)
     loop = partial(
@@ -141,6 +165,8 @@ def optimise_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         micro_batch_tokens=budget,
     )
     summary = given.drive(work, state, loop, config.steps)
+    if given.is_control:
+        return summary
     return {**summary, "held_out_accuracy": round(dpo.pair_accuracy(given.policy, unseen, budget), 4)}
 
 
@@ -226,3 +252,10 @@ def optimise(
 ) -> dict[str, Any]:
     """The stage: the optimiser that the recipe names."""
     return POLICIES[context.recipe.policy.kind](Given(context, prepared, sft, reward), comparisons, work)
+
+
+def optimise_nothing(
+    context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, comparisons: Artifact | None, work: Path
+) -> dict[str, Any]:
+    """The control: the same optimiser, steps, rates and β with a reward that says nothing. How far does it go?"""
+    return POLICIES[context.recipe.policy.kind](Given(context, prepared, sft, reward, True), comparisons, work)

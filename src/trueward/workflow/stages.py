@@ -26,6 +26,7 @@ from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
+from trueward.workflow.judging import final_fall
 from trueward.workflow.measuring import by_n, evaluated_on, gauge
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
@@ -241,4 +242,10 @@ def evaluate(
         jsonl.write(work / f"{name}.jsonl", samples)
     curve = [row for each in drawn for row in by_n(each, instrument.truths)]
     context.reporter.end(f"{len(prompts)} held-out prompts")
-    return {"policies": rows, "samples": shown, "best_of_n": curve, "moved": what_moved(answers["policy"])}
+    return {
+        "policies": rows,
+        "samples": shown,
+        "best_of_n": curve,
+        "moved": what_moved(answers["policy"]),
+        "fall": final_fall(context.recipe.seed, policy, rows, answers),
+    }

@@ -1,0 +1,38 @@
+"""A reward that says nothing, for the control run: how far does an optimiser drift on noise alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from trueward.models.schedule import seed_for
+from trueward.records import Comparison, Completion, Verdict
+
+
+class RandomReward:
+    """A standard normal draw for each completion, whatever it says: mean 0 and SD 1, as the proxy under SFT.
+
+    `step` tells where the loop is. Draws depend on it and on how often it was asked at that step, so that a resumed loop
+    goes on with the same ones.
+    """
+
+    def __init__(self, seed: int, step: Callable[[], int]) -> None:
+        self.seed, self.step = seed, step
+        self.at, self.calls = -1, 0
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+        if self.step() != self.at:
+            self.at, self.calls = self.step(), 0
+        draw = np.random.default_rng(seed_for(self.seed, "random reward", self.at, self.calls))
+        self.calls += 1
+        return [Verdict(score=float(x)) for x in draw.standard_normal(len(completions))]
+
+
+def coin_flips(comparisons: Sequence[Comparison], seed: int) -> list[Comparison]:
+    """The same comparisons, each turned round by a fair coin: what an optimiser of comparisons is given as control."""
+    coins = np.random.default_rng(seed_for(seed, "coin flips")).random(len(comparisons)) < 0.5
+    return [
+        c.model_copy(update={"probability": 1 - c.probability}) if coin else c
+        for c, coin in zip(comparisons, coins, strict=True)
+    ]
