@@ -34,7 +34,7 @@ KIND = {
     "online DPO": {"kind": "dpo", "dpo": {"online": True}},
     "PPO": {"kind": "ppo"},
 }
-RATES = {"nano": {"offline DPO": 0.02, "online DPO": 0.05}, "reviews": {"offline DPO": 1e-4, "online DPO": 1e-4}}
+RATES = {"nano": {"offline DPO": 0.1, "online DPO": 0.1}, "reviews": {"offline DPO": 1e-4, "online DPO": 1e-4}}
 KLS = {"nano": (2.0, 5.0, 10.0), "reviews": (3.0, 6.0, 12.0)}
 
 

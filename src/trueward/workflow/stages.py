@@ -206,7 +206,9 @@ def evaluate(
     places: dict[str, Path | str] = {"sft": sft.model, "policy": policy.model}
     if base:
         places = {"base": context.recipe.model.base, **places}
-    if (policy.path / "best").is_dir():
+    has_best = (policy.path / "best").is_dir()
+    last_is_best = has_best and policy.summary["best_step"] == policy.summary["steps"]
+    if has_best and not last_is_best:
         places["best"] = policy.path / "best"
     context.reporter.start("evaluation", len(places))
     policy_config = context.recipe.policy
@@ -226,6 +228,8 @@ def evaluate(
             )
         rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
+    if last_is_best:  # the same weights: one measurement, not two that differ by luck
+        rows["best"], answers["best"] = rows["policy"], answers["policy"]
     shown = [
         {
             "prompt": str(prompt),
