@@ -64,3 +64,7 @@ def test_unbiased_and_when_truncated_too_small() -> None:
     capped = importance_weights(p.log(), q.log(), mask, 1.2)
     assert capped.max() == 1.2
     assert (q * capped).sum() == pytest.approx(torch.minimum(p, 1.2 * q).sum().item(), abs=1e-12)
+
+
+def test_a_weight_that_is_the_cap_was_not_truncated() -> None:
+    assert mismatch(LEARNER, LEARNER, MASK, 1.0)["importance/truncated"] == 0.0
