@@ -19,6 +19,7 @@ from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
 from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scale
 from trueward.workflow.context import Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.measuring import gauge, looked_at
@@ -67,9 +68,12 @@ class Given:
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
-    """PPO, the value network starting from the reward model."""
+    """PPO, the value network starting from the reward model (or, to show what that is worth, from nothing)."""
     context, config = given.context, given.context.recipe.policy
     critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.scorer.scale)
+    if config.critic.start == "zero":
+        blank = loading.reward_from_policy(given.sft.model, context.device)
+        critic = ppo.Critic(blank, Scale(0.0, given.scorer.scale.sd))
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,
