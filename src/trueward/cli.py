@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, config
+from trueward import __version__, broken, config
 
 app = typer.Typer(
     name="trueward",
@@ -60,10 +60,16 @@ def run(
     out: Out = None,
     changes: Set = None,
     until: Annotated[str, typer.Option(metavar="STAGE", help=f"Stop after a stage: {STAGE}.")] = "report",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUNG", help=f"Break a rung on purpose, to see what it is for: {', '.join(broken.BROKEN)}."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Climb the whole ladder: from data to a tuned checkpoint and a report. Run it again and it goes on where it was."""
-    climb(config.read(recipe, changes or []), out, changes or [], until, quiet)
+    climb(broken.read(recipe, changes or [], without or []), out, changes or [], until, quiet)
 
 
 @app.command()
@@ -295,6 +301,28 @@ def report(
         return
     artifacts.write_text(path.with_suffix(".html"), page.page(table))
     show(table, path.with_suffix(".html"))
+
+
+@app.command()
+def doctor(
+    run: Annotated[str, typer.Argument(help="A run's name under runs/, or its directory; it needn't be finished.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
+) -> None:
+    """Name the broken rung of a run: what is seen, why it is thought so, and which setting to change."""
+    import json
+
+    from rich.console import Console
+
+    from trueward.instruments import prescription
+    from trueward.workflow.consultation import consult
+
+    found = consult(run_directory(run))
+    if as_json:
+        print(json.dumps(found.table(), ensure_ascii=False, indent=1))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for text in prescription.lines(found):
+        console.print(text, highlight=False, markup=False)
 
 
 @app.command()

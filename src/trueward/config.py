@@ -82,6 +82,8 @@ class Comparisons(Section):
     """With source = "simulated": how often two of them agree; sets their temperature."""
     tie_width: NonNegative = 0.0
     """With source = "simulated": utilities closer than this many temperatures are called a tie."""
+    length_bias: NonNegative = 0.0
+    """With source = "simulated": what the annotators add to an answer's utility for every ten words of it."""
 
     @model_validator(mode="after")
     def _file_has_path(self) -> Comparisons:
@@ -97,6 +99,8 @@ class Reward(Supervised):
     learning_rate: Rate = 5e-4
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the compared prompts on which the reward model is examined."""
+    normalize: bool = True
+    """For demonstrations. false: scores as the network gives them, and β in units that no one knows."""
     learning_curve: bool = False
     """Whether it is fitted to an eighth, a quarter and half of the comparisons too, to say if more of them would help."""
 
@@ -127,6 +131,8 @@ class Group(Section):
 class Critic(Section):
     """[policy.critic]: what ppo's value network can do otherwise."""
 
+    start: Literal["reward_model", "zero"] = "reward_model"
+    """For demonstrations. zero: the SFT policy's network with a head of zeros, which has seen no reward."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """So many of policy.steps come first and teach only the value network, on Monte-Carlo returns (VC-PPO)."""
     gae_lambda: Share | None = None

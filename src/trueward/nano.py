@@ -78,7 +78,9 @@ def lab(seed: int = 0, comparisons: int | None = None, overrides: Sequence[str] 
     twice = [prompts[i] for i in picked.tolist() for _ in range(2)]
     answers = draw(reference, twice, generator(seed, "reference")).completions
 
-    annotator = DistinctWords(text.liked(recipe.comparisons.annotator))
+    annotator: Scorer = DistinctWords(text.liked(recipe.comparisons.annotator))
+    if bias := recipe.comparisons.length_bias:
+        annotator = simulated.LikesLength(annotator, bias)
     found, flips = _compare(recipe, reference, annotator, answers, prompts)
     unseen = [reviews.fraction("examined:" + c.prompt.id) < recipe.reward.held_out for c in found]
     fitted = [c for c, out in zip(found, unseen, strict=True) if not out]
@@ -129,6 +131,8 @@ def fit_proxy(
         pass
     network.model.requires_grad_(False)
     raw = RewardModel(network, Scale(0.0, 1.0), budget)
+    if not recipe.reward.normalize:
+        return raw
     return RewardModel(network, fit_scale(raw.raw(answers).reshape(-1, 2), "the reward model"))
 
 
@@ -202,6 +206,10 @@ def _loop(lab: Lab, recipe: Recipe, policy: Network, scorer: Scorer) -> tuple[di
     }
     if settings.kind == "ppo":
         critic = ppo.Critic(_copy(lab.proxy.network), lab.proxy.scale)
+        if settings.critic.start == "zero":
+            table = lab.reference.model.config
+            blank = BagOfWords(table.vocab_size, table.max_position_embeddings)
+            critic = ppo.Critic(Network(blank, lab.reference.tokenizer), Scale(0.0, lab.proxy.scale.sd))
         state = ppo.start(settings, policy, critic)
         return state.numbers, settings.steps, ppo.train(settings, critic=critic, state=state, **online)
     if settings.kind in ("grpo", "rloo"):

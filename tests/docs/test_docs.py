@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import typer
 
-from trueward import config
+from trueward import broken, config
 from trueward.cli import app
 from trueward.data import toy
 
@@ -207,7 +207,8 @@ ELSEWHERE = {
     "recipe",
     "history",
     "moved",
-}  # in docs/recipe.md, as policy/evaluations.jsonl, and in a section of its own
+    "doctor",
+}  # in docs/recipe.md, as policy/evaluations.jsonl, in a section and on a page of its own
 NOT_IN_TINY = {f"annotators.classifiers.NAME.{key}" for key in ("examples", "accuracy", "accuracy_sentences")}
 
 
@@ -420,13 +421,14 @@ def small(words: list[str], directory: Path) -> list[str]:
 
 def small_run(words: list[str], directory: Path) -> list[str]:
     changes = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--set"]
-    taking = ("--set", "--out", "--output-dir", "--until", "--over", "--seeds", "--jobs")
+    without = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--without"]
+    taking = ("--set", "--without", "--out", "--output-dir", "--until", "--over", "--seeds", "--jobs")
     valued = {i + 1 for i, word in enumerate(words) if word in taking}
     named = [w for i, w in enumerate(words) if i > 1 and i not in valued and not w.startswith("-")]
     recipe = named[0] if named else "reviews"
     place = directory / recipe if recipe.endswith(".toml") else recipe
     try:
-        resolved = config.read(str(place), changes)
+        resolved = broken.read(str(place), changes, without)
     except ValueError:
         return words  # the page shows what goes wrong
     less = ["runtime.threads=1"]

@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments import anchor, charts, reward_page, spoken
+from trueward.instruments import anchor, charts, prescription, reward_page, spoken
 from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
 from trueward.instruments.noise import flips, label_ceiling, undo_noise
 from trueward.instruments.order_statistics import promised_truth
@@ -49,6 +49,7 @@ def page(report: Report) -> str:
         anchor=anchor.plots(_history(report), report.get("best_step")),
         length_line=anchor.length_line(_policy(report, "policy"), _policy(report, "sft")),
         hacked=hacked_line(report),
+        doctor=prescription.first(report.get("doctor")),
         reward=reward_page.plots(report.get("reward_model") or {}),
         reward_sentences=reward_page.sentences(report.get("reward_model") or {}),
         history=_history(report),
@@ -96,6 +97,8 @@ def summary(report: Report) -> list[str]:
     if report.get("stopped"):
         lines.append(stopped_line(report))
     lines += [text for text in (headline(report), hacked_line(report)) if text]
+    if ill := prescription.first(report.get("doctor")):
+        lines.append(f"{ill} `trueward doctor RUN` says more.")
     model = report.get("reward_model") or {}
     if model.get("accuracy") is not None:
         interval = between(model.get("accuracy_low"), model.get("accuracy_high"), 1)

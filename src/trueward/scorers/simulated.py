@@ -22,6 +22,7 @@ import numpy as np
 from trueward.artifacts import read_json, write_json
 from trueward.records import Comparison, Completion, Response, Verdict, response_id
 from trueward.scorers.distinct import DistinctWords
+from trueward.scorers.scorer import Scorer
 from trueward.scorers.sentiment import Sentiment, from_table
 
 DESCRIPTION = (
@@ -66,6 +67,26 @@ def load(folder: Path, name: str) -> Utility | DistinctWords:
     if table["kind"] == "distinct words":
         return DistinctWords(table["liked"])
     return Utility(from_table(table))
+
+
+class LikesLength:
+    """Another utility, and so much more for every ten words: people's known weakness (Singhal et al. 2023, 2310.03716)."""
+
+    def __init__(self, utility: Scorer, bias: float) -> None:
+        self.utility, self.bias = utility, bias
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+        out = []
+        for completion, verdict in zip(completions, self.utility(completions), strict=True):
+            more = self.bias * len(words(completion.response)) / 10
+            out.append(Verdict(score=verdict.score + more, parts={**verdict.parts, "length": more}))
+        return out
+
+
+def annotator(folder: Path, name: str, length_bias: float) -> Scorer:
+    """What simulated annotators go by: a utility, and a liking for length if they are given one."""
+    utility = load(folder, name)
+    return LikesLength(utility, length_bias) if length_bias else utility
 
 
 def words(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
 from trueward.scorers import simulated
 from trueward.workflow import policies, prepare, stages
+from trueward.workflow.consultation import examine
 from trueward.workflow.context import Context
 from trueward.workflow.judging import run_verdict, wants_control
 from trueward.workflow.ladder import Ladder
@@ -160,6 +161,8 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "notes": notes(by["prepare"], recipe),
         "peak_memory_mb": peak_memory_mb(),
     }
+    summaries = {a.stage: a.summary for a in climbed}
+    report["doctor"] = examine(recipe.table(), summaries, by["reward_model"].path, policy.path).table()
     artifacts.write_json(work / "report.json", report)
     artifacts.write_text(work / "report.html", page.page(report))
     return {}

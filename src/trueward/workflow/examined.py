@@ -70,7 +70,8 @@ def told(
     recipe, made = context.recipe, comparisons.summary
     annotators = None
     if made["source"] == "simulated" and recipe.comparisons.source == "simulated":
-        utility = simulated.load(prepared.path / "annotators", recipe.comparisons.annotator)
+        liked = recipe.comparisons
+        utility = simulated.annotator(prepared.path / "annotators", liked.annotator, liked.length_bias)
         annotators = Annotators(utility, made["temperature"], recipe.comparisons.tie_width)
     found = reward_report.report(
         raw.raw, train, held_out, agreement=made["agreement"], annotators=annotators, reference=reference

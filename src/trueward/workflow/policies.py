@@ -21,7 +21,7 @@ from trueward.records import Comparison, Completion, line
 from trueward.scorers import reward_model
 from trueward.scorers.random_reward import RandomReward, coin_flips
 from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import Scorer
+from trueward.scorers.scorer import Scale, Scorer
 from trueward.workflow.context import Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.judging import Judge
@@ -94,9 +94,12 @@ class Given:
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
-    """PPO, the value network starting from the reward model."""
+    """PPO, the value network starting from the reward model (or, to show what that is worth, from nothing)."""
     context, config = given.context, given.context.recipe.policy
     critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.scale)
+    if config.critic.start == "zero":
+        blank = loading.reward_from_policy(given.sft.model, context.device)
+        critic = ppo.Critic(blank, Scale(0.0, given.proxy.scale.sd))
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,

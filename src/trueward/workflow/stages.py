@@ -79,7 +79,7 @@ def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> 
     if config.source == "file":
         return _from_file(context, sft, work)
     seed = context.recipe.seed
-    utility = simulated.load(prepared.path / "annotators", config.annotator)
+    utility = simulated.annotator(prepared.path / "annotators", config.annotator, config.length_bias)
     reference = scores(utility, read_completions(sft.path / REFERENCE)).reshape(-1, 2)
     temperature = simulated.temperature_for(config.agreement, reference[:, 0] - reference[:, 1])
     prompts = read_prompts(prepared.path / "prompts.jsonl")
@@ -181,9 +181,11 @@ def fit_reward_model(
             **told(context, prepared, sft, comparisons, raw, train, held_out, reference, work),
         }
     raw = RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens)
-    scale = fit_scale(raw.raw(reference).reshape(-1, 2), "the reward model")
+    measured = fit_scale(raw.raw(reference).reshape(-1, 2), "the reward model")
+    scale = measured if config.normalize else Scale(0.0, 1.0)
     RewardModel(network, scale).save(work / "model")
-    summary = {**summary, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+    summary |= {"mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+    summary |= {"raw_mean": round(measured.mean, 6), "raw_sd": round(measured.sd, 6)}
     if comparisons is not None and not config.model:
         if summary["learning_curve"]:
             whole = {k: summary[k] for k in ("comparisons", "accuracy", "accuracy_low", "accuracy_high", "nll")}
