@@ -14,7 +14,19 @@ import pytest
 from trueward import __version__, cli, config
 
 Command = Callable[..., tuple[int, str, str]]
-COMMANDS = ("run", "sft", "reward-model", "ppo", "sample", "report", "frontier", "sweep", "evaluate", "recipes")
+COMMANDS = (
+    "run",
+    "sft",
+    "reward-model",
+    "ppo",
+    "sample",
+    "report",
+    "doctor",
+    "frontier",
+    "sweep",
+    "evaluate",
+    "recipes",
+)
 WITHOUT_TORCH = """
 import sys
 sys.argv = ["trueward", *{arguments}]

@@ -97,11 +97,9 @@ def test_a_reward_read_at_the_padding(seen: Any, monkeypatch: pytest.MonkeyPatch
     heads = reward_model.heads
 
     def last_column(model: Any, tokens: Any) -> Any:
-        return model.score(heads.hidden_states(model, tokens.ids)[:, -1]).squeeze(-1)
+        return heads.hidden_states(model, tokens.ids)[:, -1]
 
-    monkeypatch.setattr(
-        reward_model, "heads", SimpleNamespace(sequence_scores=last_column, sequence_states=heads.sequence_states)
-    )
+    monkeypatch.setattr(reward_model, "heads", SimpleNamespace(sequence_states=last_column))
     found = seen("tiny", (), "reward.epochs=4", "policy.steps=3", home=tmp_path)
     assert [f.rung for f in found.findings][:1] == ["tokens"]
 
