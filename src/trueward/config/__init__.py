@@ -1,0 +1,50 @@
+"""Recipes: every setting, and how a recipe is read. Imports no torch.
+
+A recipe is a TOML file that says only how it differs from the defaults; `--set section.key=value` goes on top.
+"""
+
+from trueward.config.reading import canonical, explain, put, read, resolve, shipped, variant
+from trueward.config.schema import (
+    BestOfN,
+    Comparisons,
+    Critic,
+    Data,
+    Dpo,
+    Evaluation,
+    Group,
+    Model,
+    Policy,
+    Recipe,
+    Reward,
+    Runtime,
+    Sampler,
+    Section,
+    Sft,
+    Supervised,
+)
+
+__all__ = [
+    "BestOfN",
+    "Comparisons",
+    "Critic",
+    "Data",
+    "Dpo",
+    "Evaluation",
+    "Group",
+    "Model",
+    "Policy",
+    "Recipe",
+    "Reward",
+    "Runtime",
+    "Sampler",
+    "Section",
+    "Sft",
+    "Supervised",
+    "canonical",
+    "explain",
+    "put",
+    "read",
+    "resolve",
+    "shipped",
+    "variant",
+]
