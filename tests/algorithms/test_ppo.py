@@ -202,7 +202,9 @@ CRITIC = {"warmup_steps": 1, "gae_lambda": 0.5, "adaptive_lambda": 0.5}
 
 
 def test_every_setting_changes_the_weights(run: Run) -> None:
-    assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n"} == set(Policy.model_fields)
+    assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n", "relabel"} == set(
+        Policy.model_fields
+    )
     _, plain, _ = run(steps=3)
     again = run(steps=3)[1]
     names = ("policy", "value")

@@ -5,6 +5,7 @@ A recipe is a TOML file that says only how it differs from the defaults; `--set 
 
 from trueward.config.reading import canonical, explain, put, read, resolve, shipped, variant
 from trueward.config.schema import (
+    SHAPING,
     BestOfN,
     Comparisons,
     Critic,
@@ -15,6 +16,7 @@ from trueward.config.schema import (
     Model,
     Policy,
     Recipe,
+    Relabel,
     Reward,
     Runtime,
     Sampler,
@@ -24,6 +26,7 @@ from trueward.config.schema import (
 )
 
 __all__ = [
+    "SHAPING",
     "BestOfN",
     "Comparisons",
     "Critic",
@@ -34,6 +37,7 @@ __all__ = [
     "Model",
     "Policy",
     "Recipe",
+    "Relabel",
     "Reward",
     "Runtime",
     "Sampler",

@@ -90,6 +90,32 @@ class Reward(Supervised):
     """Share of the compared prompts on which the reward model is examined."""
     learning_curve: bool = False
     """Whether it is fitted to an eighth, a quarter and half of the comparisons too, to say if more of them would help."""
+    members: Positive = 1
+    """Reward models fitted to the same comparisons, each with a seed of its own."""
+    resample: bool = False
+    """Whether each member is fitted to a bootstrap sample of the compared prompts."""
+    combine: Literal["mean", "worst", "uncertainty", "weights"] = "mean"
+    """How several are made one: mean, worst case, mean − uncertainty·variance of their scores, or the mean of their weights."""
+    uncertainty: NonNegative = 0.5
+    """combine = "uncertainty": what a variance of 1 SD² between the members costs, in SDs."""
+    clip: Rate | None = None
+    """c. If set, what the policy is paid is held to ±c SDs."""
+    shaping: Literal["none", "sigmoid"] = "none"
+    """sigmoid: paid is the mean of σ(score − score of a reference answer) over reference answers (PAR), in SDs again."""
+    references: Positive = 4
+    """shaping = "sigmoid": reference answers of the SFT policy, drawn afresh for each prompt of a step."""
+    length_penalty: NonNegative = 0.0
+    """SDs taken off for each token beyond the mean length of the SFT policy's answers."""
+
+    @model_validator(mode="after")
+    def _one_model_is_one(self) -> Reward:
+        if self.model and self.members > 1:
+            raise ValueError(f"model is one reward model that is ready, so members has to be 1, not {self.members}")
+        return self
+
+
+SHAPING = ("clip", "shaping", "references", "length_penalty")
+"""Fields of [reward] that say what the policy is paid for a score; the reward model does not depend on them."""
 
 
 class Group(Section):
@@ -151,6 +177,15 @@ class BestOfN(Section):
     """sft_on_best: prompts whose best answers are trained on, once over, with the settings of [sft]."""
 
 
+class Relabel(Section):
+    """[policy.relabel]: new comparisons of the policy's own answers while it is trained."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Steps between two times that the reward model is fitted again, from the SFT policy, to all comparisons; 0: never."""
+    comparisons: Positive = 200
+    """Pairs of the policy's answers that the annotators compare each time."""
+
+
 class Policy(Section):
     """[policy]: the optimiser and its anchor."""
 
@@ -187,6 +222,18 @@ class Policy(Section):
     group: Group = Group()
     dpo: Dpo = Dpo()
     best_of_n: BestOfN = BestOfN()
+    relabel: Relabel = Relabel()
+
+    @model_validator(mode="after")
+    def _something_is_paid(self) -> Policy:
+        if self.relabel.every and (
+            self.kind in ("best_of_n", "sft_on_best") or (self.kind == "dpo" and not self.dpo.online)
+        ):
+            raise ValueError(
+                f"relabel.every: {self.kind} takes no steps against a reward model that could change; it is for ppo, grpo, "
+                "rloo and dpo with dpo.online"
+            )
+        return self
 
     @model_validator(mode="after")
     def _group_fits(self) -> Policy:
@@ -281,6 +328,15 @@ class Recipe(Section):
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
+        if self.policy.relabel.every and self.reward.model:
+            raise ValueError(
+                "policy.relabel.every: the reward model is fitted to all comparisons again, with reward.model there are none"
+            )
+        if self.policy.relabel.every and self.comparisons.source == "file":
+            raise ValueError(
+                "policy.relabel.every: someone has to compare the policy's new answers, and a file of comparisons can't; "
+                'it needs comparisons.source = "simulated"'
+            )
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         return self

@@ -25,7 +25,7 @@ from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
-from trueward.scorers.scorer import Scale, Scorer, scores
+from trueward.scorers.scorer import Judgement, Scale, Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
@@ -75,8 +75,11 @@ class Gauge:
             first = self.truths[0]
             truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
         proxy, rival_proxy = unknown, unknown
+        between: dict[str, Any] = {}
         if self.proxy:
-            proxy, rival_proxy = scores(self.proxy, rollout.completions), scores(self.proxy, rival.completions)
+            said, theirs_said = (Judgement.of(self.proxy, r.completions) for r in (rollout, rival))
+            proxy, rival_proxy = said.score, theirs_said.score
+            between = member_spread(said, theirs_said)
         far = self.outliers(rollout.completions) if self.outliers else unknown
         figures = self._figures(policy, rollout)
         wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
@@ -105,6 +108,7 @@ class Gauge:
             "sft_nll": _number(figures["sft_nll"].sum() / tokens),
             **({"base_nll": _number(figures["base_nll"].sum() / tokens)} if self.base else {}),
             "outlier_share": _number(far.mean()),
+            **between,
             "proxy_truth_correlation": _number(correlation(proxy, truth)),
             "length_correlation": _number(correlation(lengths, proxy)),
             **{f"{name}_at_length": _number(found.gain) for name, found in at_length.items()},
@@ -159,6 +163,15 @@ class Gauge:
             for name, flat in flats.items():
                 out[name][rows.numpy()] = heads.spread(flat, mask).double().sum(1).cpu().numpy()
         return out
+
+
+def member_spread(ours: Judgement, theirs: Judgement) -> dict[str, Any]:
+    """Mean SD between an ensemble's members on the policy's answers, and how many times that on the reference's; of one
+    reward model nothing."""
+    if "member_sd" not in ours.parts:
+        return {}
+    here, home = (float(said.parts["member_sd"].mean()) for said in (ours, theirs))
+    return {"member_sd": _number(here), "member_sd_relative": _number(here / home if home > 0 else np.nan)}
 
 
 def how_it_answers(rollout: Rollout) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from trueward.records import Completion
 
 States = Callable[[Sequence[Completion]], np.ndarray]
 QUANTILE = 0.99
+FEWEST_AT_HOME = 40  # answers of the SFT policy, half of them to fit to
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ def settle(states: np.ndarray, quantile: float = QUANTILE) -> Home:
     # The quantile beyond which a fresh state falls with exactly the probability that it says: Weibull's.
     threshold = float(np.quantile(home.distance(held_out), quantile, method="weibull"))
     return Home(mean, home.precision, threshold)
+
+
+def around(states: States, reference: Sequence[Completion]) -> Outliers | None:
+    """Home is where the SFT policy's answers lie, two to a prompt; None if they are too few to say where that is."""
+    even = len(reference) // 4 * 4  # no prompt has an answer on either side of the middle
+    return Outliers(settle(states(reference[:even])), states) if even >= FEWEST_AT_HOME else None
 
 
 def ledoit_wolf(x: np.ndarray) -> np.ndarray:

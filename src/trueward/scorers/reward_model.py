@@ -48,6 +48,18 @@ class RewardModel:
             Verdict(score=float(s), parts={"raw": float(r)}) for s, r in zip(self.scale.apply(raw), raw, strict=True)
         ]
 
+    @property
+    def first(self) -> RewardModel:
+        """Itself; of an ensemble, its first member."""
+        return self
+
+    def freeze(self) -> None:
+        self.network.model.requires_grad_(False)
+
+    def write(self, folder: Path) -> None:
+        """As a stage keeps it."""
+        self.save(folder / "model")
+
     def save(self, path: Path) -> None:
         """Hugging Face form, the scale in config.json."""
         setattr(self.network.model.config, loading.MEAN, self.scale.mean)

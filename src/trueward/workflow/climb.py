@@ -9,7 +9,7 @@ from typing import Any
 
 from trueward import __version__, artifacts, driver
 from trueward.artifacts import Artifact
-from trueward.config import Recipe
+from trueward.config import SHAPING, Recipe
 from trueward.data import comparisons as compared
 from trueward.instruments import report as page
 from trueward.progress import Reporter
@@ -30,6 +30,7 @@ def climb(
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
     learns_from_them = recipe.policy.kind == "dpo" and not recipe.policy.dpo.online
+    adds_to_them = recipe.policy.relabel.every > 0
     compares = not recipe.reward.model or learns_from_them
     if until == "comparisons" and not compares:
         raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
@@ -71,7 +72,11 @@ def climb(
                 return found
 
         work = partial(stages.fit_reward_model, context, prepared, sft, comparisons)
-        settings = {**seed, "reward": part["reward"]}
+        fitted, shaped = (
+            {key: value for key, value in part["reward"].items() if (key in SHAPING) == shaping}
+            for shaping in (False, True)
+        )
+        settings = {**seed, "reward": fitted}
         parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
         files = model_files(recipe.reward.model)
         reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
@@ -80,14 +85,15 @@ def climb(
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
         looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts")}
-        settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
-        parents = [prepared, sft, reward, *([comparisons] if comparisons and recipe.policy.kind == "dpo" else [])]
+        settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks, "paid": shaped}
+        learnt = comparisons and (recipe.policy.kind == "dpo" or adds_to_them)
+        parents = [prepared, sft, reward, *([comparisons] if comparisons and learnt else [])]
         policy = found = ladder.stage("policy", "optimise", work, settings, parents, truths)
         if until == "policy":
             return found
 
         work = partial(stages.evaluate, context, prepared, sft, reward, policy)
-        settings = {**seed, **{key: part[key] for key in ("model", "policy", "sampler", "evaluation")}}
+        settings = {**seed, **{key: part[key] for key in ("model", "policy", "sampler", "evaluation")}, "paid": shaped}
         parents = [prepared, sft, reward, policy]
         evaluation = found = ladder.stage("evaluation", "evaluate", work, settings, parents, base + truths)
         if until == "evaluation":

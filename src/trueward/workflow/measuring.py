@@ -12,18 +12,17 @@ from trueward.algorithms import best_of_n
 from trueward.artifacts import Artifact
 from trueward.instruments.gauge import Gauge, Truth
 from trueward.instruments.order_statistics import best_of_n_curve, expected_maximum
-from trueward.instruments.outliers import Outliers, settle
+from trueward.instruments.outliers import around
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
-from trueward.records import Completion, Prompt
-from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import scores
+from trueward.records import Prompt
+from trueward.scorers.ensemble import Proxy
+from trueward.scorers.scorer import Scorer, scores
+from trueward.scorers.shaping import shaped
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 
-FEWEST_AT_HOME = 40  # answers of the SFT policy, half of them to fit to
 
-
-def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardModel | None, reference: Network) -> Gauge:
+def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: Proxy | None, reference: Network) -> Gauge:
     answers = read_completions(sft.path / REFERENCE)
     return Gauge(
         reference=reference,
@@ -33,14 +32,14 @@ def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardMode
         temperature=context.recipe.sampler.temperature,
         seed=context.recipe.seed,
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
-        outliers=outliers(proxy, answers) if proxy else None,
+        outliers=around(proxy.states, answers) if proxy else None,
     )
 
 
-def outliers(proxy: RewardModel, reference: list[Completion]) -> Outliers | None:
-    """Home is where the SFT policy's answers lie, two to a prompt; None if they are too few to say where that is."""
-    even = len(reference) // 4 * 4  # no prompt has an answer on either side of the middle
-    return Outliers(settle(proxy.states(reference[:even])), proxy.states) if even >= FEWEST_AT_HOME else None
+def pay(context: Context, sft: Artifact, proxy: Proxy, reference: Network) -> Scorer:
+    """What the policy is paid: the proxy's score, shaped if [reward] says so. The gauge's proxy is never shaped."""
+    answers = read_completions(sft.path / REFERENCE)
+    return shaped(context.recipe.reward, proxy, answers, reference, context.sample, context.recipe.seed)
 
 
 def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]]:

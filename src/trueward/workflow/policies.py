@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ from trueward.algorithms import sft as imitate
 from trueward.artifacts import Artifact
 from trueward.batches import Step
 from trueward.data import jsonl
+from trueward.instruments.outliers import around
 from trueward.models import loading
 from trueward.models.schedule import generator
 from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
-from trueward.scorers import reward_model
-from trueward.scorers.reward_model import RewardModel
-from trueward.workflow.context import Context, read_completions, read_prompts
+from trueward.scorers import ensemble
+from trueward.scorers.ensemble import Proxy
+from trueward.scorers.shaping import Current
+from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import split
-from trueward.workflow.measuring import gauge, looked_at
+from trueward.workflow.measuring import gauge, looked_at, pay
+from trueward.workflow.relabel import relabelling
 
 
 class Given:
@@ -31,8 +35,9 @@ class Given:
         self.context, self.prepared, self.sft, self.reward = context, prepared, sft, reward
         self.policy, self.reference = context.policy(sft.model), context.policy(sft.model)
         self.reference.model.requires_grad_(False)
-        self.scorer: RewardModel = reward_model.load(reward.model, context.device)
-        self.scorer.network.model.requires_grad_(False)
+        self.proxy: Proxy = ensemble.load(reward.path, context.device)
+        self.proxy.freeze()
+        self.scorer = Current(pay(context, sft, self.proxy, self.reference))
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")
 
     def demonstrations(self) -> list[Completion]:
@@ -41,11 +46,33 @@ class Given:
             return []
         return read_completions(self.prepared.path / "demonstrations.jsonl")
 
-    def drive(self, work: Path, state: State, loop: Callable[[], Iterator[Step]], total: int) -> dict[str, Any]:
-        """Run the loop to its end with a look at the policy now and then; what the stage says of itself."""
+    def drive(
+        self,
+        work: Path,
+        state: State,
+        loop: Callable[[], Iterator[Step]],
+        total: int,
+        comparisons: Artifact | None = None,
+    ) -> dict[str, Any]:
+        """Run the loop to its end with a look at the policy now and then; what the stage says of itself.
+
+        With `policy.relabel` the reward model changes on the way; `comparisons` are those that the first one was fitted to.
+        """
         context, recipe = self.context, self.context.recipe
-        instrument = gauge(context, self.prepared, self.sft, self.scorer, self.reference)
+        instrument = gauge(context, self.prepared, self.sft, self.proxy, self.reference)
         prompts = looked_at(context, self.prepared)
+        every, changing = recipe.policy.relabel.every, None
+
+        def use(proxy: Proxy) -> None:
+            nonlocal instrument
+            self.proxy, self.scorer.scorer = proxy, pay(context, self.sft, proxy, self.reference)
+            home = read_completions(self.sft.path / REFERENCE)
+            instrument = replace(instrument, proxy=proxy, outliers=around(proxy.states, home))
+
+        if every:
+            assert comparisons is not None
+            changing = relabelling(context, self.prepared, self.sft, comparisons, self.policy, self.proxy, use, work)
+            loop = partial(changing.between, loop, state, every, total)
 
         def look(step: int) -> driver.Look:
             found = instrument.measure(self.policy, prompts, "step", step)
@@ -63,13 +90,15 @@ class Given:
             looking=driver.Looking(recipe.evaluation.every, look, partial(loading.save, self.policy)),
         )
         loading.save(self.policy, work / "model")
+        if changing:
+            changing.write_rows()
         return {"steps": total, "best_step": outcome.best_step, "kl_coef_last": state.numbers.get("kl_coef")}
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
     """PPO, the value network starting from the reward model."""
     context, config = given.context, given.context.recipe.policy
-    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.scorer.scale)
+    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.first.scale)
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,
@@ -87,7 +116,7 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         demonstrations=given.demonstrations(),
         refresh=context.recipe.sampler.refresh,
     )
-    return given.drive(work, state, loop, config.steps)
+    return given.drive(work, state, loop, config.steps, comparisons)
 
 
 def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
@@ -110,7 +139,7 @@ def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) ->
         demonstrations=given.demonstrations(),
         refresh=context.recipe.sampler.refresh,
     )
-    return given.drive(work, state, loop, config.steps)
+    return given.drive(work, state, loop, config.steps, comparisons)
 
 
 def optimise_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
@@ -157,7 +186,7 @@ def optimise_online_dpo(given: Given, comparisons: Artifact | None, work: Path) 
         seed=context.recipe.seed,
         micro_batch_tokens=budget,
     )
-    summary = given.drive(work, state, loop, config.steps)
+    summary = given.drive(work, state, loop, config.steps, comparisons)
     if comparisons is None:
         return summary
     unseen = dpo.pairs(given.reference, read_comparisons(context, comparisons)[1], budget, temperature)
