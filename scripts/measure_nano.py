@@ -35,7 +35,7 @@ def measure(seeds: int, out: Path) -> None:
 
         for seed, lab in labs.items():
             repeated = [v.parts["repeated"] < 0 for v in nano.DistinctWords(())(lab.answers)]
-            examined = examine(nano.RewardModel(lab.proxy.network, nano.Scale(0, 1)), lab.examined)
+            examined = examine(lab.proxy, lab.examined)
             tell({"of": "lab", "seed": seed, "flips": lab.flips, "repeated": float(np.mean(repeated)), **examined})
         for beta in (*BETAS, *OTHERS):
             for seed, lab in list(labs.items())[: seeds if beta in BETAS else FEWER]:

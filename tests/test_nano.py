@@ -56,7 +56,9 @@ def test_the_lab_is_the_ladder_without_files(run: Callable[[str], Path], kind: s
     rows = nano.climb(nano.lab(3, overrides=IN_THE_LAB), kind=kind, **LESS)
     if kind == "best_of_n":
         (row,) = rows
-        assert {k: v for k, v in row.items() if k != "step"} == read_json(made / "report.json")["policies"]["policy"]
+        assert {k: v for k, v in row.items() if k not in ("step", "moved")} == read_json(made / "report.json")[
+            "policies"
+        ]["policy"]
     else:
         looks = read_log(made / "policy/evaluations.jsonl")
         assert rows == [{k: v for k, v in look.items() if k not in JUDGED} for look in looks]
@@ -65,6 +67,33 @@ def test_the_lab_is_the_ladder_without_files(run: Callable[[str], Path], kind: s
         assert rows[-1]["kl"] > 0.0
     assert "different liked words" in read_json(made / "report.json")["annotators"]["description"]
     assert all(row["length"] == 24 and row["eos_rate"] == 0 for row in rows)
+
+
+REMEDIES = {
+    "relabelled": (["policy.relabel.every=2", "policy.relabel.comparisons=40"], []),
+    "worst of three": ([], ["reward.members=3", "reward.combine=worst", "reward.resample=true"]),
+    "relabelled, shaped, mean minus variance": (
+        ["policy.relabel.every=2", "policy.relabel.comparisons=40"],
+        ["reward.members=2", "reward.combine=uncertainty", "reward.shaping=sigmoid", "reward.clip=2"],
+    ),
+    "averaged weights": ([], ["reward.members=2", "reward.combine=weights", "reward.resample=true"]),
+}
+
+
+@pytest.mark.parametrize("kind", ["ppo", "rloo"])
+@pytest.mark.parametrize("name", REMEDIES)
+def test_so_it_is_with_remedies(home: Path, name: str, kind: str) -> None:
+    on_the_way, reward = REMEDIES[name]
+    recipe = config.read("nano", [*SMALL, *on_the_way, *reward, f"policy.kind={kind}", "seed=3"])
+    workflow.climb(recipe, home, f"{kind} {name}", Reporter(), until="policy")
+    more: dict[str, Any] = {"relabel_every": 2, "relabel": 40} if on_the_way else {}
+    rows = nano.climb(nano.lab(3, overrides=[*IN_THE_LAB, *reward]), kind=kind, **LESS, **more)
+    looks = read_log(home / f"{kind} {name}" / "policy/evaluations.jsonl")
+    seen = [{k: v for k, v in row.items() if k != "relabel"} for row in rows]
+    assert seen == [{k: v for k, v in look.items() if k not in JUDGED} for look in looks]
+    told = [refit for row in rows for refit in row.get("relabel", [])]
+    assert told == read_log(home / f"{kind} {name}" / "policy/relabel.jsonl")
+    assert [refit["step"] for refit in told] == ([2, 4] if on_the_way else [])
 
 
 def test_a_run_that_was_stopped_ends_in_the_same_weights(run: Callable[[str], Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ The same loops, losses and draws as `trueward run nano`, so that a seed's rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from trueward import config
 from trueward.algorithms import best_of_n, dpo, grpo, online_dpo, ppo
 from trueward.algorithms import reward_model as fit
 from trueward.algorithms import sft as imitate
+from trueward.algorithms.relabel import Relabelling
 from trueward.batches import Rollout, Step
 from trueward.config import Policy, Recipe
 from trueward.data import nano as text
@@ -34,12 +35,15 @@ from trueward.instruments.outliers import at_home
 from trueward.models import loading
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, seed_for
+from trueward.models.state import State
 from trueward.models.tabular import BagOfWords
 from trueward.records import Comparison, Completion, Prompt
 from trueward.scorers import simulated
 from trueward.scorers.distinct import DistinctWords
-from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.ensemble import Proxy, put_together
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
+from trueward.scorers.shaping import Current, shaped
+from trueward.scorers.simulated import Choosing
 
 CPU = torch.device("cpu")
 REFERENCE_PROMPTS = 384  # as in the ladder: on so many prompts the SFT policy answers twice, to say what 0 and 1 are
@@ -57,17 +61,24 @@ class Lab:
     comparisons: list[Comparison]
     examined: list[Comparison]  # those of the comparisons that the proxy was not fitted to
     flips: float  # how often the annotators chose the answer of the lower utility; equal utilities count half
-    proxy: RewardModel
+    proxy: Proxy
     truth: Truth
+    choosing: Choosing  # how they choose
 
     @property
     def seed(self) -> int:
         return self.recipe.seed
 
 
-def lab(seed: int = 0, comparisons: int | None = None, overrides: Sequence[str] = ()) -> Lab:
-    """The lower rungs of the recipe `nano`: reference, comparisons, proxy. `overrides` are those of `--set`."""
+def lab(
+    seed: int = 0, comparisons: int | None = None, overrides: Sequence[str] = (), **reward: str | float | None
+) -> Lab:
+    """The lower rungs of the recipe `nano`: reference, comparisons, proxy.
+
+    `overrides` are those of `--set`; `reward` are fields of [reward], e.g. `members=5, combine="worst", resample=True`.
+    """
     more = [f"seed={seed}", *([] if comparisons is None else [f"comparisons.count={comparisons}"])]
+    more += [f"reward.{name}={str(value).lower()}" for name, value in reward.items() if value is not None]
     recipe = config.read("nano", [*more, *overrides])
     reference = loading.causal(recipe.sft.model, seed, CPU)
     reference.model.requires_grad_(False)
@@ -81,7 +92,10 @@ def lab(seed: int = 0, comparisons: int | None = None, overrides: Sequence[str] 
     annotator: Scorer = DistinctWords(text.liked(recipe.comparisons.annotator))
     if bias := recipe.comparisons.length_bias:
         annotator = simulated.LikesLength(annotator, bias)
-    found, flips = _compare(recipe, reference, annotator, answers, prompts)
+    own = scores(annotator, answers).reshape(-1, 2)
+    temperature = simulated.temperature_for(recipe.comparisons.agreement, own[:, 0] - own[:, 1])
+    choosing = Choosing(annotator, temperature, recipe.comparisons.tie_width)
+    found, flips = _compare(recipe, reference, choosing, prompts)
     unseen = [reviews.fraction("examined:" + c.prompt.id) < recipe.reward.held_out for c in found]
     fitted = [c for c, out in zip(found, unseen, strict=True) if not out]
     proxy = fit_proxy(recipe, reference, fitted, answers)
@@ -100,6 +114,7 @@ def lab(seed: int = 0, comparisons: int | None = None, overrides: Sequence[str] 
         flips=flips,
         proxy=proxy,
         truth=Truth(name, judge, scale),
+        choosing=choosing,
     )
 
 
@@ -113,27 +128,33 @@ def split_prompts(recipe: Recipe) -> tuple[list[Prompt], list[Prompt]]:
 
 
 def fit_proxy(
-    recipe: Recipe, reference: Network, comparisons: Sequence[Comparison], answers: Sequence[Completion]
-) -> RewardModel:
-    """A bag of words fitted to the comparisons, on the scale of the reference's answers."""
+    recipe: Recipe,
+    reference: Network,
+    comparisons: Sequence[Comparison],
+    answers: Sequence[Completion],
+    seed: int | None = None,
+) -> Proxy:
+    """A bag of words, or as many as the recipe says, fitted to the comparisons, on the scale of the reference's answers."""
     table = reference.model.config
-    network = Network(BagOfWords(table.vocab_size, table.max_position_embeddings), reference.tokenizer)
     budget = recipe.runtime.micro_batch_tokens
-    loop = fit.train(
-        recipe.reward,
-        network=network,
-        comparisons=comparisons,
-        state=fit.start(recipe.reward, network),
-        seed=recipe.seed,
-        micro_batch_tokens=budget,
-    )
-    for _ in loop:
-        pass
-    network.model.requires_grad_(False)
-    raw = RewardModel(network, Scale(0.0, 1.0), budget)
-    if not recipe.reward.normalize:
-        return raw
-    return RewardModel(network, fit_scale(raw.raw(answers).reshape(-1, 2), "the reward model"))
+    networks = []
+    for member in range(recipe.reward.members):
+        lesson = fit.lesson(recipe.reward, comparisons, recipe.seed if seed is None else seed, member)
+        network = Network(BagOfWords(table.vocab_size, table.max_position_embeddings), reference.tokenizer)
+        loop = fit.train(
+            lesson.config,
+            network=network,
+            comparisons=lesson.comparisons,
+            state=fit.start(lesson.config, network),
+            seed=lesson.seed,
+            micro_batch_tokens=budget,
+        )
+        for _ in loop:
+            pass
+        networks.append(network)
+    proxy = put_together(recipe.reward, networks, answers, budget)
+    proxy.freeze()
+    return proxy
 
 
 def climb(
@@ -142,6 +163,8 @@ def climb(
     every: int | None = None,
     prompts: int | None = None,
     scorer: Scorer | None = None,
+    relabel_every: int = 0,
+    relabel: int = 200,
     **changes: Any,
 ) -> list[dict[str, Any]]:
     """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds,
@@ -150,12 +173,18 @@ def climb(
     `changes` are fields of [policy], e.g. `kind="dpo"`, `kl_coef=0.0`, `steps=200`; what they leave is the recipe's.
     `scorer` is optimised in place of the proxy, in SDs as it is; the proxy is still what is measured, and PPO's value
     network still starts from it. With `kind="best_of_n"` there is one row, and its KL is the bound log n − (n−1)/n.
+    `relabel_every`: after every so many steps the annotators compare `relabel` pairs of the policy's answers, and the reward
+    model is fitted again; the next look's row has what became of it under `relabel`.
     """
+    if relabel_every:
+        changes["relabel"] = {"every": relabel_every, "comparisons": relabel}
     policy_config = Policy.model_validate({**lab.recipe.policy.model_dump(), **changes})
     recipe = lab.recipe.model_copy(update={"policy": policy_config})
+    every_refit = policy_config.relabel.every
+    assert not (scorer and every_refit), "another scorer than the reward model is not fitted again"
     instrument = gauge(lab)
     looked_at = lab.held_out[: prompts or recipe.evaluation.look_prompts]
-    paid = scorer or lab.proxy
+    paid = Current(scorer or pay(lab, recipe, lab.proxy))
     draw = partial(_draw, recipe)
     if policy_config.kind == "best_of_n":
         n = policy_config.best_of_n.n
@@ -164,17 +193,52 @@ def climb(
         row = replace(instrument, choose=choose).measure(lab.reference, asked, "evaluation", "policy").row
         return [{"step": 0, **row, "kl": round(best_of_n.kl(n), 5), "kl_se": None, "kl_k1": None, "kl_k1_se": None}]
     policy = _copy(lab.reference)
-    numbers, total, loop = _loop(lab, recipe, policy, paid)
+    state, total, loop = _loop(lab, recipe, policy, paid)
+    numbers, changing = state.numbers, None
+    if every_refit:
+
+        def use(proxy: Proxy) -> None:
+            nonlocal instrument
+            instrument = replace(instrument, proxy=proxy, outliers=at_home(proxy, lab.answers))
+            paid.scorer = pay(lab, recipe, proxy)
+
+        changing = _relabelling(lab, recipe, policy, use)
+        loop = changing.between(lambda loop=loop: loop, state, every_refit, total)  # type: ignore[misc]
+    told = 0
 
     def look(step: int) -> dict[str, Any]:
+        nonlocal told
         row = instrument.measure(policy, looked_at, "step", step).row
-        return {"step": step, **row, "kl_coef": numbers.get("kl_coef", policy_config.kl_coef)}
+        row |= {"kl_coef": numbers.get("kl_coef", policy_config.kl_coef)}
+        if changing:
+            row["relabel"], told = changing.rows[told:], len(changing.rows)
+        return {"step": step, **row}
 
     rows = [look(0)]
     for step in loop:
         if step.number % (every or recipe.evaluation.every) == 0 or step.number == total:
             rows.append(look(step.number))
     return rows
+
+
+def pay(lab: Lab, recipe: Recipe, proxy: Proxy) -> Scorer:
+    """What the policy is paid: the proxy's score, shaped if the recipe says so."""
+    return shaped(recipe.reward, proxy, lab.answers, lab.reference, partial(_draw, recipe), recipe.seed)
+
+
+def _relabelling(lab: Lab, recipe: Recipe, policy: Network, use: Callable[[Proxy], None]) -> Relabelling:
+    count, seed = recipe.policy.relabel.comparisons, recipe.seed
+    unseen = {id(c) for c in lab.examined}
+    draw = partial(_draw, recipe)
+    return Relabelling(
+        proxy=lab.proxy,
+        known=[c for c in lab.comparisons if id(c) not in unseen],
+        held_out=recipe.reward.held_out,
+        ask=lambda step: simulated.ask(draw, policy, lab.prompts, count, lab.choosing, seed, "relabel", step),
+        fit=lambda step, known: fit_proxy(recipe, lab.reference, known, lab.answers, seed_for(seed, "relabel", step)),
+        examine=fit.accuracy_on,
+        use=use,
+    )
 
 
 def gauge(lab: Lab) -> Gauge:
@@ -191,8 +255,8 @@ def gauge(lab: Lab) -> Gauge:
     )
 
 
-def _loop(lab: Lab, recipe: Recipe, policy: Network, scorer: Scorer) -> tuple[dict[str, float], int, Iterator[Step]]:
-    """The state's numbers, how many steps there are, and the training loop of the recipe's kind."""
+def _loop(lab: Lab, recipe: Recipe, policy: Network, scorer: Scorer) -> tuple[State, int, Iterator[Step]]:
+    """The state, how many steps there are, and the training loop of the recipe's kind."""
     settings, seed, budget = recipe.policy, recipe.seed, recipe.runtime.micro_batch_tokens
     draw = partial(_draw, recipe)
     shared: dict[str, Any] = {"policy": policy, "seed": seed, "micro_batch_tokens": budget}
@@ -205,25 +269,25 @@ def _loop(lab: Lab, recipe: Recipe, policy: Network, scorer: Scorer) -> tuple[di
         "temperature": recipe.sampler.temperature,
     }
     if settings.kind == "ppo":
-        critic = ppo.Critic(_copy(lab.proxy.network), lab.proxy.scale)
+        critic = ppo.Critic(_copy(lab.proxy.first.network), lab.proxy.first.scale)
         if settings.critic.start == "zero":
             table = lab.reference.model.config
             blank = BagOfWords(table.vocab_size, table.max_position_embeddings)
-            critic = ppo.Critic(Network(blank, lab.reference.tokenizer), Scale(0.0, lab.proxy.scale.sd))
+            critic = ppo.Critic(Network(blank, lab.reference.tokenizer), Scale(0.0, lab.proxy.first.scale.sd))
         state = ppo.start(settings, policy, critic)
-        return state.numbers, settings.steps, ppo.train(settings, critic=critic, state=state, **online)
+        return state, settings.steps, ppo.train(settings, critic=critic, state=state, **online)
     if settings.kind in ("grpo", "rloo"):
         state = grpo.start(settings, policy)
         longest = recipe.sampler.max_new_tokens
-        return state.numbers, settings.steps, grpo.train(settings, longest=longest, state=state, **online)
+        return state, settings.steps, grpo.train(settings, longest=longest, state=state, **online)
     if settings.kind == "dpo" and settings.dpo.online:
         state = online_dpo.start(settings, policy)
-        return state.numbers, settings.steps, online_dpo.train(settings, state=state, **online)
+        return state, settings.steps, online_dpo.train(settings, state=state, **online)
     if settings.kind == "dpo":
         unseen = {id(c) for c in lab.examined}
         data = dpo.pairs(lab.reference, [c for c in lab.comparisons if id(c) not in unseen], budget)
         state = dpo.start(settings, policy)
-        return state.numbers, settings.steps, dpo.train(settings, data=data, state=state, **shared)
+        return state, settings.steps, dpo.train(settings, data=data, state=state, **shared)
     best = best_of_n.sampler(settings.best_of_n.n, scorer, draw, settings.missing_eos_penalty)
     chosen = [lab.prompts[i % len(lab.prompts)] for i in range(settings.best_of_n.prompts)]
     found: list[Completion] = []
@@ -232,22 +296,20 @@ def _loop(lab: Lab, recipe: Recipe, policy: Network, scorer: Scorer) -> tuple[di
     once = recipe.sft.model_copy(update={"epochs": 1.0})
     state = imitate.start(once, policy)
     loop = imitate.train(once, demonstrations=found, state=state, **shared)
-    return state.numbers, imitate.steps(once, len(found)), loop
+    return state, imitate.steps(once, len(found)), loop
 
 
 def _compare(
-    recipe: Recipe, reference: Network, annotator: Scorer, answers: list[Completion], prompts: list[Prompt]
+    recipe: Recipe, reference: Network, choosing: Choosing, prompts: list[Prompt]
 ) -> tuple[list[Comparison], float]:
-    seed, settings = recipe.seed, recipe.comparisons
-    own = scores(annotator, answers).reshape(-1, 2)
-    temperature = simulated.temperature_for(settings.agreement, own[:, 0] - own[:, 1])
+    seed, settings, annotator = recipe.seed, recipe.comparisons, choosing.utility
     order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
     chosen = [prompts[order[i % len(order)]] for i in range(settings.count)]
     drawn = _draw(recipe, reference, [p for p in chosen for _ in range(2)], generator(seed, "comparisons")).completions
     utilities = scores(annotator, drawn).reshape(-1, 2)
     pairs = list(zip(drawn[::2], drawn[1::2], strict=True))
     votes = np.random.default_rng(seed_for(seed, "votes"))
-    found, _ = simulated.compare(pairs, utilities, temperature, settings.tie_width, votes)
+    found, _ = simulated.compare(pairs, utilities, choosing.temperature, settings.tie_width, votes)
     worth = scores(annotator, [side for c in found for side in c.completions()]).reshape(-1, 2)
     gap, chose_first = worth[:, 0] - worth[:, 1], np.array([c.probability for c in found])
     wrong = np.where(gap == 0, 0.5, np.where(gap > 0, 1 - chose_first, chose_first))

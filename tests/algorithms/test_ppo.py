@@ -202,13 +202,15 @@ CRITIC = {"warmup_steps": 1, "gae_lambda": 0.5, "adaptive_lambda": 0.5}
 
 
 def test_every_setting_changes_the_weights(run: Run) -> None:
-    assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n"} == set(Policy.model_fields)
+    assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n", "relabel"} == set(
+        Policy.model_fields
+    )
     _, plain, _ = run(steps=3)
     again = run(steps=3)[1]
     names = ("policy", "value")
     assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
     nested = {f"critic.{name}": {"critic": {name: value}} for name, value in CRITIC.items()}
-    assert set(CRITIC) == set(Critic.model_fields)
+    assert {*CRITIC, "start"} == set(Critic.model_fields)  # the loop is given the value network; who makes it reads `start`
     for name, change in {**{name: {name: value} for name, value in SETTINGS.items()}, **nested}.items():
         _, changed, _ = run(steps=3, **change)
         assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name

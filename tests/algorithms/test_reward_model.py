@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -171,3 +173,34 @@ def test_accuracy_by_hand() -> None:
     label = torch.tensor([1.0, 0.0, 0.2, 1.0, 0.5])
     assert reward_model.accuracy(margin, label) == pytest.approx((1 + 1 + 0 + 0.5) / 4)
     assert math.isnan(reward_model.accuracy(margin[:1], torch.tensor([0.5])))
+
+
+def test_a_members_lesson() -> None:
+    """The first has the run's own seed; a bootstrap sample keeps the count of prompts and of steps."""
+    rows = [c for i in range(40) for c in ranking(f"p{i}", [" a", " b", " c"], [1.0, 0.0, 1.0])]
+    config = Reward(batch_size=8, epochs=3)
+    whole = reward_model.lesson(config, rows, 5, 0)
+    assert (whole.config, list(whole.comparisons), whole.seed, whole.steps) == (config, rows, 5, 15)
+    other = reward_model.lesson(config, rows, 5, 1)
+    assert other.seed not in (5, reward_model.lesson(config, rows, 5, 2).seed)
+    drawn = [reward_model.lesson(Reward(batch_size=8, epochs=3, resample=True), rows, 5, m) for m in range(200)]
+    assert drawn[0].comparisons != drawn[1].comparisons
+    for lesson in drawn:
+        assert len(lesson.comparisons) == len(rows)
+        assert lesson.steps == 15
+        counts = Counter(c.prompt.text for c in lesson.comparisons)
+        assert all(count % 3 == 0 for count in counts.values()), "all comparisons of a prompt come along"
+    missing = [1 - len({c.prompt.text for c in lesson.comparisons}) / 40 for lesson in drawn]
+    expected = (1 - 1 / 40) ** 40
+    variance = expected * (1 - expected) / 40 + (1 - 1 / 40) * ((1 - 2 / 40) ** 40 - expected**2)
+    assert abs(sum(missing) / 200 - expected) < 4.5 * math.sqrt(variance / 200)
+
+
+def test_accuracy_of_a_fitted_model_by_hand() -> None:
+    class Longer:
+        def raw(self, completions: Any) -> Any:
+            return np.array([len(c.response) for c in completions], dtype=np.float64)
+
+    rows = ranking("p", [" a", " bb", " ccc"], [1.0, 0.0, 1.0])  # the pairs are (1, 0), (2, 0), (2, 1)
+    assert reward_model.accuracy_on(Longer(), rows) == pytest.approx(2 / 3, abs=1e-5)
+    assert reward_model.accuracy_on(Longer(), ranking("p", [" a", " b"], [0.5])) is None

@@ -38,7 +38,7 @@ def look(make_policy: Callable[..., Any], make_reward: Callable[..., Any], toy_p
 
     home = sampler.sample(reference, toy_prompts * 4, Sampling(0.7, 12, 64), torch.Generator().manual_seed(5))
     gauge = Gauge(reference, proxy, [Truth("long", long, Scale(0.0, 1.0))], sample, 0.7, 0, 4096,
-                  outliers=Outliers(settle(proxy.states(home.completions)), proxy.scores_and_states), base=base)  # fmt: skip
+                  outliers=Outliers(settle(proxy.states(home.completions)), proxy.judge_with_states), base=base)  # fmt: skip
     return gauge.measure(policy, toy_prompts, "x"), drawn[0], reference, base, proxy
 
 

@@ -52,6 +52,8 @@ HACKED = (  # the truth is minus the proxy, so it falls as surely as the proxy r
     "evaluation.look_prompts=64",
 )
 ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_new_tokens=2")  # groups of equal answers
+MEMBERS = ("reward.members=2", "reward.resample=true")
+RELABELLED = ("policy.relabel.every=1", "policy.relabel.comparisons=20")
 BEHIND = ("sampler.refresh=3",)
 DROPPING = ("policy.group.kl=k2", "policy.group.drop_equal_groups=true")
 CHANGES = {
@@ -88,6 +90,16 @@ CHANGES = {
     "reward.max_grad_norm": Change("0.001", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.learning_curve": Change("false", "reward_model", "reward_model/report.json"),
     "reward.held_out": Change("0.4", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.members": Change("2", "reward_model", "policy/metrics.jsonl"),
+    "reward.resample": Change("true", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.combine": Change("worst", "reward_model", "policy/rollouts.jsonl.gz", MEMBERS),
+    "reward.uncertainty": Change("3", "reward_model", f"policy/{WEIGHTS}", (*MEMBERS, "reward.combine=uncertainty")),
+    "reward.clip": Change("0.1", "policy", f"policy/{WEIGHTS}"),
+    "reward.shaping": Change("sigmoid", "policy", f"policy/{WEIGHTS}"),
+    "reward.references": Change("2", "policy", f"policy/{WEIGHTS}", ("reward.shaping=sigmoid",)),
+    "reward.length_penalty": Change("0.5", "policy", f"policy/{WEIGHTS}"),
+    "policy.relabel.every": Change("1", "policy", f"policy/{WEIGHTS}"),
+    "policy.relabel.comparisons": Change("40", "policy", "policy/relabel.jsonl", RELABELLED),
     "policy.kind": Change("rloo", "policy", f"policy/{WEIGHTS}"),
     "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),
     "policy.batch_size": Change("8", "policy", "policy/rollouts.jsonl.gz"),
@@ -200,6 +212,15 @@ AGAIN = [
             ("policy.dpo.label_smoothing", "0.2"),
         )
     ),
+    ("reward.combine", Change("uncertainty", "reward_model", f"policy/{WEIGHTS}", MEMBERS)),
+    ("reward.combine", Change("weights", "reward_model", f"reward_model/{WEIGHTS}", MEMBERS)),
+    *(
+        (name, Change(value, "policy", f"policy/{WEIGHTS}", kind))
+        for kind in (GRPO, ONLINE)
+        for name, value in (("reward.clip", "0.1"), ("reward.length_penalty", "0.5"), ("policy.relabel.every", "1"))
+    ),
+    ("reward.length_penalty", Change("0.5", "policy", "policy/chosen.jsonl", DISTILLED)),
+    ("reward.length_penalty", Change("0.5", "policy", "evaluation/policy.jsonl", CHOSEN)),
     ("policy.missing_eos_penalty", Change("9", "policy", "policy/chosen.jsonl", DISTILLED)),
     ("policy.best_of_n.n", Change("8", "policy", "evaluation/policy.jsonl", CHOSEN)),
     ("policy.missing_eos_penalty", Change("9", "policy", "evaluation/policy.jsonl", CHOSEN)),

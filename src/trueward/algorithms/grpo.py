@@ -33,7 +33,7 @@ from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
 from trueward.models.writer import behind, writer
 from trueward.records import Completion, Prompt
-from trueward.scorers.scorer import Scorer, scores
+from trueward.scorers.scorer import Scored, Scorer
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
@@ -68,6 +68,7 @@ class Judged:
     anchor: Tensor  # [B, T]
     score: Tensor  # [B]
     paid: Tensor  # [B]
+    said: Scored
 
     def alive(self, size: int) -> Tensor:
         """Which groups carry a signal: [groups]."""
@@ -82,6 +83,7 @@ class Judged:
             stacked([r.anchor for r in rounds]),
             torch.cat([r.score for r in rounds]),
             torch.cat([r.paid for r in rounds]),
+            Scored.join([r.said for r in rounds]),
         )
 
 
@@ -134,7 +136,8 @@ def train(
             tokens, behaviour = rollout.tokens, rollout.logprobs
 
             # Judge. Score it; the KL anchor per token.
-            score = torch.as_tensor(scores(scorer, rollout.completions), dtype=behaviour.dtype, device=device)
+            said = Scored.of(scorer, rollout.completions)
+            score = torch.as_tensor(said.score, dtype=behaviour.dtype, device=device)
             cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
             paid = score - config.missing_eos_penalty * cut
             paid = paid - overlong(tokens.response_lengths, longest, group.overlong_tokens)
@@ -151,7 +154,7 @@ def train(
                     )
             if group.kl == "reward":
                 paid = paid - config.kl_coef * masked(kl.k1(old, anchor), tokens.response_mask).sum(1)
-            rounds.append(Judged(rollout, old, anchor, score, paid))
+            rounds.append(Judged(rollout, old, anchor, score, paid, said))
             missing -= int(rounds[-1].alive(group.size).sum())
 
         # Credit. Each answer against its group; groups of equal reward carry no signal and can be left out.
@@ -194,6 +197,7 @@ def train(
             .mean()
             .item(),
             "objective/kl_coef": config.kl_coef,
+            **judged.said.metrics(),
             "objective/group_sd": grouped.std(1).mean().item(),
             "objective/equal_groups": 1.0 - alive.float().mean().item(),
             "length": tokens.response_lengths.float().mean().item(),
@@ -208,8 +212,10 @@ def train(
             metrics |= {name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures}
             metrics["val/ratio_first"] = figures["ratio_worst"][0]
         details = [
-            {"score": round(s, 5), "kl": round(k, 5), "length": n}
-            for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
+            {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
+            for s, k, n, more in zip(
+                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), judged.said.rows(), strict=True
+            )
         ]
         yield Step(state.step, metrics, rollout.completions, details)
 

@@ -28,7 +28,7 @@ from trueward.models.pairs import accumulate
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
 from trueward.records import Prompt
-from trueward.scorers.scorer import Scorer, scores
+from trueward.scorers.scorer import Scored, Scorer
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
@@ -69,7 +69,8 @@ def train(
             anchor = fabric.by_parts(
                 lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
             )
-        score = torch.as_tensor(scores(scorer, rollout.completions), dtype=anchor.dtype, device=device)
+        judged = Scored.of(scorer, rollout.completions)
+        score = torch.as_tensor(judged.score, dtype=anchor.dtype, device=device)
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
         paid = score - config.missing_eos_penalty * cut
         sequence_kl = masked(kl.k1(behaviour, anchor), tokens.response_mask).sum(1)
@@ -97,6 +98,7 @@ def train(
             "objective/kl_coef": config.kl_coef,
             "objective/scores_margin": (first - second).abs().mean().item(),
             "objective/equal_pairs": same / len(first),
+            **judged.metrics(),
             **figures,
             "val/num_eos_tokens": float((~cut).sum()),
             "policy/grad_norm": float(norm),
@@ -104,7 +106,9 @@ def train(
             "lr": rate,
         }
         details = [
-            {"score": round(s, 5), "kl": round(k, 5), "length": n}
-            for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
+            {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
+            for s, k, n, more in zip(
+                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), judged.rows(), strict=True
+            )
         ]
         yield Step(state.step, metrics, rollout.completions, details)

@@ -36,7 +36,7 @@ from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam
 from trueward.models.writer import behind, writer
 from trueward.records import Completion, Prompt
-from trueward.scorers.scorer import Scale, Scorer, scores
+from trueward.scorers.scorer import Scale, Scored, Scorer
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
@@ -126,7 +126,8 @@ def train(
         mask = tokens.response_mask
 
         # Judge. Score it; the KL anchor per token.
-        score = torch.as_tensor(scores(scorer, rollout.completions), dtype=torch.float32, device=device)
+        judged = Scored.of(scorer, rollout.completions)
+        score = torch.as_tensor(judged.score, dtype=torch.float32, device=device)
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
         paid = score - config.missing_eos_penalty * cut
         with torch.no_grad():
@@ -184,6 +185,7 @@ def train(
             "objective/kl": sequence_kl.mean().item(),
             "objective/rlhf_reward": rewards.sum(1).mean().item(),
             "objective/kl_coef": beta,
+            **judged.metrics(),
             **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
             **(mismatch(old, behaviour, mask, cap or math.inf) if off_policy else {}),
             **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
@@ -193,8 +195,10 @@ def train(
             "lr": rate,
         }
         details = [
-            {"score": round(s, 5), "kl": round(k, 5), "length": n}
-            for s, k, n in zip(score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), strict=True)
+            {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
+            for s, k, n, more in zip(
+                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), judged.rows(), strict=True
+            )
         ]
         yield Step(state.step, metrics, rollout.completions, details)
 

@@ -1,15 +1,16 @@
 """A reward model from comparisons: Bradley–Terry on the scalar read at the response's last token.
 
 All comparisons of one prompt are one element of a batch, and each distinct response goes through the network once
-(InstructGPT, Ouyang et al. 2022, arXiv 2203.02155, section 3.5: otherwise K-way rankings overfit). Left out: ensembles,
-a margin term, centring.
+(InstructGPT, Ouyang et al. 2022, arXiv 2203.02155, section 3.5: otherwise K-way rankings overfit). Several of them are
+fitted one after the other, each to its own `lesson`. Left out: a margin term, centring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from trueward.fabric import ALONE, Fabric
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
 from trueward.models.loading import Network
-from trueward.models.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.models.schedule import generator, learning_rate, rows_at, seed_for, set_rate, total_steps
 from trueward.models.state import State, adam
 from trueward.records import Comparison, Completion
 
@@ -55,6 +56,37 @@ def start(config: Reward, network: Network) -> State:
 
 def steps(config: Reward, prompts: int) -> int:
     return total_steps(prompts, config.batch_size, config.epochs)
+
+
+class Lesson(NamedTuple):
+    """What one member of an ensemble is fitted to, and how."""
+
+    config: Reward
+    comparisons: Sequence[Comparison]
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        return steps(self.config, len({c.prompt.id for c in self.comparisons}))
+
+
+def lesson(config: Reward, comparisons: Sequence[Comparison], seed: int, member: int) -> Lesson:
+    """Member number `member` (from 0): the first has the seed of a reward model that is alone.
+
+    With `resample` it gets as many prompts as there are, drawn with replacement, each with all its comparisons; one that was
+    drawn twice has them twice. Fewer prompts are then different, so there are more epochs: the steps stay the same.
+    """
+    own = seed_for(seed, "member", member) if member else seed
+    if not config.resample:
+        return Lesson(config, comparisons, own)
+    by_prompt: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_prompt.setdefault(comparison.prompt.id, []).append(comparison)
+    groups = list(by_prompt.values())
+    drawn = torch.randint(len(groups), (len(groups),), generator=generator(seed, "resample", member)).tolist()
+    epochs = config.epochs * len(groups) / len(set(drawn)) * (1 - 1e-12)  # rounding up makes no further step
+    again = config.model_copy(update={"epochs": epochs})
+    return Lesson(again, [c for i in drawn for c in groups[i]], own)
 
 
 def train(
@@ -143,3 +175,18 @@ def accuracy(margin: Tensor, probability: Tensor) -> float:
         return float("nan")
     right = torch.sign(margin[decided]) * torch.sign(probability[decided] - 0.5)
     return float(((right + 1) / 2).mean())
+
+
+class Reads(Protocol):
+    """A reward model, or whatever gives raw scores."""
+
+    def raw(self, completions: Sequence[Completion]) -> np.ndarray: ...
+
+
+def accuracy_on(model: Reads, comparisons: Sequence[Comparison]) -> float | None:
+    """The same of a fitted model; None if no comparison is decided."""
+    if not any(c.probability != 0.5 for c in comparisons):
+        return None
+    raw = torch.as_tensor(model.raw([side for c in comparisons for side in c.completions()])).view(-1, 2)
+    chosen = torch.tensor([c.probability for c in comparisons], dtype=torch.float64)
+    return round(accuracy(raw[:, 0] - raw[:, 1], chosen), 5)

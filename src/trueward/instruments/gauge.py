@@ -26,7 +26,7 @@ from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
-from trueward.scorers.scorer import Scale, Scorer, scores
+from trueward.scorers.scorer import Scale, Scored, Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
@@ -76,12 +76,15 @@ class Gauge:
             first = self.truths[0]
             truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
         proxy, rival_proxy, far = unknown, unknown, unknown
-        if self.outliers:
-            proxy, far = self.outliers(rollout.completions)
-        elif self.proxy:
-            proxy = scores(self.proxy, rollout.completions)
+        between: dict[str, Any] = {}
         if self.proxy:
-            rival_proxy = scores(self.proxy, rival.completions)
+            if self.outliers:
+                said, far = self.outliers(rollout.completions)
+            else:
+                said = Scored.of(self.proxy, rollout.completions)
+            theirs_said = Scored.of(self.proxy, rival.completions)
+            proxy, rival_proxy = said.score, theirs_said.score
+            between = member_spread(said, theirs_said)
         figures = self._figures(policy, rollout)
         wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
         exact = figures["kl"]
@@ -111,6 +114,7 @@ class Gauge:
             "sft_nll": _number(figures["sft_nll"].sum() / tokens),
             **({"base_nll": _number(figures["base_nll"].sum() / tokens)} if self.base else {}),
             "outlier_share": _number(far.mean()),
+            **between,
             "proxy_truth_correlation": _number(correlation(proxy, truth)),
             "length_correlation": _number(correlation(lengths, proxy)),
             **{f"{name}_at_length": _number(found.gain) for name, found in at_length.items()},
@@ -178,6 +182,15 @@ def against(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float 
     """How much higher the policy scores than the reference, paired by prompt: mean, standard error, test score."""
     found = paired(ours, theirs)
     return {name: _number(found.mean), f"{name}_se": _number(found.se), f"{name}_z": _number(found.z)}
+
+
+def member_spread(ours: Scored, theirs: Scored) -> dict[str, Any]:
+    """Mean SD between an ensemble's members on the policy's answers, and how many times that on the reference's; of one
+    reward model nothing."""
+    if "member_sd" not in ours.parts:
+        return {}
+    here, home = (float(said.parts["member_sd"].mean()) for said in (ours, theirs))
+    return {"member_sd": _number(here), "member_sd_relative": _number(here / home if home > 0 else np.nan)}
 
 
 def how_it_answers(rollout: Rollout) -> dict[str, Any]:

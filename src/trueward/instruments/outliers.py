@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from trueward.records import Completion
-from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.ensemble import Proxy
+from trueward.scorers.scorer import Scored
 
-FEWEST_AT_HOME = 40  # answers of the SFT policy, half of them to fit to
-
-Read = Callable[[Sequence[Completion]], tuple[np.ndarray, np.ndarray]]
 QUANTILE = 0.99
+FEWEST_AT_HOME = 40  # answers of the SFT policy, half of them to fit to
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Outliers:
     """A home, and how the proxy reads completions into scores and hidden states: what the gauge asks."""
 
     home: Home
-    read: Read
+    read: Callable[[Sequence[Completion]], tuple[Scored, np.ndarray]]
 
-    def __call__(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
-        """The proxy's scores, and which completions are far from home, each [n]."""
-        score, states = self.read(completions)
-        return score, self.home.outside(states)
+    def __call__(self, completions: Sequence[Completion]) -> tuple[Scored, np.ndarray]:
+        """What the proxy says of n completions, and which of them are far from home, [n] of booleans."""
+        said, states = self.read(completions)
+        return said, self.home.outside(states)
 
 
 def settle(states: np.ndarray, quantile: float = QUANTILE) -> Home:
@@ -85,7 +84,7 @@ def ledoit_wolf(x: np.ndarray) -> np.ndarray:
     return shrunk
 
 
-def at_home(proxy: RewardModel, reference: Sequence[Completion]) -> Outliers | None:
+def at_home(proxy: Proxy, reference: Sequence[Completion]) -> Outliers | None:
     """Home is where the SFT policy's answers lie, two to a prompt; None if they are too few to say where that is."""
     even = len(reference) // 4 * 4  # no prompt has an answer on either side of the middle
-    return Outliers(settle(proxy.states(reference[:even])), proxy.scores_and_states) if even >= FEWEST_AT_HOME else None
+    return Outliers(settle(proxy.states(reference[:even])), proxy.judge_with_states) if even >= FEWEST_AT_HOME else None

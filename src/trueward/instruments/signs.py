@@ -25,7 +25,7 @@ def early_signs(now: Row, sft: Row) -> list[str]:
         found.append(f"the KL is {kl:.1f} nats, far from what the reward model was fitted on")
     if (share := now.get("outlier_share")) is not None and share > 0.05:
         found.append(f"{100 * share:.0f} % of answers are unlike any of SFT’s to the reward model")
-    if (share := _share(now, sft, "ensemble_spread")) is not None and share > 1.5:
+    if (share := _share(now, sft, "member_sd")) is not None and share > 1.5:
         found.append(f"reward models disagree {share:.1f} times as much as on SFT’s answers")
     return found
 

@@ -13,7 +13,7 @@ from trueward.data.collate import Collator
 from trueward.models import heads, loading
 from trueward.models.loading import Network
 from trueward.records import Completion, Verdict
-from trueward.scorers.scorer import Scale
+from trueward.scorers.scorer import Scale, Scored
 
 
 class RewardModel:
@@ -43,16 +43,28 @@ class RewardModel:
             raw[rows.numpy()] = model.score(found).squeeze(-1).double().cpu().numpy()
         return raw, states
 
-    def scores_and_states(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores [n] and hidden states [n, d] for one reading."""
+    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[Scored, np.ndarray]:
+        """Scores and hidden states [n, d] for one reading."""
         raw, states = self._read(completions)
-        return self.scale.apply(raw), states
+        return Scored(self.scale.apply(raw), {}), states
 
     def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
         raw = self.raw(completions)
         return [
             Verdict(score=float(s), parts={"raw": float(r)}) for s, r in zip(self.scale.apply(raw), raw, strict=True)
         ]
+
+    @property
+    def first(self) -> RewardModel:
+        """Itself; of an ensemble, its first member."""
+        return self
+
+    def freeze(self) -> None:
+        self.network.model.requires_grad_(False)
+
+    def write(self, folder: Path) -> None:
+        """As a stage keeps it."""
+        self.save(folder / "model")
 
     def save(self, path: Path) -> None:
         """Hugging Face form, the scale in config.json."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from trueward.records import Completion, Verdict
 
+LOGGED = ("unshaped", "member_sd")  # parts of a verdict: the score before shaping, the SD between an ensemble's members
+
 
 class Scorer(Protocol):
     """Maps completions to verdicts, one each, in order."""
@@ -20,6 +22,38 @@ class Scorer(Protocol):
 def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:
     """The bare scores, float64 [n]."""
     return np.array([v.score for v in scorer(completions)], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a scorer said of a rollout: scores, float64 [n], and those parts that a training loop logs, [n] each."""
+
+    score: np.ndarray
+    parts: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, scorer: Scorer, completions: Sequence[Completion]) -> Scored:
+        verdicts = scorer(completions)
+        names = [name for name in LOGGED if verdicts and name in verdicts[0].parts]
+        return cls(
+            np.array([v.score for v in verdicts], dtype=np.float64),
+            {name: np.array([v.parts[name] for v in verdicts], dtype=np.float64) for name in names},
+        )
+
+    @classmethod
+    def join(cls, rounds: Sequence[Scored]) -> Scored:
+        return cls(
+            np.concatenate([r.score for r in rounds]),
+            {name: np.concatenate([r.parts[name] for r in rounds]) for name in rounds[0].parts},
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """The parts' means."""
+        return {f"objective/{name}": float(values.mean()) for name, values in self.parts.items()}
+
+    def rows(self) -> list[dict[str, float]]:
+        """The parts, by answer."""
+        return [{name: round(float(v[i]), 5) for name, v in self.parts.items()} for i in range(len(self.score))]
 
 
 @dataclass(frozen=True)

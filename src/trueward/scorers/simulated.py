@@ -14,13 +14,18 @@ scorers/distinct.py, in the same way.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from trueward.artifacts import read_json, write_json
-from trueward.records import Comparison, Completion, Response, Verdict, response_id
+from trueward.batches import Rollout
+from trueward.models.loading import Network
+from trueward.models.schedule import generator, seed_for
+from trueward.records import Comparison, Completion, Prompt, Response, Verdict, response_id
 from trueward.scorers.distinct import DistinctWords
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.sentiment import Sentiment, from_table
@@ -29,6 +34,15 @@ DESCRIPTION = (
     "simulated, not people: Bradley–Terry on a program's utility (sentiment by a classifier, saturating, minus "
     "repetition, minus unfinished, minus nearly empty)"
 )
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How simulated annotators choose."""
+
+    utility: Scorer
+    temperature: float
+    tie_width: float
 
 
 class Utility:
@@ -163,6 +177,26 @@ def compare(
         )
         agreed.append(vote == other)
     return comparisons, float(np.mean(agreed)) if agreed else float("nan")
+
+
+def ask(
+    sample: Callable[[Network, Sequence[Prompt], torch.Generator], Rollout],
+    policy: Network,
+    prompts: Sequence[Prompt],
+    count: int,
+    choosing: Choosing,
+    seed: int,
+    *when: str | int,
+) -> list[Comparison]:
+    """Comparisons of two answers of `policy` to each of `count` prompts. All that is drawn is a function of seed and `when`."""
+    order = torch.randperm(len(prompts), generator=generator(seed, "asked prompts", *when)).tolist()
+    chosen = [prompts[order[i % len(order)]] for i in range(count)]
+    twice = [p for p in chosen for _ in range(2)]
+    answers = sample(policy, twice, generator(seed, "asked", *when)).completions
+    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    utilities = np.array([v.score for v in choosing.utility(answers)]).reshape(-1, 2)
+    votes = np.random.default_rng(seed_for(seed, "asked votes", *when))
+    return compare(pairs, utilities, choosing.temperature, choosing.tie_width, votes)[0]
 
 
 def _side(c: Completion) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trueward import __version__, artifacts, driver
 from trueward.artifacts import Artifact
-from trueward.config import Recipe
+from trueward.config import SHAPING, Recipe
 from trueward.data import comparisons as compared
 from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
@@ -33,6 +33,7 @@ def climb(
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
     learns_from_them = recipe.policy.kind == "dpo" and not recipe.policy.dpo.online
+    adds_to_them = recipe.policy.relabel.every > 0
     compares = not recipe.reward.model or learns_from_them
     if until == "comparisons" and not compares:
         raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
@@ -74,7 +75,11 @@ def climb(
                 return found
 
         work = partial(stages.fit_reward_model, context, prepared, sft, comparisons)
-        settings = {**seed, "reward": part["reward"]}
+        fitted, shaped = (
+            {key: value for key, value in part["reward"].items() if (key in SHAPING) == shaping}
+            for shaping in (False, True)
+        )
+        settings = {**seed, "reward": fitted}
         parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
         files = model_files(recipe.reward.model)
         reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
@@ -83,15 +88,15 @@ def climb(
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
         looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts", "stop_when")}
-        settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
+        optimising = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks, "paid": shaped}
         policy_parents = [prepared, sft, reward]
-        policy_parents += [comparisons] if comparisons and recipe.policy.kind == "dpo" else []
-        policy = found = ladder.stage("policy", "optimise", work, settings, policy_parents, truths)
+        policy_parents += [comparisons] if comparisons and (recipe.policy.kind == "dpo" or adds_to_them) else []
+        policy = found = ladder.stage("policy", "optimise", work, optimising, policy_parents, truths)
         if until == "policy":
             return found
 
         work = partial(stages.evaluate, context, prepared, sft, reward, policy)
-        settings = {**seed, **{key: part[key] for key in ("model", "policy", "sampler", "evaluation")}}
+        settings = {**seed, **{key: part[key] for key in ("model", "policy", "sampler", "evaluation")}, "paid": shaped}
         parents = [prepared, sft, reward, policy]
         evaluation = found = ladder.stage("evaluation", "evaluate", work, settings, parents, base + truths)
         if until == "evaluation":
@@ -100,8 +105,7 @@ def climb(
         control = None
         if wants_control(context, run_verdict(policy, reward, evaluation)):
             work = partial(policies.optimise_nothing, context, prepared, sft, reward, comparisons)
-            settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
-            control = ladder.stage("control", "optimise_nothing", work, settings, policy_parents, truths)
+            control = ladder.stage("control", "optimise_nothing", work, optimising, policy_parents, truths)
         climbed = [a for a in (prepared, sft, comparisons, reward, policy, evaluation, control) if a]
         work = partial(write_report, recipe, climbed, command)
         found = ladder.stage("report", "write_report", work, {"name": recipe.name}, climbed)

@@ -20,6 +20,7 @@ from trueward.losses.preference import bradley_terry
 from trueward.models import loading
 from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
+from trueward.scorers.ensemble import Proxy
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale
 from trueward.workflow.context import Context
@@ -39,7 +40,7 @@ def split(comparisons: Sequence[Comparison], share: float) -> tuple[list[Compari
     return train, held_out
 
 
-def examine(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def examine(model: Proxy, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Accuracy on the decided ones with its interval, and NLL on all, in nats."""
     sides = [side for c in comparisons for side in c.completions()]
     raw = torch.as_tensor(model.raw(sides)).view(-1, 2)
@@ -60,7 +61,7 @@ def told(
     prepared: Artifact,
     sft: Artifact,
     comparisons: Artifact,
-    raw: RewardModel,
+    raw: Proxy,
     train: Sequence[Comparison],
     held_out: Sequence[Comparison],
     reference: Sequence[Completion],

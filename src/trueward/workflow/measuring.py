@@ -16,12 +16,13 @@ from trueward.instruments.outliers import at_home
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
-from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import scores
+from trueward.scorers.ensemble import Proxy
+from trueward.scorers.scorer import Scorer, scores
+from trueward.scorers.shaping import shaped
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 
 
-def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardModel | None, reference: Network) -> Gauge:
+def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: Proxy | None, reference: Network) -> Gauge:
     answers = read_completions(sft.path / REFERENCE)
     return Gauge(
         reference=reference,
@@ -33,6 +34,12 @@ def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardMode
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
         outliers=at_home(proxy, answers) if proxy else None,
     )
+
+
+def pay(context: Context, sft: Artifact, proxy: Proxy, reference: Network) -> Scorer:
+    """What the policy is paid: the proxy's score, shaped if [reward] says so. The gauge's proxy is never shaped."""
+    answers = read_completions(sft.path / REFERENCE)
+    return shaped(context.recipe.reward, proxy, answers, reference, context.sample, context.recipe.seed)
 
 
 def by_n(drawn: best_of_n.Drawn, truths: Sequence[Truth]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ from trueward.artifacts import Artifact
 from trueward.batches import Step
 from trueward.data import jsonl
 from trueward.instruments.gauge import what_moved
+from trueward.instruments.outliers import at_home
 from trueward.models import loading
 from trueward.models.schedule import generator
 from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
-from trueward.scorers import reward_model
+from trueward.scorers import ensemble
+from trueward.scorers.ensemble import Proxy
 from trueward.scorers.random_reward import RandomReward, coin_flips
-from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import Scale, Scorer
-from trueward.workflow.context import Context, read_completions, read_prompts
+from trueward.scorers.scorer import Scale
+from trueward.scorers.shaping import Current
+from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.judging import Judge
-from trueward.workflow.measuring import gauge, looked_at
+from trueward.workflow.measuring import gauge, looked_at, pay
+from trueward.workflow.relabel import relabelling
 
 
 class Given:
@@ -37,14 +41,13 @@ class Given:
         self.context, self.prepared, self.sft, self.reward = context, prepared, sft, reward
         self.policy, self.reference = context.policy(sft.model), context.policy(sft.model)
         self.reference.model.requires_grad_(False)
-        self.proxy: RewardModel = reward_model.load(reward.model, context.device)
-        self.proxy.network.model.requires_grad_(False)
-        self.scorer: Scorer = self.proxy
+        self.proxy: Proxy = ensemble.load(reward.path, context.device)
+        self.proxy.freeze()
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")
         self.at: Callable[[], int] = lambda: 0  # the step that the loop is at
         self.is_control = is_control
-        if is_control:
-            self.scorer = RandomReward(context.recipe.seed, lambda: self.at())
+        flips = RandomReward(context.recipe.seed, lambda: self.at())
+        self.scorer = Current(flips if is_control else pay(context, sft, self.proxy, self.reference))
 
     def demonstrations(self) -> list[Completion]:
         """What is imitated beside the reward, if anything is."""
@@ -52,13 +55,35 @@ class Given:
             return []
         return read_completions(self.prepared.path / "demonstrations.jsonl")
 
-    def drive(self, work: Path, state: State, loop: Callable[[], Iterator[Step]], total: int) -> dict[str, Any]:
-        """Run the loop to its end with a look at the policy now and then; what the stage says of itself."""
+    def drive(
+        self,
+        work: Path,
+        state: State,
+        loop: Callable[[], Iterator[Step]],
+        total: int,
+        comparisons: Artifact | None = None,
+    ) -> dict[str, Any]:
+        """Run the loop to its end with a look at the policy now and then; what the stage says of itself.
+
+        With `policy.relabel` the reward model changes on the way; `comparisons` are those that the first one was fitted to.
+        """
         context, recipe = self.context, self.context.recipe
         instrument = gauge(context, self.prepared, self.sft, self.proxy, self.reference)
         prompts = looked_at(context, self.prepared)
         judge = Judge(context, self.prepared, instrument, self.policy, work, self.reward.summary)
         self.at = lambda: state.step
+        every, changing = 0 if self.is_control else recipe.policy.relabel.every, None
+
+        def use(proxy: Proxy) -> None:
+            nonlocal instrument
+            self.proxy, self.scorer.scorer = proxy, pay(context, self.sft, proxy, self.reference)
+            home = read_completions(self.sft.path / REFERENCE)
+            instrument = replace(instrument, proxy=proxy, outliers=at_home(proxy, home))
+
+        if every:
+            assert comparisons is not None
+            changing = relabelling(context, self.prepared, self.sft, comparisons, self.policy, self.proxy, use, work)
+            loop = partial(changing.between, loop, state, every, total)
 
         def look(step: int) -> driver.Look:
             found = instrument.measure(self.policy, prompts, "step", step)
@@ -85,6 +110,8 @@ class Given:
             found = instrument.measure(self.policy, prompts, "control").row
             return {"steps": state.step, **{key: found[key] for key in ("kl", "kl_se", "proxy", "truth")}}
         loading.save(self.policy, work / "model")
+        if changing:
+            changing.write_rows()
         return {
             "steps": state.step,
             "stopped": outcome.stopped or None,
@@ -96,10 +123,10 @@ class Given:
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
     """PPO, the value network starting from the reward model (or, to show what that is worth, from nothing)."""
     context, config = given.context, given.context.recipe.policy
-    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.scale)
+    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.first.scale)
     if config.critic.start == "zero":
         blank = loading.reward_from_policy(given.sft.model, context.device)
-        critic = ppo.Critic(blank, Scale(0.0, given.proxy.scale.sd))
+        critic = ppo.Critic(blank, Scale(0.0, given.proxy.first.scale.sd))
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,
@@ -117,7 +144,7 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         demonstrations=given.demonstrations(),
         refresh=context.recipe.sampler.refresh,
     )
-    return given.drive(work, state, loop, config.steps)
+    return given.drive(work, state, loop, config.steps, comparisons)
 
 
 def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
@@ -140,7 +167,7 @@ def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) ->
         demonstrations=given.demonstrations(),
         refresh=context.recipe.sampler.refresh,
     )
-    return given.drive(work, state, loop, config.steps)
+    return given.drive(work, state, loop, config.steps, comparisons)
 
 
 def optimise_dpo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
@@ -191,7 +218,7 @@ def optimise_online_dpo(given: Given, comparisons: Artifact | None, work: Path) 
         seed=context.recipe.seed,
         micro_batch_tokens=budget,
     )
-    summary = given.drive(work, state, loop, config.steps)
+    summary = given.drive(work, state, loop, config.steps, comparisons)
     if comparisons is None:
         return summary
     unseen = dpo.pairs(given.reference, read_comparisons(context, comparisons)[1], budget, temperature)

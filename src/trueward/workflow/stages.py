@@ -11,7 +11,6 @@ import torch
 
 from trueward import driver
 from trueward.algorithms import best_of_n
-from trueward.algorithms import reward_model as fit
 from trueward.algorithms import sft as imitate
 from trueward.artifacts import Artifact, write_json
 from trueward.data import comparisons as compared
@@ -21,13 +20,15 @@ from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, line
-from trueward.scorers import reward_model, simulated
-from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.scorers import simulated
+from trueward.scorers.ensemble import put_together, scale_of
+from trueward.scorers.scorer import Scored, Scorer, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
+from trueward.workflow.fitting import fit_members, save
 from trueward.workflow.judging import final_fall
-from trueward.workflow.measuring import by_n, evaluated_on, gauge
+from trueward.workflow.measuring import by_n, evaluated_on, gauge, pay
+from trueward.workflow.relabel import newest
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
 
@@ -149,43 +150,32 @@ def fit_reward_model(
     reference = read_completions(sft.path / REFERENCE)
     summary: dict[str, Any] = {}
     if config.model:
-        network = loading.reward(config.model, context.device)
+        networks = [loading.reward(config.model, context.device)]
+        proxy = put_together(config, networks, reference, runtime.micro_batch_tokens)
     else:
         assert comparisons is not None
         rows = [Comparison.model_validate(r) for _, r in jsonl.read(comparisons.path / "comparisons.jsonl")]
         train, held_out = split(rows, config.held_out)
-        network = loading.reward_from_policy(sft.model, context.device)
-        state = fit.start(config, network)
-        driver.drive(
-            lambda: fit.train(
-                config,
-                network=network,
-                comparisons=train,
-                state=state,
-                seed=seed,
-                micro_batch_tokens=runtime.micro_batch_tokens,
-            ),
-            state=state,
-            directory=work,
-            total=fit.steps(config, len({c.prompt.id for c in train})),
-            what="reward model",
-            reporter=context.reporter,
-            checkpoint_seconds=runtime.checkpoint_seconds,
-        )
-        raw = RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens)
+        networks = fit_members(context, sft, train, work, seed, context.reporter)
+        proxy = put_together(config, networks, reference, runtime.micro_batch_tokens)
         summary = {
             "comparisons": len(train),
             "held_out": len(held_out),
-            **examine(raw, held_out),
-            **{f"train_{k}": v for k, v in examine(raw, train[: len(held_out)]).items() if k in ("accuracy", "nll")},
-            **told(context, prepared, sft, comparisons, raw, train, held_out, reference, work),
+            **examine(proxy, held_out),
+            **{f"train_{k}": v for k, v in examine(proxy, train[: len(held_out)]).items() if k in ("accuracy", "nll")},
+            **told(context, prepared, sft, comparisons, proxy, train, held_out, reference, work),
         }
-    raw = RewardModel(network, Scale(0.0, 1.0), runtime.micro_batch_tokens)
-    measured = fit_scale(raw.raw(reference).reshape(-1, 2), "the reward model")
-    scale = measured if config.normalize else Scale(0.0, 1.0)
-    RewardModel(network, scale).save(work / "model")
-    summary |= {"mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
-    summary |= {"raw_mean": round(measured.mean, 6), "raw_sd": round(measured.sd, 6)}
+    save(config, proxy, networks, reference, work, work)
+    measured = proxy.scale if config.normalize else scale_of(proxy, reference)
+    spread = Scored.of(proxy, reference).parts.get("member_sd")
+    summary |= {
+        "mean": round(proxy.scale.mean, 6),
+        "sd": round(proxy.scale.sd, 6),
+        "raw_mean": round(measured.mean, 6),
+        "raw_sd": round(measured.sd, 6),
+        "members": len(networks),
+        "member_sd": None if spread is None else round(float(spread.mean()), 5),
+    }
     if comparisons is not None and not config.model:
         if summary["learning_curve"]:
             whole = {k: summary[k] for k in ("comparisons", "accuracy", "accuracy_low", "accuracy_high", "nll")}
@@ -199,7 +189,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
     reference = context.policy(sft.model)
-    proxy = reward_model.load(reward.model, context.device)
+    proxy = newest(reward.path, policy.path, context.device)
     base = None if context.recipe.sft.model else context.policy(context.recipe.model.base)
     if base and len(base.tokenizer) != len(reference.tokenizer):
         base = None  # another vocabulary than the reference's: no KL between them, no perplexity
@@ -221,7 +211,13 @@ def evaluate(
         measured = instrument
         if name == "policy" and policy_config.kind == "best_of_n":
             n, penalty = policy_config.best_of_n.n, policy_config.missing_eos_penalty
-            chooser = best_of_n.sampler(n, proxy, context.sample, penalty, drawn.append)
+            paid = pay(context, sft, proxy, reference)
+
+            def see(found: best_of_n.Drawn, paid: Scorer = paid) -> None:
+                own = found.score if paid is proxy else torch.as_tensor(scores(proxy, found.completions))
+                drawn.append(replace(found, score=own.view_as(found.score)))
+
+            chooser = best_of_n.sampler(n, paid, context.sample, penalty, see)
             measured = replace(instrument, choose=chooser)
         found = measured.measure(network, prompts, "evaluation", name)
         if measured is not instrument:  # the network that wrote them is SFT's; the choice is what moved

@@ -30,6 +30,7 @@ from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scale, Scorer, fit_scale
 from trueward.workflow.context import REFERENCE, read_completions, read_prompts
+from trueward.workflow.relabel import newest
 
 Row = dict[str, Any]
 
@@ -131,10 +132,10 @@ def _scorer(name: str, home: Home | None, device: torch.device) -> tuple[Scorer,
     if home is None:
         raise ValueError(f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY")
     if name == "proxy":
-        folder = home.run / "reward_model" / "model"
-        if not (folder / "config.json").is_file():
+        folder = home.run / "reward_model"
+        if not (folder / "model" / "config.json").is_file():
             raise ValueError(f"--scorer proxy: {home.run} has no reward model yet")
-        return reward_model.load(folder, device), alone
+        return newest(folder, home.run / "policy", device), alone
     try:
         scorer = simulated.load(home.run / "prepare" / "annotators", name)
     except ValueError as error:

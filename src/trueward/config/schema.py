@@ -1,20 +1,11 @@
-"""The whole recipe: every setting there is, its default, its range and its meaning. Imports no torch.
-
-A recipe is a TOML file that says only how it differs from the defaults below; `--set section.key=value` goes on top.
-"""
+"""The whole recipe: every setting there is, its default, its range and its meaning."""
 
 from __future__ import annotations
 
-import difflib
-import importlib.resources
-import json
-import tomllib
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -103,6 +94,32 @@ class Reward(Supervised):
     """For demonstrations. false: scores as the network gives them, and β in units that no one knows."""
     learning_curve: bool = False
     """Whether it is fitted to an eighth, a quarter and half of the comparisons too, to say if more of them would help."""
+    members: Positive = 1
+    """Reward models fitted to the same comparisons, each with a seed of its own."""
+    resample: bool = False
+    """Whether each member is fitted to a bootstrap sample of the compared prompts."""
+    combine: Literal["mean", "worst", "uncertainty", "weights"] = "mean"
+    """How several are made one: mean, worst case, mean − uncertainty·variance of their scores, or the mean of their weights."""
+    uncertainty: NonNegative = 0.5
+    """combine = "uncertainty": what a variance of 1 SD² between the members costs, in SDs."""
+    clip: Rate | None = None
+    """c. If set, what the policy is paid is held to ±c SDs."""
+    shaping: Literal["none", "sigmoid"] = "none"
+    """sigmoid: paid is the mean of σ(score − score of a reference answer) over reference answers (PAR), in SDs again."""
+    references: Positive = 4
+    """shaping = "sigmoid": reference answers of the SFT policy, drawn afresh for each prompt of a step."""
+    length_penalty: NonNegative = 0.0
+    """SDs taken off for each token beyond the mean length of the SFT policy's answers."""
+
+    @model_validator(mode="after")
+    def _one_model_is_one(self) -> Reward:
+        if self.model and self.members > 1:
+            raise ValueError(f"model is one reward model that is ready, so members has to be 1, not {self.members}")
+        return self
+
+
+SHAPING = ("clip", "shaping", "references", "length_penalty")
+"""Fields of [reward] that say what the policy is paid for a score; the reward model does not depend on them."""
 
 
 class Group(Section):
@@ -166,6 +183,15 @@ class BestOfN(Section):
     """sft_on_best: prompts whose best answers are trained on, once over, with the settings of [sft]."""
 
 
+class Relabel(Section):
+    """[policy.relabel]: new comparisons of the policy's own answers while it is trained."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Steps between two times that the reward model is fitted again, from the SFT policy, to all comparisons; 0: never."""
+    comparisons: Positive = 200
+    """Pairs of the policy's answers that the annotators compare each time."""
+
+
 class Policy(Section):
     """[policy]: the optimiser and its anchor."""
 
@@ -202,6 +228,18 @@ class Policy(Section):
     group: Group = Group()
     dpo: Dpo = Dpo()
     best_of_n: BestOfN = BestOfN()
+    relabel: Relabel = Relabel()
+
+    @model_validator(mode="after")
+    def _something_is_paid(self) -> Policy:
+        if self.relabel.every and (
+            self.kind in ("best_of_n", "sft_on_best") or (self.kind == "dpo" and not self.dpo.online)
+        ):
+            raise ValueError(
+                f"relabel.every: {self.kind} takes no steps against a reward model that could change; it is for ppo, grpo, "
+                "rloo and dpo with dpo.online"
+            )
+        return self
 
     @model_validator(mode="after")
     def _group_fits(self) -> Policy:
@@ -300,6 +338,15 @@ class Recipe(Section):
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
+        if self.policy.relabel.every and self.reward.model:
+            raise ValueError(
+                "policy.relabel.every: the reward model is fitted to all comparisons again, with reward.model there are none"
+            )
+        if self.policy.relabel.every and self.comparisons.source == "file":
+            raise ValueError(
+                "policy.relabel.every: someone has to compare the policy's new answers, and a file of comparisons can't; "
+                'it needs comparisons.source = "simulated"'
+            )
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         return self
@@ -310,95 +357,3 @@ class Recipe(Section):
 
     def toml(self) -> str:
         return str(tomli_w.dumps(self.table()))
-
-
-def shipped() -> dict[str, str]:
-    """The recipes that ship with trueward: name and TOML text."""
-    folder = importlib.resources.files("trueward") / "recipes"
-    files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".toml"))
-    return {f.removesuffix(".toml"): (folder / f).read_text(encoding="utf-8") for f in files}
-
-
-def read(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A shipped recipe by name, or a TOML file by path, with `section.key=value` overrides on top.
-
-    Raises `ValueError` with one line that names the file, the line or field, and what was expected.
-    """
-    known = shipped()
-    path = Path(recipe)
-    if recipe in known:
-        text, where, name = known[recipe], recipe, recipe
-    elif path.is_file():
-        try:
-            text, where, name = path.read_text(encoding="utf-8"), str(path), path.stem
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    elif path.suffix or path.exists() or len(path.parts) > 1:
-        raise ValueError(f"{path}: no such recipe file")
-    else:
-        raise ValueError(
-            f"there is no recipe {recipe!r}; shipped are: {', '.join(known)} (or give a path to a TOML file)"
-        )
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{where}: not a TOML file: {error}") from None
-    table.setdefault("name", name)
-    for override in overrides:
-        put(table, override)
-    return resolve(table, where)
-
-
-def resolve(table: dict[str, Any], where: str) -> Recipe:
-    """A validated recipe; the first mistake as one line."""
-    try:
-        return Recipe.model_validate(table)
-    except ValidationError as error:
-        raise ValueError(f"{where}: {explain(error)}") from None
-
-
-def explain(error: ValidationError) -> str:
-    """The first mistake of a validation: its field, what was expected, what was found."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        section: Any = Recipe
-        for part in first["loc"][:-1]:
-            section = section.model_fields[str(part)].annotation
-        near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
-        return f"unknown key {field}" + (
-            f"; did you mean {near[0]}?" if near else f"; known: {', '.join(section.model_fields)}"
-        )
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{field}: {message}" if field else message
-    message = message[0].lower() + message[1:]
-    return f"{field}: {message}, got {first['input']!r}"
-
-
-def put(table: dict[str, Any], override: str) -> None:
-    """Put one `section.key=value` into a recipe's table. The value is read as TOML, else as plain text."""
-    key, equals, value = override.partition("=")
-    if not equals or not key.strip():
-        raise ValueError(f"--set {override}: expected section.key=value")
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise ValueError(f"--set {override}: {section} is not a section")
-    try:
-        table[last] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        table[last] = value
-
-
-def variant(name: str, overrides: Sequence[str]) -> str:
-    """The name of a run: the recipe's, and what was changed in it, so that two recipes never share a directory."""
-    changed = [o.replace(" ", "").replace('"', "") for o in overrides if not o.strip().startswith("runtime.")]
-    kept = "".join(c if c.isalnum() or c in "._=,+-" else "_" for c in ",".join([name, *changed]))
-    return kept[:120]
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys: the text that fingerprints are taken of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

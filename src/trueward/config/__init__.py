@@ -1,0 +1,54 @@
+"""Recipes: every setting, and how a recipe is read. Imports no torch.
+
+A recipe is a TOML file that says only how it differs from the defaults; `--set section.key=value` goes on top.
+"""
+
+from trueward.config.reading import canonical, explain, put, read, resolve, shipped, variant
+from trueward.config.schema import (
+    SHAPING,
+    BestOfN,
+    Comparisons,
+    Critic,
+    Data,
+    Dpo,
+    Evaluation,
+    Group,
+    Model,
+    Policy,
+    Recipe,
+    Relabel,
+    Reward,
+    Runtime,
+    Sampler,
+    Section,
+    Sft,
+    Supervised,
+)
+
+__all__ = [
+    "SHAPING",
+    "BestOfN",
+    "Comparisons",
+    "Critic",
+    "Data",
+    "Dpo",
+    "Evaluation",
+    "Group",
+    "Model",
+    "Policy",
+    "Recipe",
+    "Relabel",
+    "Reward",
+    "Runtime",
+    "Sampler",
+    "Section",
+    "Sft",
+    "Supervised",
+    "canonical",
+    "explain",
+    "put",
+    "read",
+    "resolve",
+    "shipped",
+    "variant",
+]

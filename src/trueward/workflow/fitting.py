@@ -1,0 +1,77 @@
+"""Fits the recipe's reward models, one after the other, each from its last checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from trueward import driver
+from trueward.algorithms import reward_model as fit
+from trueward.artifacts import CHECKPOINTS, Artifact
+from trueward.batches import Step
+from trueward.config import Reward
+from trueward.models import loading
+from trueward.models.loading import Network
+from trueward.models.state import State
+from trueward.progress import Reporter
+from trueward.records import Comparison, Completion
+from trueward.scorers.ensemble import MEMBERS, Proxy, scaled
+from trueward.workflow.context import Context
+
+LOG = "metrics.jsonl"
+
+
+def fit_members(
+    context: Context, sft: Artifact, comparisons: Sequence[Comparison], work: Path, seed: int, reporter: Reporter
+) -> list[Network]:
+    """All members; the first one's log and checkpoints in `work` itself, those of the others below its checkpoints."""
+    config, runtime = context.recipe.reward, context.recipe.runtime
+    networks = []
+    for member in range(config.members):
+        lesson = fit.lesson(config, comparisons, seed, member)
+        network = loading.reward_from_policy(sft.model, context.device)
+        state = fit.start(lesson.config, network)
+        folder = place(work, member)
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def loop(lesson: fit.Lesson = lesson, network: Network = network, state: State = state) -> Iterator[Step]:
+            return fit.train(
+                lesson.config,
+                network=network,
+                comparisons=lesson.comparisons,
+                state=state,
+                seed=lesson.seed,
+                micro_batch_tokens=runtime.micro_batch_tokens,
+            )
+
+        driver.drive(
+            loop,
+            state=state,
+            directory=folder,
+            total=lesson.steps,
+            what="reward model" + (f" {member + 1} of {config.members}" if config.members > 1 else ""),
+            reporter=reporter,
+            checkpoint_seconds=runtime.checkpoint_seconds,
+        )
+        networks.append(network)
+    return networks
+
+
+def place(work: Path, member: int) -> Path:
+    """Where a member is while it learns."""
+    return work / CHECKPOINTS / MEMBERS / str(member) if member else work
+
+
+def save(
+    config: Reward, proxy: Proxy, networks: Sequence[Network], answers: Sequence[Completion], work: Path, folder: Path
+) -> None:
+    """The proxy under `folder`, every member with its log under folder/members; `work`: where they were fitted."""
+    proxy.write(folder)
+    if len(networks) == 1:
+        return
+    for member, network in enumerate(networks):
+        target = folder / MEMBERS / str(member)
+        if config.combine == "weights":
+            scaled(network, answers, proxy.first.micro_batch_tokens).save(target)
+        shutil.copyfile(place(work, member) / LOG, target / LOG)
