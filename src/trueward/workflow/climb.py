@@ -14,12 +14,12 @@ from trueward.data import comparisons as compared
 from trueward.instruments import report as page
 from trueward.progress import Reporter
 from trueward.scorers import simulated
-from trueward.workflow import policies, prepare, stages
+from trueward.workflow import policies, prepare, rewarding, stages
 from trueward.workflow.context import Context
 from trueward.workflow.ladder import Ladder
 from trueward.workflow.memory import peak_memory_mb
 
-STAGES = ("prepare", "sft", "comparisons", "reward_model", "policy", "evaluation", "report")
+STAGES = ("prepare", "sft", "comparisons", "reward_model", "reward", "policy", "evaluation", "report")
 
 
 def climb(
@@ -29,19 +29,26 @@ def climb(
 
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
-    compares = not recipe.reward.model or recipe.policy.kind == "dpo"
+    modelled = recipe.reward.kind == "reward_model"
+    compares = (modelled and not recipe.reward.model) or recipe.policy.kind == "dpo"
+    if until == ("reward" if modelled else "reward_model"):
+        other = "reward_model" if modelled else "reward"
+        raise ValueError(f"--until {until}: with reward.kind = {recipe.reward.kind!r} there is none; stop at {other}")
     if until == "comparisons" and not compares:
-        raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
+        why = "reward.model" if modelled else f"reward.kind = {recipe.reward.kind!r}"
+        raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
     context = Context.make(recipe, reporter)
     if recipe.comparisons.source == "file" and compares:
         compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
+        rewarding.check(context, source.prompts)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
+    truths += rewarding.own_files(recipe.evaluation.truths)
     with Ladder(home, name, recipe).open() as ladder:
         work: Any = partial(prepare.prepare, source, context)
         settings = {"model": part["model"], "data": part["data"]}
@@ -68,16 +75,20 @@ def climb(
             if until == "comparisons":
                 return found
 
-        work = partial(stages.fit_reward_model, context, sft, comparisons)
         settings = {**seed, "reward": part["reward"]}
-        parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
-        files = model_files(recipe.reward.model)
-        reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
-        if until == "reward_model":
+        if modelled:
+            work = partial(stages.fit_reward_model, context, sft, comparisons)
+            parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
+            files = model_files(recipe.reward.model)
+            reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
+        else:
+            work = partial(rewarding.fit, context, sft)
+            reward = found = ladder.stage("reward", "fit_reward", work, settings, (sft,), rewarding.files(recipe))
+        if until in ("reward_model", "reward"):
             return found
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
-        looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts")}
+        looks = {key: part["evaluation"][key] for key in ("truths", "options", "every", "look_prompts")}
         settings = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks}
         parents = [prepared, sft, reward, *([comparisons] if comparisons and recipe.policy.kind == "dpo" else [])]
         policy = found = ladder.stage("policy", "optimise", work, settings, parents, truths)
@@ -108,10 +119,10 @@ def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
             'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
             'for other data give source = "file" and path, or reward.model'
         )
-    if unknown := [t for t in recipe.evaluation.truths if not t.startswith("model:")]:
+    if unknown := [t for t in recipe.evaluation.truths if ":" not in t]:
         raise ValueError(
             f"evaluation.truths: the simulated utility {unknown[0]!r} is there for trueward:reviews and trueward:toy "
-            "alone; for other data give model:DIRECTORY, or [] to measure no truth"
+            "alone; for other data give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
         )
 
 
@@ -120,7 +131,7 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
     by = {a.stage: a for a in climbed}
     compared = by.get("comparisons")
     left_out = [row for a in climbed for row in a.summary.get("left_out", [])]
-    reward, policy = by["reward_model"].summary, by["policy"]
+    reward, policy = (by.get("reward_model") or by["reward"]).summary, by["policy"]
     report = {
         "format": 1,
         "trueward": __version__,
@@ -133,9 +144,10 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "policies": by["evaluation"].summary["policies"],
         "best_step": policy.summary["best_step"],
         "reward_model": {
-            **{k: v for k, v in reward.items() if k != "train"},
+            **({k: v for k, v in reward.items() if k != "train"} if "reward_model" in by else {}),
             "agreement": compared.summary["agreement"] if compared else None,
         },
+        "reward": {"kind": recipe.reward.kind, "mean": reward["mean"], "sd": reward["sd"]},
         "sft": by["sft"].summary,
         "annotators": annotators(by["prepare"], compared),
         "history": driver.read_log(policy.path / "evaluations.jsonl"),

@@ -9,11 +9,11 @@ from trueward.instruments.gauge import Gauge
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
-from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scorer
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 
 
-def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: RewardModel | None, reference: Network) -> Gauge:
+def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: Scorer | None, reference: Network) -> Gauge:
     answers = read_completions(sft.path / REFERENCE)
     return Gauge(
         reference=reference,

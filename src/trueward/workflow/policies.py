@@ -17,8 +17,7 @@ from trueward.models import loading
 from trueward.models.schedule import generator
 from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
-from trueward.scorers import reward_model
-from trueward.scorers.reward_model import RewardModel
+from trueward.workflow import rewarding
 from trueward.workflow.context import Context, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.measuring import gauge, held_out_prompts
@@ -31,23 +30,24 @@ class Given:
         self.context, self.prepared, self.sft, self.reward = context, prepared, sft, reward
         self.policy, self.reference = context.policy(sft.model), context.policy(sft.model)
         self.reference.model.requires_grad_(False)
-        self.scorer: RewardModel = reward_model.load(reward.model, context.device)
-        self.scorer.network.model.requires_grad_(False)
+        self.proxy = rewarding.load(context, reward)
+        self.scorer = rewarding.Watched(self.proxy)
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")
 
     def drive(self, work: Path, state: State, loop: Callable[[], Iterator[Step]], total: int) -> dict[str, Any]:
         """Run the loop to its end with a look at the policy now and then; what the stage says of itself."""
         context, recipe = self.context, self.context.recipe
-        instrument = gauge(context, self.prepared, self.sft, self.scorer, self.reference)
+        instrument = gauge(context, self.prepared, self.sft, self.proxy, self.reference)
         looked_at = held_out_prompts(context, self.prepared, recipe.evaluation.look_prompts)
 
         def look(step: int) -> driver.Look:
             found = instrument.measure(self.policy, looked_at, "step", step)
-            row = {**found.row, "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef)}
+            row = {**found.row, "proxy_raw": rewarding.raw(self.proxy, found.row["proxy"])}
+            row = {**row, "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef)}
             return driver.Look(row, found.samples, found.row["truth"])
 
         outcome = driver.drive(
-            loop,
+            loop if self.reward.stage == "reward_model" else lambda: self.scorer.tell(loop()),
             state=state,
             directory=work,
             total=total,
@@ -61,9 +61,9 @@ class Given:
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
-    """PPO, the value network starting from the reward model."""
+    """PPO, the value network starting from the reward model, or from the SFT policy where there's none."""
     context, config = given.context, given.context.recipe.policy
-    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.scorer.scale)
+    critic = rewarding.critic(context, given.sft, given.reward)
     state = ppo.start(config, given.policy, critic)
     loop = partial(
         ppo.train,

@@ -20,9 +20,10 @@ from trueward.data.collate import Collator
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, line
-from trueward.scorers import reward_model, simulated
+from trueward.scorers import simulated
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.workflow import rewarding
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split
 from trueward.workflow.measuring import gauge, held_out_prompts
@@ -186,7 +187,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
     reference = context.policy(sft.model)
-    proxy = reward_model.load(reward.model, context.device)
+    proxy = rewarding.load(context, reward)
     instrument = gauge(context, prepared, sft, proxy, reference)
     prompts = held_out_prompts(context, prepared, context.recipe.evaluation.prompts)
     places: dict[str, Path | str] = {"sft": sft.model, "policy": policy.model}
@@ -212,7 +213,8 @@ def evaluate(
             found.row.update(
                 kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
             )
-        rows[name], answers[name] = found.row, found.samples
+        rows[name] = {**found.row, "proxy_raw": rewarding.raw(proxy, found.row["proxy"])}
+        answers[name] = found.samples
         context.reporter.at(done)
     shown = [
         {
