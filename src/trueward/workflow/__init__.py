@@ -1,5 +1,5 @@
 """The ladder: prompts, SFT, comparisons, reward model, policy, evaluation, report."""
 
-from trueward.workflow.climb import STAGES, climb
+from trueward.workflow.climb import KNOWN_STAGES, STAGES, climb
 
-__all__ = ["STAGES", "climb"]
+__all__ = ["KNOWN_STAGES", "STAGES", "climb"]

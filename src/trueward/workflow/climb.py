@@ -19,7 +19,8 @@ from trueward.workflow.context import Context
 from trueward.workflow.ladder import Ladder
 from trueward.workflow.memory import peak_memory_mb
 
-STAGES = ("prepare", "sft", "comparisons", "reward_model", "reward", "policy", "evaluation", "report")
+STAGES = ("prepare", "sft", "comparisons", "reward_model", "policy", "evaluation", "report")
+KNOWN_STAGES = (*STAGES[:4], "reward", *STAGES[4:])  # `reward` stands in for those two where nothing has to be fitted
 
 
 def climb(

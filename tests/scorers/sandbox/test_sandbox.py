@@ -152,7 +152,7 @@ def test_there_is_nothing_to_read_and_nowhere_to_write(tmp_path: Path) -> None:
     assert "FileNotFoundError" in seen("os.listdir('/dev')", "import os")
     assert "Errno 30" in seen("open('/here', 'w')")
     assert "Errno" in seen(f"open({str(tmp_path / 'new')!r}, 'w')")
-    assert "Errno 30" in seen("open(json.__file__, 'a')", "import json")
+    assert "Errno" in seen("open(json.__file__, 'a')", "import json")
     assert seen("os.listdir('.')", "import os") == "[]"
     assert seen("open('a', 'w').write('x')") == "1"
     assert list(tmp_path.iterdir()) == [secret]
