@@ -145,9 +145,11 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "policies": by["evaluation"].summary["policies"],
         "best_step": policy.summary["best_step"],
         "reward_model": {
-            **({k: v for k, v in reward.items() if k != "train"} if "reward_model" in by else {}),
+            **{k: v for k, v in reward.items() if k != "train"},
             "agreement": compared.summary["agreement"] if compared else None,
-        },
+        }
+        if "reward_model" in by
+        else {},
         "reward": {"kind": recipe.reward.kind, "mean": reward["mean"], "sd": reward["sd"]},
         "sft": by["sft"].summary,
         "annotators": annotators(by["prepare"], compared),

@@ -55,7 +55,7 @@ class Gym(Verifier[GymOptions]):
 def several(text: str, key: str) -> bool:
     """Whether a final answer is longer than its key can be: more than one word where the key is one, or an `or` too many.
 
-    Ten of the tasks' own verifiers give full marks to the key among other answers (version 0.1.25).
+    Eleven of the tasks' own verifiers give full marks to the key among other answers (version 0.1.25, 3 prompts each).
     """
     return (len(key.split()) == 1 and len(text.split()) > 1) or (" or " in text and " or " not in key)
 
