@@ -23,6 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+verifiers = typer.Typer(name="verifiers", help="The verifiers that ship: list them, examine one.")
+app.add_typer(verifiers)
+
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
 ]
@@ -33,7 +36,7 @@ WRONG_USAGE: tuple[type[Exception], ...] = (
     click.ClickException,
     next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"),
 )
-STAGE = "prepare, sft, comparisons, reward_model, policy, evaluation, report"
+STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
 
 
 def flag(name: str, help: str, *others: str) -> Any:
@@ -393,6 +396,32 @@ def recipes(
         print(config.read(name).toml(), end="")
 
 
+@verifiers.command(name="list")
+def list_verifiers() -> None:
+    """List the verifiers that ship with trueward."""
+    from trueward.scorers.verifiers.catalogue import VERIFIERS
+
+    for name, kind in VERIFIERS.items():
+        print(f"{name:<12} {kind.summary}")
+
+
+@verifiers.command(name="test")
+def examine_verifier(
+    name: Annotated[str, typer.Argument(help="A verifier's name, or reasoning-gym:TASK.")],
+    prompts: Annotated[str, flag("prompts", "Prompts with answer keys: JSONL or a data set; else its own.")] = "",
+    options: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="One of its options; may be repeated.")
+    ] = None,
+) -> None:
+    """Examine a verifier: the answer key has to score 1; the empty answer, the echoed prompt, two answers and more, 0."""
+    from trueward.scorers.verifiers import testing
+
+    table: dict[str, Any] = {}
+    for option in options or []:
+        config.put(table, option)
+    print(testing.examine(name, prompts, table))
+
+
 def one_stage(
     until: str, settings: dict[str, Any], out: Path | None, changes: list[str] | None, quiet: bool, name: str = ""
 ) -> None:
@@ -411,8 +440,8 @@ def climb(recipe: config.Recipe, out: Path | None, changes: list[str], until: st
     from trueward import workflow
     from trueward.progress import Reporter, reporter
 
-    if until not in workflow.STAGES:
-        raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(workflow.STAGES)}")
+    if until not in workflow.KNOWN_STAGES:
+        raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(workflow.KNOWN_STAGES)}")
     out = out or Path("runs") / config.variant(recipe.name, changes)
     command = shlex.join(["trueward", *sys.argv[1:]])
     if quiet:

@@ -20,10 +20,15 @@ class Message(Record):
 
 
 class Prompt(Record):
-    """What is answered: plain text, or the messages of a conversation (then `text` is empty)."""
+    """What is answered: plain text, or the messages of a conversation (then `text` is empty).
+
+    `answer` is the answer key: what a verifier compares with. No policy and no reward model reads it, and it is no part
+    of the prompt's id. What is not a text stands there as JSON.
+    """
 
     text: str = ""
     messages: tuple[Message, ...] = ()
+    answer: str = ""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Prompt:
@@ -34,7 +39,11 @@ class Prompt(Record):
     @property
     def id(self) -> str:
         """The same 12 characters for the same prompt, everywhere: splits are made by it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return hashlib.sha256(self.asked().encode()).hexdigest()[:12]
+
+    def asked(self) -> str:
+        """What is asked, as JSON: all but the answer key."""
+        return self.model_dump_json(include={"text", "messages"})
 
     def __str__(self) -> str:
         """The prompt as a person reads it."""

@@ -210,7 +210,9 @@ def test_every_setting_changes_the_weights(run: Run) -> None:
     names = ("policy", "value")
     assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
     nested = {f"critic.{name}": {"critic": {name: value}} for name, value in CRITIC.items()}
-    assert {*CRITIC, "start"} == set(Critic.model_fields)  # the loop is given the value network; who makes it reads `start`
+    assert {*CRITIC, "start"} == set(
+        Critic.model_fields
+    )  # the loop is given the value network; who makes it reads `start`
     for name, change in {**{name: {name: value} for name, value in SETTINGS.items()}, **nested}.items():
         _, changed, _ = run(steps=3, **change)
         assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name

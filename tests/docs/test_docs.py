@@ -82,7 +82,14 @@ def fields(of: str = "Recipe", inside: str = "") -> Iterator[tuple[str, str, dic
 
 
 FIELDS = list(fields())
-TYPES = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean", "array": "array of strings"}
+TYPES = {
+    "string": "string",
+    "integer": "integer",
+    "number": "float",
+    "boolean": "boolean",
+    "array": "array of strings",
+    "object": "table",
+}
 BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 
 
@@ -92,7 +99,7 @@ def test_every_field_of_the_recipe_is_explained(section: str, field: str, schema
     assert field in table, f"docs/recipe.md has no row for {section} {field}"
     kind, default, bounds, meaning = table[field]
     expected = {**schema, **next((s for s in schema.get("anyOf", []) if s["type"] != "null"), {})}
-    assert kind == TYPES[expected["type"]]
+    assert kind == ("array of tables" if "$ref" in expected.get("items", {}) else TYPES[expected["type"]])
     if schema["default"] is None:
         assert default == "not set"
     else:

@@ -39,7 +39,7 @@ RECIPES: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         "",
         ["run", "tinny"],
-        "there is no recipe 'tinny'; shipped are: nano, reviews, tiny (or give a path to a TOML file)",
+        "there is no recipe 'tinny'; shipped are: constraints, nano, reviews, tiny (or give a path to a TOML file)",
     ),
     "no such file": ("", ["run", "mine.toml"], "mine.toml: no such recipe file"),
     "unknown key": ("[policy]\nkl_coeff = 1", [], "recipe.toml: unknown key policy.kl_coeff; did you mean kl_coef?"),
@@ -96,7 +96,7 @@ RECIPES: dict[str, tuple[str, list[str], str]] = {
         "",
         ["run", "tiny", "--until", "polcy"],
         "--until polcy: there is no such stage; the stages are "
-        "prepare, sft, comparisons, reward_model, policy, evaluation, report",
+        "prepare, sft, comparisons, reward_model, reward, policy, evaluation, report",
     ),
     "unknown command": ("", ["climb"], "No such command 'climb'"),
     "unknown option": ("", ["run", "tiny", "--fast"], "No such option: --fast"),

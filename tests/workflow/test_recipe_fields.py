@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from trueward.batches import micro_batches
 from trueward.engines import llama
 from trueward.models import loading
 from trueward.progress import Reporter
-from trueward.workflow import STAGES
+from trueward.workflow import KNOWN_STAGES
 from trueward.workflow.context import Context
 
 WEIGHTS = "model/model.safetensors"
@@ -56,6 +57,14 @@ MEMBERS = ("reward.members=2", "reward.resample=true")
 RELABELLED = ("policy.relabel.every=1", "policy.relabel.comparisons=20")
 BEHIND = ("sampler.refresh=3",)
 DROPPING = ("policy.group.kl=k2", "policy.group.drop_equal_groups=true")
+# In settings, braces of TOML stand twice: each is a format in which {folder} is filled in.
+RLVR = ("reward.kind=verifier", "reward.verifier=constraints", "reward.options={{max_words=5}}")
+OWN_SCORER = ("reward.kind=verifier", "reward.verifier=trueward.scorers.mix:length")
+MIX = ("reward.kind=mix", 'reward.parts=[{{scorer="length"}}]')
+GATE = '{{scorer="verifier:constraints",gate=true,options={{max_words=5}}}}'
+GATED = ("reward.kind=mix", f'reward.parts=[{{{{scorer="length"}}}},{GATE}]')
+GYM = ("data.prompts=reasoning-gym:spell_backward", "data.max_prompt_tokens=30", "data.task={{size=60}}")
+TRUTH = ('evaluation.truths=["verifier:constraints"]', 'evaluation.options={{"verifier:constraints"={{max_words=5}}}}')
 CHANGES = {
     "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
     "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
@@ -64,6 +73,7 @@ CHANGES = {
     "data.held_out": Change("0.3", "prepare", "prepare/prompts_held_out.jsonl"),
     "data.max_prompt_tokens": Change("4", "prepare", "prepare/prompts.jsonl"),
     "data.max_response_tokens": Change("6", "prepare", "prepare/demonstrations.jsonl"),
+    "data.task": Change("{{size=50}}", "prepare", "prepare/prompts.jsonl", GYM),
     "sft.model": Change("{folder}/base", "sft", f"sft/{WEIGHTS}"),
     "sft.epochs": Change("0.05", "sft", "sft/metrics.jsonl"),
     "sft.batch_size": Change("32", "sft", "sft/metrics.jsonl"),
@@ -100,6 +110,11 @@ CHANGES = {
     "reward.length_penalty": Change("0.5", "policy", f"policy/{WEIGHTS}"),
     "policy.relabel.every": Change("1", "policy", f"policy/{WEIGHTS}"),
     "policy.relabel.comparisons": Change("40", "policy", "policy/relabel.jsonl", RELABELLED),
+    "reward.kind": Change("verifier", "reward", f"policy/{WEIGHTS}", RLVR[1:]),
+    "reward.verifier": Change("mine:short", "reward", f"policy/{WEIGHTS}", OWN_SCORER),
+    "reward.options": Change("{{max_words=6}}", "reward", f"policy/{WEIGHTS}", RLVR),
+    "reward.parts": Change('[{{scorer="length",weight=-1.0}}]', "reward", f"policy/{WEIGHTS}", MIX),
+    "reward.floor": Change("-9.0", "reward", f"policy/{WEIGHTS}", GATED),
     "policy.kind": Change("rloo", "policy", f"policy/{WEIGHTS}"),
     "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),
     "policy.batch_size": Change("8", "policy", "policy/rollouts.jsonl.gz"),
@@ -147,6 +162,9 @@ CHANGES = {
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
     "sampler.refresh": Change("2", "policy", f"policy/{WEIGHTS}"),
     "evaluation.truths": Change('["a"]', "policy", "policy/evaluations.jsonl"),
+    "evaluation.options": Change(
+        '{{"verifier:constraints"={{max_words=7}}}}', "policy", "policy/evaluations.jsonl", TRUTH
+    ),
     "evaluation.prompts": Change("8", "evaluation", "evaluation/policies.json"),
     "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
     "evaluation.look_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
@@ -222,10 +240,11 @@ AGAIN = [
     ("reward.length_penalty", Change("0.5", "policy", "policy/chosen.jsonl", DISTILLED)),
     ("reward.length_penalty", Change("0.5", "policy", "evaluation/policy.jsonl", CHOSEN)),
     ("policy.missing_eos_penalty", Change("9", "policy", "policy/chosen.jsonl", DISTILLED)),
+    ("reward.kind", Change("mix", "reward", f"policy/{WEIGHTS}", MIX[1:])),
+    ("reward.options", Change("{{max_words=6}}", "reward", f"policy/{WEIGHTS}", (*RLVR, *GRPO))),
     ("policy.best_of_n.n", Change("8", "policy", "evaluation/policy.jsonl", CHOSEN)),
     ("policy.missing_eos_penalty", Change("9", "policy", "evaluation/policy.jsonl", CHOSEN)),
 ]
-ONE_VALUE = ("reward.kind",)  # with a second value comes an entry above
 ELSEWHERE = (  # each has a test of its own below
     "name",
     "description",
@@ -247,17 +266,11 @@ def fields(section: Any = config.Recipe, prefix: str = "") -> Iterator[tuple[str
 
 
 def test_every_field_has_an_entry() -> None:
-    assert sorted(name for name, _ in fields()) == sorted([*CHANGES, *ONE_VALUE, *ELSEWHERE])
-
-
-@pytest.mark.parametrize("name", ONE_VALUE)
-def test_there_is_nothing_to_choose_yet(name: str) -> None:
-    annotation = dict(fields())[name].annotation
-    assert annotation == Literal[get_args(annotation)[0]], f"{name} has other values now: test them in CHANGES"
+    assert sorted(name for name, _ in fields()) == sorted([*CHANGES, *ELSEWHERE])
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Iterator[Path]:
     """Files and models to point settings at."""
     folder = tmp_path_factory.mktemp("inputs")
     loading.save(loading.causal("trueward:tiny", 5, torch.device("cpu")), folder / "base")
@@ -277,7 +290,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Path:
     rows = [{"prompt": f"{a} {b} {c}", "completion": " is warm ."} for a in ("the", "a") for b in words for c in words]
     (folder / "shown.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows))
-    return folder
+    (folder / "mine.py").write_text(
+        "def short(completions):\n    return [1 / (1 + len(c.response)) for c in completions]\n"
+    )
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
 
 
 def digests(run: Path) -> dict[str, str]:
@@ -315,7 +333,7 @@ def test_field(
     made_by: Callable[[Path], dict[str, Any]],
     request: pytest.FixtureRequest,
 ) -> None:
-    until = max(change.stage, change.file.split("/")[0], key=STAGES.index)
+    until = max(change.stage, change.file.split("/")[0], key=KNOWN_STAGES.index)
     also = tuple(setting.format(folder=folder) for setting in change.also)
     other = before(also, until)
     after = baseline.parent / request.node.callspec.id

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trueward.config.schema import Recipe
+from trueward.config.schema import Part, Recipe
 
 
 def shipped() -> dict[str, str]:
@@ -67,7 +67,7 @@ def explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         section: Any = Recipe
         for part in first["loc"][:-1]:
-            section = section.model_fields[str(part)].annotation
+            section = Part if isinstance(part, int) else section.model_fields[str(part)].annotation
         near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
         return f"unknown key {field}" + (
             f"; did you mean {near[0]}?" if near else f"; known: {', '.join(section.model_fields)}"

@@ -37,6 +37,8 @@ class Data(Section):
     """A longer prompt is left out, and counted."""
     max_response_tokens: Positive = 64
     """A longer demonstration or response in a comparison is left out, and counted."""
+    task: dict[str, Any] = {}
+    """With prompts = "reasoning-gym:TASK": how many (`size`), and the options of the task's generator."""
 
 
 class Supervised(Section):
@@ -83,10 +85,23 @@ class Comparisons(Section):
         return self
 
 
+class Part(Section):
+    """[[reward.parts]]: one of the scorers that a mixture is made of."""
+
+    scorer: str = Field(min_length=1)
+    """`verifier:NAME`, `module:function`, `model:DIRECTORY` or `length`."""
+    name: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$")
+    """What it is called in the logs; empty: after its scorer."""
+    weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    gate: bool = False
+    """Whether it adds nothing, but has to score 1, or the whole mixture scores reward.floor."""
+    options: dict[str, Any] = {}
+
+
 class Reward(Supervised):
     """[reward]: the proxy."""
 
-    kind: Literal["reward_model"] = "reward_model"
+    kind: Literal["reward_model", "verifier", "mix"] = "reward_model"
     learning_rate: Rate = 5e-4
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the compared prompts on which the reward model is examined."""
@@ -111,10 +126,26 @@ class Reward(Supervised):
     length_penalty: NonNegative = 0.0
     """SDs taken off for each token beyond the mean length of the SFT policy's answers."""
 
+    verifier: str = ""
+    """With kind = "verifier": the name of one that ships (`trueward verifiers list`), or `module:function`."""
+    options: dict[str, Any] = {}
+    """With kind = "verifier": its options (docs/rewards.md)."""
+    parts: tuple[Part, ...] = ()
+    """With kind = "mix": what is summed, and what has to pass."""
+    floor: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """With kind = "mix": the score of an answer that does not pass a gate."""
+
     @model_validator(mode="after")
-    def _one_model_is_one(self) -> Reward:
+    def _kind_has_its_settings(self) -> Reward:
         if self.model and self.members > 1:
             raise ValueError(f"model is one reward model that is ready, so members has to be 1, not {self.members}")
+        if self.kind == "verifier" and not self.verifier:
+            raise ValueError('kind = "verifier" needs `verifier`, a name that `trueward verifiers list` shows')
+        if self.kind == "mix" and not any(not part.gate for part in self.parts):
+            raise ValueError('kind = "mix" needs `parts`, and one of them that is no gate')
+        names = [part.name or part.scorer for part in self.parts]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"parts: two are called {twice!r}; give them names")
         return self
 
 
@@ -289,7 +320,10 @@ class Evaluation(Section):
     """[evaluation]: the measurements; none of this is ever optimised."""
 
     truths: tuple[Annotated[str, Field(min_length=1)], ...] = ("b",)
-    """Scorers that are never optimised, the first one is the truth: a simulated utility, or model:DIRECTORY."""
+    """Scorers that are never optimised, the first one is the truth: a simulated utility, `model:DIRECTORY`,
+    `verifier:NAME` or `module:function`."""
+    options: dict[str, dict[str, Any]] = {}
+    """The options of truths that are verifiers, by the truth's name; those of the proxy if it is the same verifier."""
     prompts: Positive = 512
     """At most so many held-out prompts at the end."""
     every: Positive = 5
@@ -349,6 +383,16 @@ class Recipe(Section):
             )
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
+        if self.reward.kind != "reward_model":
+            if self.policy.kind == "dpo" and not self.policy.dpo.online:
+                raise ValueError(
+                    "policy.kind: dpo learns from comparisons, so its proxy is a reward model fitted to them; "
+                    "dpo.online = true learns from this reward"
+                )
+            if self.policy.relabel.every:
+                raise ValueError(f"policy.relabel.every: nothing is fitted with reward.kind = {self.reward.kind!r}")
+        if unknown := [name for name in self.evaluation.options if name not in self.evaluation.truths]:
+            raise ValueError(f"evaluation.options: {unknown[0]!r} is none of evaluation.truths")
         return self
 
     def table(self) -> dict[str, Any]:

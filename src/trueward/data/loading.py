@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 DEMONSTRATIONS = 'understood are {"prompt", "completion"} and {"messages"}'
 PROMPTS = 'understood are {"prompt"} and {"messages"}'
-FIELDS = ("prompt", "completion", "messages", "text", "label")
+FIELDS = ("prompt", "completion", "messages", "text", "label", "answer")
 """All that is ever looked at; other columns are ignored, and counted."""
 
 
@@ -95,7 +95,7 @@ def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row]
 def _rows(data: Any, source: str, ignored: Counter[str]) -> Iterator[Row]:
     names = list(data.column_names)
     ignored.update({name: len(data) for name in names if name not in FIELDS})
-    if not (known := [name for name in names if name in FIELDS]):
+    if not (known := [name for name in names if name in FIELDS]) or known == ["answer"]:
         raise ValueError(f'{source}: expected the column "prompt" or "messages", got {", ".join(names) or "none"}')
     for number, values in enumerate(data.select_columns(known), 1):
         present = {name: value for name, value in values.items() if value is not None}  # Arrow's word for no such field
@@ -115,6 +115,7 @@ def _demonstration(row: Row) -> Demonstration | str:
     if row.values.get("label") is False:  # a response that somebody judged to be bad is no example to follow
         row.taken.add("label")
         return "label is false"
+    before = row.keyed(before)
     if not before:
         return "empty prompt"
     return Demonstration(prompt=before, response=response) if response.strip() else "empty completion"
@@ -122,10 +123,10 @@ def _demonstration(row: Row) -> Demonstration | str:
 
 def _prompt(row: Row) -> Prompt | str:
     if row.has("messages") and not row.has("prompt", "completion"):
-        return as_prompt(_before_the_answer(row.messages("messages"))) or "empty prompt"
+        return row.keyed(as_prompt(_before_the_answer(row.messages("messages")))) or "empty prompt"
     if row.has("prompt"):
         row.taken.add("completion")
-        return row.prompt() or "empty prompt"
+        return row.keyed(row.prompt()) or "empty prompt"
     raise _not_understood(row, PROMPTS)
 
 

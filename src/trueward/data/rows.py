@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +76,19 @@ class Row:
         if before:
             raise self.error(f"expected one message, the assistant's, got {len(before) + 1} messages", name)
         return text
+
+    def key(self) -> str:
+        """The answer key in the field `answer`: a text as it is, anything else as JSON; empty without one."""
+        self.taken.add("answer")
+        value = self.values.get("answer")
+        if value is None or isinstance(value, str):
+            return value or ""
+        return json.dumps(value, ensure_ascii=False)
+
+    def keyed(self, prompt: Prompt | None) -> Prompt | None:
+        """The prompt with the row's answer key."""
+        key = self.key()
+        return prompt.model_copy(update={"answer": key}) if prompt and key else prompt
 
     def prompt(self, name: str = "prompt") -> Prompt | None:
         """The field as a prompt, text or messages; None if it's empty."""

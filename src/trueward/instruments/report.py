@@ -59,6 +59,7 @@ def page(report: Report) -> str:
         optimiser=optimiser_line(report),
         untrained=_untrained(report),
         by_n=_by_n(report),
+        passes=verifier_line(report),
         recipe=recipe_text(report.get("recipe") or {}),
         total=_total(report),
         chart_style=Markup(charts.STYLE),  # noqa: S704 (our own constant)
@@ -106,6 +107,8 @@ def summary(report: Report) -> list[str]:
             f"The reward model picks the annotator’s choice in {percent(model['accuracy'], 1)} of held-out comparisons"
         )
         lines.append(f"{said} (95{SPACE}%: {interval})." if interval else f"{said}.")
+    if passes := verifier_line(report):
+        lines.append(passes)
     if ceiling := ceiling_line(report):
         lines.append(ceiling)
     if said := optimiser_line(report):
@@ -326,6 +329,16 @@ def _change(name: str, policy: Report, sft: Report) -> str:
     if abs(delta) <= noise:
         return f"{name} did not change measurably ({signed(delta)} ±{SPACE}{noise:.2f}{SPACE}SD)"
     return f"{name} {'rose' if delta > 0 else 'fell'} by {abs(delta):.2f}{SPACE}SD"
+
+
+def verifier_line(report: Report) -> str:
+    """How many answers a verifier of 0 and 1 passes, SFT's and the policy's; nothing for other proxies."""
+    if (report.get("reward") or {}).get("kind") != "verifier":
+        return ""
+    sft, policy = (_policy(report, key).get("proxy_raw") for key in ("sft", "policy"))
+    if sft is None or policy is None or not (0 <= sft <= 1 and 0 <= policy <= 1):
+        return ""
+    return f"The verifier’s score is {percent(max(sft, 0.0))} on average for SFT’s answers, {percent(policy)} for the policy’s."
 
 
 def ceiling_line(report: Report) -> str:

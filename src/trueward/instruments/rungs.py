@@ -294,9 +294,17 @@ def length(left: Left) -> Finding | None:
                 reward_model_accuracy=left.reward_model.get("accuracy"), length_bias=left.setting("comparisons.length_bias")),
         f"the proxy gained, less than {line('at_length'):.0%} of that is left after matching lengths, which changed by more "
         f"than {line('longer'):.0%}, and the truth gained less than {line('earned'):g} of it",
-        {"comparisons.length_bias": 0.0} if left.setting("comparisons.length_bias")
-        else {"comparisons.path": "pairs of about the same length, or annotators told to ignore it"},
+        _against_length(left),
     )  # fmt: skip
+
+
+def _against_length(left: Left) -> dict[str, Any]:
+    """What to change where length was paid: the program, the annotators, or what they are given to compare."""
+    if left.setting("reward.kind") not in (None, "reward_model"):
+        return {"reward.kind": "mix, with the scorer `length` among its parts; or a program that does not pay for length"}
+    if left.setting("comparisons.length_bias"):
+        return {"comparisons.length_bias": 0.0}
+    return {"comparisons.path": "pairs of about the same length, or annotators told to ignore it"}
 
 
 RULES: dict[str, Rule] = {

@@ -1,6 +1,6 @@
 """The ladder: prompts, SFT, comparisons, reward model, policy, evaluation, report."""
 
-from trueward.workflow.climb import STAGES, climb
+from trueward.workflow.climb import KNOWN_STAGES, STAGES, climb
 from trueward.workflow.sweep import sweep
 
-__all__ = ["STAGES", "climb", "sweep"]
+__all__ = ["KNOWN_STAGES", "STAGES", "climb", "sweep"]

@@ -15,7 +15,7 @@ from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
 from trueward.scorers import simulated
-from trueward.workflow import policies, prepare, stages
+from trueward.workflow import policies, prepare, rewarding, stages
 from trueward.workflow.consultation import examine
 from trueward.workflow.context import Context
 from trueward.workflow.judging import run_verdict, wants_control
@@ -23,6 +23,12 @@ from trueward.workflow.ladder import Ladder
 from trueward.workflow.memory import peak_memory_mb
 
 STAGES = ("prepare", "sft", "comparisons", "reward_model", "policy", "evaluation", "report")
+KNOWN_STAGES = (*STAGES[:4], "reward", *STAGES[4:])  # `reward` stands in for those two where nothing has to be fitted
+
+
+def proxy_stage(recipe: Recipe) -> str:
+    """The stage that makes what is optimised."""
+    return "reward_model" if recipe.reward.kind == "reward_model" else "reward"
 
 
 def climb(
@@ -34,20 +40,27 @@ def climb(
     """
     learns_from_them = recipe.policy.kind == "dpo" and not recipe.policy.dpo.online
     adds_to_them = recipe.policy.relabel.every > 0
-    compares = not recipe.reward.model or learns_from_them
+    modelled = recipe.reward.kind == "reward_model"
+    compares = (modelled and not recipe.reward.model) or learns_from_them
+    if until in ("reward_model", "reward") and until != proxy_stage(recipe):
+        why = f"with reward.kind = {recipe.reward.kind!r} there is none; stop at {proxy_stage(recipe)}"
+        raise ValueError(f"--until {until}: {why}")
     if until == "comparisons" and not compares:
-        raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
+        why = "reward.model" if modelled else f"reward.kind = {recipe.reward.kind!r}"
+        raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
     context = Context.make(recipe, reporter)
     if recipe.comparisons.source == "file" and compares:
         compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
+        rewarding.check(context, source.prompts)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
     drawing = {key: value for key, value in part["sampler"].items() if key != "refresh"}  # that is about training
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
+    truths += rewarding.own_files(recipe.evaluation.truths)
     with Ladder(home, name, recipe).open() as ladder:
         work: Any = partial(prepare.prepare, source, context)
         settings = {"model": part["model"], "data": part["data"]}
@@ -74,20 +87,24 @@ def climb(
             if until == "comparisons":
                 return found
 
-        work = partial(stages.fit_reward_model, context, prepared, sft, comparisons)
         fitted, shaped = (
             {key: value for key, value in part["reward"].items() if (key in SHAPING) == shaping}
             for shaping in (False, True)
         )
         settings = {**seed, "reward": fitted}
-        parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
-        files = model_files(recipe.reward.model)
-        reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
-        if until == "reward_model":
+        if modelled:
+            work = partial(stages.fit_reward_model, context, prepared, sft, comparisons)
+            parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
+            files = model_files(recipe.reward.model)
+            reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
+        else:
+            work = partial(rewarding.fit, context, sft)
+            reward = found = ladder.stage("reward", "fit_reward", work, settings, (sft,), rewarding.files(recipe))
+        if until in ("reward_model", "reward"):
             return found
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
-        looks = {key: part["evaluation"][key] for key in ("truths", "every", "look_prompts", "stop_when")}
+        looks = {key: part["evaluation"][key] for key in ("truths", "options", "every", "look_prompts", "stop_when")}
         optimising = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks, "paid": shaped}
         policy_parents = [prepared, sft, reward]
         policy_parents += [comparisons] if comparisons and (recipe.policy.kind == "dpo" or adds_to_them) else []
@@ -123,10 +140,10 @@ def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
             'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
             'for other data give source = "file" and path, or reward.model'
         )
-    if unknown := [t for t in recipe.evaluation.truths if not t.startswith("model:")]:
+    if unknown := [t for t in recipe.evaluation.truths if ":" not in t]:
         raise ValueError(
             f"evaluation.truths: the simulated utility {unknown[0]!r} is there for trueward:reviews and trueward:toy "
-            "alone; for other data give model:DIRECTORY, or [] to measure no truth"
+            "alone; for other data give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
         )
 
 
@@ -135,7 +152,8 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
     by = {a.stage: a for a in climbed}
     compared = by.get("comparisons")
     left_out = [row for a in climbed for row in a.summary.get("left_out", [])]
-    reward, policy, rows = by["reward_model"].summary, by["policy"], by["evaluation"].summary["policies"]
+    fitted = by.get("reward_model") or by["reward"]
+    reward, policy, rows = fitted.summary, by["policy"], by["evaluation"].summary["policies"]
     report = {
         "format": 1,
         "trueward": __version__,
@@ -144,7 +162,7 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "recipe": recipe.table(),
         "seed": recipe.seed,
         "seconds": {a.stage: round(a.seconds, 2) for a in climbed},
-        "verdict": run_verdict(policy, by["reward_model"], by["evaluation"], by.get("control")).table(),
+        "verdict": run_verdict(policy, fitted, by["evaluation"], by.get("control")).table(),
         "stopped": policy.summary.get("stopped"),
         "early_signs": early_signs(rows["policy"], rows["sft"]),
         "policies": rows,
@@ -156,7 +174,10 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "reward_model": {
             **reward,
             "agreement": compared.summary["agreement"] if compared else None,
-        },
+        }
+        if "reward_model" in by
+        else {},
+        "reward": {"kind": recipe.reward.kind, "mean": reward["mean"], "sd": reward["sd"]},
         "sft": by["sft"].summary,
         "annotators": annotators(recipe, by["prepare"], compared),
         "history": driver.read_log(policy.path / "evaluations.jsonl"),
@@ -166,7 +187,7 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         "peak_memory_mb": peak_memory_mb(),
     }
     summaries = {a.stage: a.summary for a in climbed}
-    report["doctor"] = examine(recipe.table(), summaries, by["reward_model"].path, policy.path).table()
+    report["doctor"] = examine(recipe.table(), summaries, fitted.path, policy.path).table()
     artifacts.write_json(work / "report.json", report)
     artifacts.write_text(work / "report.html", page.page(report))
     return {}

@@ -73,14 +73,18 @@ class Context:
         return truths
 
     def _scorer(self, name: str, annotators: Path) -> Scorer:
-        """`model:PATH`, a reward model that nothing is optimised against, or a simulated utility's name."""
+        """`model:PATH`, a reward model that nothing is optimised against, a program, or a simulated utility's name."""
         if name.startswith("model:"):
             return reward_model.load(Path(name.removeprefix("model:")), self.device)
+        if ":" in name:
+            from trueward.workflow import rewarding  # which needs the context
+
+            return rewarding.truth(name, self.recipe, self.device)
         try:
             return simulated.load(annotators, name)
         except ValueError as error:
             raise ValueError(
-                f"evaluation.truths: {error}; or give model:DIRECTORY, or [] to measure no truth"
+                f"evaluation.truths: {error}; or give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
             ) from None
 
 

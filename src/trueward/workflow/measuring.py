@@ -17,12 +17,16 @@ from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
 from trueward.scorers.ensemble import Proxy
+from trueward.scorers.scaled import Scaled
 from trueward.scorers.scorer import Scorer, scores
 from trueward.scorers.shaping import shaped
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 
 
-def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: Proxy | None, reference: Network) -> Gauge:
+def gauge(
+    context: Context, prepared: Artifact, sft: Artifact, proxy: Proxy | Scaled | None, reference: Network
+) -> Gauge:
+    """What a run is measured with. A program has no hidden states, so nothing is far from home to it."""
     answers = read_completions(sft.path / REFERENCE)
     return Gauge(
         reference=reference,
@@ -32,11 +36,11 @@ def gauge(context: Context, prepared: Artifact, sft: Artifact, proxy: Proxy | No
         temperature=context.recipe.sampler.temperature,
         seed=context.recipe.seed,
         micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
-        outliers=at_home(proxy, answers) if proxy else None,
+        outliers=None if proxy is None or isinstance(proxy, Scaled) else at_home(proxy, answers),
     )
 
 
-def pay(context: Context, sft: Artifact, proxy: Proxy, reference: Network) -> Scorer:
+def pay(context: Context, sft: Artifact, proxy: Scorer, reference: Network) -> Scorer:
     """What the policy is paid: the proxy's score, shaped if [reward] says so. The gauge's proxy is never shaped."""
     answers = read_completions(sft.path / REFERENCE)
     return shaped(context.recipe.reward, proxy, answers, reference, context.sample, context.recipe.seed)

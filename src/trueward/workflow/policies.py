@@ -20,11 +20,12 @@ from trueward.models import loading
 from trueward.models.schedule import generator
 from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
-from trueward.scorers import ensemble
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.random_reward import RandomReward, coin_flips
-from trueward.scorers.scorer import Scale
+from trueward.scorers.scaled import Scaled, Watched
+from trueward.scorers.scorer import Scorer
 from trueward.scorers.shaping import Current
+from trueward.workflow import rewarding
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.judging import Judge
@@ -41,13 +42,14 @@ class Given:
         self.context, self.prepared, self.sft, self.reward = context, prepared, sft, reward
         self.policy, self.reference = context.policy(sft.model), context.policy(sft.model)
         self.reference.model.requires_grad_(False)
-        self.proxy: Proxy = ensemble.load(reward.path, context.device)
-        self.proxy.freeze()
+        self.proxy = rewarding.load(context, reward)
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")
         self.at: Callable[[], int] = lambda: 0  # the step that the loop is at
         self.is_control = is_control
         flips = RandomReward(context.recipe.seed, lambda: self.at())
-        self.scorer = Current(flips if is_control else pay(context, sft, self.proxy, self.reference))
+        self.paid = Current(flips if is_control else pay(context, sft, self.proxy, self.reference))
+        self.watched = None if reward.stage == "reward_model" else Watched(self.paid)
+        self.scorer: Scorer = self.watched or self.paid
 
     def demonstrations(self) -> list[Completion]:
         """What is imitated beside the reward, if anything is."""
@@ -76,12 +78,13 @@ class Given:
 
         def use(proxy: Proxy) -> None:
             nonlocal instrument
-            self.proxy, self.scorer.scorer = proxy, pay(context, self.sft, proxy, self.reference)
+            self.proxy, self.paid.scorer = proxy, pay(context, self.sft, proxy, self.reference)
             home = read_completions(self.sft.path / REFERENCE)
             instrument = replace(instrument, proxy=proxy, outliers=at_home(proxy, home))
 
         if every:
             assert comparisons is not None
+            assert not isinstance(self.proxy, Scaled)
             changing = relabelling(context, self.prepared, self.sft, comparisons, self.policy, self.proxy, use, work)
             loop = partial(changing.between, loop, state, every, total)
 
@@ -89,6 +92,7 @@ class Given:
             found = instrument.measure(self.policy, prompts, "step", step)
             row = {
                 **found.row,
+                "proxy_raw": rewarding.raw(self.proxy, found.row["proxy"]),
                 "moved": what_moved(found.samples),
                 "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef),
             }
@@ -97,7 +101,7 @@ class Given:
         looking = driver.Looking(recipe.evaluation.every, look, partial(loading.save, self.policy), judge)
 
         outcome = driver.drive(
-            loop,
+            partial(self.watched.tell, loop) if self.watched else loop,
             state=state,
             directory=work,
             total=total,
@@ -121,12 +125,9 @@ class Given:
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
-    """PPO, the value network starting from the reward model (or, to show what that is worth, from nothing)."""
+    """PPO, the value network starting from the reward model; or from the SFT policy: where there's none, and on demand."""
     context, config = given.context, given.context.recipe.policy
-    critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.first.scale)
-    if config.critic.start == "zero":
-        blank = loading.reward_from_policy(given.sft.model, context.device)
-        critic = ppo.Critic(blank, Scale(0.0, given.proxy.first.scale.sd))
+    critic = rewarding.critic(context, given.sft, given.reward)
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,

@@ -16,6 +16,7 @@ from trueward.records import Completion, Demonstration, Prompt, line
 from trueward.scorers.distinct import DistinctWords
 from trueward.scorers.sentiment import Classifier, Lexicon
 from trueward.scorers.simulated import Utility
+from trueward.scorers.verifiers import gym
 from trueward.workflow.context import Context
 
 TOY_REVIEWS, TOY_SEED = 4000, 0
@@ -39,20 +40,20 @@ def read(recipe: Recipe) -> Source:
     source = Source([], [])
     data = recipe.data
     if data.demonstrations:
-        source.demonstrations = _read(data.demonstrations, loading.demonstrations, source, "demonstrations")
+        source.demonstrations = _read(data.demonstrations, loading.demonstrations, source, "demonstrations", {})
     if data.prompts == "comparisons":
         path = Path(recipe.comparisons.path)
         source.prompts = [c.prompt for c in comparisons.read(path).rows]
         source.files.append(path)
     elif data.prompts:
-        rows = _read(data.prompts, loading.prompts, source, "prompts")
+        rows = _read(data.prompts, loading.prompts, source, "prompts", data.task)
         source.prompts = [getattr(row, "prompt", row) for row in rows]
     else:
         source.prompts = [d.prompt for d in source.demonstrations]
     return source
 
 
-def _read(name: str, load: Any, source: Source, what: str) -> list[Any]:
+def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:
     if name == "trueward:toy":
         pairs = toy.reviews(TOY_REVIEWS, TOY_SEED)
         return [Demonstration(prompt=Prompt(text=p), response=r) for p, r in pairs]
@@ -65,6 +66,10 @@ def _read(name: str, load: Any, source: Source, what: str) -> list[Any]:
         if short := halves.count(None):
             source.left_out.append({"what": what, "reason": "fewer than 3 words left for the response", "rows": short})
         return [Demonstration(prompt=Prompt(text=h[0]), response=h[1]) for h in halves if h]
+    if name.startswith(gym.PREFIX):
+        if what != "prompts":
+            raise ValueError(f"data.{what}: {name} holds prompts without demonstrations; give it as data.prompts")
+        return list(gym.prompts(name.removeprefix(gym.PREFIX), task))
     if name.startswith("trueward:"):
         ships = "trueward:reviews and trueward:toy" + (", and trueward:nano for prompts" if what == "prompts" else "")
         raise ValueError(f"data.{what}: there is no {name}; those that ship are {ships}")
@@ -105,7 +110,10 @@ def prepare(source: Source, context: Context, work: Path) -> dict[str, Any]:
             dropped["demonstrations", f"response longer than {limit}"] += 1
             continue
         demonstrations.append(Completion(prompt=d.prompt, response=d.response))
-    prompts = [p for p in dict.fromkeys(source.prompts) if fits(p, "prompts")]
+    once: dict[str, Prompt] = {}
+    for prompt in source.prompts:
+        once.setdefault(prompt.id, prompt)
+    prompts = [p for p in once.values() if fits(p, "prompts")]
     context.reporter.at(1)
 
     counts = _write(prompts, data.held_out, "prompts", work)
@@ -140,7 +148,7 @@ def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
     held_out: list[T] = []
     for row in rows:
         prompt = row if isinstance(row, Prompt) else row.prompt
-        key = prompt.text or prompt.model_dump_json()
+        key = prompt.text or prompt.asked()
         (held_out if reviews.held_out(key, share) else kept).append(row)
     if not kept or not held_out:
         raise ValueError(

@@ -23,12 +23,12 @@ from trueward.records import Comparison, line
 from trueward.scorers import simulated
 from trueward.scorers.ensemble import put_together, scale_of
 from trueward.scorers.scorer import Scored, Scorer, scores
+from trueward.workflow import rewarding
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
 from trueward.workflow.fitting import fit_members, save
 from trueward.workflow.judging import final_fall
 from trueward.workflow.measuring import by_n, evaluated_on, gauge, pay
-from trueward.workflow.relabel import newest
 
 REFERENCE_PROMPTS = 384  # on so many prompts the SFT policy answers twice, to say what 0 and 1 are
 
@@ -189,7 +189,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
     reference = context.policy(sft.model)
-    proxy = newest(reward.path, policy.path, context.device)
+    proxy = rewarding.load(context, reward, policy)
     base = None if context.recipe.sft.model else context.policy(context.recipe.model.base)
     if base and len(base.tokenizer) != len(reference.tokenizer):
         base = None  # another vocabulary than the reference's: no KL between them, no perplexity
@@ -224,7 +224,8 @@ def evaluate(
             found.row.update(
                 kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
             )
-        rows[name], answers[name] = found.row, found.samples
+        rows[name] = {**found.row, "proxy_raw": rewarding.raw(proxy, found.row["proxy"])}
+        answers[name] = found.samples
         context.reporter.at(done)
     if last_is_best:  # the same weights: one measurement, not two that differ by luck
         rows["best"], answers["best"] = rows["policy"], answers["policy"]

@@ -20,6 +20,7 @@ from trueward.instruments import sweep as found
 from trueward.instruments import sweep_page
 from trueward.progress import Reporter
 from trueward.workflow import crew
+from trueward.workflow.climb import proxy_stage
 from trueward.workflow.crew import Job
 from trueward.workflow.ladder import differing
 
@@ -139,7 +140,7 @@ def climb_all(runs: Sequence[Member], home: Path, jobs: int, reporter: Reporter,
 
     shared = {m.seed: m for m in reversed(left)}  # the first of each seed
     reporter.at(done := len(runs) - len(left), f"{done} were there" if done else "what all runs of a seed share")
-    crew.work([job(m, "reward_model") for m in shared.values()], jobs, lambda _, wrong: None)
+    crew.work([job(m, proxy_stage(m.recipe)) for m in shared.values()], jobs, lambda _, wrong: None)
     return crew.work([job(m, "report") for m in left], jobs, finished)
 
 

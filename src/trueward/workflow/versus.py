@@ -29,6 +29,7 @@ from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scale, Scorer, fit_scale
+from trueward.workflow import rewarding
 from trueward.workflow.context import REFERENCE, read_completions, read_prompts
 from trueward.workflow.relabel import newest
 
@@ -66,7 +67,7 @@ class Home:
 
     def named(self) -> list[str]:
         """The scorers that it has: the truths, and the proxy."""
-        proxy = ["proxy"] if artifacts.load(self.run / "reward_model") else []
+        proxy = ["proxy"] if any(artifacts.load(self.run / stage) for stage in ("reward_model", "reward")) else []
         return [*self.recipe.evaluation.truths, *proxy]
 
 
@@ -129,8 +130,18 @@ def _scorer(name: str, home: Home | None, device: torch.device) -> tuple[Scorer,
     alone = Scale(0.0, 1.0)
     if name.startswith("model:"):
         return reward_model.load(Path(name.removeprefix("model:")), device), alone
+    if ":" in name:
+        recipe = home.recipe if home else None
+        program = rewarding.truth(name, recipe, device) if recipe else rewarding.named(name, {}, "--scorer", device)
+        return program, alone  # as it says it: of a verifier, the share of right answers
     if home is None:
-        raise ValueError(f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY")
+        raise ValueError(
+            f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY, verifier:NAME or module:function"
+        )
+    if name == "proxy" and home.recipe.reward.kind != "reward_model":
+        if not artifacts.load(home.run / "reward"):
+            raise ValueError(f"--scorer proxy: {home.run} has no reward yet")
+        return rewarding.scaled(home.recipe, home.run / "reward", device), alone
     if name == "proxy":
         folder = home.run / "reward_model"
         if not (folder / "model" / "config.json").is_file():
@@ -139,7 +150,9 @@ def _scorer(name: str, home: Home | None, device: torch.device) -> tuple[Scorer,
     try:
         scorer = simulated.load(home.run / "prepare" / "annotators", name)
     except ValueError as error:
-        raise ValueError(f"--scorer {name}: {error}; or proxy, or model:DIRECTORY") from None
+        raise ValueError(
+            f"--scorer {name}: {error}; or proxy, model:DIRECTORY, verifier:NAME or module:function"
+        ) from None
     answers = read_completions(home.run / "sft" / REFERENCE)
     own = np.array([v.score for v in scorer(answers)]).reshape(-1, 2)
     return scorer, fit_scale(own, f"--scorer {name}")

@@ -1,0 +1,49 @@
+"""A mixture of scorers: a weighted sum, with gates that have to be passed first. Every part is logged by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trueward.records import Completion, Verdict
+from trueward.scorers.scorer import Scorer
+from trueward.scorers.verifiers.constraints import words
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One scorer of a mixture. A gate is passed by a score of 1 or more and adds nothing."""
+
+    name: str
+    scorer: Scorer
+    weight: float = 1.0
+    gate: bool = False
+
+
+class Mix:
+    """Σ weight·score over the parts that are no gates; `floor` for an answer that does not pass all gates."""
+
+    def __init__(self, ingredients: Sequence[Ingredient], floor: float) -> None:
+        self.ingredients, self.floor = tuple(ingredients), floor
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+        columns = [ingredient.scorer(completions) for ingredient in self.ingredients]
+        return [self._sum([column[i] for column in columns]) for i in range(len(completions))]
+
+    def _sum(self, verdicts: Sequence[Verdict]) -> Verdict:
+        parts: dict[str, float] = {}
+        total, shut = 0.0, []
+        for ingredient, verdict in zip(self.ingredients, verdicts, strict=True):
+            parts[ingredient.name] = verdict.score
+            parts |= {f"{ingredient.name}.{name}": value for name, value in verdict.parts.items()}
+            if not ingredient.gate:
+                total += ingredient.weight * verdict.score
+            elif verdict.score < 1.0:
+                shut.append(ingredient.name)
+        note = f"did not pass {', '.join(shut)}" if shut else "; ".join(v.note for v in verdicts if v.note)
+        return Verdict(score=self.floor if shut else total, parts=parts, cost=sum(v.cost for v in verdicts), note=note)
+
+
+def length(completions: Sequence[Completion]) -> list[Verdict]:
+    """The number of words of an answer: with a weight below 0, what a word costs."""
+    return [Verdict(score=float(len(words(c.response)))) for c in completions]

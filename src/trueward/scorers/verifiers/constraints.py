@@ -1,0 +1,154 @@
+"""Instructions that a program can check (after IFEval, Zhou et al. 2023, arXiv 2311.07911), in any combination."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from trueward.records import Prompt, Verdict
+from trueward.scorers.verifiers.verifier import Options, Verifier, read_options
+
+WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+SENTENCE = re.compile(r"[^.!?]*[^\W_][^.!?]*(?:[.!?]+|$)")
+FORMATS = ("", "json", "bullets", "lowercase", "uppercase", "one_line")
+
+
+class Constraints(Options):
+    """Each one that is set is a part of the verdict, 1 or 0."""
+
+    contains: tuple[str, ...] = ()
+    """Words or phrases that are there, as whole words, in any case."""
+    excludes: tuple[str, ...] = ()
+    min_words: int | None = Field(None, ge=1)
+    max_words: int | None = Field(None, ge=1)
+    min_sentences: int | None = Field(None, ge=1)
+    max_sentences: int | None = Field(None, ge=1)
+    starts_with: str = ""
+    ends_with: str = ""
+    format: Literal["", "json", "bullets", "lowercase", "uppercase", "one_line"] = ""
+    score: Literal["all", "share"] = "all"
+    """1 if all are satisfied, else 0; or the share that is."""
+
+    @model_validator(mode="after")
+    def _order(self) -> Constraints:
+        for what in ("words", "sentences"):
+            low, high = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"min_{what} ({low}) is more than max_{what} ({high})")
+        return self
+
+
+class ConstraintsVerifier(Verifier[Constraints]):
+    summary = "instructions: contains, excludes, words, sentences, starts and ends with, format; all of them or a share"
+    options_type = Constraints
+    unique = False
+    example_options: ClassVar[dict[str, Any]] = {"contains": ["film"], "max_words": 12, "ends_with": "."}
+    examples = (
+        Prompt(text="Say something about a film, in at most 12 words."),
+        Prompt(text="Now in two sentences.", answer='{"min_sentences": 2, "max_sentences": 2}'),
+        Prompt(text="Now in small letters.", answer='{"format": "lowercase"}'),
+    )
+
+    @property
+    def keyed(self) -> bool:
+        return not checks(self.options)
+
+    def check(self, answer: str) -> None:
+        if not checks(self.of(answer)):
+            raise ValueError("expected a constraint, in the options or in the prompt's answer key, got none")
+
+    def of(self, answer: str) -> Constraints:
+        """The options with those of one prompt on top: its answer key is a JSON object of the same fields."""
+        if not answer.strip():
+            return self.options
+        try:
+            own = json.loads(answer)
+        except ValueError:
+            own = None
+        if not isinstance(own, dict):
+            raise ValueError(f"the answer key of a prompt under constraints is a JSON object, got {answer[:60]!r}")
+        merged = {**self.options.model_dump(), **own}
+        return read_options(Constraints, merged, "answer")  # type: ignore[no-any-return]
+
+    def judge(self, response: str, answer: str) -> Verdict:
+        options = self.of(answer)
+        parts = {name: float(holds(response)) for name, holds in checks(options).items()}
+        share = sum(parts.values()) / len(parts)
+        missed = ", ".join(name for name, value in parts.items() if not value)
+        score = share if options.score == "share" else float(share == 1.0)
+        return Verdict(score=score, parts=parts, note=f"missed: {missed}" if missed else "")
+
+    def right(self, answer: str) -> str:
+        return example(self.of(answer))
+
+
+def words(text: str) -> list[str]:
+    return WORD.findall(text)
+
+
+def sentences(text: str) -> int:
+    """Stretches with a letter or a digit in them, up to a full stop, question or exclamation mark, or the end."""
+    return len(SENTENCE.findall(text))
+
+
+def has(text: str, phrase: str) -> bool:
+    """Whether a word or phrase is in the text, not as a part of a longer word; case doesn't matter."""
+    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def checks(options: Constraints) -> dict[str, Callable[[str], bool]]:
+    """What is asked for, by the name of the option; a function that says whether a text has it."""
+    o = options
+    found: dict[str, Callable[[str], bool]] = {
+        "contains": lambda text: all(has(text, w) for w in o.contains),
+        "excludes": lambda text: not any(has(text, w) for w in o.excludes),
+        "min_words": lambda text: len(words(text)) >= (o.min_words or 0),
+        "max_words": lambda text: len(words(text)) <= (o.max_words or 0),
+        "min_sentences": lambda text: sentences(text) >= (o.min_sentences or 0),
+        "max_sentences": lambda text: sentences(text) <= (o.max_sentences or 0),
+        "starts_with": lambda text: text.strip().startswith(o.starts_with),
+        "ends_with": lambda text: text.strip().endswith(o.ends_with),
+        "format": lambda text: formatted(text.strip(), o.format),
+    }
+    return {name: check for name, check in found.items() if getattr(o, name)}
+
+
+def formatted(text: str, how: str) -> bool:
+    """Whether a text is JSON, a list of bullets (- or *), in one case, or on one line."""
+    if how == "json":
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return True
+    if how == "bullets":
+        lines = [line for line in text.splitlines() if line.strip()]
+        return bool(lines) and all(re.match(r"\s*[-*] \S", line) for line in lines)
+    if how == "one_line":
+        return len(text.splitlines()) == 1
+    return text == (text.lower() if how == "lowercase" else text.upper())
+
+
+def example(options: Constraints) -> str:
+    """A text that satisfies the constraints, if they don't contradict each other: filler around what is asked for."""
+    need = options.min_words or 0
+    count = max(options.min_sentences or 1, 1)
+    inside = [*options.contains]
+    spent = len(words(" ".join([options.starts_with, *inside, options.ends_with])))
+    inside += ["so"] * max(count - 1, need - spent, 1 if not inside else 0)
+    pieces = [" ".join(inside[i::count]) for i in range(count)]
+    body = ". ".join(pieces)
+    text = f"{options.starts_with} {body}".strip()
+    if options.ends_with and not text.endswith(options.ends_with):
+        text += options.ends_with if not options.ends_with[0].isalnum() else f" {options.ends_with}"
+    changed: dict[str, Any] = {
+        "json": lambda: json.dumps([text]),
+        "bullets": lambda: f"- {text}",
+        "lowercase": text.lower,
+        "uppercase": text.upper,
+    }
+    return str(changed.get(options.format, lambda: text)())

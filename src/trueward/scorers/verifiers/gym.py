@@ -1,0 +1,104 @@
+"""Tasks of reasoning-gym (Stojanovski et al. 2025, arXiv 2505.24760): prompts made by a program, and its verifier."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from trueward.records import Prompt, Verdict
+from trueward.scorers.verifiers.final import final, only_ascii_digits
+from trueward.scorers.verifiers.verifier import Options, Verifier
+
+PREFIX = "reasoning-gym:"
+SIZE = 2000
+
+
+class GymOptions(Options):
+    full_marks: bool = True
+    """Whether only 1.0 counts: some tasks pay a little for any answer, 0.01 and more, which a policy would take."""
+    marker: str = Field("", max_length=80)
+    """As in numeric."""
+
+
+class Gym(Verifier[GymOptions]):
+    summary = "the verifier of any task of reasoning-gym, with data.prompts = reasoning-gym:TASK (needs its extra)"
+    options_type = GymOptions
+    examples: ClassVar[tuple[Prompt, ...]] = ()
+    unique = True
+
+    def check(self, answer: str) -> None:
+        super().check(answer)
+        entry(answer)
+
+    def judge(self, response: str, answer: str) -> Verdict:
+        task, found = entry(answer)
+        text = final(response, self.options.marker)
+        if text and not only_ascii_digits(text) and only_ascii_digits(str(found["answer"])):
+            return Verdict(score=0.0, note="digits that are not 0 to 9")
+        if text and several(text, str(found["answer"])):
+            return Verdict(score=0.0, note="more than one answer")
+        try:
+            score = float(task.score_answer(text, found)) if text else 0.0
+        except Exception as error:  # the tasks' verifiers are many, and some stumble over what no one expected
+            return Verdict(score=0.0, note=f"its verifier failed: {type(error).__name__}")
+        score = min(max(score, 0.0), 1.0)
+        return Verdict(score=float(score >= 1.0) if self.options.full_marks else score, parts={"gym": score})
+
+    def right(self, answer: str) -> str | None:
+        key = entry(answer)[1]["answer"]
+        return None if key is None else f"{self.options.marker} {key}".strip()
+
+
+def several(text: str, key: str) -> bool:
+    """Whether a final answer is longer than its key can be: more than one word where the key is one, or an `or` too many.
+
+    Eleven of the tasks' own verifiers give full marks to the key among other answers (version 0.1.25, 3 prompts each).
+    """
+    return (len(key.split()) == 1 and len(text.split()) > 1) or (" or " in text and " or " not in key)
+
+
+def prompts(task: str, settings: dict[str, Any], seed: int = 0) -> list[Prompt]:
+    """`size` prompts of a task (2,000 if it isn't said), each with what its verifier needs to make its entry again."""
+    settings = {"size": SIZE, "seed": seed, **settings}
+    where = canonical(settings)
+    made = dataset(task, where)
+    return [
+        Prompt(text=made[i]["question"], answer=json.dumps({"task": task, "settings": settings, "index": i}))
+        for i in range(settings["size"])
+    ]
+
+
+def entry(answer: str) -> tuple[Any, dict[str, Any]]:
+    """The task and the entry that an answer key names."""
+    try:
+        table = json.loads(answer)
+        made = dataset(table["task"], canonical(table["settings"]))
+        return made, made[table["index"]]
+    except (json.JSONDecodeError, KeyError, TypeError, IndexError):
+        raise ValueError(f"expected a prompt of data.prompts = {PREFIX}TASK, got the key {answer[:60]!r}") from None
+
+
+def canonical(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+@lru_cache(maxsize=8)
+def dataset(task: str, settings: str) -> Any:
+    """A task with its settings. `ValueError` in one line for a task or a setting that there isn't."""
+    try:
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
+    except ModuleNotFoundError:
+        raise ValueError(f"{PREFIX}{task} needs reasoning-gym: pip install 'trueward[reasoning-gym]'") from None
+    if task not in DATASETS:
+        import difflib
+
+        near = difflib.get_close_matches(task, DATASETS, n=1)
+        raise ValueError(f"reasoning-gym has no task {task!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    try:
+        return reasoning_gym.create_dataset(task, **json.loads(settings))
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ValueError(f"data.task: reasoning-gym's {task}: {error}") from None

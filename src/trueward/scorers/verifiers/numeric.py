@@ -1,0 +1,107 @@
+"""A number, within a tolerance and in any unit of the same kind."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from trueward.records import Prompt, Verdict
+from trueward.scorers.verifiers.final import final, only_ascii_digits
+from trueward.scorers.verifiers.verifier import Options, Verifier, passed
+
+UNITS: dict[str, tuple[str, float]] = {
+    **{u: ("length", f) for u, f in (("mm", 1e-3), ("cm", 1e-2), ("m", 1.0), ("km", 1e3))},
+    **{u: ("mass", f) for u, f in (("mg", 1e-6), ("g", 1e-3), ("kg", 1.0), ("t", 1e3))},
+    **{u: ("time", f) for u, f in (("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))},
+    **{u: ("volume", f) for u, f in (("ml", 1e-3), ("l", 1.0))},
+    "%": ("share", 1e-2),
+}
+"""What is known of units: what they measure, and how many of its base unit one is."""
+NUMBER = re.compile(
+    r"(?<![\w.])(?P<sign>[+\-−]?)\s?(?P<digits>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?!\.?[0-9])"
+    r"(?:[eE](?P<power>[+\-]?[0-9]{1,3}))?(?:\s?/\s?(?P<below>[0-9]+(?:\.[0-9]+)?))?"
+    r"(?:\s?(?P<unit>%|[A-Za-zµ]+))?"
+)
+
+
+class Quantity(NamedTuple):
+    """A value in its kind's base unit; a number without a unit is of the kind ""."""
+
+    value: float
+    kind: str
+
+
+class NumericOptions(Options):
+    absolute: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How far off the key an answer may be, in base units (m, kg, s, l, or 1)."""
+    relative: float = Field(1e-6, ge=0, lt=1)
+    """How far off it may be as a share of the key."""
+    marker: str = Field("", max_length=80)
+    """The number stands after the last place of this text; empty: after ####, "answer is" or in \\boxed{}."""
+    unit_needed: bool = True
+    """Whether an answer to a key with a unit needs one too."""
+
+
+class Numeric(Verifier[NumericOptions]):
+    summary = "the answer's only number, within a tolerance, in any unit of the key's kind"
+    options_type = NumericOptions
+    example_options: ClassVar[dict[str, Any]] = {"relative": 0.001}
+    examples = (
+        Prompt(text="What is 6 · 7?", answer="42"),
+        Prompt(text="How far is it from Bonn to Köln?", answer="26.4 km"),
+        Prompt(text="What is 1 − 1.5?", answer="-1/2"),
+    )
+
+    def check(self, answer: str) -> None:
+        super().check(answer)
+        if self.only(answer) is None:
+            raise ValueError(f"expected an answer key with one number, got {answer[:60]!r}")
+
+    def only(self, text: str, marker: str = "") -> Quantity | None:
+        """The one number of the final answer; None if there are none or several."""
+        last = final(text, marker)
+        if last is None or not only_ascii_digits(last):
+            return None
+        found = quantities(last)
+        return found[0] if len(found) == 1 else None
+
+    def judge(self, response: str, answer: str) -> Verdict:
+        key, found = self.only(answer), self.only(response, self.options.marker)
+        if key is None or found is None:
+            return passed(False, "not one number")
+        if found.kind != key.kind and (found.kind or self.options.unit_needed):
+            return passed(False, "another kind of unit")
+        value = found.value
+        if found.kind != key.kind:  # no unit: then it's meant in the key's
+            value *= unit_of(answer)
+        off = max(self.options.absolute, self.options.relative * abs(key.value))
+        return passed(abs(value - key.value) <= off, "another number")
+
+    def right(self, answer: str) -> str:
+        last = final(answer)
+        return f"{self.options.marker} {last}".strip()
+
+    def wrong(self, answer: str) -> dict[str, str]:
+        last = final(answer)
+        return {"the answer among others": f"-12345.5 {last} 12345.5", "a range": f"-1e9 to 1e9, so {last}"}
+
+
+def quantities(text: str) -> list[Quantity]:
+    """The numbers in a text with their units, equal ones once; a word that is no unit is not looked at."""
+    found: dict[Quantity, None] = {}
+    for match in NUMBER.finditer(text):
+        value = float(match["digits"].replace(",", "")) * 10.0 ** int(match["power"] or 0)
+        below = float(match["below"] or 1)
+        kind, factor = UNITS.get(match["unit"] or "", ("", 1.0))
+        value = (-value if match["sign"] in ("-", "−") else value) / below * factor if below else math.nan
+        found[Quantity(value, kind)] = None
+    return list(found)
+
+
+def unit_of(text: str) -> float:
+    """How many base units the unit of a text's first number is."""
+    match = NUMBER.search(final(text) or "")
+    return UNITS.get(match["unit"] or "", ("", 1.0))[1] if match else 1.0

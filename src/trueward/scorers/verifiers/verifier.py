@@ -1,0 +1,98 @@
+"""What every verifier is: a scorer with an answer key, options, and a way to examine itself before anything trusts it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trueward.records import Completion, Prompt, Verdict
+
+
+class Options(BaseModel):
+    """A verifier's options: frozen, unknown ones refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+
+
+class Verifier(ABC, Generic[O]):
+    """Scores from 0 (wrong) to 1 (right). The empty answer and the prompt, echoed, are wrong whatever the family says."""
+
+    summary: ClassVar[str]
+    """One line for `trueward verifiers list`."""
+    options_type: ClassVar[type[Options]] = Options
+    unique: ClassVar[bool] = True
+    """Whether a prompt has one right answer, so that two answers at once are wrong."""
+    slow: ClassVar[bool] = False
+    """Whether a verdict takes more than milliseconds: then the self-test looks at fewer prompts."""
+    examples: ClassVar[tuple[Prompt, ...]] = ()
+    example_options: ClassVar[dict[str, Any]] = {}
+    """With which prompts and options `trueward verifiers test NAME` examines it."""
+
+    def __init__(self, options: O) -> None:
+        self.options = options
+
+    @property
+    def keyed(self) -> bool:
+        """Whether every prompt needs an answer key."""
+        return True
+
+    def check(self, answer: str) -> None:
+        """`ValueError` if this can't be an answer key."""
+        if self.keyed and not answer.strip():
+            raise ValueError('expected an answer key ("answer"), got none')
+
+    @abstractmethod
+    def judge(self, response: str, answer: str) -> Verdict:
+        """The verdict on a response that is neither empty nor an echo."""
+
+    @abstractmethod
+    def right(self, answer: str) -> str | None:
+        """A response that has to score 1; None if there's no way to know one."""
+
+    def wrong(self, answer: str) -> dict[str, str]:
+        """More responses that have to score 0, by what they try."""
+        return {}
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+        return [self.verdict(c) for c in completions]
+
+    def verdict(self, completion: Completion) -> Verdict:
+        """The verdict on one completion."""
+        if reason := worthless(completion):
+            return Verdict(score=0.0, note=reason)
+        return self.judge(completion.response, completion.prompt.answer)
+
+
+def worthless(completion: Completion) -> str:
+    """Why an answer deserves nothing before anybody reads it: it's empty, or the prompt again; else nothing."""
+    text, prompt = completion.response.strip(), completion.prompt
+    if not text:
+        return "empty"
+    asked = [str(prompt), *(message.content for message in prompt.messages[-1:])]
+    return "the prompt, echoed" if text in [a.strip() for a in asked] else ""
+
+
+def passed(whether: bool, note: str = "") -> Verdict:
+    return Verdict(score=1.0 if whether else 0.0, note="" if whether else note)
+
+
+def read_options(kind: type[Options], table: dict[str, Any], where: str) -> Any:
+    """Options from a recipe's table; the first mistake as one line."""
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join([where, *map(str, first["loc"])])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(kind.model_fields) or "none"
+            raise ValueError(f"{field}: there is no such option; known: {known}") from None
+        if first["type"] == "value_error":
+            raise ValueError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from None
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise ValueError(f"{field}: {message}, got {first['input']!r}") from None

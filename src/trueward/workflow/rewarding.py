@@ -1,0 +1,176 @@
+"""From the recipe to the scorers that it names: the proxy of any kind, on its scale, and the truths that are programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trueward.algorithms.ppo import Critic
+from trueward.artifacts import Artifact, read_json, write_json
+from trueward.config import Recipe
+from trueward.models import loading
+from trueward.records import Prompt
+from trueward.scorers import ensemble, own, reward_model
+from trueward.scorers.ensemble import Proxy
+from trueward.scorers.mix import Ingredient, Mix, length
+from trueward.scorers.own import Own
+from trueward.scorers.scaled import Scaled
+from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
+from trueward.scorers.verifiers import catalogue, selftest
+from trueward.scorers.verifiers.verifier import Verifier
+from trueward.workflow.context import REFERENCE, Context, read_completions
+from trueward.workflow.relabel import newest
+
+SCALE = "scale.json"
+
+
+def named(name: str, options: dict[str, Any], where: str, device: torch.device) -> Scorer:
+    """The scorer of that name, on its own scale. `where`: what errors call its options."""
+    if name == "length":
+        return length
+    if name.startswith("model:"):
+        return reward_model.load(Path(name.removeprefix("model:")), device)
+    if own.is_own(name):
+        if options:
+            raise ValueError(f"{where}: {name} is a function of your own, and takes no options")
+        return Own(name)
+    return catalogue.make(name.removeprefix("verifier:"), options, where)
+
+
+def truth(name: str, recipe: Recipe, device: torch.device) -> Scorer:
+    """A truth that is a program; without options of its own it takes the proxy's, if that is the same verifier."""
+    options = recipe.evaluation.options.get(name)
+    if options is None:
+        same = recipe.reward.kind == "verifier" and name in (
+            recipe.reward.verifier,
+            f"verifier:{recipe.reward.verifier}",
+        )
+        options = recipe.reward.options if same else {}
+    return named(name, options, f"evaluation.options.{name}", device)
+
+
+def proxy(recipe: Recipe, device: torch.device) -> Scorer:
+    """The recipe's verifier or mixture, on its own scale."""
+    config = recipe.reward
+    if config.kind == "verifier":
+        name = config.verifier if own.is_own(config.verifier) else f"verifier:{config.verifier}"
+        return named(name, config.options, "reward.options", device)
+    ingredients = [
+        Ingredient(
+            p.name or p.scorer.removeprefix("verifier:"),
+            named(p.scorer, p.options, f"reward.parts.{i}.options", device),
+            p.weight,
+            p.gate,
+        )
+        for i, p in enumerate(config.parts)
+    ]
+    return Mix(ingredients, config.floor)
+
+
+def check(context: Context, prompts: Sequence[Prompt]) -> int:
+    """Makes every program that the recipe names and examines it on the recipe's prompts; how many cases that were.
+
+    Before anything is trained: a verifier that pays for the empty answer is found here, and not by the policy.
+    """
+    recipe = context.recipe
+    programs: dict[str, Scorer] = {}
+    if recipe.reward.kind != "reward_model":
+        found = proxy(recipe, context.device)
+        parts = {f"reward.parts {i.name}": i.scorer for i in found.ingredients} if isinstance(found, Mix) else {}
+        programs |= parts or {f"reward.verifier = {recipe.reward.verifier!r}": found}
+    programs |= {f"evaluation.truths: {name}": truth(name, recipe, context.device) for name in programs_among(recipe)}
+    verifiers = {where: v for where, v in programs.items() if isinstance(v, Verifier)}
+    if verifiers:
+        refuse_two_keys(prompts)
+    unique = list({p.id: p for p in prompts}.values())
+    return sum(selftest.require(v, unique, where) for where, v in verifiers.items())
+
+
+def programs_among(recipe: Recipe) -> list[str]:
+    """The truths that are neither a simulated utility nor a reward model."""
+    return [name for name in recipe.evaluation.truths if ":" in name and not name.startswith("model:")]
+
+
+def refuse_two_keys(prompts: Sequence[Prompt]) -> None:
+    """`ValueError` if a prompt is there with two answer keys."""
+    keys: dict[str, str] = {}
+    for prompt in prompts:
+        if keys.setdefault(prompt.id, prompt.answer) != prompt.answer:
+            raise ValueError(
+                f"data.prompts: the prompt {str(prompt)[:60]!r} has two answer keys, "
+                f"{keys[prompt.id][:40]!r} and {prompt.answer[:40]!r}; expected one"
+            )
+
+
+def files(recipe: Recipe) -> list[Path]:
+    """The files of scorers that are the user's own, for the fingerprint."""
+    config = recipe.reward
+    names = [config.verifier] if config.kind == "verifier" else [p.scorer for p in config.parts]
+    models = [Path(n[6:]) for n in names if n.startswith("model:")]
+    return own_files(names) + [f for m in models if m.is_dir() for f in sorted(m.glob("*.safetensors"))]
+
+
+def own_files(names: Sequence[str]) -> list[Path]:
+    return [file for name in names if own.is_own(name) for file in own.source(name)]
+
+
+def fit(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
+    """The stage `reward`: what stands for 0 and 1 of a proxy that nothing has to be trained for."""
+    config = context.recipe.reward
+    answers = read_completions(sft.path / REFERENCE)
+    what = "the verifier" if config.kind == "verifier" else "the mixture"
+    context.reporter.start("reward", 1)
+    found = scores(proxy(context.recipe, context.device), answers).reshape(-1, 2)
+    if found.max() == found.min():
+        raise ValueError(
+            f"{what} gives {found.min():g} to all of the SFT policy's {found.size} answers, so there is nothing to learn "
+            "from. "
+            + (
+                "It never succeeds: give it demonstrations that do, easier prompts, or a reward for a part of the way "
+                '(constraints: score = "share"; a mixture)'
+                if found.max() <= 0
+                else "Take a verifier that it does not satisfy already"
+            )
+        )
+    scale = fit_scale(found, what)
+    write_json(work / SCALE, {"mean": scale.mean, "sd": scale.sd})
+    context.reporter.end(f"mean {scale.mean:.3f}, SD {scale.sd:.3f} under SFT")
+    return {"kind": config.kind, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+
+
+def load(context: Context, reward: Artifact, policy: Artifact | None = None) -> Proxy | Scaled:
+    """The proxy in SDs under the reference policy, frozen; with `policy` the last one that it was trained on."""
+    if reward.stage == "reward_model":
+        found = (
+            newest(reward.path, policy.path, context.device) if policy else ensemble.load(reward.path, context.device)
+        )
+        found.freeze()
+        return found
+    return scaled(context.recipe, reward.path, context.device)
+
+
+def scaled(recipe: Recipe, folder: Path, device: torch.device) -> Scaled:
+    """The recipe's verifier or mixture on the scale that its stage `reward` has measured; `folder`: that stage."""
+    table = read_json(folder / SCALE)
+    return Scaled(proxy(recipe, device), Scale(table["mean"], table["sd"]))
+
+
+def critic(context: Context, sft: Artifact, reward: Artifact) -> Critic:
+    """PPO's value network: the reward model's (an ensemble's first), or the SFT policy's with a head of zeros where there's
+    none, and with `policy.critic.start = "zero"`."""
+    sd = 1.0
+    if reward.stage == "reward_model":
+        model = reward_model.load(reward.model, context.device)
+        if context.recipe.policy.critic.start == "reward_model":
+            return Critic(model.network, model.scale)
+        sd = model.scale.sd
+    return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, sd))
+
+
+def raw(scorer: Any, value: float | None) -> float | None:
+    """A mean of the proxy before it was put on its scale: of a verifier that says 0 or 1, the share that is right."""
+    scale = getattr(scorer, "scale", None)
+    return None if value is None or scale is None else round(value * scale.sd + scale.mean, 5)
