@@ -5,6 +5,8 @@ Each looks at figures first; a setting of the recipe names the cause, and is eno
 
 from __future__ import annotations
 
+from typing import Any
+
 from trueward.instruments.doctor import Finding, Left, Rule, UnseenError, change, ends, known, rounded
 from trueward.instruments.thresholds import SE, line
 
@@ -301,7 +303,9 @@ def length(left: Left) -> Finding | None:
 def _against_length(left: Left) -> dict[str, Any]:
     """What to change where length was paid: the program, the annotators, or what they are given to compare."""
     if left.setting("reward.kind") not in (None, "reward_model"):
-        return {"reward.kind": "mix, with the scorer `length` among its parts; or a program that does not pay for length"}
+        return {
+            "reward.kind": "mix, with the scorer `length` among its parts; or a program that does not pay for length"
+        }
     if left.setting("comparisons.length_bias"):
         return {"comparisons.length_bias": 0.0}
     return {"comparisons.path": "pairs of about the same length, or annotators told to ignore it"}
