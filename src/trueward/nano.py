@@ -31,7 +31,9 @@ from trueward.data import nano as text
 from trueward.data import reviews
 from trueward.engines.sampler import Sampling, sample
 from trueward.instruments.gauge import Gauge, Truth
+from trueward.instruments.judge import Judge
 from trueward.instruments.outliers import at_home
+from trueward.instruments.statistics import wilson
 from trueward.models import loading
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, seed_for
@@ -165,10 +167,11 @@ def climb(
     scorer: Scorer | None = None,
     relabel_every: int = 0,
     relabel: int = 200,
+    judged: bool = False,
     **changes: Any,
 ) -> list[dict[str, Any]]:
-    """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds,
-    what moved, and the verdict so far (`instruments.verdict.judge` gives it from the rows).
+    """One run of an optimiser: a look's figures every so many steps, with the keys of evaluations.jsonl but the seconds and
+    what moved; the verdict so far and what it needs only if it is `judged`.
 
     `changes` are fields of [policy], e.g. `kind="dpo"`, `kl_coef=0.0`, `steps=200`; what they leave is the recipe's.
     `scorer` is optimised in place of the proxy, in SDs as it is; the proxy is still what is measured, and PPO's value
@@ -214,11 +217,30 @@ def climb(
             row["relabel"], told = changing.rows[told:], len(changing.rows)
         return {"step": step, **row}
 
-    rows = [look(0)]
+    best, peak, first_ratio = policy, -np.inf, None
+    rows: list[dict[str, Any]] = []
+    judge = Judge(instrument, policy, lambda: best, lab.held_out, len(looked_at), examination(lab) if judged else None)
+
+    def add(row: dict[str, Any]) -> None:
+        nonlocal best, peak
+        rows.append({**row, **judge([*rows, row], first_ratio)[0]} if judged else row)
+        if judged and row["step"] and row["truth"] > peak:
+            best, peak = _copy(policy), row["truth"]
+
+    add(look(0))
     for step in loop:
+        first_ratio = step.metrics.get("val/ratio_first") if step.number == 1 else first_ratio
         if step.number % (every or recipe.evaluation.every) == 0 or step.number == total:
-            rows.append(look(step.number))
+            add(look(step.number))
     return rows
+
+
+def examination(lab: Lab) -> dict[str, Any]:
+    """What the reward model's stage says of it: its accuracy on the comparisons that it was not fitted to."""
+    decided = sum(c.probability != 0.5 for c in lab.examined)
+    accuracy = fit.accuracy_on(lab.proxy, lab.examined)
+    low, high = (0.0, 1.0) if accuracy is None else wilson(accuracy * decided, decided)
+    return {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
 
 
 def pay(lab: Lab, recipe: Recipe, proxy: Proxy) -> Scorer:

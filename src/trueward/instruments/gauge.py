@@ -26,6 +26,7 @@ from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.records import Prompt
+from trueward.scorers.scaled import raw
 from trueward.scorers.scorer import Scale, Scored, Scorer, scores
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
@@ -96,6 +97,7 @@ class Gauge:
         }
         row = {
             "proxy": _number(proxy.mean()),
+            "proxy_raw": raw(self.proxy, _number(proxy.mean())),
             "proxy_se": _number(standard_error(proxy)),
             "truth": _number(truth.mean()),
             "truth_se": _number(standard_error(truth)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -52,3 +53,9 @@ class Watched:
                 for d, v in zip(step.details, verdicts, strict=True)
             ]
             yield replace(step, metrics={**step.metrics, **means}, details=details)
+
+
+def raw(scorer: Any, value: float | None) -> float | None:
+    """A mean of the proxy before it was put on its scale: of a verifier that says 0 or 1, the share that is right."""
+    scale = getattr(scorer, "scale", None)
+    return None if value is None or scale is None else round(value * scale.sd + scale.mean, 5)

@@ -3,73 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from trueward.artifacts import Artifact
 from trueward.driver import Judgement, read_log
-from trueward.instruments import verdict
+from trueward.instruments import judge, verdict
 from trueward.instruments.gauge import Gauge
-from trueward.instruments.paired import by_prompt, paired
-from trueward.instruments.signs import early_signs
-from trueward.instruments.statistics import bootstrap
+from trueward.instruments.judge import fall
 from trueward.models.loading import Network
-from trueward.models.schedule import generator, seed_for
-from trueward.records import Prompt
 from trueward.workflow.context import Context
 from trueward.workflow.measuring import held_out
 
-ANSWERS = 2  # to each prompt, of either policy, when a peak is measured again
 Row = Mapping[str, Any]
 
 
 class Judge:
-    """Judges a run at each look. Costs nothing until the truth seems to fall; then both policies answer once more."""
+    """Judges a run at each look, and says when `evaluation.stop_when` wants it to end."""
 
     def __init__(
         self, context: Context, prepared: Artifact, gauge: Gauge, policy: Network, directory: Path, examined: Row
     ) -> None:
-        self.context, self.prepared, self.gauge = context, prepared, gauge
-        self.policy, self.directory, self.examined = policy, directory, examined
+        looking, self.directory = context.recipe.evaluation, directory
+        self.stops = looking.stop_when == "truth falls"
+        prompts = held_out(context, prepared)
+        self.judge = judge.Judge(gauge, policy, self.best(context), prompts, looking.look_prompts, examined)
+
+    def best(self, context: Context) -> Callable[[], Network]:
+        return lambda: context.policy(self.directory / "best")
 
     def __call__(self, looks: list[dict[str, Any]]) -> Judgement:
-        now = looks[-1]
-        now["fall"] = None
-        after = [row for row in looks if row["step"]]
-        if after and (peak := verdict.suspected(after)):
-            now["fall"] = self.measure_again(int(peak["step"]), now["step"], verdict.tests_made(after) + 1)
-        found = verdict.judge(looks, examined=self.examined, ratio_first=ratio_first(self.directory))
-        signs = early_signs(now, looks[0]) if now["step"] else []
-        row = {"fall": now["fall"], "verdict": found.word, "rule": found.rule, "early_signs": signs}
-        stops = self.context.recipe.evaluation.stop_when == "truth falls" and found.word in verdict.ALARMS
+        row, found = self.judge(looks, ratio_first(self.directory))
+        stops = self.stops and found.word in verdict.ALARMS
         return Judgement(row, found.word, f"{found.word}: {found.rule}" if stops else "")
-
-    def measure_again(self, peak_step: int, step: int, test: int) -> Row:
-        """The checkpoint of the peak and the present policy, both on fresh answers to prompts that no look has used."""
-        prompts = self.prompts(step)
-        best = self.context.policy(self.directory / "best")
-        theirs = self.gauge.truth(best, prompts, ANSWERS, "fall", step, "peak")
-        ours = self.gauge.truth(self.policy, prompts, ANSWERS, "fall", step, "policy")
-        return fall(self.context.recipe.seed, peak_step, theirs, ours, test, step)
-
-    def prompts(self, step: int) -> list[Prompt]:
-        """As many held-out prompts as a look has: those that the looks leave, filled up from those that they use."""
-        most = self.context.recipe.evaluation.look_prompts
-        every = held_out(self.context, self.prepared)
-        unused = every[most:]
-        order = torch.randperm(len(unused), generator=generator(self.context.recipe.seed, "look", "fall", step))
-        return [*(unused[i] for i in order.tolist()), *every[:most]][:most]
-
-
-def fall(seed: int, peak_step: int, peak: np.ndarray, now: np.ndarray, test: int, *where: str | int) -> Row:
-    """The test of a fall from fresh scores of both, [prompts] or [prompts, answers], SDs."""
-    found = paired(peak, now)
-    low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
-    return verdict.fall_row(peak_step, found.mean, found.se, found.z, low, high, found.prompts, test)
 
 
 def ratio_first(directory: Path) -> float | None:

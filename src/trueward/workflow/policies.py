@@ -92,7 +92,6 @@ class Given:
             found = instrument.measure(self.policy, prompts, "step", step)
             row = {
                 **found.row,
-                "proxy_raw": rewarding.raw(self.proxy, found.row["proxy"]),
                 "moved": what_moved(found.samples),
                 "kl_coef": state.numbers.get("kl_coef", recipe.policy.kl_coef),
             }

@@ -168,9 +168,3 @@ def critic(context: Context, sft: Artifact, reward: Artifact) -> Critic:
             return Critic(model.network, model.scale)
         sd = model.scale.sd
     return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, sd))
-
-
-def raw(scorer: Any, value: float | None) -> float | None:
-    """A mean of the proxy before it was put on its scale: of a verifier that says 0 or 1, the share that is right."""
-    scale = getattr(scorer, "scale", None)
-    return None if value is None or scale is None else round(value * scale.sd + scale.mean, 5)

@@ -224,8 +224,7 @@ def evaluate(
             found.row.update(
                 kl=round(best_of_n.kl(policy_config.best_of_n.n), 5), kl_se=None, kl_k1=None, kl_k1_se=None
             )
-        rows[name] = {**found.row, "proxy_raw": rewarding.raw(proxy, found.row["proxy"])}
-        answers[name] = found.samples
+        rows[name], answers[name] = found.row, found.samples
         context.reporter.at(done)
     if last_is_best:  # the same weights: one measurement, not two that differ by luck
         rows["best"], answers["best"] = rows["policy"], answers["policy"]
