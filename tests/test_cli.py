@@ -14,7 +14,7 @@ import pytest
 from trueward import __version__, cli, config
 
 Command = Callable[..., tuple[int, str, str]]
-COMMANDS = ("run", "sft", "reward-model", "ppo", "sample", "report", "frontier", "sweep", "evaluate", "recipes")
+COMMANDS = ("run", "sft", "reward-model", "ppo", "sample", "report", "frontier", "sweep", "evaluate", "recipes", "lab")
 WITHOUT_TORCH = """
 import sys
 sys.argv = ["trueward", *{arguments}]
