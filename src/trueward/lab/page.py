@@ -71,7 +71,9 @@ def joined(parts: dict[str, str]) -> str:
         for word in _TOP.findall(parts[name]):
             if owners.setdefault(word, name) != name:
                 raise ValueError(f"{name}: `{word}` stands at the top of {owners[word]} too; give one another name")
-    text = "\n".join(re.sub(r"^export ", "", _IMPORT.sub("", parts[name]), flags=re.MULTILINE) for name in order)
+    text = "\n".join(
+        re.sub(r"^export (?!default)", "", _IMPORT.sub("", parts[name]), flags=re.MULTILINE) for name in order
+    )
     if left := re.search(r"^\s*(import|export)\b.*|</script|<!--", text, re.MULTILINE):
         raise ValueError(f'{left[0].strip()}: expected imports of the form `import {{ a, b }} from "./c.js";`')
     return text

@@ -50,5 +50,6 @@ def sweep(proxy: Vector, truths: Vector, reference: Vector) -> list[Optimum]:
 
 
 def best(points: list[Optimum]) -> Optimum:
-    """The point of the highest true reward; of equal ones the tightest anchor."""
-    return max(points, key=lambda point: (point.true, point.beta))
+    """The point of the highest true reward; of those within rounding of it the tightest anchor."""
+    highest = max(point.true for point in points)
+    return max((point for point in points if point.true >= highest - 1e-12), key=lambda point: point.beta)

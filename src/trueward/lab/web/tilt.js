@@ -29,7 +29,8 @@ export function sweep(proxy, truths, reference) {
   return BETAS.map((beta) => optimum(proxy, truths, reference, beta));
 }
 
-/** The point of the highest true reward; of equal ones the tightest anchor. */
+/** The point of the highest true reward; of those within rounding of it the tightest anchor. */
 export function bestOf(points) {
-  return points.reduce((a, b) => (b.true > a.true || (b.true === a.true && b.beta > a.beta) ? b : a));
+  const highest = Math.max(...points.map((point) => point.true));
+  return points.filter((point) => point.true >= highest - 1e-12).reduce((a, b) => (b.beta > a.beta ? b : a));
 }

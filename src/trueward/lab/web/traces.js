@@ -20,7 +20,8 @@ export function drawTraces(view) {
   const y = scale(Math.min(...values), Math.max(...values), TOP);
   const k = scale(0, Math.max(0.02, goal.kl, ...looks.map((look) => look.kl)), LOW);
   const shapes = [...axis(y, TOP, left, width - right), ...axis(k, LOW, left, width - right, 2)];
-  for (const step of steps(most)) {
+  const marked = steps(most).filter((step, i, all) => i === all.length - 1 || x(all[i + 1]) - x(step) > 26);
+  for (const step of marked) {
     shapes.push(label(x(step), LOW.y + LOW.height + 17, tick(step), { "text-anchor": "middle" }));
     shapes.push(svg("line", { x1: x(step), x2: x(step), y1: LOW.y + LOW.height, y2: LOW.y + LOW.height + 4, class: "grid" }));
   }
