@@ -20,7 +20,7 @@ export function drawDistance({ run, state, preset, proxy }) {
   const y = scale(Math.min(...truths, middle - 0.1), Math.max(...truths, middle + 0.1), BOX);
   const x = (kl) => left + (Math.sqrt(kl) / (far * 1.04)) * (width - left - right);
   const base = BOX.y + BOX.height;
-  const shapes = axis(y, BOX, left, width - right, 3);
+  const shapes = axis(y, BOX, left, width - right, y.to - y.from < 0.5 ? 3 : 4);
   for (const value of ticks(0, far, 4)) shapes.push(label(x(value ** 2), base + 18, tick(value), { "text-anchor": "middle" }));
   shapes.push(label(width, base + 18, "√KL", { "text-anchor": "end" }), label(0, 11, "true reward"));
   if (state.swept) {

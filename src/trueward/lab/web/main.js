@@ -104,7 +104,6 @@ function setValue(id, value) {
 /** The state is a new one: show it, and write it into the address. */
 function changed(patch = {}) {
   state = { ...state, ...patch };
-  if (runner.playing() && "clicks" in patch) runner.pause();
   if (!runner.playing()) ahead = stepsOf(state.path);
   show();
   history.replaceState(null, "", `#${write(state)}`);
@@ -128,7 +127,7 @@ function follow(link) {
   state = read(link);
   changed();
   say("said", "");
-  goTo("act2");
+  goTo("predict");
 }
 
 function goTo(id) {

@@ -84,7 +84,9 @@ function scatter({ preset, proxy, pi, model, state }) {
   const width = widthOf("revealed-chart");
   const box = { y: 20, height: 230 };
   const [left, right] = [44, 24];
-  const y = scale(Math.min(...preset.truths), Math.max(...preset.truths), box);
+  const [worst, best] = [Math.min(...preset.truths), Math.max(...preset.truths)];
+  const spare = (best - worst) * 0.14; // a large dot stays clear of the axis
+  const y = scale(worst - spare, best + spare, box);
   const [low, high] = [Math.min(...proxy), Math.max(...proxy)];
   const room = (high - low || 1) * 0.12;
   const x = (value) => left + ((value - low + room) / (high - low + 2 * room || 1)) * (width - left - right);
@@ -94,7 +96,7 @@ function scatter({ preset, proxy, pi, model, state }) {
   shapes.push(label(0, 11, "true reward"), label(width, base + 34, "score r̂", { "text-anchor": "end" }));
   proxy.forEach((value, i) => {
     const unseen = !model.compared[i] && state.blind !== null;
-    const radius = 9 + 22 * Math.sqrt(pi[i]);
+    const radius = 9 + 17 * Math.sqrt(pi[i]);
     shapes.push(svg("circle", { cx: x(value), cy: y(preset.truths[i]), r: radius, class: unseen ? "bubble guessed" : "bubble" }));
     shapes.push(label(x(value), y(preset.truths[i]) + 5, letter(i), { "text-anchor": "middle", class: "name" }));
   });

@@ -10,7 +10,7 @@ const LOW = { y: 250, height: 74 };
 export function drawTraces(view) {
   const { run, verdict, proxy, preset, state, ahead } = view;
   const width = widthOf("traces");
-  const [left, right] = [40, 84];
+  const [left, right] = [40, 92];
   const last = run.looks[run.looks.length - 1];
   const most = Math.max(ahead, last.step, 1);
   const x = (step) => left + (Math.log1p(step) / Math.log1p(most)) * (width - left - right);
