@@ -2,14 +2,22 @@
 
 import { letter } from "./clicks.js";
 import { clicked, climbed, gradient, logSoftmax, mean, proxies, rate, sigmoid, sum } from "./core.js";
-import { $, html, say } from "./draw.js";
+import { $, html } from "./draw.js";
 import { anchorSlope, klOf, shortForm } from "./policy.js";
 import { fixed } from "./words.js";
 
-export const CORE = [clicked, proxies, gradient, climbed, rate, logSoftmax, mean, sum, sigmoid];
+const CORE = [clicked, proxies, gradient, climbed, rate];
+const SMALL = [sigmoid, logSoftmax, mean, sum];
 
 export function showSource() {
-  say("source", CORE.map((part) => part.toString()).join("\n\n"));
+  $("source").replaceChildren(...lit(CORE));
+  $("source-small").replaceChildren(...lit(SMALL));
+}
+
+/** The functions' texts, with their comments set apart. */
+function lit(functions) {
+  const text = functions.map((part) => part.toString()).join("\n\n");
+  return text.split(/(\/\/.*)/).map((piece) => (piece.startsWith("//") ? html("span", { class: "comment" }, piece) : piece));
 }
 
 /** −β·KL's slope by central differences: no formula of ours is in it but KL's own. */
