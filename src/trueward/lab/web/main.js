@@ -122,6 +122,14 @@ function click(side, tie = false) {
   say("said", told(view));
 }
 
+/** Another pair than the one that is shown, as long as there is another one among the least compared. */
+function pass() {
+  const shown = pairOf(view).sort().join();
+  const other = (more) => pairOf({ ...view, state: { ...state, skipped: state.skipped + more } }).sort().join() !== shown;
+  const more = Array.from({ length: 100 }, (_, i) => i + 1).find(other) ?? 1;
+  changed({ skipped: state.skipped + more });
+}
+
 function follow(link) {
   runner.pause();
   state = read(link);
@@ -181,7 +189,7 @@ function listen() {
   on("left", () => click(0));
   on("right", () => click(1));
   on("tie", () => click(0, true));
-  on("another", () => changed({ skipped: state.skipped + 1 }));
+  on("another", pass);
   on("undo", () => {
     rewarded({ clicks: state.clicks.slice(0, -1) });
     say("said", `Undone. ${told(view)}`);
