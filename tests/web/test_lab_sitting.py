@@ -136,7 +136,7 @@ def test_the_callouts(lab: Open) -> None:
     assert "Never compared: E." in shown.said("known-said")
     moves = [float(m) for m in re.findall(r"\d\.\d{3}", shown.get_attribute("#settled svg", "aria-label"))]
     assert moves == sorted(moves, reverse=True)
-    assert "moved them by 0.250" in shown.said("settled-said")
+    assert "moves them by 0.250" in shown.said("settled-said")
 
 
 def test_who_is_left_out_is_not_asked_about(lab: Open) -> None:

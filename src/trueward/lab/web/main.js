@@ -133,8 +133,8 @@ function pass() {
 function follow(link) {
   runner.pause();
   state = read(link);
-  changed();
   say("said", "");
+  changed();
   goTo("predict");
 }
 
@@ -164,8 +164,8 @@ function build() {
     input.addEventListener("change", () => {
       runner.pause();
       state = fresh(name, state.seed);
-      changed();
       say("said", "");
+      changed();
     });
     return html("label", { class: "chip" }, input, html("span", {}, title));
   });
@@ -226,8 +226,8 @@ function listen() {
   on("afresh", () => {
     runner.pause();
     state = fresh(state.preset, state.seed);
-    changed();
     say("said", "");
+    changed();
   });
   on("link", async () => {
     const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);

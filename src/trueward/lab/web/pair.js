@@ -65,14 +65,14 @@ function drawSettled({ state, model, rows }, i, j) {
   const loss = lossOf(model, { winner: ahead[0], loser: ahead[1] });
   say(
     "settled-said",
-    `${a} and ${b} ${["were never compared", "were compared once", "were compared twice"][moves.length] ?? `were compared ${counted(moves.length, "time")}`}. ${a} over ${b}, once more, would cost ` +
-      `${fixed(loss)} and move both scores by ${fixed(next)}; the first such click moved them by ${fixed(state.lr / 2)}.`,
+    `${a} and ${b} ${["were never compared", "were compared once", "were compared twice"][moves.length] ?? `were compared ${counted(moves.length, "time")}`}. ${a} over ${b} would now cost ` +
+      `${fixed(loss)} and move both scores by ${fixed(next)}. Where both are equal, a click moves them by ${fixed(state.lr / 2)}.`,
   );
   const width = widthOf("settled");
   const [top, base] = [16, 62];
-  const shown = [...moves.slice(-9), next];
+  const shown = [...moves.slice(-5), next];
   const scale = (base - top) / Math.max(...shown, state.lr / 2);
-  const room = Math.min(46, width / shown.length);
+  const room = Math.min(46, (width - 84) / shown.length);
   const shapes = shown.flatMap((move, n) => {
     const coming = n === shown.length - 1;
     const tall = Math.max(1, move * scale);
@@ -82,6 +82,9 @@ function drawSettled({ state, model, rows }, i, j) {
       label(x + (room - 4) / 2, base - tall - 4, fixed(move, 2), { class: "tiny", "text-anchor": "middle" }),
     ];
   });
+  const equal = base - (state.lr / 2) * scale;
+  shapes.unshift(svg("line", { x1: 0, x2: width, y1: equal, y2: equal, class: "peak" }));
+  shapes.push(label(width, equal - 5, `${fixed(state.lr / 2, 2)} if equal`, { class: "tiny", "text-anchor": "end" }));
   picture("settled", base + 2, `Moves of this pair: ${shown.map((m) => fixed(m)).join(", ")}; the last is the next one`, ...shapes);
 }
 
