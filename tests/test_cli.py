@@ -26,6 +26,7 @@ COMMANDS = (
     "sweep",
     "evaluate",
     "recipes",
+    "lab",
 )
 WITHOUT_TORCH = """
 import sys

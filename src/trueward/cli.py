@@ -422,6 +422,30 @@ def examine_verifier(
     print(testing.examine(name, prompts, table))
 
 
+@app.command()
+def lab(
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="DIR", help="Write the page there, as one file, and serve nothing."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve at; 0: any that is free.")] = 0,
+) -> None:
+    """The lesson in a browser: teach a reward by clicks, and watch a policy hack it. Served on loopback until Ctrl-C."""
+    from trueward import artifacts
+    from trueward.lab import page, server
+
+    if export is not None:
+        artifacts.write_text(export / "index.html", page.whole())
+        print(export / "index.html")
+        return
+    with server.server(port) as serving:
+        print(server.address(serving), flush=True)
+        try:
+            serving.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
 def one_stage(
     until: str, settings: dict[str, Any], out: Path | None, changes: list[str] | None, quiet: bool, name: str = ""
 ) -> None:

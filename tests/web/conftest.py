@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from trueward.lab import page, server
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # a browser that is told to stay quiet: none of its own look-ups
@@ -35,3 +40,71 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=found, args=list(QUIET))
         yield browser
         browser.close()
+
+
+class Shown:
+    """A page of the lab, with what its tests ask most; all else is the browser's page."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.page, name)
+
+    def said(self, id: str) -> str:
+        return str(self.page.locator(f"#{id}").text_content())
+
+    def number(self, id: str) -> float:
+        return float(self.said(id).replace("−", "-").replace(",", ""))
+
+    def until(self, expression: str, seconds: float = 15) -> None:
+        """Playwright's own waiting evaluates text inside of the page, which the page's policy forbids."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"never came true: {expression}"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lab") / "index.html"
+    path.write_text(page.whole(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """The lab, served."""
+    with server.server() as serving:
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield server.address(serving)
+        serving.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def lab(browser: Any, exported: Path) -> Iterator[Callable[..., Shown]]:
+    """Opens the exported page at a link. When the test is over: it asked for nothing and complained of nothing."""
+    said: list[str] = []
+    asked: list[str] = []
+    contexts = []
+
+    def open_at(link: str = "", *, width: int = 1200, still: bool = True, url: str = "", **more: Any) -> Shown:
+        motion = "reduce" if still else "no-preference"
+        context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion=motion, **more)
+        contexts.append(context)
+        shown = Shown(context.new_page())
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.on("console", lambda message: said.append(message.text))
+        shown.on("pageerror", lambda error: said.append(str(error)))
+        shown.goto((url or exported.as_uri()) + (f"#{link}" if link else ""))
+        shown.until("globalThis.trueward !== undefined")
+        return shown
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert said == []
+    ours = ("file:///", "http://127.0.0.1:", "data:image/svg+xml,")
+    assert all(url.startswith(ours) for url in asked), asked

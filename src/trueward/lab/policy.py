@@ -1,0 +1,103 @@
+"""Act 2: a softmax policy over the responses climbs E[proxy] − β·KL(π‖π_SFT) by its exact gradient.
+
+All sums run over the five responses, so nothing is sampled and nothing is estimated. KL in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trueward.lab.clicks import RewardModel
+
+Vector = Sequence[float]
+
+
+def proxies(model: RewardModel, blind: float | None, shift: float = 0.0) -> list[float]:
+    """What the policy is paid: r̂ where the response was ever compared, else the blind-spot value (None: r̂ everywhere).
+
+    `shift` is added to all of them. Only differences of scores mean anything, so no policy depends on it.
+    """
+    pairs = zip(model.scores, model.compared, strict=True)
+    return [shift + (score if seen or blind is None else blind) for score, seen in pairs]
+
+
+def log_softmax(logits: Vector) -> list[float]:
+    top = max(logits)
+    log_z = top + math.log(sum(math.exp(x - top) for x in logits))
+    return [x - log_z for x in logits]
+
+
+def mean(policy: Vector, values: Vector) -> float:
+    """E_π[values]."""
+    return sum(p * v for p, v in zip(policy, values, strict=True))
+
+
+def kl(log_policy: Vector, log_reference: Vector) -> float:
+    """KL(π‖π_SFT) = Σ π (log π − log π_SFT); rounding may not take it below 0."""
+    pairs = zip(log_policy, log_reference, strict=True)
+    return max(0.0, sum(math.exp(p) * (p - q) for p, q in pairs))
+
+
+def gradient(logits: Vector, proxy: Vector, log_reference: Vector, beta: float) -> list[float]:
+    """∂/∂θ_i of E[proxy] − β·KL = π_i·(proxy_i − E[proxy]) − β·π_i·(log(π_i/π_SFT,i) − KL), exact."""
+    log_policy = log_softmax(logits)
+    policy = [math.exp(x) for x in log_policy]
+    ratio = [p - q for p, q in zip(log_policy, log_reference, strict=True)]
+    expected, distance = mean(policy, proxy), mean(policy, ratio)
+    return [p * (r - expected) - beta * p * (c - distance) for p, r, c in zip(policy, proxy, ratio, strict=True)]
+
+
+def rate(beta: float) -> float:
+    """The step size of the ascent, min(½, 1/β): a tight anchor makes the hill steeper."""
+    return min(0.5, 1 / beta)
+
+
+def objective(log_policy: Vector, proxy: Vector, log_reference: Vector, beta: float) -> float:
+    """J = E[proxy] − β·KL(π‖π_SFT)."""
+    policy = [math.exp(x) for x in log_policy]
+    return mean(policy, proxy) - beta * kl(log_policy, log_reference)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where the policy stands: averages under it, and its distance from SFT in nats."""
+
+    step: int
+    proxy: float
+    true: float
+    kl: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A policy's path: one look before the first step and one after each, and the policy at its end."""
+
+    looks: list[Look]
+    log_policy: list[float]
+
+    @property
+    def policy(self) -> list[float]:
+        return [math.exp(x) for x in self.log_policy]
+
+
+def run(proxy: Vector, truths: Vector, reference: Vector, stretches: Sequence[tuple[float, int]]) -> Run:
+    """Gradient ascent from π_SFT: for each (β, steps) of `stretches` so many steps, going on from the policy so far."""
+    log_reference = [math.log(p) for p in reference]
+    logits = list(log_reference)
+
+    def look(step: int) -> Look:
+        log_policy = log_softmax(logits)
+        policy = [math.exp(x) for x in log_policy]
+        return Look(step, mean(policy, proxy), mean(policy, truths), kl(log_policy, log_reference))
+
+    looks = [look(0)]
+    for beta, steps in stretches:
+        if not (math.isfinite(beta) and beta > 0):
+            raise ValueError(f"beta {beta}: expected a number above 0")
+        for _ in range(steps):
+            slope = gradient(logits, proxy, log_reference, beta)
+            logits = [x + rate(beta) * g for x, g in zip(logits, slope, strict=True)]
+            looks.append(look(len(looks)))
+    return Run(looks, log_softmax(logits))

@@ -1,0 +1,66 @@
+"""The lab's settings: five answers to one prompt, their true rewards, the SFT policy, and an annotator's clicks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trueward.lab.chance import NOISE, uniform
+from trueward.lab.clicks import Click, parse
+
+FILE = Path(__file__).with_name("presets.json")  # read by the page too, so that the texts exist once
+
+
+@dataclass(frozen=True)
+class Preset:
+    """`blind` is the score of a response that was never compared (None: its r̂, which is 0)."""
+
+    name: str
+    title: str
+    about: str
+    prompt: str
+    responses: tuple[str, ...]
+    truths: tuple[float, ...]
+    reference: tuple[float, ...]
+    blind: float | None
+    clicks: tuple[Click, ...]  # of the annotator that comes with the preset
+    begin: str  # "empty": the reader clicks; "clicked": the annotator has
+    wrong: float  # the share of clicks that a noisy annotator gets wrong
+
+    def annotated(self, seed: int) -> list[Click]:
+        """The annotator's clicks; those of a noisy one depend on the seed."""
+        return [
+            Click(click.loser, click.winner) if uniform(seed, NOISE, n) < self.wrong else click
+            for n, click in enumerate(self.clicks)
+        ]
+
+
+def tables() -> dict[str, dict[str, Any]]:
+    """The file's tables, each with what it takes over from the one that it is `like`."""
+    raw: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
+    return {
+        name: {"wrong": 0, **raw.get(table.get("like", ""), {}), **{k: v for k, v in table.items() if k != "like"}}
+        for name, table in raw.items()
+    }
+
+
+def preset(name: str) -> Preset:
+    known = tables()
+    if name not in known:
+        raise ValueError(f"preset {name!r}: there is none of that name; expected one of {', '.join(known)}")
+    table = known[name]
+    return Preset(
+        name=name,
+        title=table["title"],
+        about=table["about"],
+        prompt=table["prompt"],
+        responses=tuple(table["responses"]),
+        truths=tuple(table["truths"]),
+        reference=tuple(table["reference"]),
+        blind=table["blind"],
+        clicks=tuple(parse(table["clicks"], len(table["responses"]))),
+        begin=table["begin"],
+        wrong=table["wrong"],
+    )

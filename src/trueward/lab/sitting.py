@@ -1,0 +1,48 @@
+"""A whole sitting without the page: a preset, clicks, and the policy's path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trueward.lab import clicks, policy, presets, tilt, verdict
+from trueward.lab.clicks import Click
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """All that the engine says of it. `losses` has one value a click; `proxy` one a response."""
+
+    preset: presets.Preset
+    model: clicks.RewardModel
+    losses: list[float]
+    proxy: list[float]
+    run: policy.Run
+    verdict: verdict.Verdict
+
+    @property
+    def covariance(self) -> float:
+        """Cov_π(r*, r̂) where the path ends."""
+        return tilt.covariance(self.run.policy, self.preset.truths, self.proxy)
+
+    def sweep(self) -> list[tilt.Optimum]:
+        """The closed form at 20 values of β."""
+        return tilt.sweep(self.proxy, self.preset.truths, self.preset.reference)
+
+
+def sit(
+    name: str,
+    stretches: Sequence[tuple[float, int]] = (),
+    said: Sequence[Click] | None = None,
+    *,
+    seed: int = 1,
+    lr: float = 0.5,
+    blind: float | None = None,
+) -> Sitting:
+    """Clicks of one's own or the annotator's, then a path of (β, steps). `blind` replaces the preset's value, if given."""
+    preset = presets.preset(name)
+    model, losses = clicks.trained(preset.annotated(seed) if said is None else said, len(preset.responses), lr)
+    proxy = policy.proxies(model, preset.blind if blind is None else blind)
+    run = policy.run(proxy, preset.truths, preset.reference, stretches)
+    found = verdict.judge(run.looks, verdict.spread(preset.truths, preset.reference))
+    return Sitting(preset, model, losses, proxy, run, found)
