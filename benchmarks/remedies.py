@@ -68,8 +68,6 @@ def measure(seeds: int, minutes: float, out: Path) -> None:
                     return
                 lab = nano.lab(seed, **arm.lab)
                 rows = nano.climb(lab, steps=STEPS, **arm.climb)
-                for row in rows:
-                    del row["moved"]
                 print(json.dumps({"arm": arm.name, "seed": seed, "rows": rows}), file=file, flush=True)
                 print(f"seed {seed}: {arm.name}: truth {rows[-1]['truth']:.2f}", flush=True)
 

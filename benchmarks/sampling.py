@@ -26,7 +26,7 @@ Row = dict[str, Any]
 METHODS = ("offline DPO", "online DPO", "PPO")
 BETAS = {
     "nano": {"offline DPO": (0.03, 0.1, 0.3, 1.0), "online DPO": (0.03, 0.1, 0.3, 1.0), "PPO": (0.03, 0.1, 0.3, 1.0)},
-    "reviews": {"offline DPO": (0.03, 0.1, 0.3), "online DPO": (0.1, 0.3), "PPO": (0.1, 0.3)},
+    "reviews": {"offline DPO": (0.03, 0.1), "online DPO": (0.03, 0.1), "PPO": (0.03, 0.1)},
 }
 LABELS = {"nano": (300, 1000, 3000), "reviews": (4000,)}
 KIND = {
@@ -34,7 +34,7 @@ KIND = {
     "online DPO": {"kind": "dpo", "dpo": {"online": True}},
     "PPO": {"kind": "ppo"},
 }
-RATES = {"nano": {"offline DPO": 0.1, "online DPO": 0.1}, "reviews": {"offline DPO": 1e-4, "online DPO": 1e-4}}
+RATES = {"nano": {"offline DPO": 0.1, "online DPO": 0.1}, "reviews": {"offline DPO": 3e-4, "online DPO": 1e-3}}
 KLS = {"nano": (2.0, 5.0, 10.0), "reviews": (3.0, 6.0, 12.0)}
 
 
@@ -82,6 +82,9 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
                 if method == "online DPO":
                     more += ["policy.dpo.online=true", "policy.batch_size=56"]
                 name = f"{method.replace(' ', '-')},beta={beta},seed={seed}"
+                if rate := RATES["reviews"].get(method):
+                    more.append(f"policy.dpo.learning_rate={rate}")
+                    name += f",rate={rate}"
                 work[name] = (method, beta, seed, crew.Job(config.read("reviews", more), folder, name))
     first = {seed: job for _, _, seed, job in reversed(work.values())}
     crew.work([crew.Job(j.recipe, j.home, j.name, "reward_model") for j in first.values()], jobs, lambda j, wrong: None)
@@ -101,6 +104,7 @@ def rows(method: str, labels: int, beta: float, seed: int, looks: list[Row]) -> 
         "beta": beta,
         "seed": seed,
         "truth": looks[-1]["truth"],
+        "truth_se": looks[-1]["truth_se"],
         "proxy": looks[-1]["proxy"],
         "kl": looks[-1]["kl"],
         "peak": max(look["truth"] for look in looks),
@@ -153,13 +157,20 @@ def table(found: list[Row], kls: tuple[float, ...]) -> Iterator[str]:
             )
 
 
+def over_prompts(row: Row) -> str:
+    """Half a 95 % interval over a run's held-out prompts: all that one seed can say."""
+    return f" ± {1.96 * row['truth_se']:.2f}"
+
+
 def every_beta(found: list[Row]) -> Iterator[str]:
-    yield "| labels | method | β | truth | proxy | KL |"
+    one = len({r["seed"] for r in found}) == 1
+    yield f"| labels | method | β | truth{', ± over prompts' if one else ''} | proxy | KL |"
     yield "|---|---|---|---|---|---|"
     for key in dict.fromkeys((r["labels"], r["method"], r["beta"]) for r in found):
         mine = [r for r in found if (r["labels"], r["method"], r["beta"]) == key]
         yield (
-            f"| {key[0]:,} | {key[1]} | {key[2]:g} | {interval([r['truth'] for r in mine])} "
+            f"| {key[0]:,} | {key[1]} | {key[2]:g} "
+            f"| {interval([r['truth'] for r in mine])}{over_prompts(mine[0]) if one else ''} "
             f"| {np.mean([r['proxy'] for r in mine]):+.2f} | {np.mean([r['kl'] for r in mine]):.1f} |"
         )
 

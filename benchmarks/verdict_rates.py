@@ -2,7 +2,7 @@
 
     python benchmarks/verdict_rates.py --seeds 100 --jobs 2
 
-Healthy is β = 0.3 and β = 1, where the truth rises and stays; hacked is β = 0 and β = 0.1, where it falls again. Each seed is
+Healthy is β = 0.3 and β = 1, where the truth rises and stays; hacked is β = 0 and β = 0.03, where it falls again. Each seed is
 another lab: another SFT policy, other comparisons, another reward model. An alarm is a look with the verdict
 *over-optimised* or *hacking*. A hacked run's truth counts as fallen from the first look that measures it half an SD below
 the highest one so far, eight of its standard errors; the delay is how many looks later the first alarm came. A run in which
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-HEALTHY, HACKED = (0.3, 1.0), (0.0, 0.1)
-STEPS, EVERY, FALLEN = 100, 10, 0.5
+HEALTHY, HACKED = (0.3, 1.0), (0.0, 0.03)
+STEPS, EVERY, FALLEN = 60, 6, 0.5
 KEPT = ("step", "truth", "truth_se", "proxy", "kl", "verdict")
 
 

@@ -1,0 +1,206 @@
+"""The overoptimisation experiment: reward models of so many comparisons, anchors of so much weight, proxy and truth by √KL.
+
+    python benchmarks/overoptimisation.py nano --seeds 5
+    python benchmarks/overoptimisation.py reviews --counts 300,3000 --betas 0,0.1,1 --seeds 1 --out overoptimisation
+
+After Gao et al. 2023 (arXiv 2210.10760), on two tasks. PPO from the same SFT policy of a seed; the reward model is fitted to
+100, 300, 1,000 or 3,000 comparisons. The last rows are relabelled: they begin with fewer comparisons and ask the annotators
+about the policy's own answers on the way, until they have had as many labels as the static reward model that they stand
+beside. Prints its tables and draws plot.html; what stands in OUT is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+COUNTS, BETAS = (100, 300, 1000, 3000), (0.0, 0.03, 0.1, 0.3, 1.0)
+STEPS = {"nano": 150, "reviews": 30}
+EVERY = {"nano": 10, "reviews": 5}
+ASKED = {
+    "nano": (300, 1000, 20),
+    "reviews": (300, 1500, 5),
+}  # comparisons at first, in the end; steps between two rounds
+KEPT = ("step", "kl", "proxy", "truth", "truth_se", "verdict")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid. relabelled: it begins with fewer than `count` comparisons, and asks for the others on the way."""
+
+    count: int
+    beta: float
+    seed: int
+    relabelled: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{'relabelled-' * self.relabelled}{self.count},beta={self.beta:g},seed={self.seed}"
+
+
+def relabel(task: str) -> tuple[int, int]:
+    """Steps between two rounds, and comparisons in each."""
+    first, last, every = ASKED[task]
+    rounds = (STEPS[task] - 1) // every
+    return every, (last - first) // rounds
+
+
+def grid(task: str, counts: Sequence[int], betas: Sequence[float], seeds: int) -> list[Cell]:
+    """All cells, those of the first seed first."""
+    last = ASKED[task][1]
+    cells = []
+    for seed in range(seeds):
+        cells += [Cell(count, beta, seed) for count in counts for beta in betas]
+        for beta in betas[:3]:
+            cells += [Cell(last, beta, seed, True)]
+            cells += [Cell(last, beta, seed)] if last not in counts else []
+    return cells
+
+
+def on_nano(cells: Sequence[Cell], folder: Path) -> None:
+    """In memory; one file a run."""
+    import torch
+
+    from trueward import nano
+
+    torch.set_num_threads(1)
+    lab: Any = None
+    for cell in cells:
+        path = folder / f"{cell.name}.json"
+        if path.is_file():
+            continue
+        count = ASKED["nano"][0] if cell.relabelled else cell.count
+        if lab is None or (lab.seed, lab.recipe.comparisons.count) != (cell.seed, count):
+            lab = nano.lab(cell.seed, comparisons=count)
+        every, asked = relabel("nano")
+        more: Row = {"relabel_every": every, "relabel": asked} if cell.relabelled else {}
+        looks = nano.climb(lab, kl_coef=cell.beta, steps=STEPS["nano"], every=EVERY["nano"], judged=True, **more)
+        path.write_text(json.dumps([{key: look[key] for key in KEPT} for look in looks]), encoding="utf-8")
+        print(cell.name, flush=True)
+
+
+def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
+    """Ordinary runs of the recipe under one home, so that what they share is made once."""
+    from trueward import config
+    from trueward.workflow import crew
+
+    work = []
+    for cell in cells:
+        count = ASKED["reviews"][0] if cell.relabelled else cell.count
+        every, asked = relabel("reviews")
+        more = [f"policy.relabel.every={every}", f"policy.relabel.comparisons={asked}"] if cell.relabelled else []
+        more += [f"seed={cell.seed}", f"comparisons.count={count}", f"policy.kl_coef={cell.beta}", "runtime.threads=1"]
+        more += [f"policy.steps={STEPS['reviews']}", f"evaluation.every={EVERY['reviews']}", "evaluation.control=never"]
+        work.append((cell, crew.Job(config.read("reviews", more), folder, cell.name, until="evaluation")))
+    crew.work([crew.Job(j.recipe, j.home, j.name, "sft") for c, j in work if c == cells[0]], 1, lambda j, wrong: None)
+    left = [job for cell, job in work if not (folder / f"{cell.name}.json").is_file()]
+    failed = crew.work(left, jobs, lambda job, wrong: print(job.name, wrong, flush=True))
+    assert not failed, failed
+    for cell, job in work:
+        looks = (folder / job.name / "policy/evaluations.jsonl").read_text(encoding="utf-8").splitlines()
+        kept = [{key: json.loads(look)[key] for key in KEPT} for look in looks]
+        (folder / f"{cell.name}.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and half a 95 % interval over seeds (Student's)."""
+    from trueward.instruments.sweep import T_975, quantile
+
+    if len(values) < 2:
+        return f"{values[0]:+.2f}" if values else ""
+    half = quantile(T_975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return f"{np.mean(values):+.2f} ± {half:.2f}"
+
+
+def tables(found: dict[Cell, list[Row]], task: str) -> Iterator[str]:
+    from trueward.instruments.sweep import fit_form
+
+    counts, betas = sorted({c.count for c in found if not c.relabelled}), sorted({c.beta for c in found})
+
+    def runs(count: int, beta: float, relabelled: bool = False) -> list[list[Row]]:
+        return [r for c, r in found.items() if (c.count, c.beta, c.relabelled) == (count, beta, relabelled)]
+
+    yield "Truth at the end, by comparisons and β; in brackets the proxy, and the verdicts."
+    yield ""
+    yield "| comparisons | " + " | ".join(f"β = {b:g}" for b in betas) + " |"
+    yield "|---|" + "---|" * len(betas)
+    for count, again in [*((c, False) for c in counts), (ASKED[task][1], True)]:
+        cells = []
+        for beta in betas:
+            group = runs(count, beta, again)
+            words = [r[-1]["verdict"] for r in group]
+            said = ", ".join(f"{w} {words.count(w)}" if len(words) > 1 else w for w in dict.fromkeys(words))
+            ends = interval([r[-1]["truth"] for r in group])
+            cells.append(f"{ends} ({np.mean([r[-1]['proxy'] for r in group]):+.1f}) {said}" if group else "")
+        yield f"| {f'{ASKED[task][0]:,}, relabelled to ' * again}{count:,} | " + " | ".join(cells) + " |"
+    loose = betas[0]
+    yield ""
+    yield f"The way at β = {loose:g}: the highest truth and where it was; Gao's form d(α − β log d) fitted to it, d = √KL."
+    yield ""
+    yield "| comparisons | highest truth | at step | at √KL | α | β | R² |"
+    yield "|---|---|---|---|---|---|---|"
+    for count in counts:
+        group = runs(count, loose)
+        if not group:
+            continue
+        tops = [max(r[1:], key=lambda row: row["truth"]) for r in group]
+        path = [row for r in group for row in r if row["kl"] and row["kl"] > 0.01]
+        start = float(np.mean([r[0]["truth"] for r in group]))
+        form = fit_form([math.sqrt(row["kl"]) for row in path], [row["truth"] - start for row in path])
+        fitted = f"{form.alpha:.2f} | {form.beta:.2f} | {form.r_squared:.2f}" if form else " | | "
+        where = f"{np.mean([t['step'] for t in tops]):.0f} | {np.mean([math.sqrt(t['kl']) for t in tops]):.1f}"
+        yield f"| {count:,} | {interval([t['truth'] for t in tops])} | {where} | {fitted} |"
+
+
+def plot(found: dict[Cell, list[Row]], beta: float, path: Path) -> None:
+    """Truth and proxy by √KL at this β, one colour for each number of comparisons; means over seeds, step by step."""
+    from trueward.instruments import charts
+
+    drawn = []
+    for key, name in (("truth", "Truth"), ("proxy", "Proxy")):
+        series = []
+        for tone, count in enumerate(sorted({c.count for c in found if not c.relabelled})):
+            group = [r for c, r in found.items() if (c.count, c.beta, c.relabelled) == (count, beta, False)]
+            steps = list(zip(*group, strict=True))
+            x = [math.sqrt(max(0.0, float(np.mean([row["kl"] for row in rows])))) for rows in steps]
+            y = [float(np.mean([row[key] for row in rows])) for rows in steps]
+            series.append(charts.Series(f"{count:,}", y, x=x, tone=tone, look="truth" if key == "truth" else "proxy"))
+        title = f"{name} by distance, without an anchor, by comparisons"
+        drawn.append(
+            charts.line_chart(title, "√KL, √nats", f"{name.lower()}, SDs", series, x=series[0].x or [], thin=True)
+        )
+    style = f"body{{max-width:880px;margin:16px auto;font:14px system-ui}}{charts.STYLE}"
+    path.write_text(f"<!doctype html><meta charset=utf-8><style>{style}</style>{''.join(drawn)}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=STEPS)
+    parser.add_argument("--counts", type=lambda s: [int(x) for x in s.split(",")], default=list(COUNTS))
+    parser.add_argument("--betas", type=lambda s: [float(x) for x in s.split(",")], default=list(BETAS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("overoptimisation"))
+    asked = parser.parse_args()
+    folder = asked.out / asked.task
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = grid(asked.task, asked.counts, asked.betas, asked.seeds)
+    if asked.task == "nano":
+        on_nano(cells, folder)
+    else:
+        on_reviews(cells, folder, asked.jobs)
+    found = {c: json.loads((folder / f"{c.name}.json").read_text(encoding="utf-8")) for c in cells}
+    print("\n".join(tables(found, asked.task)))
+    plot(found, asked.betas[0], folder / "plot.html")
+
+
+if __name__ == "__main__":
+    main()
