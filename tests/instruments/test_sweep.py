@@ -90,6 +90,24 @@ def test_a_best_value_at_the_edge_says_so() -> None:
     assert "try further" in sweep.sentence("policy.kl_coef", advice)
 
 
+def test_a_value_whose_runs_raise_the_alarm_is_not_as_good() -> None:
+    """Seeds that fall at different times have a spread that hides it: +1.5, −4 and −2 against 1.6 are no t test's finding."""
+    rows = [run(0.3, seed, 1.6 + 0.1 * seed) for seed in range(3)]
+    loose = [run(0.1, seed, truth, proxy=9.0, kl=50.0) for seed, truth in enumerate((1.5, -4.0, -2.0))]
+    unnoticed = sweep.advise(sweep.points([*rows, *loose]))
+    assert unnoticed is not None
+    assert set(unnoticed.as_good) == {0.1, 0.3}
+    for row, word in zip(loose, ("learning", "hacking", "over-optimised"), strict=True):
+        row["verdict"] = word
+    advice = sweep.advise(sweep.points([*rows, *loose]))
+    assert advice is not None
+    assert (advice.as_good, advice.below) == ((0.3,), "hacking")
+    loose[1]["verdict"] = "learning"
+    advice = sweep.advise(sweep.points([*rows, *loose]))
+    assert advice is not None
+    assert set(advice.as_good) == {0.1, 0.3}
+
+
 def test_words_can_be_swept_too() -> None:
     rows = [run(kind, seed, truth + 0.01 * seed) for kind, truth in (("ppo", 1.0), ("dpo", 0.3)) for seed in range(3)]
     advice = sweep.advise(sweep.points(rows))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueward.instruments.statistics import standard_error
+from trueward.instruments.verdict import ALARMS
 
 Row = dict[str, Any]
 Array = NDArray[np.float64]
@@ -172,9 +173,15 @@ def advise(swept: Sequence[Point]) -> Advice | None:
 
 
 def significantly_below(point: Point, best: Point) -> bool:
-    """Whether a value's truth lies below the best one's, one-sided at 5 %."""
+    """Whether a value's truth lies below the best one's: one-sided at 5 % over seeds, or by what its runs say of themselves.
+
+    Where a reward is hacked, seeds fall at different times, so their spread hides what each of them shows: the alarm of a run
+    is a test of its own, on its own prompts (verdict.py).
+    """
     if point is best:
         return False
+    if point.truth < best.truth and alarmed(point):
+        return True
     if point.seeds == best.seeds > 2:
         gap = np.array(best.truths) - np.array(point.truths)
         error = standard_error(gap)
@@ -182,6 +189,11 @@ def significantly_below(point: Point, best: Point) -> bool:
     errors = [p.truth_half / (quantile(T_975, p.freedom) if p.freedom else NORMAL_975) for p in (point, best)]
     freedom = min(point.freedom, best.freedom)
     return best.truth - point.truth > (quantile(T_95, freedom) if freedom else NORMAL_95) * math.hypot(*errors)
+
+
+def alarmed(point: Point) -> bool:
+    """Whether the truth has fallen in more than half of a value's runs."""
+    return 2 * sum(point.verdicts.get(word, 0) for word in ALARMS) > point.seeds
 
 
 def _side(worse: Sequence[Point], best: Point) -> str:
