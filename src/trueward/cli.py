@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, config
+from trueward import __version__, comparisons, config
 
 app = typer.Typer(
     name="trueward",
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(comparisons.app)
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
