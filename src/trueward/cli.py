@@ -140,7 +140,7 @@ def sft(
 @app.command(name="reward-model")
 def reward_model(
     model: Annotated[str, flag("model", "The SFT policy to start from.", "model-name-or-path")],
-    dataset: Annotated[str, flag("dataset", "Comparisons: JSONL (docs/formats.md).", "dataset-name")],
+    dataset: Annotated[str, flag("dataset", "Comparisons: JSONL, CSV... (docs/comparisons.md).", "dataset-name")],
     out: Out = None,
     learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate.")] = None,
     epochs: Annotated[float | None, flag("num-train-epochs", "Passes over the comparisons.")] = None,

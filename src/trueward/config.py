@@ -73,7 +73,7 @@ class Comparisons(Section):
 
     source: Literal["simulated", "file"] = "simulated"
     path: str = ""
-    """With source = "file": people's comparisons, JSONL (docs/formats.md)."""
+    """With source = "file": people's comparisons (docs/comparisons.md)."""
     count: Positive = 4000
     """With source = "simulated": prompts on which the SFT policy answers twice and is compared."""
     annotator: str = Field("a", min_length=1)

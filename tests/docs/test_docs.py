@@ -469,6 +469,12 @@ def furnish(page: Path, directory: Path) -> None:
             if r != other
         ],
     }
+    answers = [(p, r, other) for (p, r), (_, other) in zip(pairs[::2], pairs[1::2], strict=True) if r != other]
+    judged = ["prompt,response_a,response_b,winner,annotator,strength"]
+    for i, (p, r, other) in enumerate(answers):
+        judged += [f"{p},{r},{other},{'ab'[(i + who) % 5 > 2]},{name},2" for who, name in enumerate(("ann", "ben"))]
+    (directory / "people.csv").write_text("\n".join(judged) + "\n", encoding="utf-8")
+    (directory / "wrong.csv").write_text("\n".join([*judged[:2], judged[2][:-1] + "very"]) + "\n", encoding="utf-8")
     for name, content in files.items():
         (directory / name).write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
 
