@@ -97,6 +97,8 @@ class Reward(Supervised):
     learning_rate: Rate = 5e-4
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the compared prompts on which the reward model is examined."""
+    template: Literal["auto", "chat", "plain", "pair"] = "auto"
+    """How a ready `model` from elsewhere reads a completion: as a conversation, one text, or two; auto: by its tokenizer."""
     learning_curve: bool = False
     """Whether it is fitted to an eighth, a quarter and half of the comparisons too, to say if more of them would help."""
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ASSISTANT = "assistant"
+
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

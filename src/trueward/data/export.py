@@ -9,8 +9,8 @@ from typing import Any
 
 from trueward.data import flat, rankings, tables
 from trueward.data.formats import ROLES, form, join_hh, parse
-from trueward.data.rows import ASSISTANT, Row
-from trueward.records import Comparison, Message, Prompt, line
+from trueward.data.rows import Row
+from trueward.records import ASSISTANT, Comparison, Message, Prompt, line
 
 FORMATS = ("own", "trl", "trl-conversational", "trl-implicit", "hh", "rankings", "csv", "parquet")
 LOSSLESS = ("own", "csv", "parquet")

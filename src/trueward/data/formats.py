@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from trueward.data import flat, rankings
 from trueward.data.flat import EMPTY, EMPTY_PROMPT, IDENTICAL
 from trueward.data.jsonl import kind
-from trueward.data.rows import ASSISTANT, Row, as_prompt
-from trueward.records import Comparison, Message, Prompt, Response, response_id
+from trueward.data.rows import Row, as_prompt
+from trueward.records import ASSISTANT, Comparison, Message, Prompt, Response, response_id
 
 NAMES = {
     "own": "trueward's own",

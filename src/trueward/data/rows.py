@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from trueward.data.jsonl import kind
-from trueward.records import Message, Prompt
+from trueward.records import ASSISTANT, Message, Prompt
 
-ASSISTANT = "assistant"
 T = TypeVar("T")
 
 

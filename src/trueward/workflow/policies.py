@@ -15,13 +15,14 @@ from trueward.batches import Step
 from trueward.data import jsonl
 from trueward.instruments.gauge import what_moved
 from trueward.models import loading
+from trueward.models.loading import Network
 from trueward.models.schedule import generator
 from trueward.models.state import State
 from trueward.records import Comparison, Completion, line
 from trueward.scorers import reward_model
 from trueward.scorers.random_reward import RandomReward, coin_flips
 from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import Scorer
+from trueward.scorers.scorer import Scale, Scorer
 from trueward.workflow.context import Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.judging import Judge
@@ -94,9 +95,11 @@ class Given:
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
-    """PPO, the value network starting from the reward model."""
+    """PPO, the value network starting from the reward model, or from the policy if that one reads other tokens."""
     context, config = given.context, given.context.recipe.policy
     critic = ppo.Critic(loading.reward(given.reward.model, context.device), given.proxy.scale)
+    if not reads_the_same_tokens(critic.network, given.policy):
+        critic = ppo.Critic(loading.reward_from_policy(given.sft.model, context.device), Scale(0.0, 1.0))
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,
@@ -115,6 +118,12 @@ def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict
         refresh=context.recipe.sampler.refresh,
     )
     return given.drive(work, state, loop, config.steps)
+
+
+def reads_the_same_tokens(reward: Network, policy: Network) -> bool:
+    """Whether a reward model can be a value network: same vocabulary, room for as much, and a head for every token."""
+    same = reward.tokenizer.get_vocab() == policy.tokenizer.get_vocab() and reward.context >= policy.context
+    return same and hasattr(reward.model, "score")
 
 
 def optimise_by_group(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, line
-from trueward.scorers import reward_model, simulated
+from trueward.scorers import foreign, reward_model, simulated
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
@@ -149,7 +149,9 @@ def fit_reward_model(
     reference = read_completions(sft.path / REFERENCE)
     summary: dict[str, Any] = {}
     if config.model:
-        network = loading.reward(config.model, context.device)
+        network = loading.reward(config.model, context.device, config.template)
+        if cut := foreign.left_out(network, reference):
+            summary["left_out"] = cut
     else:
         assert comparisons is not None
         rows = [Comparison.model_validate(r) for _, r in jsonl.read(comparisons.path / "comparisons.jsonl")]
