@@ -71,11 +71,11 @@ class Sft(Supervised):
 class Comparisons(Section):
     """[comparisons]: who says which answer is better."""
 
-    source: Literal["simulated", "file"] = "simulated"
+    source: Literal["simulated", "file", "demonstrations"] = "simulated"
     path: str = ""
     """With source = "file": people's comparisons (docs/comparisons.md)."""
     count: Positive = 4000
-    """With source = "simulated": prompts on which the SFT policy answers twice and is compared."""
+    """Pairs; simulated: of two answers of the SFT policy to a prompt; demonstrations: of a demonstration and one of those."""
     annotator: str = Field("a", min_length=1)
     """With source = "simulated": whose utility the annotators go by."""
     agreement: Annotated[float, Field(gt=0.5, lt=1)] = 0.73
@@ -296,6 +296,8 @@ class Recipe(Section):
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
+        if self.comparisons.source == "demonstrations" and not self.data.demonstrations:
+            raise ValueError('comparisons.source = "demonstrations": there are none, data.demonstrations is empty')
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         return self

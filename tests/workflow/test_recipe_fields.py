@@ -199,6 +199,7 @@ AGAIN = [
             ("policy.dpo.label_smoothing", "0.2"),
         )
     ),
+    ("comparisons.source", Change("demonstrations", "comparisons", "comparisons/comparisons.jsonl")),
     ("policy.missing_eos_penalty", Change("9", "policy", "policy/chosen.jsonl", DISTILLED)),
     ("policy.best_of_n.n", Change("8", "policy", "evaluation/policy.jsonl", CHOSEN)),
     ("policy.missing_eos_penalty", Change("9", "policy", "evaluation/policy.jsonl", CHOSEN)),

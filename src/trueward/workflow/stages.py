@@ -24,6 +24,7 @@ from trueward.records import Comparison, line
 from trueward.scorers import foreign, reward_model, simulated
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.workflow.behaviour import compare_with_demonstrations
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
 from trueward.workflow.judging import final_fall
@@ -74,10 +75,12 @@ def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any
 
 
 def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> dict[str, Any]:
-    """Comparisons: people's, from a file, or simulated ones of two SFT answers to each prompt."""
+    """Comparisons: people's, from a file, simulated ones of two SFT answers to each prompt, or of behaviour with them."""
     config = context.recipe.comparisons
     if config.source == "file":
         return _from_file(context, sft, work)
+    if config.source == "demonstrations":
+        return compare_with_demonstrations(context, prepared, sft, work)
     seed = context.recipe.seed
     utility = simulated.load(prepared.path / "annotators", config.annotator)
     reference = scores(utility, read_completions(sft.path / REFERENCE)).reshape(-1, 2)
