@@ -139,3 +139,12 @@ def test_checks_from_another_file_and_tables_that_can_be_drawn() -> None:
     assert found["soft_labels"] == 1
     assert [table.row_count for table in annotators_table.tables(found)] == [2]
     assert any("On check pairs 50 %" in text for text in annotators_table.sentences(found))
+
+
+def test_chance_is_a_half_whichever_response_sorts_first() -> None:
+    """Both choose "a" over "b" in nine of ten pairs: .82 raw agreement, and 2·.82 − 1 beyond chance, not nought."""
+    draw = random.Random(3)
+    rows = [vote(n, float(draw.random() < 0.9), f"p{i}", "a", "b") for i in range(800) for n in ("ann", "ben")]
+    found = annotators.examine(rows)
+    for kappa in (found["kappa"], found["alpha"]):
+        assert kappa == pytest.approx(2 * found["agreement"] - 1, abs=0.03)

@@ -14,6 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from trueward.artifacts import read_json
 from trueward.data import toy
+from trueward.models import loading
+from trueward.workflow.policies import reads_the_same_tokens
 
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
 
@@ -64,3 +66,13 @@ def test_the_policy_is_paid_what_transformers_says(kind: str, encoder: Path, bas
     steps = [json.loads(row) for row in (run / "policy/metrics.jsonl").read_text().splitlines()]
     assert len(steps) == 3
     assert read_json(run / "report.json")["policies"]["policy"]["proxy"] is not None
+
+
+def test_the_value_network_is_the_reward_model_only_if_it_reads_the_same_tokens(
+    make_policy: Any, make_reward: Any, encoder: Path
+) -> None:
+    policy = make_policy()
+    assert reads_the_same_tokens(make_reward(), policy)
+    assert not reads_the_same_tokens(make_reward(words=["film", "the"]), policy)
+    assert not reads_the_same_tokens(make_reward(max_position_embeddings=24), policy)  # PPO's texts may be longer
+    assert not reads_the_same_tokens(loading.reward(encoder, torch.device("cpu")), policy)
