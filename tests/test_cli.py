@@ -28,6 +28,7 @@ COMMANDS = (
     "recipes",
     "lab",
 )
+GROUPS = {"comparisons": ("import", "agree", "export"), "verifiers": ("list", "test")}
 WITHOUT_TORCH = """
 import sys
 sys.argv = ["trueward", *{arguments}]
@@ -44,10 +45,13 @@ assert not heavy, heavy
 def test_every_command_is_listed() -> None:
     names = {c.name or (c.callback.__name__ if c.callback else "") for c in cli.app.registered_commands}
     assert names == set(COMMANDS)
+    groups = {g.typer_instance.info.name: g.typer_instance.registered_commands for g in cli.app.registered_groups}
+    assert {name: tuple(c.name or c.callback.__name__ for c in own) for name, own in groups.items()} == GROUPS
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["recipes"], ["recipes", "tiny"], *([c, "--help"] for c in COMMANDS)]
+    "arguments",
+    [["--help"], ["--version"], ["recipes"], ["recipes", "tiny"], *([c, "--help"] for c in (*COMMANDS, *GROUPS))],
 )
 def test_starts_without_torch(arguments: list[str]) -> None:
     script = WITHOUT_TORCH.format(arguments=arguments)
@@ -63,7 +67,7 @@ def test_help_names_every_command(command: Command) -> None:
     for arguments in (["--help"], ["-h"]):
         code, out, err = command(*arguments)
         assert (code, err) == (0, "")
-        assert all(name in out for name in COMMANDS)
+        assert all(name in out for name in (*COMMANDS, *GROUPS))
 
 
 def test_no_command(command: Command) -> None:

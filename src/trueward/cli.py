@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, broken, config
+from trueward import __version__, broken, comparisons, config
 
 app = typer.Typer(
     name="trueward",
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(comparisons.app)
 
 verifiers = typer.Typer(name="verifiers", help="The verifiers that ship: list them, examine one.")
 app.add_typer(verifiers)
@@ -148,7 +149,7 @@ def sft(
 @app.command(name="reward-model")
 def reward_model(
     model: Annotated[str, flag("model", "The SFT policy to start from.", "model-name-or-path")],
-    dataset: Annotated[str, flag("dataset", "Comparisons: JSONL (docs/formats.md).", "dataset-name")],
+    dataset: Annotated[str, flag("dataset", "Comparisons: JSONL, CSV... (docs/comparisons.md).", "dataset-name")],
     out: Out = None,
     learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate.")] = None,
     epochs: Annotated[float | None, flag("num-train-epochs", "Passes over the comparisons.")] = None,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ASSISTANT = "assistant"
+
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +79,9 @@ class Comparison(Record):
     """One prompt, two responses, an outcome, and who said so.
 
     `probability` is that of the first response being the better one: 1 or 0 for a choice, .5 for a tie, anything
-    between for a soft label. `strength` is 1 to 3 where the annotator gave one.
+    between for a soft label. `strength` is 1 to 3 where the annotator gave one. `source` is where it came from, and
+    `annotator` which person or judge, where that is known. `group` ties the pairs of one ranking together. `check`
+    is the known winner of a check pair, by which annotators are examined.
     """
 
     prompt: Prompt
@@ -86,12 +90,27 @@ class Comparison(Record):
     probability: float = Field(ge=0, le=1)
     strength: Literal[1, 2, 3] | None = None
     source: str = Field(min_length=1)
+    annotator: str | None = Field(None, min_length=1)
+    group: str | None = Field(None, min_length=1)
+    check: Literal["first", "second"] | None = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Comparison:
         if (self.first.text, self.first.finished) == (self.second.text, self.second.finished):
             raise ValueError("the two responses are identical")
         return self
+
+    @property
+    def pair(self) -> tuple[Prompt, tuple[str, bool], tuple[str, bool]]:
+        """What is compared, whichever was shown first: prompt, the response that sorts lower, the other one."""
+        low, high = sorted((side.text, side.finished) for side in (self.first, self.second))
+        return self.prompt, low, high
+
+    @property
+    def for_lower(self) -> float:
+        """How probable it is that the response of `pair` that sorts lower is the better one."""
+        is_first = (self.first.text, self.first.finished) < (self.second.text, self.second.finished)
+        return self.probability if is_first else 1 - self.probability
 
     def completions(self) -> tuple[Completion, Completion]:
         """Both sides as completions, the first one first."""

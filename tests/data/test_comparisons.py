@@ -122,19 +122,7 @@ ERRORS: dict[str, tuple[list[Any], str]] = {
         [{"chosen": 1, "rejected": 2}],
         'line 1: "chosen": expected a string or a list of messages, got a number',
     ),
-    "identical": ([TRL | {"rejected": " blue."}], "line 1: the two responses are identical"),
-    "identical implicit": ([{"chosen": "a b", "rejected": "a b"}], "line 1: the two responses are identical"),
-    "identical messages": (
-        [{"chosen": [USER, BLUE], "rejected": [USER, BLUE]}],
-        "line 1: the two responses are identical",
-    ),
-    "identical hh": ([{"chosen": HH_CHOSEN, "rejected": HH_CHOSEN}], "line 1: the two responses are identical"),
     "identical own": ([OWN | {"second": OWN["first"]}], "line 1: the two responses are identical"),
-    "empty": ([TRL, TRL | {"rejected": " "}], 'line 2: "rejected": expected a response, got an empty one'),
-    "empty hh": (
-        [{"chosen": HH_CHOSEN, "rejected": HH_CHOSEN.removesuffix("Blue.")}],
-        'line 1: "rejected": expected a response, got an empty one',
-    ),
     "role": (
         [{"prompt": [USER], "chosen": [USER], "rejected": [GREEN]}],
         'line 1: "chosen": expected messages of which the last is the assistant\'s, got one by "user"',
@@ -243,6 +231,30 @@ def test_rows_that_cannot_be_used_are_counted_and_repeated_ones_are_votes(tmp_pa
     with pytest.raises(ValueError) as error:  # noqa: PT011
         comparisons.read(path)
     assert str(error.value) == f"{path}: no row can be used (chosen and rejected answer different prompts 1)"
+
+
+OF_NO_USE: dict[str, tuple[dict[str, Any], str]] = {
+    "identical": (TRL | {"rejected": " blue."}, "identical responses"),
+    "identical implicit": ({"chosen": "a b", "rejected": "a b"}, "identical responses"),
+    "identical messages": ({"chosen": [USER, BLUE], "rejected": [USER, BLUE]}, "identical responses"),
+    "identical hh": ({"chosen": HH_CHOSEN, "rejected": HH_CHOSEN}, "identical responses"),
+    "empty": (TRL | {"rejected": " "}, "empty response"),
+    "empty hh": ({"chosen": HH_CHOSEN, "rejected": HH_CHOSEN.removesuffix("Blue.")}, "empty response"),
+    "empty prompt": (TRL | {"prompt": "\n"}, "empty prompt"),
+}
+OF_USE = {
+    "implicit": {"chosen": "The sky is blue.", "rejected": "The sky is black."},
+    "messages": {"chosen": [USER, BLUE], "rejected": [USER, GREEN]},
+    "hh": {"chosen": HH_CHOSEN, "rejected": HH_REJECTED},
+}
+
+
+@pytest.mark.parametrize("name", OF_NO_USE)
+def test_rows_of_no_use_are_left_out_and_counted(name: str, tmp_path: Path) -> None:
+    row, reason = OF_NO_USE[name]
+    loaded = comparisons.read(save(tmp_path, OF_USE.get(name.split()[-1], TRL), row))
+    assert len(loaded.rows) == 1
+    assert loaded.left_out == Counter({reason: 1})
 
 
 def test_other_columns_are_counted(tmp_path: Path) -> None:

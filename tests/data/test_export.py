@@ -46,25 +46,33 @@ def anything(draw: st.DrawFn) -> Comparison:
         probability=draw(st.floats(0, 1)),
         strength=draw(st.sampled_from([None, 1, 2, 3])),
         source=draw(TEXTS),
+        annotator=draw(st.none() | TEXTS),
+        group=draw(st.none() | TEXTS),
+        check=draw(st.sampled_from([None, "first", "second"])),
     )
 
 
-@given(st.lists(anything(), min_size=1, max_size=4))
+WHOLE = {"own": "own.jsonl", "csv": "own.csv", "parquet": "own.parquet"}
+PARTLY = ["trl", "trl-conversational", "trl-implicit", "hh", "rankings"]
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@given(rows=st.lists(anything(), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_own_form_gives_back_what_was_written(rows: list[Comparison]) -> None:
+def test_forms_that_hold_everything_give_back_what_was_written(form: str, rows: list[Comparison]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "own.jsonl"
-        assert not comparisons.write(path, rows, "own")
+        path = Path(folder) / WHOLE[form]
+        assert not comparisons.write(path, rows, form)
         assert comparisons.read(path).rows == rows
 
 
-@given(st.lists(anything(), min_size=1, max_size=4), st.sampled_from(["trl", "trl-implicit", "hh"]))
-@settings(max_examples=150, deadline=None)
-def test_an_export_counts_all_that_reading_does_not_give_back(rows: list[Comparison], form: str) -> None:
+@given(st.lists(anything(), min_size=1, max_size=4), st.sampled_from(PARTLY), st.sampled_from(["jsonl", "csv"]))
+@settings(max_examples=200, deadline=None)
+def test_an_export_counts_all_that_reading_does_not_give_back(rows: list[Comparison], form: str, ending: str) -> None:
     different = "responses that differ only in being finished"
     whole = {"ties", "empty responses", different, "other roles", "rows the format can't hold"}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "people.jsonl"
+        path = Path(folder) / f"people.{ending}"
         dropped = comparisons.write(path, [*rows, imported(ASKED, "Blue.", "Green.")], form)
         loaded = comparisons.read(path)
         assert len(loaded.rows) - 1 + sum(n for reason, n in dropped.items() if reason in whole) == len(rows)
@@ -86,7 +94,7 @@ AWKWARD_PROMPTS = st.one_of(
 )
 
 
-@given(AWKWARD_PROMPTS, AWKWARD, AWKWARD, st.sampled_from(["trl", "trl-implicit", "hh"]))
+@given(AWKWARD_PROMPTS, AWKWARD, AWKWARD, st.sampled_from(PARTLY))
 @settings(max_examples=200, deadline=None)
 def test_nothing_is_counted_just_if_reading_gives_the_same(prompt: Prompt, one: str, other: str, form: str) -> None:
     assume(one != other)
@@ -98,10 +106,10 @@ def test_nothing_is_counted_just_if_reading_gives_the_same(prompt: Prompt, one: 
         assert (comparisons.read(path).rows == [plain, comparison]) == (not dropped)
 
 
-@pytest.mark.parametrize("form", ["trl", "trl-implicit", "hh"])
+@pytest.mark.parametrize("form", PARTLY)
 def test_round_trip_without_losses(form: str, tmp_path: Path) -> None:
     rows = [imported(ASKED, "Blue.", "Green."), imported(ASKED, "Blau.\n\nNatürlich \u2028 …", "Rot.")]
-    if form != "hh":
+    if form not in ("hh", "trl-conversational"):
         rows += [imported(SKY, " blue.", " green."), imported(SKY, " blue.", " green.")]
     path = tmp_path / "people.jsonl"
     assert comparisons.write(path, rows, form) == Counter()
@@ -164,7 +172,13 @@ def test_write_refuses(tmp_path: Path) -> None:
     path, missing = tmp_path / "out.jsonl", tmp_path / "no" / "out.jsonl"
     fine = [imported(SKY, " blue.", " green.")]
     for target, rows, form, message in [
-        (path, fine, "csv", 'format: expected own, trl, trl-implicit or hh, got "csv"'),
+        (
+            path,
+            fine,
+            "xml",
+            'format: expected own, trl, trl-conversational, trl-implicit, hh, rankings, csv or parquet, got "xml"',
+        ),
+        (path, fine, "csv", f"{path}: expected a name that ends in .csv or .tsv"),
         (path, [change(probability=0.5)] * 2, "trl", f"{path}: no comparisons to write as trl: ties 2"),
         (path, [], "own", f"{path}: no comparisons to write as own"),
         (missing, fine, "own", f"{missing}: no such folder: {missing.parent}"),

@@ -1,4 +1,4 @@
-"""The forms of data: the examples in docs/formats.md, shared prefixes as prompts, and the turns of HH."""
+"""The forms of data: the examples in the documentation, shared prefixes as prompts, and the turns of HH."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueward.data import comparisons, loading
-from trueward.data.formats import join_hh, shared_prompt, split_hh
+from trueward.data.formats import NAMES, join_hh, shared_prompt, split_hh
 from trueward.records import Message
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
-EXAMPLES = re.findall(r"^```jsonl (\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = [
+    example
+    for page in ("formats.md", "comparisons.md")
+    for example in re.findall(
+        r"^```(jsonl|csv) (\w+)\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+]
 READERS = {
     "demonstrations": lambda path: loading.demonstrations(str(path)),
     "prompts": lambda path: loading.prompts(str(path)),
@@ -22,9 +28,9 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize(("noun", "example"), EXAMPLES)
-def test_the_examples_in_the_documentation(noun: str, example: str, tmp_path: Path) -> None:
-    path = tmp_path / "example.jsonl"
+@pytest.mark.parametrize(("ending", "noun", "example"), EXAMPLES)
+def test_the_examples_in_the_documentation(ending: str, noun: str, example: str, tmp_path: Path) -> None:
+    path = tmp_path / f"example.{ending}"
     path.write_text(example, encoding="utf-8")
     loaded = READERS[noun](path)
     assert len(loaded.rows) == 2
@@ -33,7 +39,11 @@ def test_the_examples_in_the_documentation(noun: str, example: str, tmp_path: Pa
 
 
 def test_the_documentation_has_an_example_of_every_form() -> None:
-    assert [noun for noun, _ in EXAMPLES] == ["demonstrations"] * 3 + ["prompts"] * 3 + ["comparisons"] * 4
+    assert [noun for _, noun, _ in EXAMPLES] == ["demonstrations"] * 3 + ["prompts"] * 3 + ["comparisons"] * 6
+    forms = set(
+        re.findall(r"^### .*\(`([\w-]+)`\)$", (DOCS / "comparisons.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert forms == NAMES.keys()
 
 
 @pytest.mark.parametrize(

@@ -350,6 +350,8 @@ def test_commands_in_the_text_name_what_there_is() -> None:
             else:
                 assert words[0] in known.commands, f"{page.name}: there is no command `trueward {words[0]}`"
                 command, flags = known.commands[words[0]], words[1:]
+                if flags and flags[0] in getattr(command, "commands", {}):
+                    command, flags = command.commands[flags[0]], flags[1:]
             options = {"--help", "-h", *(o for p in command.params for o in (*p.opts, *p.secondary_opts))}
             unknown = [f for f in flags if re.match(r"--?[a-z]", f) and f.split("=")[0] not in options]
             assert not unknown, f"{page.name}: `trueward {' '.join(words)}`: no option {unknown[0]}"
@@ -476,6 +478,12 @@ def furnish(page: Path, directory: Path) -> None:
             if r != other
         ],
     }
+    answers = [(p, r, other) for (p, r), (_, other) in zip(pairs[::2], pairs[1::2], strict=True) if r != other]
+    judged = ["prompt,response_a,response_b,winner,annotator,strength"]
+    for i, (p, r, other) in enumerate(answers):
+        judged += [f"{p},{r},{other},{'ab'[(i + who) % 5 > 2]},{name},2" for who, name in enumerate(("ann", "ben"))]
+    (directory / "people.csv").write_text("\n".join(judged) + "\n", encoding="utf-8")
+    (directory / "wrong.csv").write_text("\n".join([*judged[:2], judged[2][:-1] + "very"]) + "\n", encoding="utf-8")
     for name, content in files.items():
         (directory / name).write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
 

@@ -139,11 +139,10 @@ COMPARISONS: dict[str, tuple[str | None, str]] = {
     "missing": (None, "no such file"),
     "empty": ("", "expected at least one row"),
     "malformed": (jsonl([PAIR] * 4) + "{", ", line 5: expected a JSON object"),
-    "identical responses": (
-        jsonl([PAIR, {**PAIR, "rejected": " is great ."}]),
-        ", line 2: the two responses are identical",
+    "nothing of use": (
+        jsonl([{**PAIR, "rejected": " is great ."}, {**PAIR, "chosen": " "}]),
+        ": no row can be used (identical responses 1, empty response 1)",
     ),
-    "empty response": (jsonl([{**PAIR, "chosen": " "}]), ', line 1: "chosen": expected a response, got an empty one'),
     "no rejected": (jsonl([{"prompt": "a", "chosen": "b"}]), ', line 1: missing field "rejected"'),
     "wrong kind": (jsonl([{**PAIR, "chosen": 1}]), ', line 1: "chosen": expected a string'),
 }

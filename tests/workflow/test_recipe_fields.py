@@ -40,6 +40,7 @@ class Change:
 
 FROM_FILE = ("comparisons.source=file", "comparisons.path={folder}/people.jsonl")
 OWN = ("reward.model={folder}/reward", "evaluation.truths=[]")  # what text of one's own asks for
+TALKING = ("reward.model={folder}/talking", "evaluation.truths=[]")
 GRPO, RLOO, DPO = ("policy.kind=grpo",), ("policy.kind=rloo",), ("policy.kind=dpo",)
 ONLINE = (*DPO, "policy.dpo.online=true")
 BEST = ("policy.best_of_n.n=3", "policy.best_of_n.prompts=24")
@@ -92,6 +93,7 @@ CHANGES = {
     "comparisons.length_bias": Change("2", "comparisons", "comparisons/comparisons.jsonl"),
     "reward.normalize": Change("false", "reward_model", "reward_model/model/config.json"),
     "reward.model": Change("{folder}/reward", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.template": Change("plain", "reward_model", "reward_model/model/config.json", TALKING),
     "reward.epochs": Change("2", "reward_model", "reward_model/metrics.jsonl"),
     "reward.batch_size": Change("8", "reward_model", "reward_model/metrics.jsonl"),
     "reward.learning_rate": Change("0.01", "reward_model", f"reward_model/{WEIGHTS}"),
@@ -239,6 +241,7 @@ AGAIN = [
     ),
     ("reward.length_penalty", Change("0.5", "policy", "policy/chosen.jsonl", DISTILLED)),
     ("reward.length_penalty", Change("0.5", "policy", "evaluation/policy.jsonl", CHOSEN)),
+    ("comparisons.source", Change("demonstrations", "comparisons", "comparisons/comparisons.jsonl")),
     ("policy.missing_eos_penalty", Change("9", "policy", "policy/chosen.jsonl", DISTILLED)),
     ("reward.kind", Change("mix", "reward", f"policy/{WEIGHTS}", MIX[1:])),
     ("reward.options", Change("{{max_words=6}}", "reward", f"policy/{WEIGHTS}", (*RLVR, *GRPO))),
@@ -275,6 +278,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Iterator
     folder = tmp_path_factory.mktemp("inputs")
     loading.save(loading.causal("trueward:tiny", 5, torch.device("cpu")), folder / "base")
     shutil.copytree(baseline / "reward_model/model", folder / "reward")
+    talking = loading.reward(folder / "reward", torch.device("cpu"))
+    for name in (loading.READS, loading.MEAN, loading.SD):  # as if it came from elsewhere
+        delattr(talking.model.config, name)
+    talking.tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    loading.save(talking, folder / "talking")
     model = loading.reward(folder / "reward", torch.device("cpu"))
     with torch.no_grad():
         model.model.score.weight += 0.1

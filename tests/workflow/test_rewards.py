@@ -71,7 +71,7 @@ def test_ppo_s_value_network_starts_from_the_sft_policy_with_a_head_of_zeros(bas
     sft, reward = artifacts.load(run / "sft"), artifacts.load(run / "reward")
     assert sft is not None
     assert reward is not None
-    critic = rewarding.critic(context, sft, reward)
+    critic = rewarding.critic(context, sft, reward, context.policy(sft.model))
     assert critic.scale == Scale(0.0, 1.0)
     tokens = Collator(critic.network.tokenizer, critic.network.context).tokens(
         [Completion(prompt=Prompt(text="the new film"), response=" is warm .")]

@@ -64,11 +64,11 @@ class Sft(Supervised):
 class Comparisons(Section):
     """[comparisons]: who says which answer is better."""
 
-    source: Literal["simulated", "file"] = "simulated"
+    source: Literal["simulated", "file", "demonstrations"] = "simulated"
     path: str = ""
-    """With source = "file": people's comparisons, JSONL (docs/formats.md)."""
+    """With source = "file": people's comparisons (docs/comparisons.md)."""
     count: Positive = 4000
-    """With source = "simulated": prompts on which the SFT policy answers twice and is compared."""
+    """Pairs; simulated: of two answers of the SFT policy to a prompt; demonstrations: of a demonstration and one of those."""
     annotator: str = Field("a", min_length=1)
     """With source = "simulated": whose utility the annotators go by."""
     agreement: Annotated[float, Field(gt=0.5, lt=1)] = 0.73
@@ -107,6 +107,8 @@ class Reward(Supervised):
     """Share of the compared prompts on which the reward model is examined."""
     normalize: bool = True
     """For demonstrations. false: scores as the network gives them, and β in units that no one knows."""
+    template: Literal["auto", "chat", "plain", "pair"] = "auto"
+    """How a ready `model` from elsewhere reads a completion: as a conversation, one text, or two; auto: by its tokenizer."""
     learning_curve: bool = False
     """Whether it is fitted to an eighth, a quarter and half of the comparisons too, to say if more of them would help."""
     members: Positive = 1
@@ -376,11 +378,14 @@ class Recipe(Section):
             raise ValueError(
                 "policy.relabel.every: the reward model is fitted to all comparisons again, with reward.model there are none"
             )
-        if self.policy.relabel.every and self.comparisons.source == "file":
+        if self.policy.relabel.every and self.comparisons.source != "simulated":
             raise ValueError(
-                "policy.relabel.every: someone has to compare the policy's new answers, and a file of comparisons can't; "
+                "policy.relabel.every: someone has to compare the policy's new answers, and "
+                f"{'a file of comparisons' if self.comparisons.source == 'file' else 'demonstrations'} can't; "
                 'it needs comparisons.source = "simulated"'
             )
+        if self.comparisons.source == "demonstrations" and not self.data.demonstrations:
+            raise ValueError('comparisons.source = "demonstrations": there are none, data.demonstrations is empty')
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         if self.reward.kind != "reward_model":

@@ -6,40 +6,49 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from trueward.data import jsonl
-from trueward.data.export import FORMATS, write
+from trueward.data import hub, tables
+from trueward.data.export import FORMATS, WHOLE, write
 from trueward.data.formats import NAMES, form, parse
 from trueward.data.loading import Loaded, used
 from trueward.data.rows import Row
 from trueward.records import Comparison, Prompt
 
-__all__ = ["FORMATS", "agreement", "read", "write"]
+__all__ = ["FORMATS", "READABLE", "WHOLE", "agreement", "read", "write"]
+READABLE = ("trl", "trl-conversational", "trl-implicit", "hh", "rankings", "table", "own", *tables.CONTAINERS)
+HUB = "hf:"
 
 
-def read(path: Path | str) -> Loaded[Comparison]:
-    """The comparisons of a JSONL file in any form of docs/formats.md; the first row says which.
+def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
+    """The comparisons of a JSONL, CSV or Parquet file in any form of docs/comparisons.md; the first row says which.
 
-    Repeated rows are kept, because every row is a vote. `ValueError` names file, line and field of the first mistake.
+    `hf:NAME` is a data set of the Hugging Face library `datasets`. `format` says the form (`trl`, `hh`...) or the kind
+    of file (`csv`...) where they can't be told. Repeated rows are kept, because every row is a vote. `ValueError` names
+    file, line and field of the first mistake.
     """
-    path = Path(path)
+    if format and format not in READABLE:
+        raise ValueError(f'format: expected {", ".join(READABLE[:-1])} or {READABLE[-1]}, got "{format}"')
+    as_container = format if format in tables.CONTAINERS else ""
+    as_form = "" if as_container else format.replace("trl-conversational", "trl")
+    source, files = str(path), [Path(path)]
+    if source.startswith(HUB):
+        found, files = hub.rows(source.removeprefix(HUB))
+        default = source
+    else:
+        found, default = tables.rows(Path(path), as_container), f"file:{Path(path).name}"
     rows: list[Comparison] = []
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
-    first: tuple[int, str] | None = None
-    for number, values in jsonl.read(path):
-        row = Row(f"{path}, line {number}", values)
-        found = form(row)
-        first = first or (number, found)
-        if found != first[1]:
-            raise row.error(f"expected {NAMES[first[1]]} form as on line {first[0]}, got {NAMES[found]}")
-        comparison = parse(row, path.name, found)
-        if isinstance(comparison, str):
-            left_out[comparison] += 1
-        else:
-            rows.append(comparison)
-        if found != "own":  # it has no other columns
+    first: tuple[Row, str] | None = None
+    for row in found:
+        is_form = as_form or form(row)
+        first = first or (row, is_form)
+        if is_form != first[1]:
+            place = first[0].where.rpartition(", ")[2]
+            raise row.error(f"expected {NAMES[first[1]]} form as on {place}, got {NAMES[is_form]}")
+        rows += parse(row, default, is_form, left_out)
+        if is_form != "own":  # it has no other columns
             ignored.update(row.ignored())
-    return used(str(path), Loaded(rows, left_out, [path], ignored))
+    return used(source, Loaded(rows, left_out, files, ignored))
 
 
 def agreement(comparisons: Iterable[Comparison]) -> float | None:

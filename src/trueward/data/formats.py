@@ -1,27 +1,44 @@
-"""The forms in which comparisons travel: which one a row has, and the comparison in it (docs/formats.md)."""
+"""The forms in which comparisons travel: which one a row has, and the comparison in it (docs/comparisons.md)."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+from collections import Counter
 from typing import Any
 
 from pydantic import ValidationError
 
+from trueward.data import flat, rankings
+from trueward.data.flat import EMPTY, EMPTY_PROMPT, IDENTICAL
 from trueward.data.jsonl import kind
-from trueward.data.rows import ASSISTANT, Row, as_prompt
-from trueward.records import Comparison, Message, Prompt, Response, response_id
+from trueward.data.rows import Row, as_prompt
+from trueward.records import ASSISTANT, Comparison, Message, Prompt, Response, response_id
 
-NAMES = {"own": "trueward's own", "trl": "TRL's", "trl-implicit": "TRL's without a prompt", "hh": "Anthropic HH's"}
+NAMES = {
+    "own": "trueward's own",
+    "trl": "TRL's",
+    "trl-implicit": "TRL's without a prompt",
+    "hh": "Anthropic HH's",
+    "rankings": "rankings'",
+    "table": "a table's",
+}
+NEEDS = {
+    "own": ("prompt", "first", "second"),
+    "trl": ("prompt", "chosen", "rejected"),
+    "trl-implicit": ("chosen", "rejected"),
+    "hh": ("chosen", "rejected"),
+    "rankings": (),
+    "table": (),
+}
 UNDERSTOOD = (
-    'understood are {"prompt", "chosen", "rejected"}, {"chosen", "rejected"} and '
-    '{"prompt", "first", "second", "probability", "source"}'
+    'understood are {"prompt", "chosen", "rejected"}, {"chosen", "rejected"}, {"prompt", "responses", "ranks"}, '
+    '{"prompt", "response_a", "response_b", "winner"} and {"prompt", "first", "second", "probability", "source"}'
 )
-IDENTICAL = "the two responses are identical"
+TWO_IDENTICAL = "the two responses are identical"
 DIFFERENT_PROMPTS = "chosen and rejected answer different prompts"
 NO_SHARED_PROMPT = "no shared prompt"
-EMPTY_PROMPT = "empty prompt"
 
 ROLES = {"Human": "user", "Assistant": ASSISTANT}
 HH_TURN = re.compile(r"\n\n(Human|Assistant): ?")
@@ -29,10 +46,14 @@ TURN = re.compile(r"(?:^|\n)(?:(Assistant|ASSISTANT|AI|Bot|Answer|A|### Response
 
 
 def form(row: Row) -> str:
-    """`own`, `trl`, `trl-implicit` or `hh`: by the row's fields, HH by how both texts begin."""
+    """The row's form, a key of `NAMES`: by its fields, HH by how both texts begin."""
     values = row.values
+    if flat.sides(row):
+        return "table"
     if row.has("first") or row.has("second"):
         return "own"
+    if rankings.is_ranking(row):
+        return "rankings"
     if row.has("chosen", "rejected"):
         if row.has("prompt"):
             return "trl"
@@ -49,21 +70,26 @@ def form(row: Row) -> str:
     raise row.error(f"expected a comparison, got {fields}; {UNDERSTOOD}")
 
 
-def parse(row: Row, file: str, as_form: str) -> Comparison | str:
-    """The comparison in a row of that form, or why it can't be used; `ValueError` if the row is wrong."""
+def parse(row: Row, source: str, as_form: str, left_out: Counter[str]) -> list[Comparison]:
+    """The comparisons in a row of that form: none if it's of no use, which is counted; `ValueError` if it's wrong."""
+    for name in NEEDS[as_form]:
+        if not row.has(name):
+            raise row.error(f'missing field "{name}"; {UNDERSTOOD}')
     if as_form == "own":
-        return _own(row)
+        return [_own(row)]
+    if as_form == "table":
+        return flat.parse(row, source, left_out)
+    if as_form == "rankings":
+        return rankings.parse(row, source, left_out)
     found = {"trl": _trl, "trl-implicit": _implicit, "hh": _hh}[as_form](row)
+    if not isinstance(found, str):
+        prompt, *texts = found
+        found = EMPTY if not all(text.strip() for text in texts) else IDENTICAL if texts[0] == texts[1] else found
     if isinstance(found, str):
-        return found
-    prompt, chosen, rejected = found
-    for field, text in (("chosen", chosen), ("rejected", rejected)):
-        if not text.strip():
-            raise row.error("expected a response, got an empty one", field)
-    if chosen == rejected:
-        raise row.error(IDENTICAL)
-    first, second = (Response(id=response_id(prompt, text), text=text) for text in (chosen, rejected))
-    return Comparison(prompt=prompt, first=first, second=second, probability=1.0, source=f"file:{file}")
+        left_out[found] += 1
+        return []
+    first, second = (Response(id=response_id(prompt, text), text=text) for text in texts)
+    return [Comparison(prompt=prompt, first=first, second=second, probability=1.0, source=source)]
 
 
 Found = tuple[Prompt, str, str] | str
@@ -96,7 +122,7 @@ def _implicit(row: Row) -> Found:
         return (prompt, chosen, rejected) if prompt else NO_SHARED_PROMPT
     chosen, rejected = (row.text(name, "a string or a list of messages") for name in ("chosen", "rejected"))
     if chosen == rejected:
-        raise row.error(IDENTICAL)
+        return IDENTICAL
     end = shared_prompt(chosen, rejected)
     prompt = as_prompt(chosen[:end])
     return (prompt, chosen[end:], rejected[end:]) if prompt else NO_SHARED_PROMPT
@@ -147,8 +173,9 @@ def _hh(row: Row) -> Found:
     sides = []
     for name in ("chosen", "rejected"):
         turns = split_hh(row.text(name))
-        if turns[-1].role != ASSISTANT:
-            raise row.error('expected a dialogue of which the last turn is "Assistant:", got "Human:"', name)
+        if not turns or turns[-1].role != ASSISTANT:
+            got = '"Human:"' if turns else "no turns"
+            raise row.error(f'expected a dialogue of which the last turn is "Assistant:", got {got}', name)
         sides.append(turns)
     (*before, chosen), (*other, rejected) = sides
     if before != other:
@@ -168,7 +195,7 @@ EXPECTED = {
     "greater_than_equal": "a number from 0 to 1",
     "less_than_equal": "a number from 0 to 1",
     "finite_number": "a number from 0 to 1",
-    "literal_error": "1, 2 or 3",
+    "literal_error": "1, 2 or 3",  # strength; the other one is below
     "string_too_short": "a text that is not empty",
 }
 
@@ -185,5 +212,7 @@ def _own(row: Row) -> Comparison:
         raise row.error(f"unknown field; {UNDERSTOOD}", place)
     if error["type"] == "value_error":
         raise row.error(str(error["ctx"]["error"]), place)
+    if error["loc"] == ("check",):
+        raise row.error(f'expected "first" or "second", got {json.dumps(error["input"])}', "check")
     got = kind(error["input"]) if error["type"].endswith("_type") else json.dumps(error["input"], ensure_ascii=False)
     raise row.error(f"expected {EXPECTED.get(error['type'], error['msg'])}, got {got}", place)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from trueward.data.rows import Row
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?::[\w.+-]+)?")
 ENDINGS = (".parquet", ".jsonl", ".json", ".arrow")
@@ -26,6 +29,15 @@ def load(source: str, base: Path) -> tuple[Any, list[Path]]:
     except Exception as problem:  # whatever went wrong, network or name, the user needs the line and not the traceback
         raise _failed(source, problem, "; nor is there such a file or folder") from problem
     return data, sorted({Path(file["filename"]) for file in data.cache_files})
+
+
+def rows(source: str) -> tuple[Iterator[Row], list[Path]]:
+    """The rows of one split, all columns, and the files; an empty cell is a field that isn't there."""
+    data, files = load(source, Path())
+    return (
+        Row(f"{source}, row {n}", {name: value for name, value in values.items() if value is not None}, number=n)
+        for n, values in enumerate(data, 1)
+    ), files
 
 
 def _folder(folder: Path, split: str) -> tuple[Any, list[Path]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from trueward.data.jsonl import kind
-from trueward.records import Message, Prompt
+from trueward.records import ASSISTANT, Message, Prompt
 
-ASSISTANT = "assistant"
+T = TypeVar("T")
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Row:
     values: dict[str, Any]
     taken: set[str] = field(default_factory=set)
     ignored_keys: set[str] = field(default_factory=set)
+    number: int = 0
 
     def has(self, *names: str) -> bool:
         """Whether all these fields are there."""
@@ -40,6 +42,40 @@ class Row:
         if not isinstance(value, str):
             raise self.error(f"expected {expected}, got {kind(value)}", name)
         return value
+
+    def name(self, field: str) -> str | None:
+        """The field's string, which is not empty; None if the field isn't there."""
+        if field not in self.values:
+            return None
+        if not (text := self.text(field)):
+            raise self.error("expected a text that is not empty, or no such field", field)
+        return text
+
+    def number_in(self, name: str, low: float, high: float) -> float:
+        """The field's number from `low` to `high`; in a table it may be written out."""
+        self.taken.add(name)
+        value = self.values[name]
+        expected = f"expected a number from {low:g} to {high:g}"
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise self.error(f"{expected}, got {kind(value)}", name)
+        try:
+            number = float(value)
+        except ValueError:
+            raise self.error(f'{expected}, got "{value}"', name) from None
+        if not low <= number <= high:
+            raise self.error(f"{expected}, got {value}", name)
+        return number
+
+    def word(self, name: str, words: Mapping[str, T]) -> T:
+        """What the field's word stands for, in small or large letters."""
+        self.taken.add(name)
+        value = self.values[name]
+        text = json.dumps(value) if isinstance(value, bool) else value
+        if not isinstance(text, str) or text.strip().lower() not in words:
+            known = [f'"{word}"' for word in words]
+            got = f'"{value}"' if isinstance(value, str) else kind(value)
+            raise self.error(f"expected {', '.join(known[:-1])} or {known[-1]}, got {got}", name)
+        return words[text.strip().lower()]
 
     def messages(self, name: str) -> tuple[Message, ...]:
         """The field's messages, roles as given; keys other than role and content are ignored."""

@@ -30,6 +30,12 @@ hf_logging.disable_progress_bar()
 hf_logging.set_verbosity_error()
 
 MEAN, SD = "trueward_mean", "trueward_sd"  # a reward model's scale, in its config.json
+READS, OWN = "trueward_reads", "own"  # how it reads a completion: `own`, as it was trained here, or one of these
+TEMPLATES = ("chat", "plain", "pair")
+
+COUNTED_FROM_PAD = frozenset(
+    {"roberta", "xlm-roberta", "camembert"}
+)  # their first position is after the pad token's id
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,11 @@ class Network:
     @property
     def context(self) -> int:
         """The longest sequence the model takes, in tokens."""
-        return int(getattr(self.model.config, "max_position_embeddings", None) or 10**9)
+        config = self.model.config
+        places = int(getattr(config, "max_position_embeddings", None) or 10**9)
+        if config.model_type in COUNTED_FROM_PAD:
+            places -= config.pad_token_id + 1
+        return places
 
 
 def causal(name: str, seed: int, device: torch.device) -> Network:
@@ -68,16 +78,38 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
     return Network(model.to(device).eval(), tokenizer)
 
 
-def reward(path: str | Path, device: torch.device) -> Network:
-    """A reward model: `AutoModelForSequenceClassification` with one label."""
+def reward(path: str | Path, device: torch.device, template: str = "auto") -> Network:
+    """A reward model, ours or any other `AutoModelForSequenceClassification` with one label, by directory or hub name.
+
+    One from elsewhere keeps its padding token, which its forward pass looks for. `template`: how it reads a completion,
+    `chat` (a conversation through its chat template), `plain` (prompt and response as one text, then end-of-sequence) or
+    `pair` (as two texts, for encoders); `auto` takes the first that its tokenizer is made for.
+    """
     if tabular.is_tabular(Path(path)):
         model, tokenizer = _load_table(str(path), tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
-    model, tokenizer = _load(AutoModelForSequenceClassification, str(path))
-    if model.config.num_labels != 1:
-        raise ValueError(f"{path}: a reward model has 1 label, this one has {model.config.num_labels}")
-    separate_pad(model, tokenizer)
+    model, tokenizer = _load(AutoModelForSequenceClassification, str(path), ends=False)
+    config = model.config
+    if config.num_labels != 1:
+        raise ValueError(f"{path}: a reward model has 1 label, this one has {config.num_labels}")
+    if template != "auto":
+        setattr(config, READS, template)
+    elif not hasattr(config, READS):
+        setattr(config, READS, OWN if hasattr(config, SD) else _template(model, tokenizer))
+    if getattr(config, READS) == "chat" and not tokenizer.chat_template:
+        raise ValueError(f'{path}: reward.template = "chat", but its tokenizer has no chat template')
+    if getattr(config, READS) == OWN or (config.pad_token_id is None and tokenizer.pad_token_id is None):
+        separate_pad(model, tokenizer)
+    elif config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
     return Network(model.to(device).eval(), tokenizer)
+
+
+def _template(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+    if tokenizer.chat_template:
+        return "chat"
+    between = tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
+    return "pair" if between and not hasattr(model, "score") else "plain"
 
 
 def reward_from_policy(path: str | Path, device: torch.device) -> Network:
@@ -109,7 +141,7 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
     return model, tokenizer
 
 
-def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
+def _load(kind: Any, place: str, ends: bool = True, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
     path = Path(place)
     if path.is_dir() and not (path / "config.json").is_file():
         raise ValueError(f"{place}: not a model directory (it has no config.json)")
@@ -124,7 +156,7 @@ def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokeni
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{place}: can't be loaded as a model: {reason}") from None
-    if tokenizer.eos_token_id is None:
+    if ends and tokenizer.eos_token_id is None:
         raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
     return model, tokenizer
 

@@ -13,6 +13,7 @@ from trueward.data.collate import Collator
 from trueward.models import heads, loading
 from trueward.models.loading import Network
 from trueward.records import Completion, Verdict
+from trueward.scorers import foreign
 from trueward.scorers.scorer import Scale, Scored
 
 
@@ -32,6 +33,8 @@ class RewardModel:
 
     @torch.no_grad()
     def _read(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
+        if foreign.template(self.network) != loading.OWN:
+            return foreign.read(self.network, completions, self.micro_batch_tokens)
         model = self.network.model
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
         raw, states = np.zeros(len(completions)), np.zeros((len(completions), 0))

@@ -124,9 +124,10 @@ class Given:
 
 
 def optimise_ppo(given: Given, comparisons: Artifact | None, work: Path) -> dict[str, Any]:
-    """PPO, the value network starting from the reward model; or from the SFT policy: where there's none, and on demand."""
+    """PPO, the value network starting from the reward model; or from the SFT policy: where there's none that reads the policy's
+    tokens, and on demand."""
     context, config = given.context, given.context.recipe.policy
-    critic = rewarding.critic(context, given.sft, given.reward)
+    critic = rewarding.critic(context, given.sft, given.reward, given.policy)
     state = ppo.start(config, given.policy, critic, context.recipe.sampler.refresh)
     loop = partial(
         ppo.train,

@@ -12,6 +12,7 @@ from trueward.algorithms.ppo import Critic
 from trueward.artifacts import Artifact, read_json, write_json
 from trueward.config import Recipe
 from trueward.models import loading
+from trueward.models.loading import Network
 from trueward.records import Prompt
 from trueward.scorers import ensemble, own, reward_model
 from trueward.scorers.ensemble import Proxy
@@ -158,13 +159,21 @@ def scaled(recipe: Recipe, folder: Path, device: torch.device) -> Scaled:
     return Scaled(proxy(recipe, device), Scale(table["mean"], table["sd"]))
 
 
-def critic(context: Context, sft: Artifact, reward: Artifact) -> Critic:
+def critic(context: Context, sft: Artifact, reward: Artifact, policy: Network) -> Critic:
     """PPO's value network: the reward model's (an ensemble's first), or the SFT policy's with a head of zeros where there's
-    none, and with `policy.critic.start = "zero"`."""
+    none that reads the same tokens, and with `policy.critic.start = "zero"`."""
     sd = 1.0
     if reward.stage == "reward_model":
         model = reward_model.load(reward.model, context.device)
+        if not reads_the_same_tokens(model.network, policy):
+            return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, 1.0))
         if context.recipe.policy.critic.start == "reward_model":
             return Critic(model.network, model.scale)
         sd = model.scale.sd
     return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, sd))
+
+
+def reads_the_same_tokens(reward: Network, policy: Network) -> bool:
+    """Whether a reward model can be a value network: same vocabulary, room for as much, and a head for every token."""
+    same = reward.tokenizer.get_vocab() == policy.tokenizer.get_vocab() and reward.context >= policy.context
+    return same and hasattr(reward.model, "score")

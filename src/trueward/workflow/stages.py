@@ -20,10 +20,11 @@ from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, line
-from trueward.scorers import simulated
+from trueward.scorers import foreign, simulated
 from trueward.scorers.ensemble import put_together, scale_of
 from trueward.scorers.scorer import Scored, Scorer, scores
 from trueward.workflow import rewarding
+from trueward.workflow.behaviour import compare_with_demonstrations
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
 from trueward.workflow.fitting import fit_members, save
@@ -75,10 +76,12 @@ def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any
 
 
 def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> dict[str, Any]:
-    """Comparisons: people's, from a file, or simulated ones of two SFT answers to each prompt."""
+    """Comparisons: people's, from a file, simulated ones of two SFT answers to each prompt, or of behaviour with them."""
     config = context.recipe.comparisons
     if config.source == "file":
         return _from_file(context, sft, work)
+    if config.source == "demonstrations":
+        return compare_with_demonstrations(context, prepared, sft, work)
     seed = context.recipe.seed
     utility = simulated.annotator(prepared.path / "annotators", config.annotator, config.length_bias)
     reference = scores(utility, read_completions(sft.path / REFERENCE)).reshape(-1, 2)
@@ -150,7 +153,9 @@ def fit_reward_model(
     reference = read_completions(sft.path / REFERENCE)
     summary: dict[str, Any] = {}
     if config.model:
-        networks = [loading.reward(config.model, context.device)]
+        networks = [loading.reward(config.model, context.device, config.template)]
+        if cut := foreign.left_out(networks[0], reference):
+            summary["left_out"] = cut
         proxy = put_together(config, networks, reference, runtime.micro_batch_tokens)
     else:
         assert comparisons is not None

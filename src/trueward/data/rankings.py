@@ -1,0 +1,152 @@
+"""K responses to one prompt in order (`rankings`), read as their K(K - 1)/2 pairs and written back from them.
+
+The pairs of one ranking carry its name in `group`. A reward model takes all pairs of a prompt as one element of a batch
+and holds prompts out whole, so they are never parted (InstructGPT, Ouyang et al. 2022, arXiv 2203.02155, section 3.5).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from trueward.data.flat import EMPTY, EMPTY_PROMPT, IDENTICAL
+from trueward.data.jsonl import kind
+from trueward.data.rows import Row
+from trueward.records import Comparison, Prompt, Response, response_id
+
+ALONE = "one response alone"
+
+
+def is_ranking(row: Row) -> bool:
+    return row.has("responses") or row.has("answers")
+
+
+def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
+    """All pairs of the ranking, in the order in which its responses are listed; what is of no use is counted."""
+    for name in ("prompt", *([] if row.has("answers") else ["responses"])):
+        if not row.has(name):
+            raise row.error(f'missing field "{name}"')
+    texts, ranks = _ranked(row)
+    prompt = row.prompt()
+    group, annotator = row.name("group"), row.name("annotator")
+    if len(texts) < 2 or not prompt:
+        left_out[EMPTY_PROMPT if not prompt else ALONE] += 1
+        return []
+    if len(texts) > 2:
+        group = group or f"{source.removeprefix('file:')}:{row.number}"
+    source = row.name("source") or source
+    if empty := sum(not text.strip() for text in texts):
+        left_out[EMPTY] += empty
+    kept = [(Response(id=response_id(prompt, t), text=t), r) for t, r in zip(texts, ranks, strict=True) if t.strip()]
+    found = []
+    for (first, one), (second, other) in combinations(kept, 2):
+        if first.text == second.text:
+            left_out[IDENTICAL] += 1
+            continue
+        probability = 0.5 if one == other else float(one < other)
+        found.append(
+            Comparison(
+                prompt=prompt,
+                first=first,
+                second=second,
+                probability=probability,
+                source=source,
+                annotator=annotator,
+                group=group,
+            )
+        )
+    return found
+
+
+def _ranked(row: Row) -> tuple[list[str], list[float]]:
+    """The responses' texts, and numbers of which the lowest is the best."""
+    name = "responses" if row.has("responses") else "answers"
+    row.taken.add(name)
+    values = row.values[name]
+    if not isinstance(values, list):
+        raise row.error(f"expected a list of responses, got {kind(values)}", name)
+    texts = [_text(row, value, f"{name}[{place}]") for place, value in enumerate(values)]
+    inside = [value["rank"] for value in values if isinstance(value, dict) and "rank" in value]
+    if inside:
+        return texts, _numbers(row, f"{name}.rank", inside, len(texts))
+    if row.has("ranks"):
+        return texts, _numbers(row, "ranks", row.values["ranks"], len(texts))
+    if row.has("scores"):
+        return texts, [-score for score in _numbers(row, "scores", row.values["scores"], len(texts))]
+    return texts, [float(place) for place in range(len(texts))]
+
+
+def _text(row: Row, value: object, place: str) -> str:
+    if isinstance(value, list):
+        inner = Row(row.where, {place: value})
+        text = inner.answer(place)
+        row.ignored_keys |= inner.ignored_keys
+        return text
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("answer", "response", "text", "content") if key in value), None)
+    if not isinstance(value, str):
+        raise row.error(f"expected a response, got {kind(value)}", place)
+    return value
+
+
+def _numbers(row: Row, name: str, values: object, count: int) -> list[float]:
+    row.taken.add(name)
+    if not isinstance(values, list):
+        raise row.error(f"expected a list of numbers, got {kind(values)}", name)
+    for place, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise row.error(f"expected a number, got {kind(value)}", f"{name}[{place}]")
+    if len(values) != count:
+        raise row.error(f"expected {count} numbers, one for each response, got {len(values)}", name)
+    return [float(value) for value in values]
+
+
+def rows_of(comparisons: Sequence[Comparison]) -> list[tuple[dict[str, Any], list[Comparison]]]:
+    """Rankings, each with the comparisons that it stands for: whole groups that are rankings, all others as pairs."""
+    groups: dict[object, list[Comparison]] = {}
+    for place, comparison in enumerate(comparisons):
+        groups.setdefault(comparison.group or place, []).append(comparison)
+    found: list[tuple[dict[str, Any], list[Comparison]]] = []
+    for group in groups.values():
+        if row := _row(group):
+            found.append((row, group))
+        else:
+            found += [(_pair(c), [c]) for c in group]
+    return found
+
+
+def _row(group: Sequence[Comparison]) -> dict[str, Any] | None:
+    """The ranking of which these are all pairs in their order; None if there's no such one."""
+    texts = list(dict.fromkeys(side.text for c in group for side in (c.first, c.second)))
+    said = {(c.first.text, c.second.text): c.probability for c in group}
+    pairs = list(combinations(texts, 2))
+    about = {(c.prompt, c.source, c.annotator) for c in group}
+    if len(about) > 1 or [(c.first.text, c.second.text) for c in group] != pairs:
+        return None
+    ahead = Counter[str]()
+    for (one, other), probability in said.items():
+        if probability not in (0, 0.5, 1):
+            return None
+        if probability != 0.5:
+            ahead[other if probability == 1 else one] += 1  # so many are better than it
+    ranks = {text: 1 + ahead[text] for text in texts}
+    if any(said[p] != (0.5 if ranks[p[0]] == ranks[p[1]] else float(ranks[p[0]] < ranks[p[1]])) for p in pairs):
+        return None
+    return _as_row(group[0], texts, [ranks[text] for text in texts], group[0].group)
+
+
+def _pair(c: Comparison) -> dict[str, Any]:
+    ranks = [1, 1] if c.probability == 0.5 else [1, 2] if c.probability > 0.5 else [2, 1]
+    return _as_row(c, [c.first.text, c.second.text], ranks, None)
+
+
+def _as_row(c: Comparison, texts: list[str], ranks: list[int], group: str | None) -> dict[str, Any]:
+    row = {"prompt": _prompt(c.prompt), "responses": texts, "ranks": ranks, "source": c.source}
+    further = {"annotator": c.annotator, "group": group}
+    return row | {name: value for name, value in further.items() if value is not None}
+
+
+def _prompt(prompt: Prompt) -> str | list[dict[str, str]]:
+    return prompt.text or [{"role": m.role, "content": m.content} for m in prompt.messages]

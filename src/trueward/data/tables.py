@@ -1,0 +1,176 @@
+"""Rows of a file, by its ending: CSV, TSV and Parquet, else JSONL. Read with their place, written whole or not at all.
+
+Parquet needs the package pyarrow, imported when such a file is named. A CSV's cells are text: lists in them (messages,
+ranks) are JSON, and an empty cell is a field that isn't there, unless it's one of `TEXTS`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trueward.artifacts import replacing
+from trueward.data import jsonl
+from trueward.data.rows import Row
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+CONTAINERS = {"csv": (".csv", ".tsv"), "parquet": (".parquet",), "jsonl": (".jsonl", ".json")}
+LISTS = frozenset({"messages", "responses", "answers", "ranks", "scores", "conversation_a", "conversation_b"})
+TEXTS = frozenset({"prompt", "first", "second", "chosen", "rejected", "response_a", "response_b"})
+LARGEST_CELL = 2**31 - 1
+
+
+def container(path: Path, given: str = "") -> str:
+    """`csv`, `parquet` or `jsonl`: what was given, else by the file's ending."""
+    return given or next((name for name, endings in CONTAINERS.items() if path.suffix.lower() in endings), "jsonl")
+
+
+def rows(path: Path, given: str = "") -> Iterator[Row]:
+    """A file's rows in order. `ValueError` names the file, and the line or row, of what can't be read."""
+    kind = container(path, given)
+    if kind == "jsonl":
+        return (Row(f"{path}, line {n}", values, number=n) for n, values in jsonl.read(path))
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file, got a folder")
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    return _csv(path) if kind == "csv" else _parquet(path)
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        raise ValueError(f"{path}, line {line}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
+    csv.field_size_limit(LARGEST_CELL)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=SEPARATORS.get(path.suffix.lower(), ","), strict=True)
+    names: list[str] = []
+    while True:
+        number = lines.line_num + 1
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            raise ValueError(f"{path}, line {number}: not CSV: {problem}") from None
+        if not cells:
+            continue
+        if not names:
+            names = cells
+            if twice := [name for name in names if name and names.count(name) > 1]:
+                raise ValueError(f'{path}, line {number}: the header has the column "{twice[0]}" twice')
+            continue
+        if len(cells) != len(names):
+            raise ValueError(
+                f"{path}, line {number}: expected {len(names)} cells, as many as the header has, got {len(cells)}"
+            )
+        row = Row(f"{path}, line {number}", {}, number=number)
+        row.values = {name: cell for name, cell in _values(names, cells, row) if name}
+        yield row
+
+
+def _values(names: Sequence[str], cells: Sequence[str], row: Row) -> Iterator[tuple[str, Any]]:
+    own = "first" in names and "second" in names  # then a prompt of messages is in `messages`, and no text is JSON
+    for name, cell in zip(names, cells, strict=True):
+        if not cell and name not in TEXTS:
+            continue
+        if name in LISTS:
+            try:
+                yield name, json.loads(cell)
+            except (json.JSONDecodeError, RecursionError):
+                raise row.error("expected a list as JSON", name) from None
+        elif name in TEXTS and not own and (messages := _messages(cell)):
+            yield name, messages
+        else:
+            yield name, cell
+
+
+def _messages(cell: str) -> list[Any]:
+    """A cell's messages if that is what its JSON holds, else nothing."""
+    if not cell.lstrip().startswith("["):
+        return []
+    try:
+        found = json.loads(cell)
+    except (json.JSONDecodeError, RecursionError):
+        return []
+    is_list = isinstance(found, list) and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in found)
+    return found if is_list else []
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    arrow, parquet = _pyarrow(path)
+    try:
+        number = 0
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    present = {name: value for name, value in values.items() if value is not None}
+                    yield Row(f"{path}, row {number}", present, number=number)
+    except (arrow.ArrowException, OSError) as problem:
+        lines = str(problem).strip().splitlines()
+        raise ValueError(f"{path}: can't be read as Parquet: {lines[0] if lines else type(problem).__name__}") from None
+
+
+def _pyarrow(path: Path) -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(f"{path}: Parquet needs the package pyarrow: pip install 'trueward[hub]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def seen(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What reading gives back of one row that is written as `kind`."""
+    if kind != "csv":
+        return dict(values)
+    names = list(values)
+    return dict(_values(names, [_cell(values[name]) for name in names], Row("", {})))
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """All rows, as CSV, Parquet or JSONL by the path's ending. What was at `path` stays if that can't be done."""
+    kind = container(path)
+    if kind == "jsonl":
+        return jsonl.write(path, rows)
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file to write, got a folder")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: no such folder: {path.parent}")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    try:
+        if kind == "csv":
+            content = _as_csv(path, names, rows)
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+            return None
+        arrow, parquet = _pyarrow(path)
+        table = arrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
+    except UnicodeEncodeError:
+        raise ValueError(f"{path}: expected Unicode text, got half of a surrogate pair") from None
+    with replacing(path) as temporary:
+        parquet.write_table(table, temporary)
+    return None
+
+
+def _as_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    out = csv.writer(text, delimiter=SEPARATORS[path.suffix.lower()], quoting=csv.QUOTE_ALL, lineterminator="\n")
+    out.writerow(names)
+    out.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
