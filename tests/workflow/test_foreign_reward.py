@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from trueward.artifacts import read_json
 from trueward.data import toy
 from trueward.models import loading
-from trueward.workflow.policies import reads_the_same_tokens
+from trueward.workflow.rewarding import reads_the_same_tokens
 
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
 
