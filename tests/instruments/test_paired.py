@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from trueward.instruments import paired as p
 
@@ -36,6 +37,13 @@ def test_students_tail_in_closed_form() -> None:
     two = 0.5 - t / (2 * np.sqrt(2 + t**2))
     assert p.student_tail(t, 1) == pytest.approx(cauchy, rel=1e-10)
     assert p.student_tail(t[:4], 2) == pytest.approx(two[:4], rel=1e-10)
+
+
+def test_the_tail_at_every_number_of_prompts() -> None:
+    """Also without a warning: the fraction is not asked where it need not exist."""
+    t = np.array([0.0, 1e-6, 0.3, 1.0, 2.5, 6.0, 40.0])
+    for freedom in range(1, 600):
+        np.testing.assert_allclose(p.student_tail(t, freedom), stats.t.sf(t, freedom), rtol=1e-7, atol=1e-300)
 
 
 def test_incomplete_beta_of_whole_numbers_is_a_binomial_tail() -> None:

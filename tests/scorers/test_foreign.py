@@ -137,8 +137,8 @@ def test_scores_are_those_of_transformers_on_padded_batches(
         np.testing.assert_allclose(found, as_transformers_does(path, texts, "left"), atol=1e-4)
     scorer.micro_batch_tokens = 20
     np.testing.assert_allclose(scorer.raw(texts), found, atol=1e-5)
-    score, states = scorer.scores_and_states(texts)
-    np.testing.assert_allclose(score, found, atol=1e-5)
+    said, states = scorer.judge_with_states(texts)
+    np.testing.assert_allclose(said.score, found, atol=1e-5)
     assert states.shape == (len(texts), 16)
     if hasattr(scorer.network.model, "score"):
         head = scorer.network.model.score(torch.tensor(states, dtype=torch.float32))[:, 0].detach().numpy()

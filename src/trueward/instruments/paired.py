@@ -87,8 +87,8 @@ def student_tail(t: np.ndarray, freedom: int) -> np.ndarray:
 def incomplete_beta(a: float, b: float, x: np.ndarray) -> np.ndarray:
     """The regularised incomplete beta function I_x(a, b) by its continued fraction (DLMF 8.17.22), where that is fast."""
     turned = x > (a + 1) / (a + b + 2)
-    direct = _fraction(a, b, np.where(turned, 0.5, x))
-    other = _fraction(b, a, np.where(turned, 1 - x, 0.5))
+    direct = _fraction(a, b, np.where(turned, 0.0, x))  # at 0 it is 0; elsewhere on the wrong side it need not exist
+    other = _fraction(b, a, np.where(turned, 1 - x, 0.0))
     return np.where(turned, 1 - other, direct)
 
 
