@@ -34,10 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--whole", default=False):
-        for item in items:
-            if Path(__file__).parent in item.path.parents:
-                item.add_marker(pytest.mark.timeout(4 * 3600))
+    """The first of these tests waits for the commands of all pages."""
+    hours = 4 if config.getoption("--whole", default=False) else 0.5
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(hours * 3600))
 
 
 @pytest.fixture(scope="session")
