@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import os
 import signal
@@ -197,6 +198,25 @@ def contents(run: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def made_by() -> Callable[[Path], dict[str, Any]]:
     return contents
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Any]]:
+    """Starts a service that a judge can be behind (tests/service.py)."""
+    spec = importlib.util.spec_from_file_location("service", Path(__file__).with_name("service.py"))
+    assert spec
+    assert spec.loader
+    module = sys.modules.setdefault("service", importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    made: list[Any] = []
+
+    def start(says: Callable[..., Any]) -> Any:
+        made.append(module.Service(says))
+        return made[-1]
+
+    yield start
+    for service in made:
+        service.close()
 
 
 @pytest.fixture

@@ -215,7 +215,9 @@ ELSEWHERE = {
     "history",
     "moved",
     "doctor",
-}  # in docs/recipe.md, as policy/evaluations.jsonl, in a section and on a page of its own
+    "annotators.judge",
+    "reward.judge",
+}  # in docs/recipe.md, as policy/evaluations.jsonl, on a page or in sections of their own
 NOT_IN_TINY = {f"annotators.classifiers.NAME.{key}" for key in ("examples", "accuracy", "accuracy_sentences")}
 
 
@@ -256,6 +258,17 @@ def test_a_row_of_what_moved_is_explained() -> None:
 
     (row,) = moved([Answer(f"you {i} .") for i in range(50)], [Answer(f"{i} .") for i in range(50)], most=1)
     assert set(sections(DOCS / "metrics.md")["What moved"]) == set(row)
+
+
+def test_the_figures_of_a_judge_are_explained() -> None:
+    import numpy as np
+
+    from trueward.instruments import judge_report
+    from trueward.scorers.judge.judge import Preference
+
+    figures = judge_report.of_preferences([Preference(1.0, 0.5)], config.Judge(model="m"))
+    figures |= judge_report.agreement(np.ones(1), np.ones(1), "people")
+    assert set(sections(DOCS / "metrics.md")["The judge"]) == set(figures)
 
 
 def test_the_manifest_and_the_ladder_are_explained(tiny: Path) -> None:

@@ -66,6 +66,12 @@ GATE = '{{scorer="verifier:constraints",gate=true,options={{max_words=5}}}}'
 GATED = ("reward.kind=mix", f'reward.parts=[{{{{scorer="length"}}}},{GATE}]')
 GYM = ("data.prompts=reasoning-gym:spell_backward", "data.max_prompt_tokens=30", "data.task={{size=60}}")
 TRUTH = ('evaluation.truths=["verifier:constraints"]', 'evaluation.options={{"verifier:constraints"={{max_words=5}}}}')
+# A judge that runs here.
+JUDGED = ("comparisons.source=judge", "judge.model=trueward:tiny", 'judge.choices=["warm","dull"]',
+          'judge.question="{{prompt}}{{response}} {{principle}}"', 'judge.principles=["it is","the film"]')  # fmt: skip
+RATED = ("reward.kind=judge", "judge.model=trueward:tiny", 'judge.ratings=["dull","warm"]',
+         'judge.rating="{{prompt}}{{response}} {{principle}}"', 'judge.principles=["it is","the film"]')  # fmt: skip
+LABELS = "comparisons/comparisons.jsonl"
 CHANGES = {
     "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
     "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
@@ -117,6 +123,14 @@ CHANGES = {
     "reward.options": Change("{{max_words=6}}", "reward", f"policy/{WEIGHTS}", RLVR),
     "reward.parts": Change('[{{scorer="length",weight=-1.0}}]', "reward", f"policy/{WEIGHTS}", MIX),
     "reward.floor": Change("-9.0", "reward", f"policy/{WEIGHTS}", GATED),
+    "judge.model": Change("{folder}/base", "comparisons", LABELS, JUDGED),
+    "judge.principles": Change('["it is"]', "comparisons", LABELS, JUDGED),
+    "judge.draw": Change("all", "comparisons", LABELS, JUDGED),
+    "judge.question": Change("{{prompt}}{{response}} so {{principle}}", "comparisons", LABELS, JUDGED),
+    "judge.choices": Change('["lovely","dull"]', "comparisons", LABELS, JUDGED),
+    "judge.rating": Change("{{prompt}}{{response}} so {{principle}}", "reward", "reward/scale.json", RATED),
+    "judge.ratings": Change('["dull","quite","warm"]', "reward", "reward/scale.json", RATED),
+    "judge.clamp": Change("0.49", "comparisons", LABELS, JUDGED),
     "policy.kind": Change("rloo", "policy", f"policy/{WEIGHTS}"),
     "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),
     "policy.batch_size": Change("8", "policy", "policy/rollouts.jsonl.gz"),
@@ -256,6 +270,22 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.threads",
     "runtime.micro_batch_tokens",
     "runtime.checkpoint_seconds",
+    # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
+    "judge.endpoint",
+    "judge.reasons",
+    "judge.temperature",
+    "judge.logprobs",
+    "judge.certainty",
+    "judge.max_failed",
+    "judge.check",
+    "runtime.judge.key",
+    "runtime.judge.concurrency",
+    "runtime.judge.retries",
+    "runtime.judge.timeout",
+    "runtime.judge.cache",
+    "runtime.judge.price_input",
+    "runtime.judge.price_output",
+    "runtime.judge.cap",
 )
 
 

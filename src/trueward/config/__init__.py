@@ -3,7 +3,9 @@
 A recipe is a TOML file that says only how it differs from the defaults; `--set section.key=value` goes on top.
 """
 
+from trueward.config.judge import Judge
 from trueward.config.reading import canonical, explain, put, read, resolve, shipped, variant
+from trueward.config.runtime import Calls, Runtime
 from trueward.config.schema import (
     SHAPING,
     BestOfN,
@@ -19,22 +21,23 @@ from trueward.config.schema import (
     Recipe,
     Relabel,
     Reward,
-    Runtime,
     Sampler,
-    Section,
     Sft,
     Supervised,
 )
+from trueward.config.section import Section
 
 __all__ = [
     "SHAPING",
     "BestOfN",
+    "Calls",
     "Comparisons",
     "Critic",
     "Data",
     "Dpo",
     "Evaluation",
     "Group",
+    "Judge",
     "Model",
     "Part",
     "Policy",

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+from trueward.config.judge import Judge
+from trueward.config.runtime import Runtime
+from trueward.config.section import NonNegative, Positive, Rate, Section, Share
 
 
 class Model(Section):
@@ -37,7 +32,7 @@ class Data(Section):
     """A longer prompt is left out, and counted."""
     max_response_tokens: Positive = 64
     """A longer demonstration or response in a comparison is left out, and counted."""
-    task: dict[str, Any] = {}
+    task: dict[str, Any] = Field({})
     """With prompts = "reasoning-gym:TASK": how many (`size`), and the options of the task's generator."""
 
 
@@ -64,13 +59,13 @@ class Sft(Supervised):
 class Comparisons(Section):
     """[comparisons]: who says which answer is better."""
 
-    source: Literal["simulated", "file", "demonstrations"] = "simulated"
+    source: Literal["simulated", "file", "demonstrations", "judge"] = "simulated"
     path: str = ""
-    """With source = "file": people's comparisons (docs/comparisons.md)."""
+    """With source = "file": people's comparisons (docs/comparisons.md); with "judge": those the judge is held against."""
     count: Positive = 4000
-    """Pairs; simulated: of two answers of the SFT policy to a prompt; demonstrations: of a demonstration and one of those."""
+    """Pairs, but for "file": of two answers of the SFT policy to a prompt; of a demonstration and one of those."""
     annotator: str = Field("a", min_length=1)
-    """With source = "simulated": whose utility the annotators go by."""
+    """With source = "simulated": whose utility the annotators go by; a judge is held against it."""
     agreement: Annotated[float, Field(gt=0.5, lt=1)] = 0.73
     """With source = "simulated": how often two of them agree; sets their temperature."""
     tie_width: NonNegative = 0.0
@@ -95,13 +90,13 @@ class Part(Section):
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     gate: bool = False
     """Whether it adds nothing, but has to score 1, or the whole mixture scores reward.floor."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
 
 
 class Reward(Supervised):
     """[reward]: the proxy."""
 
-    kind: Literal["reward_model", "verifier", "mix"] = "reward_model"
+    kind: Literal["reward_model", "verifier", "mix", "judge"] = "reward_model"
     learning_rate: Rate = 5e-4
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the compared prompts on which the reward model is examined."""
@@ -130,7 +125,7 @@ class Reward(Supervised):
 
     verifier: str = ""
     """With kind = "verifier": the name of one that ships (`trueward verifiers list`), or `module:function`."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
     """With kind = "verifier": its options (docs/rewards.md)."""
     parts: tuple[Part, ...] = ()
     """With kind = "mix": what is summed, and what has to pass."""
@@ -324,7 +319,7 @@ class Evaluation(Section):
     truths: tuple[Annotated[str, Field(min_length=1)], ...] = ("b",)
     """Scorers that are never optimised, the first one is the truth: a simulated utility, `model:DIRECTORY`,
     `verifier:NAME` or `module:function`."""
-    options: dict[str, dict[str, Any]] = {}
+    options: dict[str, dict[str, Any]] = Field({})
     """The options of truths that are verifiers, by the truth's name; those of the proxy if it is the same verifier."""
     prompts: Positive = 512
     """At most so many held-out prompts at the end."""
@@ -338,16 +333,11 @@ class Evaluation(Section):
     """Whether a run whose truth did not move is made again with a random reward, to tell whether the anchor pins it."""
 
 
-class Runtime(Section):
-    """[runtime]: where and how it runs; changes no result, so it's outside every fingerprint."""
-
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    threads: Annotated[int, Field(ge=0)] = 0
-    """0: as many as there are cores."""
-    micro_batch_tokens: Positive = 4096
-    """Tokens that go through a model at once while it learns: memory, not mathematics."""
-    checkpoint_seconds: NonNegative = 20.0
-    """Seconds between two checkpoints; 0: one at every step."""
+CANNOT_BE_ASKED = {
+    "file": "a file of comparisons can't",
+    "demonstrations": "demonstrations can't",
+    "judge": "a judge is not asked for them",
+}
 
 
 class Recipe(Section):
@@ -363,6 +353,7 @@ class Recipe(Section):
     reward: Reward = Reward()
     policy: Policy = Policy()
     sampler: Sampler = Sampler()
+    judge: Judge = Judge()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()
 
@@ -381,11 +372,18 @@ class Recipe(Section):
         if self.policy.relabel.every and self.comparisons.source != "simulated":
             raise ValueError(
                 "policy.relabel.every: someone has to compare the policy's new answers, and "
-                f"{'a file of comparisons' if self.comparisons.source == 'file' else 'demonstrations'} can't; "
-                'it needs comparisons.source = "simulated"'
+                f'{CANNOT_BE_ASKED[self.comparisons.source]}; it needs comparisons.source = "simulated"'
             )
         if self.comparisons.source == "demonstrations" and not self.data.demonstrations:
             raise ValueError('comparisons.source = "demonstrations": there are none, data.demonstrations is empty')
+        judging = (
+            self.comparisons.source,
+            self.reward.kind,
+            *self.evaluation.truths,
+            *(p.scorer for p in self.reward.parts),
+        )
+        if "judge" in judging and not self.judge.model:
+            raise ValueError("judge.model: a judge is asked for, so say which model it is")
         if self.data.prompts == "comparisons" and not self.comparisons.path:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         if self.reward.kind != "reward_model":

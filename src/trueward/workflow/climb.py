@@ -15,7 +15,7 @@ from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
 from trueward.scorers import simulated
-from trueward.workflow import policies, prepare, rewarding, stages
+from trueward.workflow import labelling, policies, prepare, rewarding, stages
 from trueward.workflow.consultation import examine
 from trueward.workflow.context import Context
 from trueward.workflow.judging import run_verdict, wants_control
@@ -49,7 +49,8 @@ def climb(
         why = "reward.model" if modelled else f"reward.kind = {recipe.reward.kind!r}"
         raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
     context = Context.make(recipe, reporter)
-    if recipe.comparisons.source == "file" and compares:
+    by_judge = compares and recipe.comparisons.source == "judge"
+    if compares and (recipe.comparisons.source == "file" or (by_judge and recipe.comparisons.path)):
         compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
     if until not in ("prepare", "sft"):
@@ -61,6 +62,10 @@ def climb(
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
     truths += rewarding.own_files(recipe.evaluation.truths)
+    judged = {"judge": part["judge"]}
+    judge_files = model_files(recipe.judge.model) if labelling.is_used(recipe) and not recipe.judge.endpoint else []
+    seen = judged if "judge" in recipe.evaluation.truths else {}
+    truths += judge_files if seen else []
     with Ladder(home, name, recipe).open() as ladder:
         work: Any = partial(prepare.prepare, source, context)
         settings = {"model": part["model"], "data": part["data"]}
@@ -79,11 +84,15 @@ def climb(
         if compares:
             work = partial(stages.compare, context, prepared, sft)
             settings = {**seed, "comparisons": part["comparisons"], "sampler": drawing}
-            files = [Path(recipe.comparisons.path)] if recipe.comparisons.source == "file" else []
+            settings |= judged if by_judge else {}
+            read = recipe.comparisons.source == "file" or (by_judge and recipe.comparisons.path)
+            files = [Path(recipe.comparisons.path)] if read else []
             for file in files:
                 if not file.is_file():
                     raise ValueError(f"comparisons.path: {file}: no such file")
-            comparisons = found = ladder.stage("comparisons", "compare", work, settings, (prepared, sft), files)
+            comparisons = found = ladder.stage(
+                "comparisons", "compare", work, settings, (prepared, sft), files + judge_files * by_judge
+            )
             if until == "comparisons":
                 return found
 
@@ -98,14 +107,23 @@ def climb(
             files = model_files(recipe.reward.model)
             reward = found = ladder.stage("reward_model", "fit_reward_model", work, settings, parents, files)
         else:
-            work = partial(rewarding.fit, context, sft)
-            reward = found = ladder.stage("reward", "fit_reward", work, settings, (sft,), rewarding.files(recipe))
+            work = partial(rewarding.fit, context, prepared, sft)
+            if "judge" in (recipe.reward.kind, *(p.scorer for p in recipe.reward.parts)):
+                settings |= judged | {"annotator": recipe.comparisons.annotator}
+            files = rewarding.files(recipe) + judge_files
+            reward = found = ladder.stage("reward", "fit_reward", work, settings, (sft,), files)
         if until in ("reward_model", "reward"):
             return found
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
         looks = {key: part["evaluation"][key] for key in ("truths", "options", "every", "look_prompts", "stop_when")}
-        optimising = {**seed, **{key: part[key] for key in ("policy", "sampler")}, "evaluation": looks, "paid": shaped}
+        optimising = {
+            **seed,
+            **{key: part[key] for key in ("policy", "sampler")},
+            "evaluation": looks,
+            "paid": shaped,
+            **seen,
+        }
         policy_parents = [prepared, sft, reward]
         policy_parents += [comparisons] if comparisons and (recipe.policy.kind == "dpo" or adds_to_them) else []
         policy = found = ladder.stage("policy", "optimise", work, optimising, policy_parents, truths)
@@ -114,6 +132,7 @@ def climb(
 
         work = partial(stages.evaluate, context, prepared, sft, reward, policy)
         settings = {**seed, **{key: part[key] for key in ("model", "policy", "sampler", "evaluation")}, "paid": shaped}
+        settings |= seen
         parents = [prepared, sft, reward, policy]
         evaluation = found = ladder.stage("evaluation", "evaluate", work, settings, parents, base + truths)
         if until == "evaluation":
@@ -140,7 +159,7 @@ def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
             'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
             'for other data give source = "file" and path, or reward.model'
         )
-    if unknown := [t for t in recipe.evaluation.truths if ":" not in t]:
+    if unknown := [t for t in recipe.evaluation.truths if ":" not in t and t != "judge"]:
         raise ValueError(
             f"evaluation.truths: the simulated utility {unknown[0]!r} is there for trueward:reviews and trueward:toy "
             "alone; for other data give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
@@ -177,7 +196,12 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
         }
         if "reward_model" in by
         else {},
-        "reward": {"kind": recipe.reward.kind, "mean": reward["mean"], "sd": reward["sd"]},
+        "reward": {
+            "kind": recipe.reward.kind,
+            "mean": reward["mean"],
+            "sd": reward["sd"],
+            "judge": reward.get("judge"),
+        },
         "sft": by["sft"].summary,
         "annotators": annotators(recipe, by["prepare"], compared),
         "history": driver.read_log(policy.path / "evaluations.jsonl"),
@@ -194,15 +218,19 @@ def write_report(recipe: Recipe, climbed: list[Artifact], command: str, work: Pa
 
 
 def annotators(recipe: Recipe, prepared: Artifact, compared: Artifact | None) -> dict[str, Any] | None:
-    """Who chose: simulated annotators and what is inside them, or the file that people's choices came from."""
+    """Who chose: simulated annotators and what is inside them, a judge, or the file that people's choices came from."""
     if compared is None:
         return None
-    is_simulated = compared.summary["source"] == "simulated"
+    is_simulated, judge = compared.summary["source"] == "simulated", compared.summary.get("judge")
     description = f"comparisons from {compared.summary['source']}"
+    if judge:
+        description = f"AI-labelled, not by people: {recipe.judge.model} compared the answers by a written principle"
     if is_simulated:
         description = simulated.load(prepared.path / "annotators", recipe.comparisons.annotator).description
     return {
         "simulated": is_simulated,
+        "ai": judge is not None,
+        "judge": judge,
         "description": description,
         "agreement": compared.summary["agreement"],
         "temperature": compared.summary["temperature"],

@@ -76,7 +76,7 @@ class Context:
         """`model:PATH`, a reward model that nothing is optimised against, a program, or a simulated utility's name."""
         if name.startswith("model:"):
             return reward_model.load(Path(name.removeprefix("model:")), self.device)
-        if ":" in name:
+        if ":" in name or name == "judge":
             from trueward.workflow import rewarding  # which needs the context
 
             return rewarding.truth(name, self.recipe, self.device)

@@ -22,14 +22,19 @@ from trueward.scorers.scaled import Scaled
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
 from trueward.scorers.verifiers import catalogue, selftest
 from trueward.scorers.verifiers.verifier import Verifier
+from trueward.workflow import labelling
 from trueward.workflow.context import REFERENCE, Context, read_completions
 from trueward.workflow.relabel import newest
 
 SCALE = "scale.json"
 
 
-def named(name: str, options: dict[str, Any], where: str, device: torch.device) -> Scorer:
-    """The scorer of that name, on its own scale. `where`: what errors call its options."""
+def named(name: str, options: dict[str, Any], where: str, device: torch.device, recipe: Recipe | None = None) -> Scorer:
+    """The scorer of that name, on its own scale. `where`: what errors call its options. `recipe`: whose judge it is."""
+    if name == "judge":
+        if options or recipe is None:
+            raise ValueError(f"{where}: a judge has a section of its own, [judge], and takes no options here")
+        return labelling.rated(recipe, device)
     if name == "length":
         return length
     if name.startswith("model:"):
@@ -50,19 +55,21 @@ def truth(name: str, recipe: Recipe, device: torch.device) -> Scorer:
             f"verifier:{recipe.reward.verifier}",
         )
         options = recipe.reward.options if same else {}
-    return named(name, options, f"evaluation.options.{name}", device)
+    return named(name, options, f"evaluation.options.{name}", device, recipe)
 
 
-def proxy(recipe: Recipe, device: torch.device) -> Scorer:
-    """The recipe's verifier or mixture, on its own scale."""
+def proxy(recipe: Recipe, device: torch.device, neutral: float | None = None) -> Scorer:
+    """The recipe's verifier, mixture or judge, on its own scale. `neutral`: the score where a judge says none."""
     config = recipe.reward
+    if config.kind == "judge":
+        return labelling.rated(recipe, device, neutral)
     if config.kind == "verifier":
         name = config.verifier if own.is_own(config.verifier) else f"verifier:{config.verifier}"
         return named(name, config.options, "reward.options", device)
     ingredients = [
         Ingredient(
             p.name or p.scorer.removeprefix("verifier:"),
-            named(p.scorer, p.options, f"reward.parts.{i}.options", device),
+            named(p.scorer, p.options, f"reward.parts.{i}.options", device, recipe),
             p.weight,
             p.gate,
         )
@@ -78,7 +85,11 @@ def check(context: Context, prompts: Sequence[Prompt]) -> int:
     """
     recipe = context.recipe
     programs: dict[str, Scorer] = {}
-    if recipe.reward.kind != "reward_model":
+    if labelling.is_used(recipe):
+        labelling.make(
+            recipe, context.device
+        )  # that there is such a model, or a key, is known before anything is trained
+    if recipe.reward.kind not in ("reward_model", "judge"):
         found = proxy(recipe, context.device)
         parts = {f"reward.parts {i.name}": i.scorer for i in found.ingredients} if isinstance(found, Mix) else {}
         programs |= parts or {f"reward.verifier = {recipe.reward.verifier!r}": found}
@@ -118,12 +129,15 @@ def own_files(names: Sequence[str]) -> list[Path]:
     return [file for name in names if own.is_own(name) for file in own.source(name)]
 
 
-def fit(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
+def fit(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> dict[str, Any]:
     """The stage `reward`: what stands for 0 and 1 of a proxy that nothing has to be trained for."""
     config = context.recipe.reward
     answers = read_completions(sft.path / REFERENCE)
     what = "the verifier" if config.kind == "verifier" else "the mixture"
     context.reporter.start("reward", 1)
+    if config.kind == "judge":
+        scale, figures = labelling.rate(context, prepared, answers)
+        return _measured(context, scale, work) | {"judge": figures}
     found = scores(proxy(context.recipe, context.device), answers).reshape(-1, 2)
     if found.max() == found.min():
         raise ValueError(
@@ -136,10 +150,13 @@ def fit(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
                 else "Take a verifier that it does not satisfy already"
             )
         )
-    scale = fit_scale(found, what)
+    return _measured(context, fit_scale(found, what), work)
+
+
+def _measured(context: Context, scale: Scale, work: Path) -> dict[str, Any]:
     write_json(work / SCALE, {"mean": scale.mean, "sd": scale.sd})
     context.reporter.end(f"mean {scale.mean:.3f}, SD {scale.sd:.3f} under SFT")
-    return {"kind": config.kind, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
+    return {"kind": context.recipe.reward.kind, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6)}
 
 
 def load(context: Context, reward: Artifact, policy: Artifact | None = None) -> Proxy | Scaled:
@@ -154,9 +171,9 @@ def load(context: Context, reward: Artifact, policy: Artifact | None = None) -> 
 
 
 def scaled(recipe: Recipe, folder: Path, device: torch.device) -> Scaled:
-    """The recipe's verifier or mixture on the scale that its stage `reward` has measured; `folder`: that stage."""
+    """The recipe's verifier, mixture or judge on the scale that its stage `reward` has measured; `folder`: that stage."""
     table = read_json(folder / SCALE)
-    return Scaled(proxy(recipe, device), Scale(table["mean"], table["sd"]))
+    return Scaled(proxy(recipe, device, table["mean"]), Scale(table["mean"], table["sd"]))
 
 
 def critic(context: Context, sft: Artifact, reward: Artifact, policy: Network) -> Critic:

@@ -19,11 +19,11 @@ from trueward.data.collate import Collator
 from trueward.instruments.gauge import what_moved
 from trueward.models import loading
 from trueward.models.schedule import generator, seed_for
-from trueward.records import Comparison, line
+from trueward.records import Comparison, Completion, line
 from trueward.scorers import foreign, simulated
 from trueward.scorers.ensemble import put_together, scale_of
 from trueward.scorers.scorer import Scored, Scorer, scores
-from trueward.workflow import rewarding
+from trueward.workflow import labelling, rewarding
 from trueward.workflow.behaviour import compare_with_demonstrations
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import examine, split, told, write_page
@@ -76,24 +76,21 @@ def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any
 
 
 def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> dict[str, Any]:
-    """Comparisons: people's, from a file, simulated ones of two SFT answers to each prompt, or of behaviour with them."""
+    """Comparisons: people's, from a file; of two SFT answers to each prompt, by simulated annotators or a judge; of behaviour
+    with one of them."""
     config = context.recipe.comparisons
     if config.source == "file":
         return _from_file(context, sft, work)
     if config.source == "demonstrations":
         return compare_with_demonstrations(context, prepared, sft, work)
+    pairs = _pairs(context, prepared, sft)
+    if config.source == "judge":
+        return labelling.write(context, prepared, pairs, work)
     seed = context.recipe.seed
     utility = simulated.annotator(prepared.path / "annotators", config.annotator, config.length_bias)
     reference = scores(utility, read_completions(sft.path / REFERENCE)).reshape(-1, 2)
     temperature = simulated.temperature_for(config.agreement, reference[:, 0] - reference[:, 1])
-    prompts = read_prompts(prepared.path / "prompts.jsonl")
-    order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
-    chosen = [prompts[order[i % len(order)]] for i in range(config.count)]  # more comparisons than prompts: round again
-    policy = context.policy(sft.model)
-    twice = [p for p in chosen for _ in range(2)]
-    answers = context.sample_aloud("comparisons", policy, twice, generator(seed, "comparisons")).completions
-    pairs = list(zip(answers[::2], answers[1::2], strict=True))
-    utilities = scores(utility, answers).reshape(-1, 2)
+    utilities = scores(utility, [side for pair in pairs for side in pair]).reshape(-1, 2)
     draw = np.random.default_rng(seed_for(seed, "votes"))
     found, agreement = simulated.compare(pairs, utilities, temperature, config.tie_width, draw)
     jsonl.write(work / "comparisons.jsonl", [line(c) for c in found])
@@ -106,6 +103,17 @@ def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> 
         "ties": sum(c.probability == 0.5 for c in found),
         "left_out": [row for row in left_out if row["rows"]],
     }
+
+
+def _pairs(context: Context, prepared: Artifact, sft: Artifact) -> list[tuple[Completion, Completion]]:
+    """Two answers of the SFT policy to each of comparisons.count prompts; more than there are prompts: round again."""
+    seed, count = context.recipe.seed, context.recipe.comparisons.count
+    prompts = read_prompts(prepared.path / "prompts.jsonl")
+    order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
+    twice = [prompts[order[i % len(order)]] for i in range(count) for _ in range(2)]
+    policy = context.policy(sft.model)
+    answers = context.sample_aloud("comparisons", policy, twice, generator(seed, "comparisons")).completions
+    return list(zip(answers[::2], answers[1::2], strict=True))
 
 
 def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:

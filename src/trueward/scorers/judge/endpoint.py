@@ -1,0 +1,225 @@
+"""A judge behind any service with OpenAI's chat interface: bounded concurrency, retries, a cache, a spending cap."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from trueward.config import Calls, Judge
+from trueward.models.schedule import seed_for
+from trueward.scorers.judge import cache
+from trueward.scorers.judge.budget import Budget
+from trueward.scorers.judge.cache import Cache
+from trueward.scorers.judge.question import Question, Reply
+from trueward.scorers.judge.reading import read, shortened
+
+ANSWER_TOKENS = 12  # for the choice itself, after any reasons
+LISTED = 20  # log-probs of the most probable tokens; services give no more
+AGAIN = (408, 409, 425, 429)  # and 5xx: worth another try
+LONGEST_WAIT = 60.0  # seconds
+ENOUGH = 1 << 62
+
+
+class Endpoint:
+    """Asks a service. `ValueError` at once without its key; for an address or a model that it doesn't know when asked."""
+
+    def __init__(self, judge: Judge, calls: Calls, seed: int, first_wait: float = 1.0) -> None:
+        self.judge, self.calls, self.seed, self.first_wait = judge, calls, seed, first_wait
+        self.address = judge.endpoint.rstrip("/") + "/chat/completions"
+        self.headers = {"Content-Type": "application/json"}
+        self.secret = os.environ.get(calls.key, "").strip() if calls.key else ""
+        if calls.key and not self.secret:
+            raise ValueError(f"runtime.judge.key: there is no environment variable {calls.key}, or it is empty")
+        if self.secret:
+            self.headers["Authorization"] = f"Bearer {self.secret}"
+        self.cache = Cache(Path(calls.cache) if calls.cache else None)
+        self.budget = Budget(calls.price_input, calls.price_output, calls.cap, self.cache.spent)
+        self.requests = 0  # made by this process, retries included
+
+    def body(self, question: Question) -> dict[str, Any]:
+        """The request; all of it goes into the cache's key."""
+        judge = self.judge
+        body: dict[str, Any] = {
+            "model": judge.model,
+            "messages": [{"role": "user", "content": question.text}],
+            "temperature": judge.temperature,
+            "max_tokens": judge.reasons + ANSWER_TOKENS,
+        }
+        if judge.temperature:
+            body["seed"] = self.seed
+        if judge.logprobs:
+            body |= {"logprobs": True, "top_logprobs": LISTED}
+        return body
+
+    def said(self, response: Any) -> str:
+        """A service's own words about an error, on one line; a key that it repeats is not repeated here."""
+        try:
+            text = str(response.json()["error"]["message"])
+        except (ValueError, KeyError, TypeError):
+            text = response.text
+        return shortened(" ".join((text.replace(self.secret, "[key]") if self.secret else text).split()), 200)
+
+    def ask(
+        self, questions: Sequence[Question], most_failed: int = ENOUGH, tell: Callable[[int], None] = lambda done: None
+    ) -> list[Reply]:
+        self.cache.refresh()  # another judge of this run, or another run, may have asked the same
+        self.budget.spent = self.cache.spent
+        bodies = [self.body(q) for q in questions]
+        keys = [cache.key(self.address, b) for b in bodies]
+        missing = {k: b for k, b in zip(keys, bodies, strict=True) if k not in self.cache.answers}
+        known = len(questions) - len(missing)
+        asking = Asking(self, most_failed, lambda done: tell(known + done))
+        failed = asyncio.run(asking.all(missing)) if missing else {}
+        return [failed.get(k) or self._reply(k, q) for k, q in zip(keys, questions, strict=True)]
+
+    def _reply(self, key: str, question: Question) -> Reply:
+        row = self.cache.answers[key]
+        found = read(row["answer"], question.choices, self.judge.reasons > 0)
+        return Reply(found.logps, found.named, found.wrong, row["cost"])
+
+
+class Asking:
+    """One round of requests. An answer that was paid for is kept, even if another request has ended the round."""
+
+    def __init__(self, endpoint: Endpoint, most_failed: int, tell: Callable[[int], None]) -> None:
+        self.endpoint, self.most_failed, self.tell = endpoint, most_failed, tell
+        self.done = 0
+        self.failed: dict[str, Reply] = {}
+        self.stop: ValueError | None = None
+
+    async def all(self, missing: dict[str, dict[str, Any]]) -> dict[str, Reply]:
+        """Fills the cache; the questions that nothing came back for."""
+        import httpx2
+
+        calls = self.endpoint.calls
+        self.settled = asyncio.Condition()
+        left = iter(missing.items())
+        limits = httpx2.Limits(max_connections=calls.concurrency, max_keepalive_connections=calls.concurrency)
+        async with httpx2.AsyncClient(timeout=None, headers=self.endpoint.headers, limits=limits) as client:
+            workers = min(calls.concurrency, len(missing))
+            await asyncio.gather(*(self._work(client, left) for _ in range(workers)))
+        if self.stop is not None:
+            raise self.stop
+        return self.failed
+
+    async def _work(self, client: Any, left: Iterator[tuple[str, dict[str, Any]]]) -> None:
+        for key, body in left:
+            wrong = await self._one(client, key, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+            if self.stop is None and wrong:
+                self.failed[key] = Reply(wrong=wrong)
+                if len(self.failed) > self.most_failed:
+                    self.stop = ValueError(
+                        f"the judge at {self.endpoint.address} gave no answer to {len(self.failed)} questions, more than "
+                        f"judge.max_failed = {self.endpoint.judge.max_failed:g} allows; the last time: {wrong}"
+                    )
+            if self.stop is not None:
+                return
+            self.done += 1
+            self.tell(self.done)
+
+    async def _one(self, client: Any, key: str, sent: bytes) -> str:
+        """Ask until there's an answer, and put it into the cache; what was wrong, if none came."""
+        tries = self.endpoint.calls.retries + 1
+        wrong = ""
+        for attempt in range(tries):
+            bound = self.endpoint.budget.bound(sent, self.endpoint.judge.reasons + ANSWER_TOKENS)
+            if not await self._may_spend(bound):
+                return ""
+            wrong, wait = await self._try(client, key, sent, bound)
+            async with self.settled:
+                self.settled.notify_all()
+            if not wrong or self.stop is not None:
+                return ""
+            if attempt + 1 < tries:
+                await asyncio.sleep(self._backoff(key, attempt) if wait is None else wait)
+        return f"{wrong} ({tries} {'try' if tries == 1 else 'tries'})"
+
+    async def _may_spend(self, bound: float) -> bool:
+        """Hold what the request may cost at most; wait for those under way to turn out cheaper where it doesn't fit."""
+        budget = self.endpoint.budget
+        async with self.settled:
+            await self.settled.wait_for(lambda: self.stop is not None or budget.fits(bound) or not budget.held > 1e-12)
+            if self.stop is None and not budget.fits(bound):
+                self.stop = budget.refuse(bound)
+                self.settled.notify_all()
+            if self.stop is not None:
+                return False
+            budget.hold(bound)
+            return True
+
+    async def _try(self, client: Any, key: str, sent: bytes, bound: float) -> tuple[str, float | None]:
+        """One request; what was wrong with it, and how long the service asks to wait."""
+        import httpx2
+
+        budget, cost = self.endpoint.budget, 0.0
+        self.endpoint.requests += 1
+        try:
+            async with asyncio.timeout(self.endpoint.calls.timeout):
+                response = await client.post(self.endpoint.address, content=sent)
+            status = response.status_code
+            if status in AGAIN or status >= 500:
+                return f"HTTP {status}: {self.endpoint.said(response)}", retry_after(
+                    response.headers.get("Retry-After")
+                )
+            if status != 200:
+                self.stop = ValueError(
+                    f"the judge at {self.endpoint.address}: HTTP {status}: {self.endpoint.said(response)}"
+                )
+                return "refused", None
+            cost = bound  # until it says what it was
+            answer, used = answered(response)
+            if answer is None:
+                return f"not a chat completion: {self.endpoint.said(response)!r}", None
+            if used is not None:
+                cost = budget.cost(*used)
+            self.endpoint.cache.add(key, answer, cost)
+            return "", None
+        except TimeoutError:
+            cost = bound
+            return f"no answer within {self.endpoint.calls.timeout:g} s", None
+        except httpx2.HTTPError as error:
+            return f"{type(error).__name__}: {shortened(str(error))}".rstrip(": "), None
+        finally:
+            if cost and key not in self.endpoint.cache.answers:
+                self.endpoint.cache.add(key, None, cost)  # nothing came, but it may have been billed
+            budget.settle(bound, self.endpoint.cache.spent)
+
+    def _backoff(self, key: str, attempt: int) -> float:
+        """Twice as long after each try, and by chance between half of it and all, so that not all come back at once."""
+        chance: float = seed_for(os.getpid(), "backoff", key, attempt) / 2**63
+        longest: float = min(LONGEST_WAIT, self.endpoint.first_wait * 2.0**attempt)
+        return longest * (0.5 + 0.5 * chance)
+
+
+def answered(response: Any) -> tuple[dict[str, Any] | None, tuple[int, int] | None]:
+    """The first choice of a chat completion, and the tokens read and written, if it says so."""
+    try:
+        table = response.json()
+        choice = table["choices"][0]
+        choice["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None, None
+    usage = table.get("usage") or {}
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    kept = {k: choice[k] for k in ("message", "logprobs", "finish_reason") if choice.get(k) is not None}
+    return kept, (read, written) if isinstance(read, int) and isinstance(written, int) else None
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds that a service asks to wait, given as seconds or as a date."""
+    if not header:
+        return None
+    try:
+        return min(LONGEST_WAIT, max(0.0, float(header)))
+    except ValueError:
+        pass
+    try:
+        return min(LONGEST_WAIT, max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time()))
+    except ValueError:
+        return None

@@ -1,0 +1,104 @@
+"""A judge that runs here: a causal language model, by the log-probs of its choices. No text is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from trueward.batches import Tokens, micro_batches
+from trueward.data.collate import Collator
+from trueward.losses.logprobs import at_temperature
+from trueward.models import heads
+from trueward.models.loading import Network
+from trueward.records import Message, Prompt
+from trueward.scorers.judge.question import Question, Reply
+
+
+class Local:
+    """Log P(choice | question), the sum over the choice's tokens. Through the tokenizer's chat template if it has one;
+    otherwise as plain text, with a space before each choice."""
+
+    def __init__(self, network: Network, micro_batch_tokens: int = 4096) -> None:
+        self.network, self.micro_batch_tokens = network, micro_batch_tokens
+        self.collator = Collator(network.tokenizer, network.context)
+        self.chats = bool(network.tokenizer.chat_template)
+
+    def ask(
+        self, questions: Sequence[Question], most_failed: int = 0, tell: Callable[[int], None] = lambda done: None
+    ) -> list[Reply]:
+        """A question that is too long for the model has no reply."""
+        rows: list[tuple[list[int], list[int]]] = []
+        places: list[list[int]] = []
+        prefixes: list[list[tuple[int, int]]] = []
+        wrong: dict[int, str] = {}
+        known: dict[tuple[str, ...], list[list[int]]] = {}
+        for i, question in enumerate(questions):
+            asked = self.collator.prompt_ids(self._prompt(question.text))
+            if question.choices not in known:
+                known[question.choices] = [self._choice(c) for c in question.choices]
+            answers = known[question.choices]
+            places.append([])
+            prefixes.append(_prefixes(answers))
+            if (length := len(asked) + max(map(len, answers))) > self.network.context:
+                wrong[i] = f"a question of {length} tokens, more than the judge's context of {self.network.context}"
+                continue
+            for answer in answers:
+                places[i].append(len(rows))
+                rows.append((asked, answer))
+        found = self._logprobs(rows, lambda done: tell(done * len(questions) // len(rows)))
+        replies = []
+        for i in range(len(questions)):
+            if i in wrong:
+                replies.append(Reply(wrong=wrong[i]))
+                continue
+            logps = found[places[i]]
+            for short, long in prefixes[i]:  # "1" is not said where "10" is
+                rest = -torch.expm1((logps[long] - logps[short]).clamp(max=-1e-12))
+                logps[short] = logps[short] + torch.log(rest)
+            replies.append(Reply(logps=tuple(logps.tolist())))
+        return replies
+
+    def _prompt(self, text: str) -> Prompt:
+        return Prompt(messages=(Message(role="user", content=text),)) if self.chats else Prompt(text=text)
+
+    def _choice(self, choice: str) -> list[int]:
+        text = choice if self.chats or choice[:1].isspace() else f" {choice}"
+        if not (ids := self.collator.response_ids(text, finished=False)):
+            raise ValueError(f"judge: the judge's tokenizer has no tokens for the choice {choice!r}")
+        if ids == [self.network.tokenizer.unk_token_id]:
+            raise ValueError(f"judge: the judge's tokenizer does not know the choice {choice!r}")
+        return ids
+
+    @torch.no_grad()
+    def _logprobs(self, rows: Sequence[tuple[list[int], list[int]]], tell: Callable[[int], None]) -> torch.Tensor:
+        """Σ log P of each row's answer; float64 [rows]. Rows that differ in the last token alone share a pass."""
+        out = torch.zeros(len(rows), dtype=torch.float64)
+        alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+        for i, (asked, answer) in enumerate(rows):
+            alike.setdefault((tuple(asked), tuple(answer[:-1])), []).append(i)
+        passes = list(alike.values())
+        pairs = [rows[own[0]] for own in passes]
+        lengths = torch.tensor([len(asked) + len(answer) for asked, answer in pairs])
+        done = 0
+        for group in micro_batches(lengths, self.micro_batch_tokens) if passes else []:
+            tokens = Tokens.collate([pairs[g] for g in group.tolist()], self.collator.pad).to(self.network.device)
+            logits = heads.response_logits(self.network.model, tokens)
+            logp = at_temperature(logits, 1.0).log_softmax(-1).double().cpu()
+            for g, part in zip(group.tolist(), logp.split(tokens.response_lengths.tolist()), strict=True):
+                for i in passes[g]:
+                    ids = torch.tensor(rows[i][1]).unsqueeze(1)
+                    out[i] = part.gather(1, ids).sum()
+                done += len(passes[g])
+            tell(done)
+        return out
+
+
+def _prefixes(answers: Sequence[list[int]]) -> list[tuple[int, int]]:
+    """Pairs (i, j) of choices where i's tokens begin j's."""
+    return [
+        (i, j)
+        for i, one in enumerate(answers)
+        for j, other in enumerate(answers)
+        if len(one) < len(other) and other[: len(one)] == one
+    ]

@@ -1,0 +1,79 @@
+"""What a judge is asked, what it may answer, and what it did answer."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+COMPARE = """Compare two answers to a prompt by this principle: {principle}
+
+Prompt:
+{prompt}
+
+Answer A:
+{first}
+
+Answer B:
+{second}
+
+Which answer is better by the principle?"""
+RATE = """Rate an answer to a prompt by this principle: {principle}
+
+Prompt:
+{prompt}
+
+Answer:
+{response}
+
+How good is the answer by the principle, from {worst}, very bad, to {best}, perfect?"""
+AT_ONCE = " Reply with {choices} alone.\n\nAnswer:"
+REASONS = " Think it over in a few sentences. Then end with a line of its own, “Answer: ” and {choices}."
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question, and the answers that it has; the same two are the same question."""
+
+    text: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: log-probs of the choices [k] in nats, or which one was named, or what was wrong."""
+
+    logps: tuple[float, ...] | None = None
+    named: int | None = None
+    wrong: str = ""
+    cost: float = 0.0
+
+    @property
+    def mass(self) -> float | None:
+        """How probable it was that one of the choices is the answer at all; None without log-probs."""
+        return None if self.logps is None else min(1.0, sum(math.exp(min(x, 0.0)) for x in self.logps))
+
+
+class Backend(Protocol):
+    """A model that answers questions, in their order. It may give up once more than `most_failed` have no answer.
+
+    `tell` is told how many questions are done.
+    """
+
+    def ask(
+        self, questions: Sequence[Question], most_failed: int = ..., tell: Callable[[int], None] = ...
+    ) -> list[Reply]: ...
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with {name} replaced, once: braces inside what is put in stay what they are."""
+    return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), template)
+
+
+def ending(choices: Sequence[str], reasons: int) -> str:
+    """How a question of ours ends: what to reply, and in which form."""
+    words = [c.strip() for c in choices]
+    named = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) < 5 else f"a number from {words[0]} to {words[-1]}"
+    return fill(REASONS if reasons else AT_ONCE, {"choices": named})

@@ -1,0 +1,82 @@
+"""From a service's answer to the log-probs of the choices, or the choice that was named, or what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from trueward.scorers.judge.question import Reply
+
+AROUND = " \t\r\n\"'`*_()[]{}.,:;!“”‘’"  # what may stand around a choice
+FLOOR = -25.0  # nats; below it services write stand-ins such as −9999
+
+
+def read(choice: Any, choices: Sequence[str], reasons: bool) -> Reply:
+    """`choice`: an element of a chat completion's `choices`. The text has to name one choice and no other, whatever
+    the log-probs say; then those of the token that names it are taken, if they are there.
+
+    A choice that isn't among the listed tokens is taken to be as probable as the last of them, its upper bound.
+    """
+    message = choice.get("message") if isinstance(choice, dict) else None
+    text = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(text, str):
+        return Reply(wrong="an answer without text")
+    words = [c.strip() for c in choices]
+    named = parse(text, words, reasons)
+    if named is None:
+        return Reply(wrong=f"not an answer: {shortened(text)!r}")
+    content = (choice.get("logprobs") or {}).get("content") or []
+    logps = _logps(content, words, named)
+    return Reply(logps=logps, named=named)
+
+
+def parse(text: str, words: Sequence[str], reasons: bool) -> int | None:
+    """Which choice a text names; None if it names none, or more than one.
+
+    The text is the choice alone, or ends with a line `Answer: choice`; after reasons only the latter counts.
+    """
+    lines = re.findall(r"^\W*answer\W*?:(.*)$", text, re.MULTILINE | re.IGNORECASE)
+    if lines:
+        said = {line.strip(AROUND) for line in lines} if not reasons else {lines[-1].strip(AROUND)}
+    elif reasons:
+        return None
+    else:
+        said = {text.strip(AROUND)}
+    if len(said) != 1:
+        return None
+    (one,) = said
+    return words.index(one) if one in words else None
+
+
+def _logps(content: Any, words: Sequence[str], named: int) -> tuple[float, ...] | None:
+    """Log-probs of the choices at the last token that is the named one; None if there's no such token."""
+    if not isinstance(content, list):
+        return None
+    for token in reversed(content):
+        if not isinstance(token, dict) or str(token.get("token", "")).strip(AROUND) != words[named]:
+            continue
+        listed = [t for t in token.get("top_logprobs") or [] if _is_listed(t)]
+        if not listed:
+            return None
+        lowest = min(float(t["logprob"]) for t in listed)
+        found = []
+        for word in words:
+            own = [float(t["logprob"]) for t in listed if t["token"].strip(AROUND) == word]
+            found.append(max(FLOOR, _logsumexp(own) if own else lowest))
+        return tuple(found)
+    return None
+
+
+def _is_listed(t: Any) -> bool:
+    return isinstance(t, dict) and isinstance(t.get("token"), str) and isinstance(t.get("logprob"), int | float)
+
+
+def _logsumexp(values: Sequence[float]) -> float:
+    top = max(values)
+    return top + math.log(sum(math.exp(v - top) for v in values))
+
+
+def shortened(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
