@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, config
+from trueward import __version__, asking, config
+from trueward.studio import command as studio
 
 app = typer.Typer(
     name="trueward",
@@ -22,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+comparisons = typer.Typer(help="Comparisons: make pairs to judge.", no_args_is_help=True)
+comparisons.command("make")(asking.make)
+app.add_typer(comparisons, name="comparisons")
+app.add_typer(studio.app, name="studio")
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
