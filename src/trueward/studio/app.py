@@ -18,7 +18,7 @@ from trueward.studio.api.gate import Gate, Names
 from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
-LAB = Path(str(importlib.resources.files("trueward"))) / "lab" / "page"
+LAB = Path(str(importlib.resources.files("trueward"))) / "lab" / "web"
 PLACES = ("", "compare", "write", "runs", "people", "projects", "welcome")
 
 

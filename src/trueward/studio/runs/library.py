@@ -44,14 +44,14 @@ class Library:
             raise LookupError(f"there is no run {name!r}") from None
 
     def table(self) -> list[dict[str, Any]]:
-        """A row a run, those that moved last first; `differs` holds the settings in which the runs differ."""
+        """A row a run, live ones first, then as they moved; `differs`: the settings in which runs of one recipe differ."""
         locks = state.held()
         rows = [self._row(name, path, locks) for name, path in self.paths().items()]
-        settings = [row.pop("settings") for row in rows]
-        keys = sorted({key for each in settings for key in each})
-        varying = [key for key in keys if len({json.dumps(each.get(key)) for each in settings}) > 1]
-        for row, each in zip(rows, settings, strict=True):
-            row["differs"] = {key: each[key] for key in varying if key in each and not key.startswith("runtime.")}
+        groups: dict[Any, list[dict[str, Any]]] = {}
+        for row in rows:
+            groups.setdefault(row["recipe"], []).append(row)
+        for group in groups.values():
+            _differences(group)
         return sorted(rows, key=lambda row: (row["state"] not in ("live", "stale"), -row["touched"]))
 
     def _row(self, name: str, path: Path, locks: set[int] | None) -> dict[str, Any]:
@@ -123,6 +123,15 @@ class Library:
         steps = sorted({row["step"] for row in rows if isinstance(row.get("step"), int)})
         at = steps[-1] if step is None and steps else step
         return {"steps": steps, "step": at, "samples": [row for row in rows if row.get("step") == at]}
+
+
+def _differences(rows: list[dict[str, Any]]) -> None:
+    """Replace `settings` by `differs` in rows of one recipe: the optimiser's own settings first."""
+    settings = [row.pop("settings") for row in rows]
+    keys = sorted({key for each in settings for key in each}, key=lambda key: (not key.startswith("policy."), key))
+    varying = [key for key in keys if len({json.dumps(each.get(key)) for each in settings}) > 1]
+    for row, each in zip(rows, settings, strict=True):
+        row["differs"] = {key: each[key] for key in varying if key in each and not key.startswith("runtime.")}
 
 
 def _known(stage: str) -> str:
