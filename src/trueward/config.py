@@ -37,7 +37,7 @@ class Data(Section):
     """[data]: the text."""
 
     demonstrations: str = "trueward:reviews"
-    """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews` or `trueward:toy`."""
+    """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews`, `trueward:toy` or `studio:NAME`."""
     prompts: str = ""
     """Prompts to answer, likewise, or `trueward:nano`; empty: the demonstrations'; `comparisons`: those of comparisons.path."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -71,7 +71,8 @@ class Sft(Supervised):
 class Comparisons(Section):
     """[comparisons]: who says which answer is better."""
 
-    source: Literal["simulated", "file"] = "simulated"
+    source: str = "simulated"
+    """`simulated`, `file`, or `studio:NAME`: the closed rounds of a studio's project (`studio:NAME@2`: up to the second)."""
     path: str = ""
     """With source = "file": people's comparisons, JSONL (docs/formats.md)."""
     count: Positive = 4000
@@ -84,7 +85,9 @@ class Comparisons(Section):
     """With source = "simulated": utilities closer than this many temperatures are called a tie."""
 
     @model_validator(mode="after")
-    def _file_has_path(self) -> Comparisons:
+    def _source_is_there(self) -> Comparisons:
+        if self.source not in ("simulated", "file") and not self.source.startswith("studio:"):
+            raise ValueError(f"source: expected simulated, file or studio:NAME, got {self.source!r}")
         if self.source == "file" and not self.path:
             raise ValueError('source = "file" needs `path`, a JSONL file of comparisons')
         return self
@@ -294,7 +297,8 @@ class Recipe(Section):
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
-        if self.data.prompts == "comparisons" and not self.comparisons.path:
+        by_people = self.comparisons.path or self.comparisons.source.startswith("studio:")
+        if self.data.prompts == "comparisons" and not by_people:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         return self
 

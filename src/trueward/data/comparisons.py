@@ -13,7 +13,7 @@ from trueward.data.loading import Loaded, used
 from trueward.data.rows import Row
 from trueward.records import Comparison, Prompt
 
-__all__ = ["FORMATS", "agreement", "read", "write"]
+__all__ = ["FORMATS", "agreement", "read", "read_all", "write"]
 
 
 def read(path: Path | str) -> Loaded[Comparison]:
@@ -40,6 +40,17 @@ def read(path: Path | str) -> Loaded[Comparison]:
         if found != "own":  # it has no other columns
             ignored.update(row.ignored())
     return used(str(path), Loaded(rows, left_out, [path], ignored))
+
+
+def read_all(paths: Iterable[Path]) -> Loaded[Comparison]:
+    """The comparisons of several files, one after the other, as if they were one."""
+    loaded = [read(path) for path in paths]
+    return Loaded(
+        [row for each in loaded for row in each.rows],
+        sum((each.left_out for each in loaded), Counter()),
+        [file for each in loaded for file in each.files],
+        sum((each.ignored for each in loaded), Counter()),
+    )
 
 
 def agreement(comparisons: Iterable[Comparison]) -> float | None:

@@ -47,3 +47,10 @@ def snapshots(source: str, data: Path | None = None) -> list[Path]:
         if artifacts.read_json(manifest).get("sha256") != artifacts.sha256(path):
             raise ValueError(f"{path}: is not what was closed (its SHA-256 differs from the one in {manifest.name})")
     return found
+
+
+def compared(source: str, path: str) -> list[Path]:
+    """The files of `comparisons.source` and `.path`: a file, a studio's rounds, or none where annotators are simulated."""
+    if source.startswith(PREFIX):
+        return snapshots(source)
+    return [Path(path)] if source == "file" else []

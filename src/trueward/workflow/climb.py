@@ -11,6 +11,7 @@ from trueward import __version__, artifacts, driver
 from trueward.artifacts import Artifact
 from trueward.config import Recipe
 from trueward.data import comparisons as compared
+from trueward.data import snapshots
 from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
@@ -36,8 +37,9 @@ def climb(
     if until == "comparisons" and not compares:
         raise ValueError("--until comparisons: with reward.model there are none; stop at another stage")
     context = Context.make(recipe, reporter)
-    if recipe.comparisons.source == "file" and compares:
-        compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
+    judged = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) if compares else []
+    if judged:
+        compared.read_all(judged)  # a mistake in it is said now, not when SFT is done
     source = prepare.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
@@ -64,11 +66,7 @@ def climb(
         if compares:
             work = partial(stages.compare, context, prepared, sft)
             settings = {**seed, "comparisons": part["comparisons"], "sampler": drawing}
-            files = [Path(recipe.comparisons.path)] if recipe.comparisons.source == "file" else []
-            for file in files:
-                if not file.is_file():
-                    raise ValueError(f"comparisons.path: {file}: no such file")
-            comparisons = found = ladder.stage("comparisons", "compare", work, settings, (prepared, sft), files)
+            comparisons = found = ladder.stage("comparisons", "compare", work, settings, (prepared, sft), judged)
             if until == "comparisons":
                 return found
 
