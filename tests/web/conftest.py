@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import live_studio
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # a browser that is told to stay quiet: none of its own look-ups
@@ -35,3 +40,10 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=found, args=list(QUIET))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path, browser: Any) -> Iterator[Any]:
+    """A studio in this process; at its end no page has complained or asked another origin for anything."""
+    with live_studio.serving_studio(tmp_path, browser) as made:
+        yield made

@@ -5,7 +5,7 @@ import { waiting } from "./outbox.js";
 import { Dialog, Meter, PromptText, Said } from "./parts.js";
 import { Link } from "./place.js";
 import { sitting } from "./sitting.js";
-import { html, useEffect, useMemo, useRef, useState } from "./vendor.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
 
 // key, side, strength, words, short words
 const SCALE = [
@@ -49,7 +49,8 @@ export function Compare({ name }) {
     if (await attempt(work.undo)) document.getElementById("told").textContent = "Taken back.";
   };
 
-  useEffect(() => {
+  // in a layout effect, so that the next key, however fast, finds the state that the last one left
+  useLayoutEffect(() => {
     const keys = {
       ArrowLeft: () => choose(SCALE[1]),
       ArrowRight: () => choose(SCALE[5]),

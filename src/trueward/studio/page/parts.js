@@ -1,5 +1,5 @@
 // Small pieces that several places show.
-import { html, useEffect, useRef, useState } from "./vendor.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
 
 const HIDDEN = /[\u202a-\u202e\u2066-\u2069]/g;
 
@@ -58,7 +58,7 @@ export const when = (seconds) =>
 
 export function Dialog({ title, onClose, children }) {
   const box = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current.showModal();
   }, []);
   return html`<dialog ref=${box} aria-label=${title} onClose=${onClose} onClick=${(e) => e.target === box.current && box.current.close()}>
