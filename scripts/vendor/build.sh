@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$here/package.json" "$here/package-lock.json" "$here/entry.js" "$work"
 cd "$work"
-npm ci --ignore-scripts --no-audit --no-fund --silent
+npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 esbuild=$(ls node_modules/@esbuild/*/bin/esbuild)
 "$esbuild" entry.js --bundle --minify --format=esm --target=es2022 --charset=utf8 --legal-comments=none \
     --log-level=warning --outfile="$work/vendor.js"
