@@ -99,9 +99,9 @@ export function Compare({ name }) {
             <div class="scale" role="group" aria-label="Which answer is better">
               ${SCALE.map(
                 (step) => html`<button class=${step[1] === "left" ? "a" : step[1] === "right" ? "b" : ""}
-                  aria-label=${step[3]} title=${step[3]} onClick=${() => choose(step)}>
+                  title=${step[3]} onClick=${() => choose(step)}>
                   <span class="weight" aria-hidden="true">${[...Array(step[2] || 0)].map(() => html`<i></i>`)}</span>
-                  <span class="words">${step[3]}</span><span class="letter-only">${step[4]}</span><kbd>${step[0]}</kbd></button>`,
+                  <span class="words">${step[3]}</span><span class="letter-only" aria-hidden="true">${step[4]}</span><kbd aria-hidden="true">${step[0]}</kbd></button>`,
               )}
             </div>
             <div class="tools" style=${{ marginTop: "10px" }}>

@@ -77,7 +77,7 @@ function Welcome() {
         <p>Pairs or prompts from a file: our JSONL, TRL's formats, Anthropic HH, or plain prompts to answer.</p><${NewProject} kind="compare" label="Make a project" /></div>
     </div>
     <div class="card gap"><h2>Or from a policy of yours</h2>
-      <pre><code>trueward run reviews --until sft
+      <pre tabindex="0"><code>trueward run reviews --until sft
 trueward comparisons make --model reviews/sft --project mine</code></pre>
       <p class="soft small">Runs appear under Runs by themselves, while they go on and when they are done.</p></div>`;
 }
