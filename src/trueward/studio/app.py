@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.resources
+import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
@@ -18,7 +20,7 @@ from trueward.studio.api.gate import Gate, Names
 from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
-LAB = Path(str(importlib.resources.files("trueward"))) / "lab" / "web"
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
 PLACES = ("", "compare", "write", "runs", "people", "projects", "welcome")
 
 
@@ -44,8 +46,8 @@ def make(studio: Studio, names: Names) -> ASGIApp:
     for module in (people, work, manage, watch):
         app.include_router(module.router)
     app.mount("/page", Static(directory=PAGE))
-    if (LAB / "index.html").is_file():
-        app.mount("/lab", Static(directory=LAB, html=True))
+    if studio.lab is not None:
+        serve_lab(app, studio.lab)
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> FileResponse:
@@ -55,3 +57,30 @@ def make(studio: Studio, names: Names) -> ASGIApp:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     return Gate(app, names)
+
+
+def serve_lab(app: FastAPI, files: dict[str, str]) -> None:
+    """The lab's page, whose files are known by their names, under its own policy of what it may do."""
+    policy = str(getattr(importlib.import_module("trueward.lab.page"), "POLICY", ""))
+    headers = {"cache-control": "no-cache", **({"content-security-policy": policy} if policy else {})}
+
+    @app.get("/lab", include_in_schema=False)
+    def moved() -> RedirectResponse:
+        return RedirectResponse("/lab/")
+
+    @app.get("/lab/{name}", include_in_schema=False)
+    def lab(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404, "there is nothing here")
+        return Response(files[name], media_type=TYPES.get(name.rsplit(".", 1)[-1], "text/plain"), headers=headers)
+
+    @app.get("/lab/", include_in_schema=False)
+    def index() -> Response:
+        return lab("index.html")
+
+
+def lab_files() -> dict[str, str] | None:
+    """The lab's page by file name, where this trueward has one."""
+    if importlib.util.find_spec("trueward.lab") is None:
+        return None
+    return dict(importlib.import_module("trueward.lab.page").files())

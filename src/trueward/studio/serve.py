@@ -38,7 +38,7 @@ def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str 
             shown = f"[{host}]" if ":" in host else host
             here = url.rstrip("/") or f"http://{shown}:{port}"
             names = Names.of(port, here)
-            place = Studio(data, store, Library(runs), secure=here.startswith("https:"))
+            place = Studio(data, store, Library(runs), secure=here.startswith("https:"), lab=app.lab_files())
             invite = store.write(lambda c: accounts.grant(c, accounts.owner(c), "invite", "printed"))
             print(f"The studio: {here}/#key={invite}", flush=True)
             print(f"Data in {data}, runs from {runs}. Ctrl-C ends it.", file=sys.stderr, flush=True)

@@ -42,7 +42,8 @@ class Label(Body):
 
 @router.get("/me")
 def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[str, Any]:
-    return {"account": None if person is None else {"name": person.name, "role": person.role}}
+    account = None if person is None else {"name": person.name, "role": person.role}
+    return {"account": account, "lab": here.lab is not None}
 
 
 @router.post("/enter")

@@ -56,12 +56,13 @@ class Limiter:
 
 @dataclass
 class Studio:
-    """One running studio. `secure`: it is reached by https, so its cookie travels by https alone."""
+    """One running studio. `secure`: it is reached by https, so its cookie travels by https alone. `lab`: its page's files."""
 
     data: Path
     database: Database
     runs: Library
     secure: bool = False
+    lab: dict[str, str] | None = None
     limiter: Limiter = field(default_factory=Limiter)
 
 

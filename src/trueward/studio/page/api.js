@@ -2,6 +2,7 @@
 import { signal } from "./vendor.js";
 
 export const me = signal(undefined); // undefined: not known yet; null: a stranger
+export const lab = signal(false); // whether this studio has one
 export const said = signal("");
 export const offline = signal(false);
 

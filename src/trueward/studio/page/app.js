@@ -1,5 +1,5 @@
 // The studio's shell: who is here, where they are, and what to show there.
-import { me, offline, post, get, said } from "./api.js";
+import { get, lab, me, offline, post, said } from "./api.js";
 import { Compare } from "./compare.js";
 import { here, Link } from "./place.js";
 import { People } from "./people.js";
@@ -37,6 +37,7 @@ function Shell() {
   const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && place === "projects");
   const link = ([to, label, roles]) =>
     roles.includes(me.value.role) &&
+    (to !== "/lab/" || lab.value) &&
     (to === "/lab/"
       ? html`<a href=${to}>${label}</a>`
       : html`<${Link} to=${to} aria-current=${current(to) ? "page" : undefined}>${label}</${Link}>`);
@@ -80,7 +81,9 @@ function SignIn() {
 }
 
 async function know() {
-  me.value = (await get("/api/me")).account;
+  const told = await get("/api/me");
+  lab.value = told.lab;
+  me.value = told.account;
 }
 
 async function start() {

@@ -173,7 +173,7 @@ function ticks({ low, high }) {
   return found;
 }
 
-const tidy = (value) => String(Math.round(value * 1e6) / 1e6).replace("-", "−");
+const tidy = (value) => (value && Math.abs(value) < 0.001 ? value.toExponential() : String(Math.round(value * 1e6) / 1e6)).replace("-", "−");
 
 export const trail = (rows, key, name, colour, dash = false) => {
   const points = rows.filter((row) => row[key] != null && row.kl != null).map((row) => ({ x: Math.sqrt(Math.max(0, row.kl)), y: row[key], step: row.step }));

@@ -68,10 +68,22 @@ export function Run({ name }) {
         </div><${Table} looks=${looks} /></div>`
       : html`<div class="card empty gap"><p>The first look at the policy comes when the ladder gets there.</p></div>`}
     ${looks.length > 0 && html`<${Samples} name=${name} looks=${looks.length} />`}
+    ${run.reward_model?.accuracy != null && html`<${RewardModel} found=${run.reward_model} />`}
     ${shown &&
     html`<div class="card"><div class="row apart"><h2>Health</h2><label class="row" style=${{ margin: 0 }}>smoothing<input type="range" min="0" max="0.98" step="0.02" value=${beta} onInput=${(e) => setBeta(Number(e.target.value))} style=${{ width: "130px", display: "inline-block" }} /><span class="num">${beta.toFixed(2)}</span></label></div>
       <div class="tabs" role="tablist">${there.map((key) => html`<button role="tab" aria-selected=${key === shown} onClick=${() => setStage(key)}>${STAGES[key]}</button>`)}</div>
       <${Health} series=${live.series.value[shown]} beta=${beta} group=${`${name} ${shown}`} /></div>`}`;
+}
+
+// The reward model beside the people that it learnt from, on one axis from a coin's 50 % to 100 %.
+function RewardModel({ found }) {
+  const place = (share) => `${Math.max(0, Math.min(100, 200 * (share - 0.5)))}%`;
+  const rows = [["it picks what the annotator picked", found.accuracy, found.accuracy_low, found.accuracy_high]];
+  if (found.agreement != null) rows.push(["two annotators agree", found.agreement]);
+  return html`<div class="card"><h2>The reward model</h2>${rows.map(([name, share, low, high]) => html`<div class="axis"><span>${name}</span>
+      <div class="bracket" aria-hidden="true">${low != null && html`<i style=${{ left: place(low), width: `calc(${place(high)} - ${place(low)})` }}></i>`}<b style=${{ left: place(share) }}></b></div>
+      <span class="num small">${percent(share, 1)}${low != null ? ` (${percent(low)} to ${percent(high)})` : ""}</span></div>`)}
+    <p class="small soft gap">On comparisons held out by prompt. The axis begins at a coin's 50 %; a reward model can hardly agree with people more than they do with each other.</p></div>`;
 }
 
 function Health({ series, beta, group }) {

@@ -26,6 +26,7 @@ export function Samples({ name, looks }) {
     <label class="row">step <input type="range" min="0" max=${data.steps.length - 1} step="1" value=${place} aria-label="step" aria-valuetext=${`step ${data.step}`}
       onInput=${(e) => setStep(data.steps[Number(e.target.value)])} style=${{ flex: 1, display: "inline-block" }} /><b class="num" data-test="step">${data.step}</b></label>
     <${Sides} row=${row} marks=${marks} />
+    <${Histogram} samples=${data.samples} step=${data.step} />
     ${me.value.role === "admin" && html`<${Send} path=${path} step=${data.step} index=${at} />`}</div>`;
 }
 
@@ -48,6 +49,34 @@ function Send({ path, step, index }) {
     const made = await attempt(() => post(`${path}/pairs`, { project: to, step, index }));
     if (made) say(made.added ? `The pair is in ${to} now, blind.` : `${to} has this pair already.`);
   };
-  return html`<div class="row"><button onClick=${send}>Send this pair to Compare</button>
+  return html`<div class="row gap"><button onClick=${send}>Send this pair to Compare</button>
     <label style=${{ margin: 0 }}><span class="unseen">project</span><select value=${project || open[0].name} onChange=${(e) => setProject(e.target.value)}>${open.map((p) => html`<option value=${p.name}>${p.name}</option>`)}</select></label></div>`;
+}
+
+const BINS = 24;
+
+// How the proxy is spread over the prompts of this step: SFT's answers and the policy's.
+function Histogram({ samples, step }) {
+  const series = [
+    ["SFT", "soft", samples.map((row) => row.reference_proxy)],
+    ["policy", "proxy", samples.map((row) => row.proxy)],
+  ].map(([name, tone, values]) => [name, tone, values.filter((value) => Number.isFinite(value))]);
+  const all = series.flatMap(([, , values]) => values);
+  if (all.length < 4) return null;
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const width = (high - low || 1) / BINS;
+  const counted = series.map(([name, tone, values]) => {
+    const bins = Array(BINS).fill(0);
+    for (const value of values) bins[Math.min(BINS - 1, Math.floor((value - low) / width))]++;
+    return [name, tone, bins, values];
+  });
+  const top = Math.max(...counted.flatMap(([, , bins]) => bins));
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
+  const told = counted.map(([name, , , values]) => `${name}: mean ${number(mean(values))}`).join(", ");
+  return html`<figure class="chart gap"><figcaption><h3>The proxy over the prompts of step ${step}</h3>${counted.map(
+      ([name, tone, , values]) => html`<span class="key"><i style=${{ "--c": `var(--${tone})` }}></i>${name} mean ${number(mean(values))}</span>`)}</figcaption>
+    <svg viewBox="0 0 720 110" width="100%" role="img" aria-label=${`Histogram of the proxy, from ${number(low)} to ${number(high)}. ${told}`} style=${{ display: "block", maxWidth: "900px" }}>
+      ${counted.map(([, tone, bins], i) => bins.map((n, bin) => html`<rect x=${30 * bin + 3 + 12 * i} y=${90 - (86 * n) / top} width="12" height=${(86 * n) / top} fill=${`var(--${tone})`} />`))}
+      <line x1="0" x2="720" y1="90" y2="90" stroke="var(--edge)" />
+      <text x="2" y="106" font-size="13" fill="var(--soft)">${number(low, 1)}</text><text x="718" y="106" font-size="13" text-anchor="end" fill="var(--soft)">${number(high, 1)}</text></svg></figure>`;
 }
