@@ -56,6 +56,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(512)  # before the address is printed, so that nobody who reads it is turned away
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:

@@ -54,10 +54,11 @@ def take(name: str, asked: Wanted, here: Here, person: Worker) -> dict[str, Any]
             "kind": project.kind,
             "instructions": project.instructions,
             "items": queue.take(connection, project, person.id, asked.count),
-            "progress": queue.progress(connection, project, person.id),
         }
 
-    return here.database.write(work)
+    found = here.database.write(work)
+    with here.database.reading() as connection:  # nobody has to wait for the counting
+        return {**found, "progress": queue.progress(connection, named(connection, name), person.id)}
 
 
 @router.post("/answers")

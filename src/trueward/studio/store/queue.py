@@ -8,13 +8,16 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, literal_column, select, update
 
 from trueward.studio.store import projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import Found
 
 MOST = 20  # items that one person may hold at a time
+# as constants in the statement, not as parameters: only so do the partial indexes apply
+FREE = t.item.c.spare > literal_column("0")
+LEASED = t.assignment.c.state == literal_column("'leased'")
 
 
 def take(connection: Connection, project: Found, account_id: int, count: int) -> list[dict[str, Any]]:
@@ -26,13 +29,15 @@ def take(connection: Connection, project: Found, account_id: int, count: int) ->
     release_expired(connection, now)
     round_id = projects.open_round(connection, project.id).id
     until = now + project.lease_seconds
+    mine = (
+        select(t.assignment.c.id)
+        .join(t.item, t.item.c.id == t.assignment.c.item_id)
+        .where(t.assignment.c.account_id == account_id, t.assignment.c.state == "leased", t.item.c.round_id == round_id)
+        .order_by(t.item.c.id)
+    )
     renewed = (
         update(t.assignment)
-        .where(
-            t.assignment.c.account_id == account_id,
-            t.assignment.c.state == "leased",
-            t.assignment.c.item_id.in_(select(t.item.c.id).where(t.item.c.round_id == round_id)),
-        )
+        .where(t.assignment.c.id.in_(list(connection.scalars(mine))), t.assignment.c.state == "leased")
         .values(leased_until=until)
         .returning(t.assignment.c.item_id, t.assignment.c.id)
     )
@@ -55,7 +60,7 @@ def _lease(
     )
     free = (
         select(t.item.c.id, t.item.c.first_id, t.item.c.second_id)
-        .where(t.item.c.round_id == round_id, t.item.c.spare > 0, ~had)
+        .where(t.item.c.round_id == round_id, FREE, ~had)
         .order_by(t.item.c.id)
         .limit(count)
         .with_for_update(skip_locked=True)
@@ -98,7 +103,7 @@ def release_expired(connection: Connection, now: float) -> int:
     late = (
         select(t.assignment.c.id, t.assignment.c.item_id)
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
-        .where(t.assignment.c.state == "leased", t.assignment.c.leased_until < now)
+        .where(LEASED, t.assignment.c.leased_until < now)
         .order_by(t.assignment.c.item_id)
         .with_for_update(of=(t.item, t.assignment), skip_locked=True)
     )
@@ -152,11 +157,15 @@ def progress(connection: Connection, project: Found, account_id: int) -> dict[st
             t.assignment.c.state.in_(("answered", "skipped", "surplus", "excluded")),
         )
     ).scalar_one()
-    had = exists().where(t.assignment.c.item_id == t.item.c.id, t.assignment.c.account_id == account_id,
-                         t.assignment.c.state.not_in(("released", "leased")))  # fmt: skip
-    mine = exists().where(t.assignment.c.item_id == t.item.c.id, t.assignment.c.account_id == account_id,
-                          t.assignment.c.state == "leased")  # fmt: skip
-    left_over = connection.execute(
-        select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, ~had, (t.item.c.spare > 0) | mine)
+    # what is free, less what this person had or holds of it, and what they hold; never a walk through all items by hand
+    free = connection.execute(
+        select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, FREE)
     ).scalar_one()
-    return {"done": int(done), "left": int(left_over)}
+    mine = (
+        select(func.count())
+        .select_from(t.assignment.join(t.item, t.item.c.id == t.assignment.c.item_id))
+        .where(t.assignment.c.account_id == account_id, t.item.c.round_id == round_id)
+    )
+    taken = connection.execute(mine.where(t.assignment.c.state != "released", FREE)).scalar_one()
+    held = connection.execute(mine.where(t.assignment.c.state == "leased")).scalar_one()
+    return {"done": int(done), "left": int(free - taken + held)}
