@@ -342,6 +342,8 @@ def test_commands_in_the_text_name_what_there_is() -> None:
             else:
                 assert words[0] in known.commands, f"{page.name}: there is no command `trueward {words[0]}`"
                 command, flags = known.commands[words[0]], words[1:]
+                if flags and flags[0] in getattr(command, "commands", {}):
+                    command, flags = command.commands[flags[0]], flags[1:]
             options = {"--help", "-h", *(o for p in command.params for o in (*p.opts, *p.secondary_opts))}
             unknown = [f for f in flags if re.match(r"--?[a-z]", f) and f.split("=")[0] not in options]
             assert not unknown, f"{page.name}: `trueward {' '.join(words)}`: no option {unknown[0]}"

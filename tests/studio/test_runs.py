@@ -236,3 +236,24 @@ def test_a_hundred_thousand_rows_are_read_once(client: Client, tmp_path: Path) -
     append(run / "policy" / "metrics.jsonl", rows(100_001, 100_010))
     assert admin.get("/api/runs/long/series/policy").json()["rows"] == 100_010
     assert time.monotonic() - started < 2  # what was read is kept
+
+
+def test_many_rows_at_once_are_read_as_one_by_one(tmp_path: Path) -> None:
+    """Whatever the rows are: columns that come and go, texts among numbers, steps that are told again."""
+    odd = [
+        [{"step": i, "a": float(i), "b": None if i % 3 else 2} for i in range(5)],
+        [{"step": i, "a": float(i), "c": 1.0} for i in range(5, 9)],
+        [{"step": 9, "a": "x", "c": True}, {"step": 10, "a": 1e999, "c": [1]}],
+        [{"step": 7, "a": 0.5, "c": 0.25}, {"step": 8, "a": 0.5, "c": 0.25}],
+        [{"a": 1.0}, {"step": None}, {"step": 11, "a": 3, "b": 4, "c": 5}],
+    ]
+    at_once, singly = log.Columns(tmp_path / "m.jsonl"), log.Columns(tmp_path / "m.jsonl")
+    for batch in odd:
+        append(tmp_path / "m.jsonl", "".join(json.dumps(row) + "\n" for row in batch))
+        at_once.update()
+        for row in batch:
+            singly._add(row)
+    assert at_once.steps == singly.steps == array("d", [*range(7), 7, 8, 11])
+    assert at_once.columns.keys() == singly.columns.keys() == {"a", "b", "c"}
+    for key in "abc":
+        assert repr(at_once.columns[key]) == repr(singly.columns[key])

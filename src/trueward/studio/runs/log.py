@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 CHUNK = 8 * 1024 * 1024
 
 
@@ -66,10 +68,27 @@ class Columns:
                     self._empty()
                     continue
                 rows, self.offset = found
-                for row in rows:
-                    self._add(row)
+                if not self._extend(rows):
+                    for row in rows:
+                        self._add(row)
                 if self.offset == before:
                     return
+
+    def _extend(self, rows: list[dict[str, Any]]) -> bool:
+        """Many rows at once, if they are what rows usually are: the same figures in each, and steps that only rise."""
+        keys = rows[0].keys() if rows else set()
+        if any(row.keys() != keys for row in rows) or (self.steps and keys - {"step"} != self.columns.keys()):
+            return False
+        steps = [_number(row.get("step")) for row in rows]
+        before = [self.steps[-1] if self.steps else -math.inf, *steps]
+        if not all(a < b for a, b in zip(before, steps, strict=False)):
+            return False
+        if any(isinstance(value, str | list | dict | bool) for value in (rows[0].values() if rows else ())):
+            return False
+        self.steps.extend(steps)
+        for key in keys - {"step"}:
+            self.columns.setdefault(key, array("d")).extend([_number(row[key]) for row in rows])
+        return True
 
     def _add(self, row: dict[str, Any]) -> None:
         step = _number(row.get("step"))
@@ -93,7 +112,7 @@ class Columns:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not float and type(value) is not int:
         return math.nan
     return float(value) if math.isfinite(value) else math.nan
 
@@ -108,7 +127,7 @@ def buckets(steps: Sequence[float], columns: dict[str, array[float]], most: int)
     width = 1
     while n > most * width // (1 if width == 1 else 2):
         width *= 2
-    gaps = {key: sum(map(math.isnan, column)) for key, column in columns.items()}
+    gaps = {key: int(np.isnan(np.array(column)).sum()) for key, column in columns.items()}
     found: dict[str, Any] = {"rows": n, "bucket": width, "gaps": {k: v for k, v in gaps.items() if v}}
     if width == 1:
         found["steps"] = list(steps)
@@ -121,19 +140,15 @@ def buckets(steps: Sequence[float], columns: dict[str, array[float]], most: int)
 
 
 def _extremes(column: array[float], width: int) -> list[float | None]:
-    points: list[float | None] = []
-    for start in range(0, len(column), width):
-        part = column[start : start + width]
-        low = high = None
-        for value in part:
-            if not math.isnan(value):
-                low = value if low is None or value < low else low
-                high = value if high is None or value > high else high
-        if low is None or high is None:
-            points += (None, None)
-        else:
-            points += (low, high) if part.index(low) <= part.index(high) else (high, low)
-    return points
+    values = np.full(-(-len(column) // width) * width, np.nan)
+    values[: len(column)] = column
+    rows = values.reshape(-1, width)
+    known = ~np.isnan(rows)
+    at_low = np.where(known, rows, np.inf).argmin(axis=1)
+    at_high = np.where(known, rows, -np.inf).argmax(axis=1)
+    ends = np.stack([np.minimum(at_low, at_high), np.maximum(at_low, at_high)], axis=1)
+    points = np.take_along_axis(rows, ends, axis=1)
+    return [_shown(value) for value in np.where(known.any(axis=1, keepdims=True), points, np.nan).ravel().tolist()]
 
 
 def _shown(value: float) -> float | None:
