@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from trueward.studio import serve
 from trueward.studio.store import accounts, counts, projects
+from trueward.studio.store import tables as t
 from trueward.studio.store.database import Database
 
 Command = Callable[..., tuple[int, str, str]]
@@ -92,9 +95,29 @@ def test_a_model_makes_pairs(command: Command, baseline: Path, tmp_path: Path) -
     database.close()
 
 
+@pytest.mark.parametrize("strategy", ["d-optimal", "gap"])
+def test_a_reward_model_says_which_pairs_to_ask_about(
+    command: Command, baseline: Path, tmp_path: Path, strategy: str
+) -> None:
+    asked = ("comparisons", "make", "--model", f"{baseline}/sft", "--project", "p", "-n", "10", "--max-new-tokens", "8")
+    code, out, err = command(*asked, "--select", strategy, "--reward", str(baseline), "--random-share", "0.3")
+    assert code == 0, err
+    assert out.startswith("p: 10 pairs to judge from 40 prompts")
+    database = Database(tmp_path / "studio")
+    with database.reading() as connection:
+        rows = connection.execute(select(t.item.c.strategy, t.item.c.propensity)).all()
+    database.close()
+    assert Counter(row.strategy for row in rows) == {strategy: 7, "random": 3}
+    assert {row.propensity for row in rows if row.strategy == strategy} == {1.0}
+    assert {row.propensity for row in rows if row.strategy == "random"} <= {3 / n for n in range(20, 34)}
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        (("--model", "x", "--project", "p", "--select", "gap"), "go by a reward model"),
+        (("--model", "x", "--project", "p", "--reward", "r"), "go by a reward model"),
+        (("--model", "x", "--project", "p", "--select", "best"), "expected random, d-optimal or gap"),
         (("--model", "x", "--project", "p"), "brings its own"),
         (("--model", "x", "--project", "p", "--prompts", "none.jsonl"), "none.jsonl"),
         (("--model", "x", "--project", "p", "--temperature", "0"), "would answer twice the same"),
