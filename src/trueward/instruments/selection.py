@@ -58,7 +58,8 @@ def choose(
 ) -> list[Chosen]:
     """`count` of n candidates, at least `random_share` of them at random from those that the strategy left.
 
-    They come in a random order, so that a round which is closed early has its share of both. Given the candidates, what a strategy picks is certain (propensity 1), and each of the others is as probable as any.
+    They come in a random order, so that a round which is closed early has its share of both. Given the candidates, what a
+    strategy picks is certain (propensity 1), and each of the others is as probable as any.
     """
     if not LEAST_RANDOM <= random_share <= 1:
         raise ValueError(f"the random share: expected {LEAST_RANDOM} to 1, got {random_share}")
