@@ -1,6 +1,7 @@
 """The screenshots of docs/studio.md: python scripts/studio_screenshots.py RUNS, of which RUNS/k0 is shown.
 
-(It needs Pillow.) Every page, on a desktop in the light and on a phone in the dark, of a studio that three simulated annotators have used.
+Every page, on a desktop in the light and on a phone in the dark, of a studio that three simulated annotators have used.
+It needs Pillow.
 """
 
 from __future__ import annotations

@@ -337,6 +337,42 @@ def test_our_own_form_round_trips_exactly(client: Client, tmp_path: Path) -> Non
     assert events[0]["text"] == "because"
 
 
+def test_no_cell_of_a_csv_is_a_formula(client: Client) -> None:
+    admin, anna = client("boss", "admin"), client("anna")
+    admin.post("/api/projects", json={"name": "p"})
+    text = json.dumps({"prompt": "=1+1", "first": "@SUM(A1)", "second": "-2"})
+    admin.post("/api/projects/p/import", json={"text": text})
+    work_off(anna)
+    row = next(csv.DictReader(io.StringIO(admin.get("/api/projects/p/export?form=csv").text)))
+    assert (row["prompt"], row["first"], row["second"]) == ("'=1+1", "'@SUM(A1)", "'-2")
+
+
+def test_the_numbers_of_a_project_follow_what_happens(client: Client) -> None:
+    """They are kept while nothing happens; a click, an undo, an import, an exclusion and a closed round all show."""
+    admin, anna = client("boss", "admin"), client("anna")
+    fill(admin, n=3, overlap=1)
+
+    def numbers() -> tuple[int, ...]:
+        page = admin.get("/api/projects/p").json()
+        return page["answers"], page["excluded"], page["rounds"][-1]["items"], len(page["rounds"])
+
+    assert numbers() == numbers() == (0, 0, 3, 1)
+    items = anna.post("/api/projects/p/queue", json={"count": 2}).json()["items"]
+    click(anna, items[0]["assignment"], side="left")
+    assert numbers() == (1, 0, 3, 1)
+    anna.post("/api/projects/p/undo", json={"key": "an undo's key"})
+    assert numbers() == (0, 0, 3, 1)
+    click(anna, items[0]["assignment"], side="left")
+    click(anna, items[1]["assignment"], side="left")
+    admin.post("/api/exclude", json={"assignment": items[1]["assignment"], "reason": "a trial"})
+    assert numbers() == (1, 1, 3, 1)
+    text = json.dumps({"prompt": "new", "first": "a", "second": "b"})
+    admin.post("/api/projects/p/import", json={"text": text})
+    assert numbers() == (1, 1, 4, 1)
+    admin.post("/api/projects/p/close", json={})
+    assert numbers() == (1, 1, 3, 2)  # the item whose answer was excluded goes on too
+
+
 def test_demonstrations_are_written_and_read_by_a_recipe(client: Client, studio: Studio) -> None:
     admin, anna = client("boss", "admin"), client("anna")
     assert admin.post("/api/projects", json={"name": "p", "kind": "write"}).status_code == 200

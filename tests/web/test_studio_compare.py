@@ -37,6 +37,13 @@ def shown(page: Any) -> str:
     return str(page.locator(".prompt .said").inner_text())
 
 
+def press(page: Any, key: str) -> None:
+    """A key, once there is a pair to judge and nothing is open."""
+    page.locator(".answer").first.wait_for()
+    page.locator("dialog").wait_for(state="detached")
+    page.keyboard.press(key)
+
+
 def settled(page: Any) -> None:
     """All clicks have arrived."""
     page.wait_for_function(
@@ -90,17 +97,17 @@ def test_every_key(served: Any) -> None:
     page.keyboard.press("2")  # a key while help is open is no vote
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("t")
-    page.keyboard.press("g")
-    page.keyboard.press("3")
-    page.keyboard.press("n")
+    press(page, "ArrowLeft")
+    press(page, "ArrowRight")
+    press(page, "t")
+    press(page, "g")
+    press(page, "3")
+    press(page, "n")
     page.get_by_role("dialog").get_by_role("textbox").fill("too long, 1 2 3")
     page.keyboard.press("Control+Enter")
-    page.keyboard.press("b")
-    page.keyboard.press("5")
-    page.keyboard.press("s")
+    press(page, "b")
+    press(page, "5")
+    press(page, "s")
     page.get_by_role("dialog", name="Why skip it?").wait_for()
     page.keyboard.press("2")
     progress(page, "6 done · 2 left")
@@ -108,7 +115,7 @@ def test_every_key(served: Any) -> None:
     progress(page, "5 done · 3 left")
     page.keyboard.press("u")  # the note
     progress(page, "4 done · 4 left")
-    page.keyboard.press("6")
+    press(page, "6")
     progress(page, "5 done · 3 left")
     settled(page)
     events = [(e.kind, e.strength, e.both, e.text, e.reason) for e in served.events()]

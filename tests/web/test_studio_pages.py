@@ -88,6 +88,22 @@ def test_hostile_samples_stay_text(furnished: Any) -> None:
     assert page.title() == "trueward studio"
 
 
+def test_two_runs_on_one_plot(furnished: Any) -> None:
+    home = furnished.studio.runs.home
+    shutil.copytree(home / "baseline", home / "sweep" / "another")
+    page = furnished.enter("boss", "admin", "/runs")
+    for name in ("baseline", "sweep/another"):
+        page.get_by_label(f"overlay {name}").check()
+    page.get_by_role("heading", name="2 runs on one plot").wait_for()
+    page.locator("[data-test=peak]").nth(1).wait_for()
+    ends = page.locator(".chart", has_text="Where each run ended").locator("circle")
+    assert ends.count() == 4  # proxy and truth of each
+    page.get_by_role("searchbox").fill("sweep")
+    page.get_by_label("overlay baseline").wait_for(state="detached")
+    page.get_by_role("link", name="sweep/another").click()
+    page.get_by_role("heading", name="sweep/another").wait_for()
+
+
 def test_a_sample_goes_to_compare_blind(furnished: Any) -> None:
     page = furnished.enter("boss", "admin", "/runs/baseline")
     page.locator("text=What it says").wait_for()

@@ -78,7 +78,11 @@ def demonstrate(here: Here, person: Admin) -> dict[str, Any]:
 @router.get("/projects/{name}")
 def overview(name: str, here: Here, person: Reader) -> dict[str, Any]:
     with here.database.reading() as connection:
-        return counts.overview(connection, named(connection, name))
+        project, stamp = named(connection, name), counts.stamp(connection)
+        known = here.overviews.get(name)
+        if known is None or known[0] != stamp:
+            known = here.overviews[name] = (stamp, counts.overview(connection, project))
+        return known[1]
 
 
 @router.post("/projects/{name}/import")
@@ -165,7 +169,7 @@ def _csv(connection: Connection, project: Found, found: list[Found]) -> str:
     table = csv.writer(out)
     if project.kind == "write":
         table.writerow(["prompt", "completion", "account", "at"])
-        table.writerows([_prompt(v), v.text, v.name, v.at] for v in found)
+        table.writerows([_cell(_prompt(v)), _cell(v.text), v.name, v.at] for v in found)
         return out.getvalue()
     texts = rounds.responses(connection, [votes[0] for votes in rows.values()])
     table.writerow(["prompt", "first", "second", "votes", "probability", "margin", "agreement"])
@@ -175,8 +179,14 @@ def _csv(connection: Connection, project: Found, found: list[Found]) -> str:
         agree = agreement.raw([ps])
         first, second = texts[votes[0].first_id].text, texts[votes[0].second_id].text
         margin, mean = sum(signed) / len(signed), sum(ps) / len(ps)
-        table.writerow([_prompt(votes[0]), first, second, len(votes), mean, margin, "" if agree is None else agree])
+        texts_shown = [_cell(_prompt(votes[0])), _cell(first), _cell(second)]
+        table.writerow([*texts_shown, len(votes), mean, margin, "" if agree is None else agree])
     return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: one that begins like it gets an apostrophe."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _prompt(vote: Found) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
@@ -64,6 +64,9 @@ class Studio:
     secure: bool = False
     lab: dict[str, str] | None = None
     limiter: Limiter = field(default_factory=Limiter)
+    overviews: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = field(
+        default_factory=dict
+    )  # by project, with a stamp
 
 
 @dataclass(frozen=True)

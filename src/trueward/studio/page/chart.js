@@ -149,8 +149,8 @@ export function Trail({ title, trails, xLabel, height = 230 }) {
       aria-label=${`${title}. ${trails.map((t) => `${t.name}: ${t.points.length} points${t.peak ? `, highest ${number(t.peak.y)} at ${xLabel} ${number(t.peak.x, 1)}` : ""}`).join(". ")}`}>
       ${ticks(ys).map((v) => html`<g><line x1=${left} x2=${width - right} y1=${y(v)} y2=${y(v)} stroke="var(--rule)" /><text x=${left - 8} y=${y(v) + 4} text-anchor="end" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
       ${ticks(xs).map((v) => html`<g><line x1=${x(v)} x2=${x(v)} y1=${top} y2=${height - bottom} stroke="var(--rule)" /><text x=${x(v)} y=${height - bottom + 18} text-anchor="middle" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
-      ${trails.map((t) => html`<g style=${{ color: `var(--${t.colour})` }}><path d=${path(t.points)} fill="none" stroke="currentColor" stroke-width="2" stroke-dasharray=${t.dash ? "5 4" : undefined} stroke-linejoin="round" />
-        ${t.points.length < 60 && t.points.map((p) => html`<circle cx=${x(p.x)} cy=${y(p.y)} r="3" fill="currentColor"><title>${`step ${p.step}: ${number(p.y)}`}</title></circle>`)}
+      ${trails.map((t) => html`<g style=${{ color: `var(--${t.colour})` }}>${!t.apart && html`<path d=${path(t.points)} fill="none" stroke="currentColor" stroke-width="2" stroke-dasharray=${t.dash ? "5 4" : undefined} stroke-linejoin="round" />`}
+        ${t.points.length < 60 && t.points.map((p) => html`<circle cx=${x(p.x)} cy=${y(p.y)} r="3" fill="currentColor"><title>${p.label || `step ${p.step}: ${number(p.y)}`}</title></circle>`)}
         ${t.peak && html`<circle cx=${x(t.peak.x)} cy=${y(t.peak.y)} r="8" fill="none" stroke="currentColor" stroke-width="2" data-test="peak" />`}</g>`)}
       <text x=${width - right} y=${height - 2} text-anchor="end" font-size="12" fill="var(--soft)">${xLabel}</text></svg></div></figure>`;
 }

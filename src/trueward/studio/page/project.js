@@ -11,7 +11,7 @@ const FORMS = {
 
 export function Project({ name }) {
   const path = `/api/projects/${encodeURIComponent(name)}`;
-  const { data, problem, again } = useData(() => get(path), name, 4000);
+  const { data, problem, again } = useData(() => get(path), name, 6000);
   const [closing, setClosing] = useState(false);
   if (problem && !data) return html`<p class="note bad">${problem.message}</p>`;
   if (!data) return html`<p class="soft" aria-busy="true">…</p>`;

@@ -3,7 +3,7 @@ import { newKey, post } from "./api.js";
 import * as outbox from "./outbox.js";
 import { signal } from "./vendor.js";
 
-const AHEAD = 4; // items that are there before they are needed
+const AHEAD = 6; // items that are there before they are needed
 
 export function sitting(project) {
   const path = `/api/projects/${encodeURIComponent(project)}`;
@@ -16,19 +16,23 @@ export function sitting(project) {
   };
   const answered = new Set(outbox.read().map(({ body }) => body.assignment).filter(Boolean));
   let asking = false;
+  let stale = false; // whether the progress shown is only our own reckoning
+  let moves = 0; // clicks and undos so far: what the studio counted before the last of them is out of date
   let stopped = false;
 
   async function refill() {
     if (asking || stopped) return;
     const at = state.items.value || [];
-    if (at.length >= AHEAD) return;
+    if (at.length >= AHEAD && !stale) return;
     asking = true;
+    const before = outbox.waiting.value ? -1 : moves;
     try {
       const reply = await post(`${path}/queue`, { count: Math.min(20, AHEAD + outbox.waiting.value + 1) });
       const had = new Set((state.items.value || []).map((item) => item.assignment));
       const fresh = reply.items.filter((item) => !answered.has(item.assignment) && !had.has(item.assignment));
       state.about.value = { kind: reply.kind, instructions: reply.instructions };
-      state.progress.value = reply.progress;
+      stale = before !== moves;
+      if (state.items.value === null || !stale) state.progress.value = reply.progress;
       state.items.value = [...(state.items.value || []), ...fresh];
       state.problem.value = "";
     } catch (problem) {
@@ -42,6 +46,7 @@ export function sitting(project) {
   function answer(what) {
     const [item, ...rest] = state.items.value;
     const key = newKey();
+    moves++;
     answered.add(item.assignment);
     state.made.value = [...state.made.value, { key, item, what }];
     state.items.value = rest;
@@ -66,6 +71,7 @@ export function sitting(project) {
   }
 
   function back(item) {
+    moves++;
     answered.delete(item.assignment);
     state.items.value = [item, ...(state.items.value || []).filter((each) => each.assignment !== item.assignment)];
     const { done, left } = state.progress.value;

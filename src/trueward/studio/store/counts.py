@@ -17,6 +17,27 @@ COUNTED = ("answered",)
 MIDDLE = 0.5
 
 
+def stamp(connection: Connection) -> tuple[int, ...]:
+    """Changes whenever something was said, put in or closed: while it stays, the numbers of a project stay."""
+    asked = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_)]
+    return tuple(int(connection.execute(each).scalar_one()) for each in asked)
+
+
+def tallied(connection: Connection, project_id: int) -> list[Found]:
+    """All answers that count, without their texts: what the numbers are made of."""
+    asked = (
+        select(
+            t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
+            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds,
+        )
+        .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
+        .join(t.event, t.event.c.id == t.assignment.c.answer_id)
+        .join(t.account, t.account.c.id == t.assignment.c.account_id)
+        .where(t.item.c.project_id == project_id, t.assignment.c.state.in_(COUNTED))
+    )  # fmt: skip
+    return list(connection.execute(asked).all())
+
+
 def votes(connection: Connection, project_id: int, round_id: int | None = None) -> list[Found]:
     """All answers that count: item, account, event, and what they say, oldest first."""
     asked = (
@@ -51,7 +72,7 @@ def by_item(found: list[Found]) -> dict[int, list[float]]:
 
 def overview(connection: Connection, project: Found) -> dict[str, Any]:
     """Everything that an admin's page of a project shows, apart from its texts."""
-    found = votes(connection, project.id)
+    found = tallied(connection, project.id)
     rounds = [_round(connection, row) for row in projects.rounds(connection, project.id)]
     states = _states(connection, project.id)
     compares = project.kind == "compare"
@@ -128,10 +149,13 @@ def _reasons(connection: Connection, project_id: int) -> list[dict[str, Any]]:
 
 
 def _annotators(found: list[Found], states: list[Found], compares: bool) -> list[dict[str, Any]]:
-    names = sorted({row.name for row in states})
+    by_name: dict[str, list[Found]] = defaultdict(list)
+    for vote in found:
+        by_name[vote.name].append(vote)
+    counted = {(row.name, row.state): row.n for row in states}
     rows = []
-    for name in names:
-        own = [vote for vote in found if vote.name == name]
+    for name in sorted({row.name for row in states}):
+        own = by_name[name]
         checks = [vote for vote in own if vote.check_id is not None]
         right = sum(vote.chosen_id == vote.check_id for vote in checks)
         low, high = wilson(right, len(checks))
@@ -140,8 +164,8 @@ def _annotators(found: list[Found], states: list[Found], compares: bool) -> list
             "name": name,
             "answers": len(own),
             "seconds": times[len(times) // 2] if times else None,
-            "skipped": sum(row.n for row in states if row.name == name and row.state == "skipped"),
-            "excluded": sum(row.n for row in states if row.name == name and row.state == "excluded"),
+            "skipped": counted.get((name, "skipped"), 0),
+            "excluded": counted.get((name, "excluded"), 0),
         }
         if compares:
             accuracy = right / len(checks) if checks else None

@@ -58,9 +58,7 @@ def close(connection: Connection, data: Path, project: Found) -> dict[str, Any]:
     fresh = connection.execute(
         insert(t.round_).values(project_id=project.id, number=row.number + 1, opened=now).returning(t.round_.c.id)
     ).scalar_one()
-    has_answer = exists().where(
-        t.assignment.c.item_id == t.item.c.id, t.assignment.c.state.in_(("answered", "excluded"))
-    )
+    has_answer = exists().where(t.assignment.c.item_id == t.item.c.id, t.assignment.c.state == "answered")
     connection.execute(update(t.item).where(t.item.c.round_id == row.id, ~has_answer).values(round_id=fresh))
     return manifest
 
