@@ -40,6 +40,7 @@ export function put(path, body) {
 export async function send() {
   if (sending || !me.value) return;
   sending = true;
+  waiting.value = read().length; // those of an earlier visit too
   clearTimeout(timer);
   try {
     for (let list = read(); list.length; list = read()) {

@@ -41,6 +41,7 @@ export function sitting(project) {
     } finally {
       asking = false;
     }
+    if (stale && !outbox.waiting.value) refill();
   }
 
   function answer(what) {
