@@ -3,9 +3,9 @@
     python benchmarks/studio.py
     python benchmarks/studio.py --database postgresql://me@server/empty
 
-The studio runs as users start it, in a process of its own. Each annotator clicks every half second (nobody is quicker),
-and asks for the next pairs after each click, as the page does. The run has 100,000 rows of 12 figures. First paint is what
-Chromium says of it, in a fresh profile. Prints its table.
+The studio runs as users start it, in a process of its own. Each annotator clicks every two seconds (nobody reads two
+answers in less), and asks for the next pairs after each click, as the page does. The run has 100,000 rows of 12 figures.
+First paint is what Chromium says of it, in a fresh profile. Prints its table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trueward.records import Prompt
 from trueward.studio.store import accounts, projects
 from trueward.studio.store.database import Database
 
-PAIRS, PEOPLE, EVERY, STEPS = 50_000, 16, 0.5, 100_000
+PAIRS, PEOPLE, EVERY, STEPS = 50_000, 16, 2.0, 100_000
 
 
 def furnish(database: Database) -> list[str]:

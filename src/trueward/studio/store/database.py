@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ class Database:
         self.url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url) or f"sqlite:///{data / FILE}"
         self.engine = _engine(self.url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self.turn = threading.Lock()
         try:
             upgrade(self.engine)
         except OperationalError as error:
@@ -39,16 +41,25 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """All of it is stored when the block ends, or none. On SQLite one writer at a time, from its first statement on."""
-        with self.engine.connect().execution_options(trueward_writes=True) as connection, connection.begin():
-            yield connection
+    def writing(self, lasting: bool = True) -> Iterator[Connection]:
+        """All of it is stored when the block ends, or none. On SQLite one writer at a time, from its first statement on.
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+        lasting: it survives a power cut from then on. Otherwise it survives the end of the process alone, and doesn't wait
+        for the disk: enough for leases.
+        """
+        # writers of this process queue here: SQLite's own way of waiting is to sleep and try again, and some sleep long
+        with self.turn if self.is_sqlite else nullcontext():
+            options = {"trueward_writes": True, "trueward_lasting": lasting}
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                if not lasting and not self.is_sqlite:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+                yield connection
+
+    def write(self, work: Callable[[Connection], T], lasting: bool = True) -> T:
         """`work` in a writing transaction; once more if another one was faster (same key, same item, a deadlock)."""
         for _ in range(RETRIES):
             try:
-                with self.writing() as connection:
+                with self.writing(lasting) as connection:
                     return work(connection)
             except (IntegrityError, OperationalError) as error:
                 last = error
@@ -74,9 +85,13 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get("trueward_writes"):  # can't be changed within a transaction
+            connection.exec_driver_sql(
+                f"PRAGMA synchronous={'FULL' if options.get('trueward_lasting', True) else 'NORMAL'}"
+            )
         # a deferred BEGIN that reads first and writes later fails with "database is locked" when two do it at once
-        writes = connection.get_execution_options().get("trueward_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("trueward_writes") else "BEGIN")
 
     return engine
 
