@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, broken, comparisons, config
+from trueward import __version__, asking, broken, comparisons, config
+from trueward.studio import command as studio
 
 app = typer.Typer(
     name="trueward",
@@ -26,6 +27,9 @@ app.add_typer(comparisons.app)
 
 verifiers = typer.Typer(name="verifiers", help="The verifiers that ship: list them, examine one.")
 app.add_typer(verifiers)
+
+comparisons.app.command("make")(asking.make)
+app.add_typer(studio.app, name="studio")
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")

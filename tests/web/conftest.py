@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from typing import Any
 import pytest
 
 from trueward.lab import page, server
+
+sys.path.insert(0, str(Path(__file__).parent))
+import live_studio
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # a browser that is told to stay quiet: none of its own look-ups
@@ -108,3 +113,26 @@ def lab(browser: Any, exported: Path) -> Iterator[Callable[..., Shown]]:
     assert said == []
     ours = ("file:///", "http://127.0.0.1:", "data:image/svg+xml,")
     assert all(url.startswith(ours) for url in asked), asked
+
+
+@pytest.fixture
+def served(tmp_path: Path, browser: Any) -> Iterator[Any]:
+    """A studio in this process; at its end no page has complained or asked another origin for anything."""
+    with live_studio.serving_studio(tmp_path, browser) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's script, from the lock file of the pages' third-party code."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm here, which fetches axe-core from scripts/vendor/package-lock.json")
+    folder = tmp_path_factory.mktemp("axe")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path(__file__).parents[2] / "scripts" / "vendor" / name, folder)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    if made.returncode:
+        pytest.skip(f"npm reaches no registry here: {made.stderr[:200]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ class Data(Section):
     """[data]: the text."""
 
     demonstrations: str = "trueward:reviews"
-    """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews` or `trueward:toy`."""
+    """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews`, `trueward:toy` or `studio:NAME`."""
     prompts: str = ""
     """Prompts to answer, likewise, or `trueward:nano`; empty: the demonstrations'; `comparisons`: those of comparisons.path."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -56,10 +56,15 @@ class Sft(Supervised):
     epochs: Rate = 2.0
 
 
+SOURCES = ("simulated", "file", "demonstrations", "judge")
+
+
 class Comparisons(Section):
     """[comparisons]: who says which answer is better."""
 
-    source: Literal["simulated", "file", "demonstrations", "judge"] = "simulated"
+    source: str = "simulated"
+    """Who compares: `simulated`, `file`, `demonstrations`, `judge`, or `studio:NAME`, the closed rounds of a studio's project
+    (`studio:NAME@2`: up to the second)."""
     path: str = ""
     """With source = "file": people's comparisons (docs/comparisons.md); with "judge": those the judge is held against."""
     count: Positive = 4000
@@ -74,7 +79,9 @@ class Comparisons(Section):
     """With source = "simulated": what the annotators add to an answer's utility for every ten words of it."""
 
     @model_validator(mode="after")
-    def _file_has_path(self) -> Comparisons:
+    def _source_is_there(self) -> Comparisons:
+        if self.source not in SOURCES and not self.source.startswith("studio:"):
+            raise ValueError(f"source: expected {', '.join(SOURCES)} or studio:NAME, got {self.source!r}")
         if self.source == "file" and not self.path:
             raise ValueError('source = "file" needs `path`, a JSONL file of comparisons')
         return self
@@ -337,6 +344,7 @@ CANNOT_BE_ASKED = {
     "file": "a file of comparisons can't",
     "demonstrations": "demonstrations can't",
     "judge": "a judge is not asked for them",
+    "studio": "closed rounds of a studio can't",
 }
 
 
@@ -372,7 +380,8 @@ class Recipe(Section):
         if self.policy.relabel.every and self.comparisons.source != "simulated":
             raise ValueError(
                 "policy.relabel.every: someone has to compare the policy's new answers, and "
-                f'{CANNOT_BE_ASKED[self.comparisons.source]}; it needs comparisons.source = "simulated"'
+                f"{CANNOT_BE_ASKED[self.comparisons.source.partition(':')[0]]}; "
+                'it needs comparisons.source = "simulated"'
             )
         if self.comparisons.source == "demonstrations" and not self.data.demonstrations:
             raise ValueError('comparisons.source = "demonstrations": there are none, data.demonstrations is empty')
@@ -384,7 +393,8 @@ class Recipe(Section):
         )
         if "judge" in judging and not self.judge.model:
             raise ValueError("judge.model: a judge is asked for, so say which model it is")
-        if self.data.prompts == "comparisons" and not self.comparisons.path:
+        by_people = self.comparisons.path or self.comparisons.source.startswith("studio:")
+        if self.data.prompts == "comparisons" and not by_people:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')
         if self.reward.kind != "reward_model":
             if self.policy.kind == "dpo" and not self.policy.dpo.online:

@@ -13,7 +13,7 @@ from trueward.data.loading import Loaded, used
 from trueward.data.rows import Row
 from trueward.records import Comparison, Prompt
 
-__all__ = ["FORMATS", "READABLE", "WHOLE", "agreement", "read", "write"]
+__all__ = ["FORMATS", "READABLE", "WHOLE", "agreement", "read", "read_all", "write"]
 READABLE = ("trl", "trl-conversational", "trl-implicit", "hh", "rankings", "table", "own", *tables.CONTAINERS)
 HUB = "hf:"
 
@@ -49,6 +49,17 @@ def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
         if is_form != "own":  # it has no other columns
             ignored.update(row.ignored())
     return used(source, Loaded(rows, left_out, files, ignored))
+
+
+def read_all(paths: Iterable[Path]) -> Loaded[Comparison]:
+    """The comparisons of several files, one after the other, as if they were one."""
+    loaded = [read(path) for path in paths]
+    return Loaded(
+        [row for each in loaded for row in each.rows],
+        sum((each.left_out for each in loaded), Counter()),
+        [file for each in loaded for file in each.files],
+        sum((each.ignored for each in loaded), Counter()),
+    )
 
 
 def agreement(comparisons: Iterable[Comparison]) -> float | None:

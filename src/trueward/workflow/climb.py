@@ -11,6 +11,7 @@ from trueward import __version__, artifacts, driver
 from trueward.artifacts import Artifact
 from trueward.config import SHAPING, Recipe
 from trueward.data import comparisons as compared
+from trueward.data import snapshots
 from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
@@ -50,8 +51,8 @@ def climb(
         raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
     context = Context.make(recipe, reporter)
     by_judge = compares and recipe.comparisons.source == "judge"
-    if compares and (recipe.comparisons.source == "file" or (by_judge and recipe.comparisons.path)):
-        compared.read(recipe.comparisons.path)  # a mistake in it is said now, not when SFT is done
+    named = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) if compares else []
+    people = compared.read_all(named).files  # a mistake in them is said now, not when SFT is done
     source = prepare.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
@@ -85,13 +86,8 @@ def climb(
             work = partial(stages.compare, context, prepared, sft)
             settings = {**seed, "comparisons": part["comparisons"], "sampler": drawing}
             settings |= judged if by_judge else {}
-            read = recipe.comparisons.source == "file" or (by_judge and recipe.comparisons.path)
-            files = [Path(recipe.comparisons.path)] if read else []
-            for file in files:
-                if not file.is_file():
-                    raise ValueError(f"comparisons.path: {file}: no such file")
             comparisons = found = ladder.stage(
-                "comparisons", "compare", work, settings, (prepared, sft), files + judge_files * by_judge
+                "comparisons", "compare", work, settings, (prepared, sft), people + judge_files * by_judge
             )
             if until == "comparisons":
                 return found

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trueward.config import Recipe
-from trueward.data import comparisons, jsonl, loading, nano, reviews, toy
+from trueward.data import comparisons, jsonl, loading, nano, reviews, snapshots, toy
 from trueward.data.collate import Collator
 from trueward.records import Completion, Demonstration, Prompt, line
 from trueward.scorers.distinct import DistinctWords
@@ -42,9 +42,11 @@ def read(recipe: Recipe) -> Source:
     if data.demonstrations:
         source.demonstrations = _read(data.demonstrations, loading.demonstrations, source, "demonstrations", {})
     if data.prompts == "comparisons":
-        path = Path(recipe.comparisons.path)
-        source.prompts = [c.prompt for c in comparisons.read(path).rows]
-        source.files.append(path)
+        judged = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) or [
+            Path(recipe.comparisons.path)
+        ]
+        source.prompts = [c.prompt for c in comparisons.read_all(judged).rows]
+        source.files += judged
     elif data.prompts:
         rows = _read(data.prompts, loading.prompts, source, "prompts", data.task)
         source.prompts = [getattr(row, "prompt", row) for row in rows]
@@ -70,6 +72,10 @@ def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any])
         if what != "prompts":
             raise ValueError(f"data.{what}: {name} holds prompts without demonstrations; give it as data.prompts")
         return list(gym.prompts(name.removeprefix(gym.PREFIX), task))
+    if name.startswith(snapshots.PREFIX):
+        loads = [load(str(path)) for path in snapshots.snapshots(name)]
+        source.files += [file for each in loads for file in each.files]
+        return list(dict.fromkeys(row for each in loads for row in each.rows))
     if name.startswith("trueward:"):
         ships = "trueward:reviews and trueward:toy" + (", and trueward:nano for prompts" if what == "prompts" else "")
         raise ValueError(f"data.{what}: there is no {name}; those that ship are {ships}")

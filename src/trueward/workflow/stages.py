@@ -14,7 +14,7 @@ from trueward.algorithms import best_of_n
 from trueward.algorithms import sft as imitate
 from trueward.artifacts import Artifact, write_json
 from trueward.data import comparisons as compared
-from trueward.data import jsonl
+from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
 from trueward.instruments.gauge import what_moved
 from trueward.models import loading
@@ -79,7 +79,7 @@ def compare(context: Context, prepared: Artifact, sft: Artifact, work: Path) -> 
     """Comparisons: people's, from a file; of two SFT answers to each prompt, by simulated annotators or a judge; of behaviour
     with one of them."""
     config = context.recipe.comparisons
-    if config.source == "file":
+    if config.source == "file" or config.source.startswith(snapshots.PREFIX):
         return _from_file(context, sft, work)
     if config.source == "demonstrations":
         return compare_with_demonstrations(context, prepared, sft, work)
@@ -117,8 +117,9 @@ def _pairs(context: Context, prepared: Artifact, sft: Artifact) -> list[tuple[Co
 
 
 def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
-    path = Path(context.recipe.comparisons.path)
-    loaded = compared.read(path)
+    config = context.recipe.comparisons
+    name = config.source if config.source != "file" else config.path
+    loaded = compared.read_all(snapshots.compared(config.source, config.path))
     policy = context.policy(sft.model)
     collator = Collator(policy.tokenizer, policy.context)
     data = context.recipe.data
@@ -134,7 +135,7 @@ def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
         long += not fits
     if not kept:
         raise ValueError(
-            f"{path}: none of its {len(loaded.rows)} comparisons fits "
+            f"{name}: none of its {len(loaded.rows)} comparisons fits "
             f"data.max_prompt_tokens = {data.max_prompt_tokens} and data.max_response_tokens = {data.max_response_tokens}"
         )
     jsonl.write(work / "comparisons.jsonl", [line(c) for c in kept])
@@ -145,7 +146,7 @@ def _from_file(context: Context, sft: Artifact, work: Path) -> dict[str, Any]:
     agreement = compared.agreement(kept)
     return {
         "comparisons": len(kept),
-        "source": path.name,
+        "source": Path(name).name,
         "agreement": None if agreement is None else round(agreement, 4),
         "temperature": None,
         "ties": sum(c.probability == 0.5 for c in kept),

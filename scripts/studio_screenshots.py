@@ -1,0 +1,132 @@
+"""The screenshots of docs/studio.md: python scripts/studio_screenshots.py RUNS, of which RUNS/k0 is shown.
+
+Every page, on a desktop in the light and on a phone in the dark, of a studio that three simulated annotators have used.
+It needs Pillow.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from trueward.records import Prompt
+from trueward.studio import app, demonstration
+from trueward.studio.api.gate import Names
+from trueward.studio.api.place import Studio
+from trueward.studio.runs.library import Library
+from trueward.studio.store import accounts, answers, projects, queue, rounds
+from trueward.studio.store.database import Database
+
+OUT = Path(__file__).parents[1] / "docs" / "images"
+SIZES = {"desktop": ({"width": 1280, "height": 860}, "light"), "phone": ({"width": 390, "height": 844}, "dark")}
+PAGES = {
+    "welcome": "/welcome",
+    "home": "/",
+    "compare": "/compare/demonstration",
+    "write": "/write/how-to",
+    "project": "/projects/helpful",
+    "runs": "/runs",
+    "run": "/runs/k0",
+    "people": "/people",
+}
+CHECKS = (
+    ("What is 7 times 8?", "56", "54"),
+    ("Spell “rhythm”.", "rhythm", "rythm"),
+    ("Capital of France?", "Paris", "Lyon"),
+)
+
+
+def furnish(connection: Any, folder: Path) -> None:
+    """A demonstration, a project that three people have worked in, one to write in."""
+    demonstration.make(connection)
+    projects.create(connection, "how-to", "write", instructions="Two or three sentences, as you would tell a friend.")
+    prompts = ("How do I boil an egg?", "Why is the sky blue?", "What is a good first plant?")
+    projects.add_prompts(connection, projects.get(connection, "how-to"), [Prompt(text=p) for p in prompts])
+    projects.create(connection, "helpful", overlap=3, instructions="Which answer helps more?")
+    project = projects.get(connection, "helpful")
+    path = Path(demonstration.__file__).with_name("demonstration.jsonl")
+    shipped = [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
+    pairs = [
+        projects.pair(Prompt(text=f"{row['prompt']} ({n})"), (row["first"], row["second"]), ("", ""), (True, True))
+        for n in (1, 2, 3)
+        for row in shipped
+    ]
+    known = [projects.pair(Prompt(text=p), (good, bad), ("", ""), (True, True)) for p, good, bad in CHECKS]
+    checks = [projects.Pair(k.prompt, k.first, k.second, better=0) for k in known]
+    projects.add_pairs(connection, project, pairs[:24] + checks)
+    draw = random.Random(7)
+    for name in ("anna", "ben", "chloe"):
+        account = accounts.create(connection, name, "annotator")
+        judge(connection, project, account, draw, 99)
+    rounds.close(connection, folder, project)
+    projects.add_pairs(connection, project, pairs[24:])
+    for account in (2, 3):
+        judge(connection, project, account, draw, 8)
+
+
+def judge(connection: Any, project: Any, account: int, draw: random.Random, most: int) -> None:
+    """Somebody who prefers the longer answer three times in four."""
+    for _ in range(most):
+        items = queue.take(connection, project, account, 1)
+        if not items:
+            return
+        item = items[0]
+        longer = "left" if len(item["left"]["text"]) > len(item["right"]["text"]) else "right"
+        if (known := next((good for _, good, bad in CHECKS if item["left"]["text"] in (good, bad)), "")) and (
+            draw.random() < 0.9
+        ):
+            longer = "left" if item["left"]["text"] == known else "right"
+        other = "right" if longer == "left" else "left"
+        side: Any = longer if known or draw.random() < 0.78 else other
+        kind, more = ("tie", {}) if draw.random() < 0.1 else ("win", {"side": side, "strength": draw.choice((1, 2, 3))})
+        seconds = round(draw.lognormvariate(2, 0.4), 1)
+        given = answers.Answer(item["assignment"], secrets.token_hex(8), kind, seconds=seconds, **more)  # type: ignore[arg-type]
+        answers.store(connection, account, given)
+
+
+def main(runs: Path) -> None:
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as listening, sync_playwright() as playwright:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        database = Database(Path(folder))
+        invites = database.write(
+            lambda c: [accounts.grant(c, accounts.owner(c), "invite") for _ in SIZES]  # the owner is the first account
+        )
+        database.write(lambda c: furnish(c, Path(folder)))
+        place = Studio(Path(folder), database, Library(runs))
+        server = uvicorn.Server(uvicorn.Config(app.make(place, Names.of(port)), log_level="error"))
+        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+        while not server.started:
+            time.sleep(0.05)
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        for (size, (viewport, scheme)), invite in zip(SIZES.items(), invites, strict=True):
+            page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()  # type: ignore[arg-type]
+            page.goto(f"http://127.0.0.1:{port}/#key={invite}")
+            page.get_by_role("banner").wait_for()
+            for name, path in PAGES.items():
+                page.goto(f"http://127.0.0.1:{port}{path}")
+                page.wait_for_timeout(1200)
+                file = OUT / f"studio-{name}-{size}.png"
+                page.screenshot(path=file)
+                Image.open(file).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(file, optimize=True)
+        browser.close()
+        server.should_exit = True
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

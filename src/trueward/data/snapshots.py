@@ -1,0 +1,56 @@
+"""Where the studio's closed rounds lie, for recipes that name them: `studio:NAME`, or `studio:NAME@2` up to round 2.
+
+A snapshot is a JSONL file beside a manifest with its SHA-256. Reading one needs no database and no extra.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from trueward import artifacts
+
+PREFIX = "studio:"
+NAMED = re.compile(r"^studio:([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:@([1-9]\d*))?$")
+
+
+def data_directory() -> Path:
+    """$TRUEWARD_STUDIO, else `studio` where we are: as `runs` is."""
+    return Path(os.environ.get("TRUEWARD_STUDIO") or "studio")
+
+
+def snapshot_path(data: Path, project: str, number: int) -> Path:
+    return data / "rounds" / project / f"{number:04d}.jsonl"
+
+
+def snapshots(source: str, data: Path | None = None) -> list[Path]:
+    """The files of a project's closed rounds, oldest first, their hashes held against the manifests.
+
+    `ValueError` in one line if there is no such project, no closed round, or a file is not what was closed.
+    """
+    if not (named := NAMED.match(source)):
+        raise ValueError(f"{source}: expected studio:NAME, or studio:NAME@ROUND")
+    project, last = named[1], named[2]
+    data = data or data_directory()
+    found = sorted((data / "rounds" / project).glob("[0-9]*.jsonl"))
+    if last:
+        found = found[: int(last)]
+        if len(found) < int(last):
+            raise ValueError(f"{source}: only {len(found)} rounds of it are closed in {data}")
+    if not found:
+        raise ValueError(f"{source}: no closed round in {data} (close one in the studio; $TRUEWARD_STUDIO says where)")
+    for path in found:
+        manifest = path.with_suffix(".json")
+        if not manifest.is_file():
+            raise ValueError(f"{manifest}: missing beside {path.name}")
+        if artifacts.read_json(manifest).get("sha256") != artifacts.sha256(path):
+            raise ValueError(f"{path}: is not what was closed (its SHA-256 differs from the one in {manifest.name})")
+    return found
+
+
+def compared(source: str, path: str) -> list[Path]:
+    """The files of `comparisons.source` and `.path`: a file, a studio's rounds, or none; a judge is held against a file."""
+    if source.startswith(PREFIX):
+        return snapshots(source)
+    return [Path(path)] if source == "file" or (source == "judge" and path) else []

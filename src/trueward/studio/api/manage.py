@@ -1,0 +1,210 @@
+"""Projects from an admin's side: make, fill, look, exclude, close, export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Response
+from pydantic import Field
+from sqlalchemy import Connection
+
+from trueward.data import comparisons as compared
+from trueward.studio import agreement, demonstration, reading
+from trueward.studio.api.place import Admin, Anyone, Body, Here, Reader
+from trueward.studio.api.work import named
+from trueward.studio.store import answers, counts, history, projects, queue, rounds
+from trueward.studio.store.tables import Found
+
+router = APIRouter(prefix="/api")
+Format = Literal["own", "trl", "trl-implicit", "hh", "csv", "events", "demonstrations"]
+
+
+class NewProject(Body):
+    name: str = Field(max_length=64)
+    kind: Literal["compare", "write"] = "compare"
+    instructions: str = Field("", max_length=20_000)
+    overlap: int = Field(1, ge=1, le=100)
+
+
+class Imported(Body):
+    text: str
+    name: str = Field("pasted", max_length=200)
+    checks: bool = False
+    overlap: int | None = Field(None, ge=1, le=100)
+
+
+class Excluded(Body):
+    assignment: str = Field(min_length=32, max_length=32)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+@router.get("/projects")
+def everything(here: Here, person: Anyone) -> list[dict[str, Any]]:
+    """Projects; for those who work, with what is left for them."""
+    with here.database.reading() as connection:
+        found = []
+        for project in projects.all_of(connection):
+            row = {"name": project.name, "kind": project.kind, "instructions": project.instructions}
+            if person.role != "annotator":
+                row = counts.short(connection, project)
+            if person.role != "viewer":
+                row["mine"] = queue.progress(connection, project, person.id)
+            found.append(row)
+        return found
+
+
+@router.post("/projects")
+def make(asked: NewProject, here: Here, person: Admin) -> dict[str, Any]:
+    def work(connection: Connection) -> None:
+        projects.create(
+            connection, asked.name, asked.kind, instructions=asked.instructions.strip(), overlap=asked.overlap
+        )
+
+    return _checked(lambda: here.database.write(work)) or {}
+
+
+@router.post("/demonstration")
+def demonstrate(here: Here, person: Admin) -> dict[str, Any]:
+    """A small project to try the Compare page with; the same one if it is there already."""
+    return {"name": here.database.write(demonstration.make)}
+
+
+@router.get("/projects/{name}")
+def overview(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    with here.database.reading() as connection:
+        project, stamp = named(connection, name), counts.stamp(connection)
+        known = here.overviews.get(name)
+        if known is None or known[0] != stamp:
+            known = here.overviews[name] = (stamp, counts.overview(connection, project))
+        return known[1]
+
+
+@router.post("/projects/{name}/import")
+def fill(name: str, asked: Imported, here: Here, person: Admin) -> dict[str, Any]:
+    """Put a file's pairs, check pairs or prompts into the open round; what was new, and what was left out and why."""
+    with here.database.reading() as connection:
+        project = named(connection, name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "import.jsonl"
+        path.write_text(asked.text, encoding="utf-8")
+        read = _checked(lambda: reading.read(path, asked.name, project.kind, asked.checks))
+
+    def work(connection: Connection) -> int:
+        if project.kind == "write":
+            return projects.add_prompts(connection, project, read.prompts, asked.overlap)
+        return projects.add_pairs(connection, project, read.pairs, asked.overlap)
+
+    added = _checked(lambda: here.database.write(work))
+    return {"read": len(read.pairs) + len(read.prompts), "added": added, "left_out": read.left_out}
+
+
+@router.get("/projects/{name}/answers")
+def latest(name: str, here: Here, person: Admin) -> list[dict[str, Any]]:
+    with here.database.reading() as connection:
+        return history.latest(connection, named(connection, name))
+
+
+@router.post("/exclude")
+def exclude(asked: Excluded, here: Here, person: Admin) -> dict[str, Any]:
+    key = secrets.token_hex(16)
+    try:
+        done = here.database.write(
+            lambda connection: answers.exclude(connection, person.id, asked.assignment, key, asked.reason)
+        )
+    except answers.RefusedError as error:
+        raise HTTPException(409, str(error)) from None
+    return {"excluded": done}
+
+
+@router.post("/projects/{name}/close")
+def close(name: str, here: Here, person: Admin) -> dict[str, Any]:
+    """Close the open round; its snapshot's manifest without the list of events."""
+    manifest: dict[str, Any] = _checked(
+        lambda: here.database.write(lambda c: rounds.close(c, here.data, named(c, name)))
+    )
+    return {key: value for key, value in manifest.items() if key != "events"}
+
+
+@router.get("/projects/{name}/export")
+def export(name: str, here: Here, person: Admin, form: Format = "own") -> Response:
+    """All counted answers of a project as a file. What a form can't hold is said in a header, as JSON."""
+    with here.database.reading() as connection:
+        project = named(connection, name)
+        if form == "events":
+            return _file(f"{name}.events.jsonl", _lines(rounds.events(connection, project)))
+        found = counts.votes(connection, project.id)
+        if form == "csv":
+            return _file(f"{name}.csv", _csv(connection, project, found), "text/csv")
+        if (form == "demonstrations") != (project.kind == "write"):
+            raise HTTPException(422, f"{form}: not a form for a project to {project.kind}")
+        if form == "demonstrations":
+            return _file(f"{name}.jsonl", _lines(rounds.records(connection, project, found)[0]))
+        kept = [vote for vote in found if vote.check_id is None]
+        texts = rounds.responses(connection, kept)
+        records = [rounds.comparison(name, vote, texts) for vote in kept]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "export.jsonl"
+        dropped = _checked(lambda: compared.write(path, records, form))
+        both = sum(vote.both is not None for vote in kept)
+        words = sum(vote.text is not None for vote in kept)
+        lost = {**dropped, "both good or both bad": both, "rationales": words, "check pairs": len(found) - len(kept)}
+        response = _file(f"{name}.{form}.jsonl", path.read_text(encoding="utf-8"))
+    response.headers["x-left-out"] = json.dumps({key: n for key, n in lost.items() if n})
+    return response
+
+
+def _csv(connection: Connection, project: Found, found: list[Found]) -> str:
+    """One row an item: margin, votes and agreement beside the texts."""
+    rows: dict[int, list[Found]] = {}
+    for vote in found:
+        if vote.check_id is None:
+            rows.setdefault(vote.item_id, []).append(vote)
+    out = io.StringIO()
+    table = csv.writer(out)
+    if project.kind == "write":
+        table.writerow(["prompt", "completion", "account", "at"])
+        table.writerows([_cell(_prompt(v)), _cell(v.text), v.name, v.at] for v in found)
+        return out.getvalue()
+    texts = rounds.responses(connection, [votes[0] for votes in rows.values()])
+    table.writerow(["prompt", "first", "second", "votes", "probability", "margin", "agreement"])
+    for votes in rows.values():
+        ps = [counts.probability(v) for v in votes]
+        signed = [(v.strength or 1) * (2 * p - 1) for v, p in zip(votes, ps, strict=True)]
+        agree = agreement.raw([ps])
+        first, second = texts[votes[0].first_id].text, texts[votes[0].second_id].text
+        margin, mean = sum(signed) / len(signed), sum(ps) / len(ps)
+        texts_shown = [_cell(_prompt(votes[0])), _cell(first), _cell(second)]
+        table.writerow([*texts_shown, len(votes), mean, margin, "" if agree is None else agree])
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: one that begins like it gets an apostrophe."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _prompt(vote: Found) -> str:
+    prompt = json.loads(vote.prompt)
+    return str(prompt.get("text") or "\n".join(f"{m['role']}: {m['content']}" for m in prompt["messages"]))
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _file(name: str, text: str, kind: str = "application/x-ndjson") -> Response:
+    return Response(text, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+
+
+def _checked(work: Any) -> Any:
+    """A mistake in what was given is the client's, in one line."""
+    try:
+        return work()
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None

@@ -1,0 +1,157 @@
+"""Coming in and going out; accounts, invitations and tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from pydantic import Field
+
+from trueward.studio.api.place import COOKIE, Admin, Anyone, Body, Here, Person, Role, Studio, whoever
+from trueward.studio.store import accounts
+
+router = APIRouter(prefix="/api")
+
+
+class Enter(Body):
+    token: str = Field(max_length=200)
+
+
+class Login(Body):
+    name: str = Field(max_length=80)
+    password: str = Field(max_length=1000)
+
+
+class NewAccount(Body):
+    name: str = Field(max_length=80)
+    role: Role = "annotator"
+
+
+class Password(Body):
+    password: str = Field(max_length=1000)
+    current: str = Field("", max_length=1000)
+
+
+class Active(Body):
+    active: bool
+
+
+class Label(Body):
+    label: str = Field(max_length=80)
+
+
+@router.get("/me")
+def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[str, Any]:
+    account = None if person is None else {"name": person.name, "role": person.role}
+    return {"account": account, "lab": here.lab is not None}
+
+
+@router.post("/enter")
+def enter(asked: Enter, here: Here, request: Request, response: Response) -> dict[str, Any]:
+    """Exchange a one-time token for a session."""
+    address = f"enter {request.client.host if request.client else ''}"
+    _wait(here, address)
+    session = here.database.write(lambda connection: accounts.enter(connection, asked.token))
+    if session is None:
+        here.limiter.failed(address)
+        raise HTTPException(401, "this link has been used, or is too old")
+    _cookie(here, response, session)
+    return {}
+
+
+@router.post("/login")
+def login(asked: Login, here: Here, request: Request, response: Response) -> dict[str, Any]:
+    address = request.client.host if request.client else ""
+    keys = (f"{address} {asked.name.lower()}",)
+    _wait(here, *keys)
+    with here.database.reading() as connection:
+        account = accounts.by_name(connection, asked.name)
+    if not accounts.check_password(account, asked.password) or account is None:
+        here.limiter.failed(*keys)
+        raise HTTPException(401, "wrong name or password")
+    _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, account.id, "session")))
+    return {}
+
+
+@router.post("/logout")
+def logout(here: Here, request: Request, response: Response) -> dict[str, Any]:
+    if session := request.cookies.get(COOKIE):
+        here.database.write(lambda connection: accounts.leave(connection, session))
+    response.delete_cookie(COOKIE)
+    return {}
+
+
+@router.post("/password")
+def password(asked: Password, here: Here, person: Anyone, request: Request, response: Response) -> dict[str, Any]:
+    """Choose a password, or another one; all sessions end but a new one."""
+    key = f"password {person.name.lower()}"
+    _wait(here, key)
+    with here.database.reading() as connection:
+        account = accounts.by_name(connection, person.name)
+    if account is not None and account.password and not accounts.check_password(account, asked.current):
+        here.limiter.failed(key)
+        raise HTTPException(403, "the present password is another one")
+    try:
+        here.database.write(lambda connection: accounts.set_password(connection, person.id, asked.password))
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, person.id, "session")))
+    return {}
+
+
+@router.get("/accounts")
+def everyone(here: Here, person: Admin) -> list[dict[str, Any]]:
+    with here.database.reading() as connection:
+        return [
+            {"id": row.id, "name": row.name, "role": row.role, "active": row.active, "password": bool(row.password)}
+            for row in accounts.all_of(connection)
+        ]
+
+
+@router.post("/accounts")
+def add(asked: NewAccount, here: Here, person: Admin) -> dict[str, Any]:
+    """A new account, and the one-time token of its invitation."""
+
+    def work(connection: Any) -> dict[str, Any]:
+        made = accounts.create(connection, asked.name, asked.role)
+        return {"id": made, "token": accounts.grant(connection, made, "invite")}
+
+    try:
+        return here.database.write(work)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+@router.post("/accounts/{account_id}/invite")
+def invite(account_id: int, here: Here, person: Admin) -> dict[str, Any]:
+    """Another one-time token, for somebody who lost theirs or sits at another machine."""
+    if account_id not in {row["id"] for row in everyone(here, person)}:
+        raise HTTPException(404, "there is no such account")
+    return {"token": here.database.write(lambda connection: accounts.grant(connection, account_id, "invite"))}
+
+
+@router.post("/accounts/{account_id}/active")
+def active(account_id: int, asked: Active, here: Here, person: Admin) -> dict[str, Any]:
+    if account_id == person.id:
+        raise HTTPException(422, "you can't lock yourself out")
+    here.database.write(lambda connection: accounts.set_active(connection, account_id, asked.active))
+    return {}
+
+
+@router.post("/tokens")
+def token(asked: Label, here: Here, person: Anyone) -> dict[str, Any]:
+    """A token for scripts, with the rights of whoever asks. It is shown once and kept as a hash."""
+    return {
+        "token": here.database.write(lambda connection: accounts.grant(connection, person.id, "token", asked.label))
+    }
+
+
+def _wait(here: Studio, *keys: str) -> None:
+    if seconds := here.limiter.wait(*keys):
+        raise HTTPException(429, f"too many tries; wait {seconds} seconds", {"Retry-After": str(seconds)})
+
+
+def _cookie(here: Studio, response: Response, session: str) -> None:
+    response.set_cookie(
+        COOKIE, session, max_age=int(accounts.LASTS["session"]), httponly=True, samesite="strict", secure=here.secure
+    )

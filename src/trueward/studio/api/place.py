@@ -1,0 +1,132 @@
+"""What the handlers share: the database, the directories, and who is asking."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, HTTPException, Request
+from pydantic import BaseModel, ConfigDict
+
+from trueward.studio.runs.library import Library
+from trueward.studio.store import accounts
+from trueward.studio.store.database import Database
+
+COOKIE = "trueward"
+FAILURES, WINDOW = 5, 300.0  # wrong passwords by one address for one name, in so many seconds
+Role = Literal["viewer", "annotator", "admin"]
+
+
+class Body(BaseModel):
+    """What a request may carry; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limiter:
+    """How often somebody was wrong lately."""
+
+    def __init__(self, failures: int = FAILURES, window: float = WINDOW) -> None:
+        self.failures, self.window = failures, window
+        self.seen: dict[str, deque[float]] = defaultdict(deque)
+        self.lock = threading.Lock()
+
+    def wait(self, *keys: str) -> int:
+        """Seconds to wait before the next try; 0 for none."""
+        now = time.monotonic()
+        with self.lock:
+            waits = [self.seen[key][0] + self.window - now for key in keys if self._count(key, now) >= self.failures]
+        return int(max(waits, default=0)) + bool(waits)
+
+    def failed(self, *keys: str) -> None:
+        with self.lock:
+            for key in keys:
+                self.seen[key].append(time.monotonic())
+
+    def _count(self, key: str, now: float) -> int:
+        seen = self.seen[key]
+        while seen and seen[0] + self.window < now:
+            seen.popleft()
+        return len(seen)
+
+
+@dataclass
+class Studio:
+    """One running studio. `secure`: it is reached by https, so its cookie travels by https alone. `lab`: its page's files."""
+
+    data: Path
+    database: Database
+    runs: Library
+    secure: bool = False
+    lab: dict[str, str] | None = None
+    limiter: Limiter = field(default_factory=Limiter)
+    overviews: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = field(
+        default_factory=dict
+    )  # by project, with a stamp
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is asking."""
+
+    id: int
+    name: str
+    role: Role
+
+
+def studio_of(request: Request) -> Studio:
+    found = request.app.state.studio
+    assert isinstance(found, Studio)
+    return found
+
+
+Here = Annotated[Studio, Depends(studio_of)]
+
+
+def whoever(request: Request, here: Here) -> Person | None:
+    """The person behind a session's cookie or a token, if there is one."""
+    bearer = request.headers.get("authorization", "")
+    with here.database.reading() as connection:
+        if bearer.startswith("Bearer "):
+            row = accounts.who(connection, bearer.removeprefix("Bearer "), "token")
+        elif cookie := request.cookies.get(COOKIE):
+            row = accounts.who(connection, cookie, "session")
+        else:
+            row = None
+    return None if row is None else Person(row.id, row.name, row.role)
+
+
+def somebody(person: Annotated[Person | None, Depends(whoever)]) -> Person:
+    if person is None:
+        raise HTTPException(401, "sign in first")
+    return person
+
+
+Anyone = Annotated[Person, Depends(somebody)]
+
+
+def worker(person: Anyone) -> Person:
+    if person.role == "viewer":
+        raise HTTPException(403, "a viewer looks on")
+    return person
+
+
+def reader(person: Anyone) -> Person:
+    if person.role == "annotator":  # scores and model names would tell them what to click
+        raise HTTPException(403, "annotators judge blind")
+    return person
+
+
+def ruler(person: Anyone) -> Person:
+    if person.role != "admin":
+        raise HTTPException(403, "only an admin can do that")
+    return person
+
+
+Worker = Annotated[Person, Depends(worker)]
+Reader = Annotated[Person, Depends(reader)]
+Admin = Annotated[Person, Depends(ruler)]

@@ -1,0 +1,146 @@
+"""Runs over HTTP: a table, one run, its series and samples, and a stream of what is new."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from trueward.records import Prompt
+from trueward.studio.api.place import Admin, Body, Here, Reader
+from trueward.studio.api.work import named
+from trueward.studio.runs import log, state
+from trueward.studio.runs.library import STAGES, ladder
+from trueward.studio.store import projects
+
+router = APIRouter(prefix="/api")
+LOOKS = "policy/evaluations"
+LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, LOOKS: "policy/evaluations.jsonl"}
+EVERY, BATCH = 0.5, 500
+Limit = Annotated[int, Query(ge=10, le=20_000)]
+
+
+class Sent(Body):
+    """A pair from a run's samples, by where it is there."""
+
+    project: str = Field(max_length=64)
+    step: int = Field(ge=0)
+    index: int = Field(ge=0)
+
+
+def found(work: Any) -> Any:
+    try:
+        return work()
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from None
+
+
+@router.get("/runs")
+def table(here: Here, person: Reader) -> list[dict[str, Any]]:
+    return here.runs.table()
+
+
+@router.get("/runs/{name:path}/series/{stage}")
+def series(name: str, stage: str, here: Here, person: Reader, most: Limit = 1500) -> dict[str, Any]:
+    result: dict[str, Any] = found(lambda: here.runs.series(name, stage, most))
+    return result
+
+
+@router.get("/runs/{name:path}/samples")
+def samples(name: str, here: Here, person: Reader, step: int | None = None) -> dict[str, Any]:
+    result: dict[str, Any] = found(lambda: here.runs.samples(name, step))
+    return result
+
+
+def run_path(name: str, here: Here) -> Path:
+    path: Path = found(lambda: here.runs.path(name))
+    return path
+
+
+@router.get("/runs/{name:path}/events", response_class=EventSourceResponse)
+async def events(
+    person: Reader,
+    path: Annotated[Path, Depends(run_path)],
+    start: Annotated[str, Query(max_length=500)] = "{}",
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """What a run writes, as it writes it. The id of an event is the place in every log, so a lost stream goes on there."""
+    following = Following(path, _cursor(last_event_id or start))
+    while True:
+        for event in await run_in_threadpool(following.look):
+            yield event
+        await asyncio.sleep(EVERY)
+
+
+@router.post("/runs/{name:path}/pairs")
+def send(name: str, asked: Sent, here: Here, person: Admin) -> dict[str, Any]:
+    """Put a sample's two answers, the SFT policy's and the policy's, into a project's open round."""
+    rows = found(lambda: here.runs.samples(name, asked.step))["samples"]
+    if asked.index >= len(rows) or "reference" not in rows[asked.index]:
+        raise HTTPException(404, "there is no such pair")
+    row = rows[asked.index]
+    texts = (str(row["reference"]), str(row["response"]))
+    writers = (f"{name}/sft", f"{name}/policy@{asked.step}")
+    ended = (bool(row.get("reference_finished", True)), bool(row.get("finished", True)))
+    made = projects.pair(Prompt(text=str(row["prompt"])), texts, writers, ended)
+    try:
+        added = here.database.write(lambda c: projects.add_pairs(c, named(c, asked.project), [made]))
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    return {"added": added}
+
+
+@router.get("/runs/{name:path}")
+def one(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    result: dict[str, Any] = found(lambda: here.runs.run(name))
+    return result
+
+
+class Following:
+    """Events `rows` (a log's new rows), `again` (the log was cut back: forget it) and `state` (badge and stages)."""
+
+    def __init__(self, path: Path, cursor: dict[str, int]) -> None:
+        self.path, self.cursor, self.told = path, cursor, ""
+
+    def look(self) -> list[ServerSentEvent]:
+        """What is new since the last look."""
+        told = []
+        for key, file in LOGS.items():
+            new = log.new_rows(self.path / file, self.cursor.get(key, 0))
+            if new is None:
+                self.cursor.pop(key, None)
+                told.append(self._event("again", {"log": key}))
+                new = log.new_rows(self.path / file, 0) or ([], 0)
+            for start in range(
+                0, len(new[0]), BATCH
+            ):  # the place moves with the last of them: a part is told twice, never lost
+                if start + BATCH >= len(new[0]):
+                    self.cursor[key] = new[1]
+                told.append(self._event("rows", {"log": key, "rows": new[0][start : start + BATCH]}))
+        stages = ladder(self.path)
+        now = {"state": state.state(self.path, stages, state.held()), "stages": stages}
+        if (text := json.dumps(now)) != self.told:
+            self.told = text
+            told.append(self._event("state", now))
+        return told
+
+    def _event(self, kind: str, data: dict[str, Any]) -> ServerSentEvent:
+        return ServerSentEvent(event=kind, data=data, id=json.dumps(self.cursor))
+
+
+def _cursor(text: str) -> dict[str, int]:
+    """The places in the logs that an event's id holds; the start for what can't be one."""
+    try:
+        table = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(table, dict):
+        return {}
+    return {key: n for key, n in table.items() if key in LOGS and type(n) is int and n >= 0}

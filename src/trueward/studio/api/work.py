@@ -1,0 +1,94 @@
+"""What people do: take items, answer, undo. Nothing here tells who wrote an answer or which one is right."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException
+from pydantic import Field
+from sqlalchemy import Connection
+
+from trueward.studio.api.place import Body, Here, Worker
+from trueward.studio.store import answers, history, projects, queue
+from trueward.studio.store.tables import Found
+
+router = APIRouter(prefix="/api")
+KEY = Field(min_length=8, max_length=64)
+
+
+class Wanted(Body):
+    count: int = Field(3, ge=1, le=queue.MOST)
+
+
+class Given(Body):
+    assignment: str = Field(min_length=32, max_length=32)
+    key: str = KEY
+    kind: Literal["win", "tie", "skip", "write"]
+    side: Literal["left", "right"] | None = None
+    strength: Literal[1, 2, 3] | None = None
+    both: Literal["good", "bad"] | None = None
+    text: str | None = Field(None, max_length=100_000)
+    reason: str | None = Field(None, max_length=500)
+    seconds: float | None = Field(None, ge=0, le=86400)
+
+
+class Undone(Body):
+    key: str = KEY
+    target: str | None = Field(None, max_length=64)
+
+
+def named(connection: Connection, name: str) -> Found:
+    try:
+        return projects.get(connection, name)
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from None
+
+
+@router.post("/projects/{name}/queue")
+def take(name: str, asked: Wanted, here: Here, person: Worker) -> dict[str, Any]:
+    """The items that this person holds, filled up to `count`."""
+
+    def work(connection: Connection) -> dict[str, Any]:
+        project = named(connection, name)
+        return {
+            "kind": project.kind,
+            "instructions": project.instructions,
+            "items": queue.take(connection, project, person.id, asked.count),
+        }
+
+    found = here.database.write(work, lasting=False)
+    with here.database.reading() as connection:  # nobody has to wait for the counting
+        return {**found, "progress": queue.progress(connection, named(connection, name), person.id)}
+
+
+@router.post("/answers")
+def answer(asked: Given, here: Here, person: Worker) -> dict[str, Any]:
+    given = answers.Answer(**asked.model_dump())
+    try:
+        return {"state": here.database.write(lambda connection: answers.store(connection, person.id, given))}
+    except answers.RefusedError as error:
+        raise HTTPException(409, str(error)) from None
+
+
+@router.post("/projects/{name}/undo")
+def undo(name: str, asked: Undone, here: Here, person: Worker) -> dict[str, Any]:
+    """Take back an answer; what it was given to, to be shown again."""
+
+    def work(connection: Connection) -> dict[str, Any]:
+        project = named(connection, name)
+        taken_back = answers.undo(connection, person.id, project, asked.key, asked.target)
+        if taken_back is None:
+            raise answers.RefusedError("there is nothing to take back")
+        return {"item": queue.show(connection, [taken_back])[0]}
+
+    try:
+        return here.database.write(work)
+    except answers.RefusedError as error:
+        raise HTTPException(409, str(error)) from None
+
+
+@router.get("/projects/{name}/mine")
+def mine(name: str, here: Here, person: Worker) -> list[dict[str, Any]]:
+    """What this person wrote or chose lately, newest first."""
+    with here.database.reading() as connection:
+        return history.own(connection, named(connection, name), person.id)

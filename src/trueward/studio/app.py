@@ -1,0 +1,86 @@
+"""The application: its handlers, its pages, the gate in front of them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.resources
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import ASGIApp, Scope
+
+from trueward.studio.api import manage, people, watch, work
+from trueward.studio.api.gate import Gate, Names
+from trueward.studio.api.place import Studio
+
+PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
+PLACES = ("", "compare", "write", "runs", "people", "projects", "welcome")
+
+
+class Static(StaticFiles):
+    """Files that are asked for anew each time, and answered with 304 if they haven't changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def make(studio: Studio, names: Names) -> ASGIApp:
+    """The studio as an ASGI application; the database closes with it."""
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        studio.database.close()
+
+    app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
+    app.state.studio = studio
+    for module in (people, work, manage, watch):
+        app.include_router(module.router)
+    app.mount("/page", Static(directory=PAGE))
+    if studio.lab is not None:
+        serve_lab(app, studio.lab)
+
+    @app.get("/{path:path}", include_in_schema=False)
+    def page(path: str) -> FileResponse:
+        """One page for every place; it looks at its address itself."""
+        if path.split("/")[0] not in PLACES:
+            raise HTTPException(404, "there is nothing here")
+        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+    return Gate(app, names)
+
+
+def serve_lab(app: FastAPI, files: dict[str, str]) -> None:
+    """The lab's page, whose files are known by their names, under its own policy of what it may do."""
+    policy = str(getattr(importlib.import_module("trueward.lab.page"), "POLICY", ""))
+    headers = {"cache-control": "no-cache", **({"content-security-policy": policy} if policy else {})}
+
+    @app.get("/lab", include_in_schema=False)
+    def moved() -> RedirectResponse:
+        return RedirectResponse("/lab/")
+
+    @app.get("/lab/{name}", include_in_schema=False)
+    def lab(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404, "there is nothing here")
+        return Response(files[name], media_type=TYPES.get(name.rsplit(".", 1)[-1], "text/plain"), headers=headers)
+
+    @app.get("/lab/", include_in_schema=False)
+    def index() -> Response:
+        return lab("index.html")
+
+
+def lab_files() -> dict[str, str] | None:
+    """The lab's page by file name, where this trueward has one."""
+    if importlib.util.find_spec("trueward.lab") is None:
+        return None
+    return dict(importlib.import_module("trueward.lab.page").files())

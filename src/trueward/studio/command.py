@@ -1,0 +1,99 @@
+"""`trueward studio`: serve it, and its accounts. Nothing is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trueward.data.snapshots import data_directory
+
+app = typer.Typer(help="People compare and write, and runs are watched: one page on this machine.")
+
+Data = Annotated[
+    Path | None, typer.Option(help="Where the studio keeps what people said; $TRUEWARD_STUDIO, else studio/.")
+]
+Url = Annotated[str, typer.Option("--database", help="PostgreSQL by URL; without it a SQLite file in --data.")]
+
+
+@app.callback(invoke_without_command=True)
+def studio(
+    context: typer.Context,
+    data: Data = None,
+    runs: Annotated[Path, typer.Option(help="The directory of runs to watch.")] = Path("runs"),
+    host: Annotated[str, typer.Option(help="Another address is refused unless an admin has a password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8600,
+    url: Annotated[str, typer.Option(help="The public address, if a proxy stands in front: https://...")] = "",
+    database: Url = "",
+) -> None:
+    """Serve the studio. It prints one address, which works once."""
+    context.obj = (data or data_directory(), database or os.environ.get("TRUEWARD_DATABASE", ""))
+    if context.invoked_subcommand is None:
+        require_extra()
+        from trueward.studio import serve
+
+        where, base = context.obj
+        serve.serve(where, base, runs, host, port, url)
+
+
+@app.command()
+def account(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What the account is called.")],
+    role: Annotated[str, typer.Option(help="admin, annotator or viewer.")] = "annotator",
+    ask: Annotated[bool, typer.Option("--password", help="Ask for a password.")] = False,
+) -> None:
+    """Make an account, or give one a new password. Without a password it comes in by an invitation."""
+    store = _open(context)
+    from trueward.studio.store import accounts
+
+    secret = typer.prompt("password", hide_input=True, confirmation_prompt=True) if ask else ""
+
+    def work(connection: Any) -> str:
+        known = accounts.by_name(connection, name)
+        number = known.id if known is not None else accounts.create(connection, name, role)
+        if secret:
+            accounts.set_password(connection, number, secret)
+        return "" if secret else accounts.grant(connection, number, "invite")
+
+    invite = store.write(work)
+    print(f"{name} can sign in" if secret else f"append this to the studio's address, it works once: /#key={invite}")
+
+
+@app.command()
+def token(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose rights it has.")],
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Make a token for scripts: `Authorization: Bearer TOKEN`. It is shown once."""
+    store = _open(context)
+    from trueward.studio.store import accounts
+
+    with store.reading() as connection:
+        known = accounts.by_name(connection, name)
+    if known is None:
+        raise ValueError(f"there is no account {name!r}")
+    print(store.write(lambda connection: accounts.grant(connection, known.id, "token", label)))
+
+
+def _open(context: typer.Context) -> Any:
+    require_extra()
+    from trueward.studio.store.database import Database
+
+    return Database(*context.obj)
+
+
+def require_extra() -> None:
+    """`ValueError` that names what has to be installed."""
+    try:
+        import alembic
+        import argon2
+        import fastapi
+        import sqlalchemy
+        import uvicorn
+    except ImportError as error:
+        raise ValueError(f"the studio needs {error.name}: pip install 'trueward[studio]'") from None
+    del alembic, argon2, fastapi, sqlalchemy, uvicorn

@@ -1,0 +1,102 @@
+// The studio's shell: who is here, where they are, and what to show there.
+import { get, lab, me, offline, post, said } from "./api.js";
+import { Compare } from "./compare.js";
+import { here, Link } from "./place.js";
+import { People } from "./people.js";
+import { Project } from "./project.js";
+import { Run } from "./run.js";
+import { Runs } from "./runs.js";
+import { html, render, useState } from "./vendor.js";
+import { Home } from "./home.js";
+import { Write } from "./write.js";
+
+const PLACES = [
+  ["/", "Home", ["admin", "annotator", "viewer"]],
+  ["/compare", "Compare", ["admin", "annotator"]],
+  ["/write", "Write", ["admin", "annotator"]],
+  ["/runs", "Runs", ["admin", "viewer"]],
+  ["/lab/", "Lab", ["admin", "annotator", "viewer"]],
+  ["/people", "People", ["admin", "annotator", "viewer"]],
+];
+
+function Shell() {
+  if (me.value === undefined) return null;
+  if (me.value === null) return html`<${SignIn} />`;
+  const [path] = here.value.split("?");
+  const [, place, ...rest] = path.split("/");
+  const name = decodeURIComponent(rest.join("/"));
+  const pages = {
+    "": () => html`<${Home} />`,
+    welcome: () => html`<${Home} welcome=${true} />`,
+    compare: () => (name ? html`<${Compare} key=${name} name=${name} />` : html`<${Home} kind="compare" />`),
+    write: () => (name ? html`<${Write} key=${name} name=${name} />` : html`<${Home} kind="write" />`),
+    projects: () => html`<${Project} key=${name} name=${name} />`,
+    runs: () => (name ? html`<${Run} key=${name} name=${name} />` : html`<${Runs} />`),
+    people: () => html`<${People} />`,
+  };
+  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && place === "projects");
+  const link = ([to, label, roles]) =>
+    roles.includes(me.value.role) &&
+    (to !== "/lab/" || lab.value) &&
+    (to === "/lab/"
+      ? html`<a href=${to}>${label}</a>`
+      : html`<${Link} to=${to} aria-current=${current(to) ? "page" : undefined}>${label}</${Link}>`);
+  return html`
+    <a class="jump" href="#main">To the page</a>
+    <header class="bar">
+      <${Link} to="/" class="brand"><img src="/page/icon.svg" alt="" />trueward</${Link}>
+      <nav aria-label="Places">${PLACES.map(link)}</nav>
+      <span class="end">${offline.value && html`<span class="chip warn">offline</span>`}
+        <span>${me.value.name}</span></span>
+    </header>
+    <main id="main" tabindex="-1" class=${place === "runs" ? "wide" : ""}>
+      ${(pages[place] ?? (() => html`<p>There is nothing here.</p>`))()}
+    </main>
+    <div aria-live="polite" role="status">${said.value && html`<div class="toast">${said.value}</div>`}</div>`;
+}
+
+function SignIn() {
+  const [problem, setProblem] = useState(sessionStorage.getItem("problem") || "");
+  const submit = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    try {
+      await post("/api/login", { name: form.get("name"), password: form.get("password") });
+      sessionStorage.removeItem("problem");
+      await know();
+    } catch (error) {
+      setProblem(error.message);
+    }
+  };
+  return html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "400px", margin: "8vh auto" }}>
+    <h1>Sign in</h1>
+    ${problem && html`<p class="note bad" role="alert">${problem}</p>`}
+    <form onSubmit=${submit}>
+      <label>Name<input name="name" autocomplete="username" required /></label>
+      <label>Password<input name="password" type="password" autocomplete="current-password" required /></label>
+      <button class="main">Sign in</button>
+    </form>
+    <p class="small soft gap">No password? Open the link that you were sent, or the address that <code>trueward studio</code> printed. It works once.</p>
+  </div></main>`;
+}
+
+async function know() {
+  const told = await get("/api/me");
+  lab.value = told.lab;
+  me.value = told.account;
+}
+
+async function start() {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (key) {
+    history.replaceState(null, "", location.pathname + location.search); // it never stays in the address bar
+    await post("/api/enter", { token: key }).then(
+      () => sessionStorage.removeItem("problem"),
+      (problem) => sessionStorage.setItem("problem", problem.message),
+    );
+  }
+  await know().catch(() => (me.value = null));
+  render(html`<${Shell} />`, document.getElementById("app"));
+}
+
+start();

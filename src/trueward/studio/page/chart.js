@@ -1,0 +1,182 @@
+// Curves: uPlot for what goes by step, and a small SVG for a trail that may go back and forth.
+import { number } from "./parts.js";
+import { html, signal, uPlot, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+export const scheme = signal(dark.matches);
+dark.addEventListener("change", () => (scheme.value = dark.matches));
+
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const faded = (value, share) => `color-mix(in srgb, ${value} ${share}%, transparent)`;
+
+// A mean that forgets, with its bias at the start taken out: ŝ_t = s_t / (1 − β^t). Gaps stay gaps.
+export function smoothed(values, beta) {
+  let [mean, weight] = [0, 0];
+  return values.map((value) => {
+    if (value === null || value === undefined) return null;
+    mean = beta * mean + (1 - beta) * value;
+    weight = beta * weight + (1 - beta);
+    return mean / weight;
+  });
+}
+
+/* Curves over the same steps. `lines`: { name, values, colour, dash, low, high }; a band from low to high is shaded. */
+export function Chart({ title, steps, lines, height = 230, beta = 0, group = "steps", unit = "", marks = [] }) {
+  const box = useRef();
+  const plot = useRef();
+  const [at, setAt] = useState(null);
+  const layers = [];
+  for (const line of lines) {
+    const tone = line.colour || "truth";
+    if (line.low) layers.push({ ...line, tone, values: line.low, part: "low" }, { ...line, tone, values: line.high, part: "high" });
+    if (beta > 0) layers.push({ ...line, tone, part: "raw" }, { ...line, tone, values: smoothed(line.values, beta), part: "line" });
+    else layers.push({ ...line, tone, part: "line" });
+  }
+  const data = [steps, ...layers.map((layer) => layer.values)];
+  const shape = layers.map((layer) => `${layer.name} ${layer.part} ${layer.tone}`).join("|");
+
+  useLayoutEffect(() => {
+    const ink = colour("soft");
+    const grid = { stroke: colour("rule"), width: 1 };
+    const axis = { stroke: ink, grid, ticks: { show: false }, font: "12px system-ui", gap: 6 };
+    const bands = [];
+    layers.forEach((layer, i) => {
+      if (layer.part === "high") bands.push({ series: [i + 1, i], fill: faded(colour(layer.tone), 16) });
+    });
+    plot.current = new uPlot(
+      {
+        width: box.current.clientWidth || 300,
+        height,
+        legend: { show: false },
+        cursor: { sync: { key: group }, points: { size: 6 }, drag: { x: true, y: false } },
+        scales: { x: { time: false }, y: { range: (_, low, high) => room(low, high) } },
+        axes: [{ ...axis, size: 30 }, { ...axis, size: 52, values: (_, all) => all.map((v) => (v === null ? "" : tidy(v))) }],
+        bands,
+        series: [
+          {},
+          ...layers.map((layer) => ({
+            stroke: layer.part === "low" || layer.part === "high" ? "transparent" : layer.part === "raw" ? faded(colour(layer.tone), 35) : colour(layer.tone),
+            width: layer.part === "line" ? 2 : 1,
+            dash: layer.dash,
+            spanGaps: false,
+            points: { show: layer.part === "line" && steps.length < 40, size: 5, fill: colour(layer.tone) },
+          })),
+        ],
+        hooks: {
+          setCursor: [(u) => setAt(u.cursor.idx ?? null)],
+          draw: [
+            (u) => {
+              for (const mark of marks) {
+                const x = Math.round(u.valToPos(mark.step, "x", true));
+                if (!(x >= u.bbox.left && x <= u.bbox.left + u.bbox.width)) continue;
+                u.ctx.save();
+                u.ctx.strokeStyle = colour("edge");
+                u.ctx.setLineDash([4, 4]);
+                u.ctx.beginPath();
+                u.ctx.moveTo(x, u.bbox.top);
+                u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
+                u.ctx.stroke();
+                u.ctx.restore();
+              }
+            },
+          ],
+        },
+      },
+      data,
+      box.current,
+    );
+    const fit = new ResizeObserver(() => plot.current.setSize({ width: box.current.clientWidth, height }));
+    fit.observe(box.current);
+    return () => {
+      fit.disconnect();
+      plot.current.destroy();
+    };
+  }, [shape, height, scheme.value, steps.length < 40, JSON.stringify(marks)]);
+
+  useEffect(() => plot.current.setData(data), [steps, ...lines.map((line) => line.values), beta]);
+
+  const index = at === null || at >= steps.length ? steps.length - 1 : at;
+  const shown = (values) => {
+    const value = values[index];
+    return value === null || value === undefined ? "–" : compact(value) + unit;
+  };
+  return html`<figure class="chart"><figcaption><h3>${title}</h3>
+      ${lines.map((line) => html`<span class="key"><i style=${{ "--c": `var(--${line.colour || "truth"})` }}></i>${lines.length > 1 ? `${line.name} ` : ""}${shown(line.values)}</span>`)}
+      <span class="key">${steps.length ? `step ${steps[index]}` : ""}</span></figcaption>
+    <div class="plot" ref=${box} role="img" aria-label=${summary(title, steps, lines)}></div></figure>`;
+}
+
+export function compact(value) {
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 0.001 || size >= 1e6) ? value.toExponential(2) : value.toFixed(size < 0.1 ? 4 : size < 10 ? 3 : 1);
+  return text.replace("-", "−");
+}
+
+// A little air above and below; a level line lies in the middle.
+function room(low, high) {
+  if (low === null || low === undefined) return [0, 1];
+  const span = high - low || Math.abs(high) || 1;
+  return [low - span * 0.07, high + span * 0.07];
+}
+
+function summary(title, steps, lines) {
+  const told = lines.map(({ name, values }) => {
+    const known = values.filter((value) => value !== null && value !== undefined);
+    return known.length ? `${name}: ${compact(known[0])} at first, ${compact(known.at(-1))} at last` : `${name}: no values`;
+  });
+  return `${title}, ${steps.length} points. ${told.join(". ")}`;
+}
+
+/* Points in the order in which they were made, over a distance that may shrink again: proxy and truth against √KL. */
+export function Trail({ title, trails, xLabel, height = 230 }) {
+  const box = useRef();
+  const [width, setWidth] = useState(400);
+  useLayoutEffect(() => {
+    const fit = new ResizeObserver(() => setWidth(box.current.clientWidth || 400));
+    fit.observe(box.current);
+    return () => fit.disconnect();
+  }, []);
+  const points = trails.flatMap((trail) => trail.points);
+  const [left, right, top, bottom] = [46, 14, 12, 34];
+  const xs = range(points.map((p) => p.x).concat(0));
+  const ys = range(points.map((p) => p.y));
+  const x = (v) => left + ((v - xs.low) / (xs.high - xs.low)) * (width - left - right);
+  const y = (v) => height - bottom - ((v - ys.low) / (ys.high - ys.low)) * (height - top - bottom);
+  const path = (ps) => ps.map((p, i) => `${i ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`).join("");
+  return html`<figure class="chart"><figcaption><h3>${title}</h3>
+      ${trails.map((t) => html`<span class="key"><i style=${{ "--c": `var(--${t.colour})` }}></i>${t.name}${t.peak ? ` peak ${number(t.peak.y)} at ${xLabel} ${number(t.peak.x, 1)}` : ""}</span>`)}</figcaption>
+    <div class="plot" ref=${box}><svg width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" style=${{ display: "block" }}
+      aria-label=${`${title}. ${trails.map((t) => `${t.name}: ${t.points.length} points${t.peak ? `, highest ${number(t.peak.y)} at ${xLabel} ${number(t.peak.x, 1)}` : ""}`).join(". ")}`}>
+      ${ticks(ys).map((v) => html`<g><line x1=${left} x2=${width - right} y1=${y(v)} y2=${y(v)} stroke="var(--rule)" /><text x=${left - 8} y=${y(v) + 4} text-anchor="end" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
+      ${ticks(xs).map((v) => html`<g><line x1=${x(v)} x2=${x(v)} y1=${top} y2=${height - bottom} stroke="var(--rule)" /><text x=${x(v)} y=${height - bottom + 18} text-anchor="middle" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
+      ${trails.map((t) => html`<g style=${{ color: `var(--${t.colour})` }}>${!t.apart && html`<path d=${path(t.points)} fill="none" stroke="currentColor" stroke-width="2" stroke-dasharray=${t.dash ? "5 4" : undefined} stroke-linejoin="round" />`}
+        ${t.points.length < 60 && t.points.map((p) => html`<circle cx=${x(p.x)} cy=${y(p.y)} r="3" fill="currentColor"><title>${p.label || `step ${p.step}: ${number(p.y)}`}</title></circle>`)}
+        ${t.peak && html`<circle cx=${x(t.peak.x)} cy=${y(t.peak.y)} r="8" fill="none" stroke="currentColor" stroke-width="2" data-test="peak" />`}</g>`)}
+      <text x=${width - right} y=${height - 2} text-anchor="end" font-size="12" fill="var(--soft)">${xLabel}</text></svg></div></figure>`;
+}
+
+function range(values) {
+  const known = values.filter((value) => Number.isFinite(value));
+  if (!known.length) return { low: 0, high: 1 };
+  let [low, high] = [Math.min(...known), Math.max(...known)];
+  const room = (high - low || Math.abs(high) || 1) * 0.06;
+  low = low === 0 ? 0 : low - room;
+  return { low, high: high + room };
+}
+
+function ticks({ low, high }) {
+  const rough = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+  const found = [];
+  for (let n = Math.ceil(low / step); n * step <= high; n++) found.push(n * step);
+  return found;
+}
+
+const tidy = (value) => (value && Math.abs(value) < 0.001 ? value.toExponential() : String(Math.round(value * 1e6) / 1e6)).replace("-", "−");
+
+export const trail = (rows, key, name, colour, dash = false) => {
+  const points = rows.filter((row) => row[key] != null && row.kl != null).map((row) => ({ x: Math.sqrt(Math.max(0, row.kl)), y: row[key], step: row.step }));
+  const peak = key === "truth" && points.length > 1 ? points.reduce((best, p) => (p.y > best.y ? p : best)) : null;
+  return { name, colour, dash, points, peak };
+};

@@ -1,0 +1,136 @@
+// A project from its admin's side: progress, agreement, annotators, rounds, what comes in and what goes out.
+import { attempt, get, me, post, say } from "./api.js";
+import { Copy, Dialog, Meter, number, percent, plain, Stat, useData, when } from "./parts.js";
+import { Link } from "./place.js";
+import { html, useState } from "./vendor.js";
+
+const FORMS = {
+  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["csv", "CSV, a row an item"], ["events", "All events"]],
+  write: [["demonstrations", "Demonstrations (JSONL)"], ["csv", "CSV"], ["events", "All events"]],
+};
+
+export function Project({ name }) {
+  const path = `/api/projects/${encodeURIComponent(name)}`;
+  const { data, problem, again } = useData(() => get(path), name, 6000);
+  const [closing, setClosing] = useState(false);
+  if (problem && !data) return html`<p class="note bad">${problem.message}</p>`;
+  if (!data) return html`<p class="soft" aria-busy="true">…</p>`;
+  const rules = me.value.role === "admin";
+  const round = data.rounds.at(-1);
+  const close = async () => {
+    const made = await attempt(() => post(`${path}/close`, {}));
+    setClosing(false);
+    if (made) say(`Round ${made.round} is closed with ${made.rows} answers.`);
+    again();
+  };
+  return html`
+    <div class="row apart"><h1>${name}</h1><div class="row">
+      ${me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${data.kind === "compare" ? "Compare" : "Write"}</${Link}>`}
+      ${rules && html`<button disabled=${!round.answered} onClick=${() => setClosing(true)}>Close round ${round.number}</button>`}</div></div>
+    ${data.instructions && html`<p class="soft said">${data.instructions}</p>`}
+    <div class="card gap"><div class="row apart"><h2>Round ${round.number}</h2><span class="num soft">${round.answered} of ${round.needed} answers · ${round.items} items${round.checks ? `, ${round.checks} of them check pairs` : ""}</span></div>
+      <${Meter} part=${round.answered / (round.needed || 1)} label="answers in this round" />
+      <div class="stats gap">
+        <${Stat} name="answers in all" value=${data.answers} />
+        ${data.kind === "compare" && html`<${Stat} name="ties" value=${data.ties} />`}
+        <${Stat} name="skipped" value=${data.skipped} />
+        <${Stat} name="excluded" value=${data.excluded} hint=${data.excluded ? percent(data.exclusion_rate, 1) : ""} />
+        ${data.surplus > 0 && html`<${Stat} name="came too late" value=${data.surplus} />`}
+      </div></div>
+    ${data.agreement && html`<${Agreement} found=${data.agreement} />`}
+    <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} />
+    ${rules && html`<${Fill} path=${path} kind=${data.kind} onDone=${again} />`}
+    <${Rounds} data=${data} name=${name} />
+    ${rules && html`<div class="card"><h2>Take it along</h2><div class="row">${FORMS[data.kind].map(
+      ([form, label]) => html`<a class="button" download href=${`${path}/export?form=${form}`}>${label}</a>`)}</div>
+      <p class="small soft gap">Ties, strengths and notes are whole in our own form and in the events; the others hold what they can.</p></div>
+      <${Latest} path=${path} stamp=${data.answers + data.excluded} onChange=${again} />`}
+    ${closing && html`<${Dialog} title=${`Close round ${round.number}?`} onClose=${() => setClosing(false)}>
+      <p>Its ${round.answered} answers become a file with a hash, for recipes to train on. What nobody has answered yet goes on in round ${round.number + 1}.</p>
+      <div class="row"><button class="main" onClick=${close}>Close it</button><form method="dialog"><button>Not yet</button></form></div></${Dialog}>`}`;
+}
+
+const Agreement = ({ found }) => html`<div class="card"><h2>Do people agree?</h2>
+  ${found.items
+    ? html`<div class="stats"><${Stat} name="Krippendorff's alpha" value=${number(found.alpha)} />
+        <${Stat} name="of two people agree" value=${percent(found.agreement)} hint=${`${found.items} items judged twice or more`} /></div>
+        <p class="small soft gap">People who compare answers agree on about 73 %, which is an alpha near .45: that is what preferences are like, and no fault of theirs. It is also about the best that a reward model can do.</p>`
+    : html`<p class="soft">It can be said when two people have judged the same pair.</p>`}</div>`;
+
+const Annotators = ({ rows, compares }) =>
+  rows.length > 0 &&
+  html`<div class="card"><h2>Who</h2><div class="scroll" tabindex="0" role="region" aria-label="Annotators"><table>
+    <thead><tr><th>name</th><th class="num">answers</th><th class="num">median time</th><th class="num">skipped</th>${compares && html`<th>on check pairs, with 95 %</th>`}</tr></thead>
+    <tbody>${rows.map((row) => html`<tr><th scope="row">${row.name}</th><td class="num">${row.answers}</td>
+      <td class="num">${row.seconds === null ? "–" : `${number(row.seconds, 1)} s`}</td><td class="num">${row.skipped}</td>
+      ${compares && html`<td>${row.checks
+        ? html`<span class="small num">${percent(row.accuracy)} of ${row.checks} (${percent(row.accuracy_low)} to ${percent(row.accuracy_high)})</span>
+            <div class="bracket" aria-hidden="true"><i style=${{ left: `${100 * row.accuracy_low}%`, width: `${100 * (row.accuracy_high - row.accuracy_low)}%` }}></i><b style=${{ left: `${100 * row.accuracy}%` }}></b></div>`
+        : html`<span class="soft small">none seen</span>`}</td>`}</tr>`)}</tbody></table></div></div>`;
+
+function Fill({ path, kind, onDone }) {
+  const [text, setText] = useState("");
+  const [file, setFile] = useState("");
+  const [checks, setChecks] = useState(false);
+  const [told, setTold] = useState(null);
+  const pick = async (event) => {
+    const chosen = event.target.files[0];
+    if (!chosen) return;
+    setFile(chosen.name);
+    setText(await chosen.text());
+  };
+  const send = async (event) => {
+    event.preventDefault();
+    try {
+      const reply = await post(`${path}/import`, { text, name: file || "pasted", checks });
+      const left = Object.entries(reply.left_out).map(([why, n]) => `${why}: ${n}`).join(", ");
+      setTold({ text: `${reply.added} of ${reply.read} were new${left ? `; left out: ${left}` : ""}.` });
+      setText("");
+      onDone();
+    } catch (problem) {
+      setTold({ text: problem.message, bad: true });
+    }
+  };
+  const example = kind === "compare" ? '{"prompt": "…", "first": "…", "second": "…"}' : '{"prompt": "…"}';
+  return html`<form class="card" onSubmit=${send}><h2>Put something in</h2>
+    ${told && html`<p class=${told.bad ? "note bad" : "note"} role="status">${told.text}</p>`}
+    <div class="grid"><label>A JSONL file<input type="file" accept=".jsonl,.json,.txt" onChange=${pick} /></label></div>
+    <label>or pasted, one object a line<textarea class="mono" value=${text} placeholder=${example} onInput=${(e) => setText(e.target.value)}></textarea></label>
+    <div class="row"><button class="main" disabled=${!text.trim()}>Import</button>
+      ${kind === "compare" && html`<label class="check" style=${{ margin: 0 }}><input type="checkbox" checked=${checks} onChange=${(e) => setChecks(e.target.checked)} /> check pairs: the outcome is known</label>`}</div>
+    <p class="small soft gap">${kind === "compare" ? "Understood: our own form, TRL's preference formats, Anthropic HH, and plain pairs. What is there already is not added again." : "Understood: {\"prompt\"} and {\"messages\"}."}</p></form>`;
+}
+
+function Rounds({ data, name }) {
+  const closed = data.rounds.filter((row) => row.closed);
+  if (!closed.length) return null;
+  const recipe = data.kind === "compare" ? `[comparisons]\nsource = "studio:${name}"` : `[data]\ndemonstrations = "studio:${name}"`;
+  return html`<div class="card"><h2>Closed rounds</h2><div class="scroll" tabindex="0" role="region" aria-label="Closed rounds"><table>
+    <thead><tr><th>round</th><th>closed</th><th class="num">items</th><th class="num">answers</th><th>SHA-256</th></tr></thead>
+    <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
+    <div class="row apart gap"><pre tabindex="0" style=${{ margin: 0, flex: 1 }}><code>${recipe}</code></pre><${Copy} text=${recipe} /></div>
+    <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first.</p></div>`;
+}
+
+function Latest({ path, stamp, onChange }) {
+  const { data, again } = useData(() => get(`${path}/answers`), `${path} ${stamp}`);
+  const [why, setWhy] = useState(null);
+  if (!data?.length) return null;
+  const exclude = async (event) => {
+    event.preventDefault();
+    const reason = new FormData(event.target).get("reason");
+    if (await attempt(() => post("/api/exclude", { assignment: why.assignment, reason }))) setWhy(null);
+    await again();
+    onChange();
+  };
+  return html`<div class="card"><h2>Latest answers</h2><div class="scroll" tabindex="0" role="region" aria-label="Latest answers"><table>
+    <thead><tr><th>who</th><th>prompt</th><th>said</th><th></th></tr></thead>
+    <tbody>${data.slice(0, 30).map((row) => html`<tr><td>${row.account}<div class="small soft">${when(row.at)}</div></td>
+      <td>${plain(row.prompt).slice(0, 90)}</td>
+      <td>${row.kind === "win" ? html`prefers <q>${row.chosen.slice(0, 90)}</q> to <q>${row.other.slice(0, 60)}</q>` : row.kind === "tie" ? "a tie" : row.kind === "skip" ? `skipped: ${row.reason}` : row.text.slice(0, 140)}
+        ${row.right === false && html` <span class="chip warn">check pair missed</span>`}${row.text && row.kind !== "write" && html`<div class="small soft">${row.text.slice(0, 200)}</div>`}</td>
+      <td>${row.state === "answered" ? html`<button class="quiet" onClick=${() => setWhy(row)}>Exclude</button>` : html`<span class="chip">${row.state}</span>`}</td></tr>`)}</tbody></table></div>
+    ${why && html`<${Dialog} title="Exclude this answer" onClose=${() => setWhy(null)}><form onSubmit=${exclude}>
+      <p>It stays in the log and no longer counts; somebody else gets the item.</p>
+      <label>The reason<input name="reason" required maxlength="500" autofocus /></label><button class="main">Exclude</button></form></${Dialog}>`}</div>`;
+}

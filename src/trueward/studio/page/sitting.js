@@ -1,0 +1,98 @@
+// One person's sitting at a project: the items at hand, the clicks made, what can be taken back.
+import { newKey, post } from "./api.js";
+import * as outbox from "./outbox.js";
+import { signal } from "./vendor.js";
+
+const AHEAD = 6; // items that are there before they are needed
+
+export function sitting(project) {
+  const path = `/api/projects/${encodeURIComponent(project)}`;
+  const state = {
+    items: signal(null), // null: not asked yet
+    about: signal(null),
+    progress: signal({ done: 0, left: 0 }),
+    problem: signal(""),
+    made: signal([]), // clicks of this sitting, the last one last: { key, item }
+  };
+  const answered = new Set(outbox.read().map(({ body }) => body.assignment).filter(Boolean));
+  let asking = false;
+  let stale = false; // whether the progress shown is only our own reckoning
+  let moves = 0; // clicks and undos so far: what the studio counted before the last of them is out of date
+  let stopped = false;
+
+  async function refill() {
+    if (asking || stopped) return;
+    const at = state.items.value || [];
+    if (at.length >= AHEAD && !stale) return;
+    asking = true;
+    const before = outbox.waiting.value ? -1 : moves;
+    try {
+      const reply = await post(`${path}/queue`, { count: Math.min(20, AHEAD + outbox.waiting.value + 1) });
+      const had = new Set((state.items.value || []).map((item) => item.assignment));
+      const fresh = reply.items.filter((item) => !answered.has(item.assignment) && !had.has(item.assignment));
+      state.about.value = { kind: reply.kind, instructions: reply.instructions };
+      stale = before !== moves;
+      if (state.items.value === null || !stale) state.progress.value = reply.progress;
+      state.items.value = [...(state.items.value || []), ...fresh];
+      state.problem.value = "";
+    } catch (problem) {
+      if (!state.items.value?.length) state.problem.value = problem.message;
+      if (!problem.status) setTimeout(refill, 1500);
+    } finally {
+      asking = false;
+    }
+    if (stale && !outbox.waiting.value) refill();
+  }
+
+  function answer(what) {
+    const [item, ...rest] = state.items.value;
+    const key = newKey();
+    moves++;
+    answered.add(item.assignment);
+    state.made.value = [...state.made.value, { key, item, what }];
+    state.items.value = rest;
+    const { done, left } = state.progress.value;
+    state.progress.value = { done: done + 1, left: Math.max(0, left - 1) };
+    outbox.put("/api/answers", { assignment: item.assignment, key, ...what });
+    refill();
+  }
+
+  async function undo() {
+    const made = state.made.value;
+    if (made.length) {
+      const { key, item } = made.at(-1);
+      state.made.value = made.slice(0, -1);
+      outbox.put(`${path}/undo`, { key: newKey(), target: key });
+      back(item);
+      return true;
+    }
+    const reply = await post(`${path}/undo`, { key: newKey() });
+    back(reply.item);
+    return true;
+  }
+
+  function back(item) {
+    moves++;
+    answered.delete(item.assignment);
+    state.items.value = [item, ...(state.items.value || []).filter((each) => each.assignment !== item.assignment)];
+    const { done, left } = state.progress.value;
+    state.progress.value = { done: Math.max(0, done - 1), left: left + 1 };
+  }
+
+  const stop = outbox.listen((body, reply, refused) => {
+    if (refused && refused.status === 404) state.problem.value = refused.message;
+    if (!outbox.waiting.value) refill();
+  });
+  outbox.send();
+  refill();
+  return {
+    ...state,
+    answer,
+    undo,
+    refill,
+    close() {
+      stopped = true;
+      stop();
+    },
+  };
+}

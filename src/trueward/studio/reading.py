@@ -1,0 +1,80 @@
+"""Files that people bring: pairs to judge, pairs whose winner is known, prompts to answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trueward.data import comparisons, jsonl, loading
+from trueward.data.rows import Row
+from trueward.records import Prompt, response_id
+from trueward.studio.store.projects import Pair
+
+UNDECIDED = 0.5
+
+
+@dataclass
+class Read:
+    """What was in a file; `left_out` counts rows that can't be used, by reason."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def read(path: Path, name: str, kind: str, checks: bool) -> Read:
+    """A project's import. `ValueError` names the file as its owner knows it, the line and the field."""
+    try:
+        if kind == "write":
+            loaded = loading.prompts(str(path))
+            return Read(prompts=loaded.rows, left_out=dict(loaded.left_out))
+        return _pairs(path, checks)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), name)) from None
+
+
+def _pairs(path: Path, checks: bool) -> Read:
+    """Comparisons in any form of docs/formats.md; without an outcome too: {"prompt", "first", "second"}, texts."""
+    rows = list(jsonl.read(path))
+    if any(_bare(values) for _, values in rows):
+        if checks:
+            raise ValueError(f"{path}: a check pair needs an outcome")
+        path.write_text("".join(json.dumps(_dressed(f"{path}, line {n}", v)) + "\n" for n, v in rows), encoding="utf-8")
+    loaded = comparisons.read(path)
+    left_out = dict(loaded.left_out)
+    pairs = []
+    for row in loaded.rows:
+        if checks and row.probability == UNDECIDED:
+            left_out["no winner"] = left_out.get("no winner", 0) + 1
+            continue
+        better = int(row.probability < UNDECIDED) if checks else None
+        pairs.append(Pair(row.prompt, row.first, row.second, better=better))
+    return Read(pairs=_first_of_each(pairs), left_out=left_out)
+
+
+def _bare(values: dict[str, Any]) -> bool:
+    return isinstance(values.get("first"), str) and isinstance(values.get("second"), str)
+
+
+def _dressed(where: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Two texts and a prompt as a comparison that is still open."""
+    if not _bare(values):
+        raise ValueError(f'{where}: expected "first" and "second" as texts, as in the other rows')
+    row = Row(where, values)
+    prompt = row.prompt() if row.has("prompt") else None
+    if prompt is None:
+        raise row.error('missing field "prompt"')
+    sides = {side: {"id": response_id(prompt, values[side]), "text": values[side]} for side in ("first", "second")}
+    whole = prompt.model_dump(mode="json", exclude_defaults=True)
+    return {"prompt": whole, **sides, "probability": UNDECIDED, "source": "import"}
+
+
+def _first_of_each(pairs: Iterable[Pair]) -> list[Pair]:
+    """Votes on the same two answers are one pair to judge."""
+    kept: dict[Any, Pair] = {}
+    for pair in pairs:
+        kept.setdefault((pair.prompt, frozenset((pair.first.text, pair.second.text))), pair)
+    return list(kept.values())

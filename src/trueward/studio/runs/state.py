@@ -1,0 +1,68 @@
+"""Whether a run is live, seen without touching it: a lock taken to look could make a run that starts give up."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["live", "stale", "crashed", "stopped", "finished"]
+STALE_SECONDS = 120.0
+LOCKS = Path("/proc/locks")
+
+
+def held() -> set[int] | None:
+    """The inodes on which some process of this machine holds a lock; None where the system doesn't tell."""
+    try:
+        rows = LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = set()
+    for row in rows:
+        fields = row.split()
+        place = next((field for field in fields if field.count(":") == 2), "")
+        if place:
+            found.add(int(place.rsplit(":", 1)[1]))
+    return found
+
+
+def state(run: Path, stages: list[dict[str, Any]], locks: set[int] | None, now: float | None = None) -> State:
+    """live: its process is there and has written lately; stale: it is there and silent; crashed: it is gone.
+
+    Where the system doesn't tell who holds the run's lock, silence is all there is to go by.
+    """
+    now = time.time() if now is None else now
+    silent = now - touched(run) > STALE_SECONDS
+    works = _lock(run) in locks if locks is not None else not silent
+    if works:
+        return "stale" if silent else "live"
+    last = stages[-1] if stages else {}
+    if last.get("state") == "running":
+        return "crashed" if locks is not None else "stale"
+    return "stopped" if last.get("state") == "stopped" else "finished"
+
+
+def touched(run: Path) -> float:
+    """When something in the run was last written: its own files, its stages' and their checkpoints'."""
+    times = [0.0]
+    for folder in (run, *(path for path in _folders(run))):
+        try:
+            times += [entry.stat().st_mtime for entry in os.scandir(folder)]
+        except OSError:
+            continue
+    return max(times)
+
+
+def _folders(run: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(run) if entry.is_dir()]
+    except OSError:
+        return []
+
+
+def _lock(run: Path) -> int:
+    try:
+        return (run / ".lock").stat().st_ino
+    except OSError:
+        return -1

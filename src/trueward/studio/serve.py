@@ -1,0 +1,65 @@
+"""The server: one process, one port, one printed address."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from trueward.studio import app
+from trueward.studio.api.gate import Names
+from trueward.studio.api.place import Studio
+from trueward.studio.runs.library import Library
+from trueward.studio.store import accounts
+from trueward.studio.store.database import Database
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str = "") -> None:
+    """Serve until Ctrl-C. `ValueError` in one line if the address can't be had, or isn't safe to open."""
+    if url and urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"--url {url}: expected http://... or https://...")
+    store = Database(data, database)
+    try:
+        if host not in LOOPBACK or url:
+            with store.reading() as connection:
+                if not accounts.open_to_others(connection):
+                    raise ValueError(
+                        f"{url or host}: others could come in, so an admin with a password comes first: "
+                        "trueward studio account NAME --role admin --password"
+                    )
+        with _bound(host, port) as listening:
+            port = listening.getsockname()[1]
+            shown = f"[{host}]" if ":" in host else host
+            here = url.rstrip("/") or f"http://{shown}:{port}"
+            names = Names.of(port, here)
+            place = Studio(data, store, Library(runs), secure=here.startswith("https:"), lab=app.lab_files())
+            invite = store.write(lambda c: accounts.grant(c, accounts.owner(c), "invite", "printed"))
+            print(f"The studio: {here}/#key={invite}", flush=True)
+            print(f"Data in {data}, runs from {runs}. Ctrl-C ends it.", file=sys.stderr, flush=True)
+            settings = uvicorn.Config(
+                app.make(place, names), log_level="warning", timeout_graceful_shutdown=1, server_header=False
+            )
+            uvicorn.Server(settings).run(sockets=[listening])
+    finally:
+        store.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(512)  # before the address is printed, so that nobody who reads it is turned away
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ValueError(f"port {port} is in use; give another one with --port") from None
+        raise ValueError(f"{host}:{port}: {error.strerror or error}") from None
+    return listening

@@ -1,0 +1,1 @@
+"""What the studio remembers: SQLite by default, PostgreSQL by URL."""

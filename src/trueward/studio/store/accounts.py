@@ -1,0 +1,148 @@
+"""Who may come in: accounts, passwords, and secrets that are kept only as hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Sequence
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from sqlalchemy import Connection, delete, insert, select, update
+
+from trueward.studio.store import tables as t
+from trueward.studio.store.tables import Found
+
+ROLES = ("viewer", "annotator", "admin")
+NAME = re.compile(r"^[\w][\w .@+-]{0,78}$")
+DAY = 86400.0
+LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 3650 * DAY}
+SHORTEST_PASSWORD = 10
+OWNER = "owner"
+
+_hasher = PasswordHasher()
+_NOBODY = _hasher.hash(secrets.token_hex(16))  # so that an unknown name takes as long as a wrong password
+
+
+def create(connection: Connection, name: str, role: str, password: str = "") -> int:
+    """A new account's id. `ValueError` if the name is taken, or something can't be used."""
+    if not NAME.match(name):
+        raise ValueError(f"account {name!r}: expected letters, digits, spaces and . @ + - _, at most 79")
+    if role not in ROLES:
+        raise ValueError(f"account {name}: role: expected viewer, annotator or admin, got {role!r}")
+    if by_name(connection, name) is not None:
+        raise ValueError(f"account {name}: there is one of this name already")
+    values = {"name": name, "role": role, "active": True, "created": time.time(), "password": None}
+    if password:
+        values["password"] = _hash(password)
+    return int(connection.execute(insert(t.account).values(values).returning(t.account.c.id)).scalar_one())
+
+
+def by_name(connection: Connection, name: str) -> Found | None:
+    return connection.execute(select(t.account).where(t.account.c.name == name)).first()
+
+
+def all_of(connection: Connection) -> Sequence[Found]:
+    return connection.execute(select(t.account).order_by(t.account.c.id)).all()
+
+
+def owner(connection: Connection) -> int:
+    """The account of whoever started the studio on this machine."""
+    found = by_name(connection, OWNER)
+    return int(found.id) if found is not None else create(connection, OWNER, "admin")
+
+
+def open_to_others(connection: Connection) -> bool:
+    """Whether there is an admin with a password, without whom no other address is served."""
+    asked = select(t.account.c.id).where(
+        t.account.c.role == "admin", t.account.c.active.is_(True), t.account.c.password.is_not(None)
+    )
+    return connection.execute(asked).first() is not None
+
+
+def set_password(connection: Connection, account_id: int, password: str) -> None:
+    """Choose a password; every session of the account ends."""
+    hashed = _hash(password)
+    connection.execute(update(t.account).where(t.account.c.id == account_id).values(password=hashed))
+    connection.execute(
+        delete(t.credential).where(t.credential.c.account_id == account_id, t.credential.c.kind == "session")
+    )
+
+
+def set_active(connection: Connection, account_id: int, active: bool) -> None:
+    connection.execute(update(t.account).where(t.account.c.id == account_id).values(active=active))
+
+
+def check_password(account: Found | None, password: str) -> bool:
+    """Whether it is the account's password; takes as long for nobody's."""
+    stored = account.password if account is not None and account.password else _NOBODY
+    try:
+        right = _hasher.verify(stored, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+    return right and account is not None and stored is not _NOBODY and bool(account.active)
+
+
+def grant(connection: Connection, account_id: int, kind: str, label: str = "") -> str:
+    """A secret that stands for the account: shown now, and never again."""
+    secret = f"tw_{secrets.token_urlsafe(32)}"
+    now = time.time()
+    row = {
+        "hash": digest(secret),
+        "account_id": account_id,
+        "kind": kind,
+        "label": label,
+        "created": now,
+        "expires": now + LASTS[kind],
+    }
+    connection.execute(insert(t.credential).values(row))
+    return secret
+
+
+def who(connection: Connection, secret: str, kind: str) -> Found | None:
+    """The active account that a session's cookie or a token stands for."""
+    asked = (
+        select(t.account)
+        .join(t.credential, t.credential.c.account_id == t.account.c.id)
+        .where(
+            t.credential.c.hash == digest(secret),
+            t.credential.c.kind == kind,
+            t.credential.c.expires > time.time(),
+            t.account.c.active.is_(True),
+        )
+    )
+    return connection.execute(asked).first()
+
+
+def enter(connection: Connection, invite: str) -> str | None:
+    """A session for an invite, which works once; None if it has been used, is too old, or never was."""
+    now = time.time()
+    used = (
+        update(t.credential)
+        .where(
+            t.credential.c.hash == digest(invite),
+            t.credential.c.kind == "invite",
+            t.credential.c.used.is_(None),
+            t.credential.c.expires > now,
+        )
+        .values(used=now)
+        .returning(t.credential.c.account_id)
+    )
+    account_id = connection.execute(used).scalar()
+    return None if account_id is None else grant(connection, account_id, "session")
+
+
+def leave(connection: Connection, session: str) -> None:
+    connection.execute(delete(t.credential).where(t.credential.c.hash == digest(session)))
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _hash(password: str) -> str:
+    if len(password) < SHORTEST_PASSWORD:
+        raise ValueError(f"a password has at least {SHORTEST_PASSWORD} characters")
+    return _hasher.hash(password)

@@ -1,0 +1,173 @@
+"""What people said: appended to the log of events, each click once, whatever the network does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, select, update
+
+from trueward.studio.store import projects
+from trueward.studio.store import tables as t
+from trueward.studio.store.tables import Found
+
+Side = Literal["left", "right"]
+
+
+class RefusedError(Exception):
+    """The click can't be taken, and sending it again won't help."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One click. `key`: the client's own name for it; sent twice, it is stored once."""
+
+    assignment: str
+    key: str
+    kind: Literal["win", "tie", "skip", "write"]
+    side: Side | None = None
+    strength: int | None = None
+    both: Literal["good", "bad"] | None = None
+    text: str | None = None
+    reason: str | None = None
+    seconds: float | None = None
+
+
+def store(connection: Connection, account_id: int, answer: Answer) -> str:
+    """Store an answer; the assignment's state after it.
+
+    A second answer to the same item supersedes the first. One that comes when the item has had all its answers, or its
+    round is closed, is kept as `surplus`: not lost, and not counted.
+    """
+    if (known := _event(connection, answer.key)) is not None:
+        if known.account_id != account_id or known.assignment_id != answer.assignment:
+            raise RefusedError("this key belongs to another answer")
+        return str(_assignment(connection, answer.assignment, account_id).state)
+    turn = _assignment(connection, answer.assignment, account_id)
+    item = _locked_item(connection, turn.item_id)
+    project_kind, closed = connection.execute(
+        select(t.project.c.kind, t.round_.c.closed)
+        .join(t.round_, t.round_.c.project_id == t.project.c.id)
+        .where(t.round_.c.id == item.round_id)
+        .with_for_update(read=True, of=t.round_)  # the round isn't closed while this is under way
+    ).one()
+    if (answer.kind in ("win", "tie")) != (project_kind == "compare") and answer.kind != "skip":
+        raise RefusedError(f"{answer.kind}: not an answer in a project to {project_kind}")
+    if (answer.kind == "win") != (answer.side is not None):
+        raise RefusedError("a win has a side, and nothing else has one")
+    if answer.kind == "write" and not (answer.text or "").strip():
+        raise RefusedError("a demonstration can't be empty")
+    turn = _assignment(connection, answer.assignment, account_id)  # again, now that the item is ours
+    if turn.state == "excluded":
+        raise RefusedError("this answer was excluded")
+    holds = turn.state in ("leased", "answered")  # a place of the item's is taken by this turn
+    if closed is not None:
+        state = "surplus"
+    elif answer.kind == "skip":
+        state = "skipped"
+    elif holds or item.spare > 0:
+        state = "answered"
+    else:
+        state = "surplus"
+    if closed is None:
+        _spare(connection, item.id, int(holds) - int(state == "answered"))
+    chosen = None
+    if answer.side:
+        other = item.second_id if turn.left_id == item.first_id else item.first_id
+        chosen = turn.left_id if answer.side == "left" else other
+    made = _append(
+        connection, account_id, turn,
+        key=answer.key, kind=answer.kind, chosen_id=chosen, strength=answer.strength, both=answer.both,
+        text=answer.text or None, reason=answer.reason or None, seconds=answer.seconds, supersedes=turn.answer_id,
+    )  # fmt: skip
+    connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state=state, answer_id=made))
+    return state
+
+
+def undo(connection: Connection, account_id: int, project: Found, key: str, target: str | None = None) -> str | None:
+    """Take back one's own answer with the key `target`, or the last one; its assignment, to be answered again."""
+    if (known := _event(connection, key)) is not None:
+        if known.account_id != account_id or known.kind != "undo":
+            raise RefusedError("this key belongs to another answer")
+        return str(known.assignment_id)
+    round_id = projects.open_round(connection, project.id).id
+    standing = (
+        select(t.event.c.id, t.event.c.assignment_id)
+        .join(t.assignment, t.assignment.c.answer_id == t.event.c.id)
+        .join(t.item, t.item.c.id == t.event.c.item_id)
+        .where(
+            t.event.c.account_id == account_id,
+            t.item.c.round_id == round_id,
+            t.assignment.c.state.in_(("answered", "skipped", "surplus")),
+        )
+        .order_by(t.event.c.id.desc())
+        .limit(1)
+    )
+    if target:
+        standing = standing.where(t.event.c.key == target)
+    if (found := connection.execute(standing).first()) is None:
+        return None
+    turn = _assignment(connection, found.assignment_id, account_id)
+    item = _locked_item(connection, turn.item_id)
+    turn = _assignment(connection, found.assignment_id, account_id)
+    if turn.answer_id != found.id or turn.state not in ("answered", "skipped", "surplus"):
+        raise RefusedError("that answer has changed in the meantime")
+    needs_place = turn.state != "answered"
+    if needs_place and item.spare < 1:
+        raise RefusedError("others have answered it since")
+    _spare(connection, item.id, -int(needs_place))
+    _append(connection, account_id, turn, key=key, kind="undo", supersedes=found.id)
+    until = time.time() + project.lease_seconds
+    connection.execute(
+        update(t.assignment)
+        .where(t.assignment.c.id == turn.id)
+        .values(state="leased", answer_id=None, leased_until=until)
+    )
+    return str(turn.id)
+
+
+def exclude(connection: Connection, admin_id: int, assignment: str, key: str, reason: str) -> bool:
+    """Count an answer no more, for a reason; its item asks for another one. False if there was nothing to exclude."""
+    if not reason.strip():
+        raise RefusedError("an exclusion has a reason")
+    if _event(connection, key) is not None:
+        return True
+    turn = connection.execute(select(t.assignment).where(t.assignment.c.id == assignment)).first()
+    if turn is None:
+        raise RefusedError("there is no such answer")
+    item = _locked_item(connection, turn.item_id)
+    turn = connection.execute(select(t.assignment).where(t.assignment.c.id == assignment)).one()
+    if turn.state != "answered":
+        return False
+    _append(connection, admin_id, turn, key=key, kind="exclude", reason=reason.strip(), supersedes=turn.answer_id)
+    connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state="excluded"))
+    if connection.scalar(select(t.round_.c.closed).where(t.round_.c.id == item.round_id)) is None:
+        _spare(connection, item.id, 1)
+    return True
+
+
+def _append(connection: Connection, account_id: int, turn: Found, **values: Any) -> int:
+    row = {"at": time.time(), "account_id": account_id, "item_id": turn.item_id, "assignment_id": turn.id, **values}
+    return int(connection.execute(insert(t.event).values(row).returning(t.event.c.id)).scalar_one())
+
+
+def _event(connection: Connection, key: str) -> Found | None:
+    return connection.execute(select(t.event).where(t.event.c.key == key)).first()
+
+
+def _assignment(connection: Connection, name: str, account_id: int) -> Found:
+    mine = (t.assignment.c.id == name) & (t.assignment.c.account_id == account_id)
+    found = connection.execute(select(t.assignment).where(mine)).first()
+    if found is None:
+        raise RefusedError("there is no such assignment of yours")
+    return found
+
+
+def _locked_item(connection: Connection, item_id: int) -> Found:
+    return connection.execute(select(t.item).where(t.item.c.id == item_id).with_for_update()).one()
+
+
+def _spare(connection: Connection, item_id: int, change: int) -> None:
+    if change:
+        connection.execute(update(t.item).where(t.item.c.id == item_id).values(spare=t.item.c.spare + change))

@@ -1,0 +1,174 @@
+"""The numbers on a project's page: progress, agreement, annotators."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from trueward.instruments.statistics import wilson
+from trueward.studio import agreement
+from trueward.studio.store import projects
+from trueward.studio.store import tables as t
+from trueward.studio.store.tables import Found
+
+COUNTED = ("answered",)
+MIDDLE = 0.5
+
+
+def stamp(connection: Connection) -> tuple[int, ...]:
+    """Changes whenever something was said, put in or closed: while it stays, the numbers of a project stay."""
+    asked = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_)]
+    return tuple(int(connection.execute(each).scalar_one()) for each in asked)
+
+
+def tallied(connection: Connection, project_id: int) -> list[Found]:
+    """All answers that count, without their texts: what the numbers are made of."""
+    asked = (
+        select(
+            t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
+            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds,
+        )
+        .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
+        .join(t.event, t.event.c.id == t.assignment.c.answer_id)
+        .join(t.account, t.account.c.id == t.assignment.c.account_id)
+        .where(t.item.c.project_id == project_id, t.assignment.c.state.in_(COUNTED))
+    )  # fmt: skip
+    return list(connection.execute(asked).all())
+
+
+def votes(connection: Connection, project_id: int, round_id: int | None = None) -> list[Found]:
+    """All answers that count: item, account, event, and what they say, oldest first."""
+    asked = (
+        select(
+            t.item.c.id.label("item_id"), t.item.c.prompt, t.item.c.first_id, t.item.c.second_id, t.item.c.check_id,
+            t.item.c.round_id, t.item.c.strategy, t.item.c.propensity, t.event.c.id.label("event_id"),
+            t.assignment.c.id.label("assignment_id"), t.account.c.name, t.event.c.at, t.event.c.kind,
+            t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.seconds,
+        )
+        .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
+        .join(t.event, t.event.c.id == t.assignment.c.answer_id)
+        .join(t.account, t.account.c.id == t.assignment.c.account_id)
+        .where(t.item.c.project_id == project_id, t.assignment.c.state.in_(COUNTED))
+        .order_by(t.event.c.id)
+    )  # fmt: skip
+    if round_id is not None:
+        asked = asked.where(t.item.c.round_id == round_id)
+    return list(connection.execute(asked).all())
+
+
+def probability(vote: Found) -> float:
+    """That the item's first response is the better one, as this vote has it."""
+    return MIDDLE if vote.kind == "tie" else float(vote.chosen_id == vote.first_id)
+
+
+def by_item(found: list[Found]) -> dict[int, list[float]]:
+    units: dict[int, list[float]] = defaultdict(list)
+    for vote in found:
+        units[vote.item_id].append(probability(vote))
+    return units
+
+
+def overview(connection: Connection, project: Found) -> dict[str, Any]:
+    """Everything that an admin's page of a project shows, apart from its texts."""
+    found = tallied(connection, project.id)
+    rounds = [_round(connection, row) for row in projects.rounds(connection, project.id)]
+    states = _states(connection, project.id)
+    compares = project.kind == "compare"
+    judged = [vote for vote in found if vote.check_id is None] if compares else []
+    excluded = sum(row.n for row in states if row.state == "excluded")
+    return {
+        "name": project.name,
+        "kind": project.kind,
+        "instructions": project.instructions,
+        "overlap": project.overlap,
+        "answers": len(found),
+        "ties": sum(vote.kind == "tie" for vote in judged),
+        "both": dict(Counter(vote.both for vote in judged if vote.both)),
+        "skipped": sum(row.n for row in states if row.state == "skipped"),
+        "surplus": sum(row.n for row in states if row.state == "surplus"),
+        "excluded": excluded,
+        "exclusion_rate": excluded / (excluded + len(found)) if excluded else 0.0,
+        "reasons": _reasons(connection, project.id),
+        "agreement": agreement.summary(by_item(judged)) if compares else None,
+        "annotators": _annotators(found, states, compares),
+        "rounds": rounds,
+    }
+
+
+def short(connection: Connection, project: Found) -> dict[str, Any]:
+    """A project as it stands in a list."""
+    now = _round(connection, projects.open_round(connection, project.id))
+    return {"name": project.name, "kind": project.kind, "instructions": project.instructions, "round": now}
+
+
+def _round(connection: Connection, row: Found) -> dict[str, Any]:
+    items, needed, checks = connection.execute(
+        select(func.count(), func.coalesce(func.sum(t.item.c.needed), 0), func.count(t.item.c.check_id)).where(
+            t.item.c.round_id == row.id
+        )
+    ).one()
+    answered = connection.execute(
+        select(func.count())
+        .select_from(t.assignment.join(t.item, t.item.c.id == t.assignment.c.item_id))
+        .where(t.item.c.round_id == row.id, t.assignment.c.state == "answered")
+    ).scalar_one()
+    return {
+        "number": row.number,
+        "opened": row.opened,
+        "closed": row.closed,
+        "digest": row.digest,
+        "items": int(items),
+        "checks": int(checks),
+        "needed": int(needed),
+        "answered": int(answered),
+    }
+
+
+def _states(connection: Connection, project_id: int) -> list[Found]:
+    asked = (
+        select(t.account.c.name, t.assignment.c.state, func.count().label("n"))
+        .join(t.assignment, t.assignment.c.account_id == t.account.c.id)
+        .join(t.item, t.item.c.id == t.assignment.c.item_id)
+        .where(t.item.c.project_id == project_id)
+        .group_by(t.account.c.name, t.assignment.c.state)
+    )
+    return list(connection.execute(asked).all())
+
+
+def _reasons(connection: Connection, project_id: int) -> list[dict[str, Any]]:
+    asked = (
+        select(t.event.c.kind, t.event.c.reason, func.count())
+        .join(t.item, t.item.c.id == t.event.c.item_id)
+        .where(t.item.c.project_id == project_id, t.event.c.kind.in_(("skip", "exclude")))
+        .group_by(t.event.c.kind, t.event.c.reason)
+        .order_by(func.count().desc(), t.event.c.reason)
+    )
+    return [{"kind": kind, "reason": reason, "count": n} for kind, reason, n in connection.execute(asked).all()]
+
+
+def _annotators(found: list[Found], states: list[Found], compares: bool) -> list[dict[str, Any]]:
+    by_name: dict[str, list[Found]] = defaultdict(list)
+    for vote in found:
+        by_name[vote.name].append(vote)
+    counted = {(row.name, row.state): row.n for row in states}
+    rows = []
+    for name in sorted({row.name for row in states}):
+        own = by_name[name]
+        checks = [vote for vote in own if vote.check_id is not None]
+        right = sum(vote.chosen_id == vote.check_id for vote in checks)
+        low, high = wilson(right, len(checks))
+        times = sorted(vote.seconds for vote in own if vote.seconds is not None)
+        row = {
+            "name": name,
+            "answers": len(own),
+            "seconds": times[len(times) // 2] if times else None,
+            "skipped": counted.get((name, "skipped"), 0),
+            "excluded": counted.get((name, "excluded"), 0),
+        }
+        if compares:
+            accuracy = right / len(checks) if checks else None
+            row |= {"checks": len(checks), "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
+        rows.append(row)
+    return rows

@@ -1,0 +1,75 @@
+"""What was answered lately: one's own answers, and everybody's for an admin."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from trueward.studio.store import tables as t
+from trueward.studio.store.tables import Found
+
+LAST = 100
+
+
+def own(connection: Connection, project: Found, account_id: int) -> list[dict[str, Any]]:
+    """A person's own standing answers, newest first, by side and never by writer."""
+    rows = _standing(connection, project, account_id)
+    return [
+        {
+            "assignment": row.assignment_id,
+            "key": row.key,
+            "at": row.at,
+            "prompt": json.loads(row.prompt),
+            "kind": row.kind,
+            "text": row.text,
+            "state": row.state,
+        }
+        for row in rows
+    ]
+
+
+def latest(connection: Connection, project: Found) -> list[dict[str, Any]]:
+    """Everybody's last answers with who gave them, for an admin to look at and exclude."""
+    return [
+        {
+            "assignment": row.assignment_id,
+            "at": row.at,
+            "account": row.name,
+            "prompt": json.loads(row.prompt),
+            "kind": row.kind,
+            "chosen": row.chosen,
+            "other": row.second if row.chosen_id == row.first_id else row.first,
+            "strength": row.strength,
+            "text": row.text,
+            "reason": row.reason,
+            "state": row.state,
+            "right": None if row.check_id is None else row.check_id == row.chosen_id,
+        }
+        for row in _standing(connection, project)
+    ]
+
+
+def _standing(connection: Connection, project: Found, account_id: int | None = None) -> list[Found]:
+    first, second, chosen = (t.response.alias(name) for name in ("first", "second", "chosen"))
+    asked = (
+        select(
+            t.event.c.key, t.event.c.assignment_id, t.event.c.at, t.event.c.kind, t.event.c.text, t.event.c.reason,
+            t.event.c.strength, t.event.c.chosen_id, t.assignment.c.state, t.account.c.name, t.item.c.prompt,
+            t.item.c.first_id, t.item.c.check_id, first.c.text.label("first"), second.c.text.label("second"),
+            chosen.c.text.label("chosen"),
+        )
+        .join(t.assignment, t.assignment.c.answer_id == t.event.c.id)
+        .join(t.account, t.account.c.id == t.assignment.c.account_id)
+        .join(t.item, t.item.c.id == t.event.c.item_id)
+        .outerjoin(first, first.c.id == t.item.c.first_id)
+        .outerjoin(second, second.c.id == t.item.c.second_id)
+        .outerjoin(chosen, chosen.c.id == t.event.c.chosen_id)
+        .where(t.item.c.project_id == project.id)
+        .order_by(t.event.c.id.desc())
+        .limit(LAST)
+    )  # fmt: skip
+    if account_id is not None:
+        asked = asked.where(t.assignment.c.account_id == account_id)
+    return list(connection.execute(asked).all())

@@ -1,0 +1,189 @@
+"""Projects, their rounds and their items."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from trueward.records import Prompt, Response, response_id
+from trueward.studio.store import tables as t
+from trueward.studio.store.tables import Found
+
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+KINDS = ("compare", "write")
+LEASE_SECONDS = 600.0
+CHUNK = 2000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two answers to judge. `writers`: who wrote the first and the second. `better`: 0 or 1 makes it a check pair."""
+
+    prompt: Prompt
+    first: Response
+    second: Response
+    writers: tuple[str, str] = ("", "")
+    better: int | None = None
+    strategy: str = "random"
+    propensity: float = 1.0
+
+
+def create(
+    connection: Connection, name: str, kind: str = "compare", *, instructions: str = "", overlap: int = 1,
+    lease_seconds: float = LEASE_SECONDS,
+) -> int:  # fmt: skip
+    """A new project with its first round open; its id. `ValueError` if the name is taken or can't be one."""
+    if not NAME.match(name):
+        raise ValueError(f"project {name!r}: expected letters, digits, dots, dashes and underscores, at most 64")
+    if kind not in KINDS:
+        raise ValueError(f"project {name}: kind: expected compare or write, got {kind!r}")
+    if not 1 <= overlap <= 100:
+        raise ValueError(f"project {name}: overlap: expected 1 to 100 people an item, got {overlap}")
+    if find(connection, name) is not None:
+        raise ValueError(f"project {name}: there is one of this name already")
+    now = time.time()
+    values = {
+        "name": name,
+        "kind": kind,
+        "instructions": instructions,
+        "overlap": overlap,
+        "lease_seconds": lease_seconds,
+        "secret": secrets.token_hex(16),
+        "created": now,
+    }
+    made = int(connection.execute(insert(t.project).values(values).returning(t.project.c.id)).scalar_one())
+    connection.execute(insert(t.round_).values(project_id=made, number=1, opened=now))
+    return made
+
+
+def find(connection: Connection, name: str) -> Found | None:
+    return connection.execute(select(t.project).where(t.project.c.name == name)).first()
+
+
+def get(connection: Connection, name: str) -> Found:
+    """The project. `LookupError` if there is none."""
+    if (found := find(connection, name)) is None:
+        raise LookupError(f"there is no project {name!r}")
+    return found
+
+
+def all_of(connection: Connection) -> Sequence[Found]:
+    return connection.execute(select(t.project).order_by(t.project.c.created, t.project.c.id)).all()
+
+
+def open_round(connection: Connection, project_id: int) -> Found:
+    """The round that takes answers; there always is one."""
+    rounds = select(t.round_).where(t.round_.c.project_id == project_id, t.round_.c.closed.is_(None))
+    return connection.execute(rounds).one()
+
+
+def rounds(connection: Connection, project_id: int) -> Sequence[Found]:
+    return connection.execute(
+        select(t.round_).where(t.round_.c.project_id == project_id).order_by(t.round_.c.number)
+    ).all()
+
+
+def add_pairs(connection: Connection, project: Found, pairs: Iterable[Pair], overlap: int | None = None) -> int:
+    """Put pairs into the open round; how many were new. The same two answers to a prompt are in a project once."""
+    made = []
+    for pair in pairs:
+        sides = sorted((side.text, side.finished) for side in (pair.first, pair.second))
+        if sides[0] == sides[1]:
+            raise ValueError("the two responses are identical")
+        made.append((_key(pair.prompt, sides), pair))
+    fresh = _fresh(connection, project, made)
+    if not fresh:
+        return 0
+    # all responses in one statement; ids are counted from the highest, which the write lock keeps ours
+    base = _next_id(connection, t.response, 2 * len(fresh))
+    rows, items = [], []
+    round_id = open_round(connection, project.id).id
+    for i, (key, pair) in enumerate(fresh):
+        ids = (base + 2 * i, base + 2 * i + 1)
+        for number, side, writer in zip(ids, (pair.first, pair.second), pair.writers, strict=True):
+            rows.append({"id": number, "name": side.id, "text": side.text, "finished": side.finished, "writer": writer})
+        items.append(
+            {
+                **_item(project, round_id, key, pair.prompt, overlap),
+                "first_id": ids[0],
+                "second_id": ids[1],
+                "check_id": None if pair.better is None else ids[pair.better],
+                "strategy": pair.strategy,
+                "propensity": pair.propensity,
+            }
+        )
+    _insert(connection, t.response, rows)
+    _insert(connection, t.item, items)
+    return len(items)
+
+
+def add_prompts(connection: Connection, project: Found, prompts: Iterable[Prompt], overlap: int | None = None) -> int:
+    """Put prompts to be answered into the open round; how many were new."""
+    fresh = _fresh(connection, project, [(_key(prompt, []), prompt) for prompt in prompts])
+    round_id = open_round(connection, project.id).id
+    rows = [
+        {**_item(project, round_id, key, prompt, overlap), "strategy": "random", "propensity": 1.0}
+        for key, prompt in fresh
+    ]
+    _insert(connection, t.item, rows)
+    return len(rows)
+
+
+def pair(prompt: Prompt, texts: tuple[str, str], writers: tuple[str, str], finished: tuple[bool, bool]) -> Pair:
+    """A pair of answers that came without ids."""
+    first, second = (
+        Response(id=response_id(prompt, text), text=text, finished=done)
+        for text, done in zip(texts, finished, strict=True)
+    )
+    return Pair(prompt, first, second, writers)
+
+
+def _item(project: Found, round_id: int, key: str, prompt: Prompt, overlap: int | None) -> dict[str, Any]:
+    needed = overlap or project.overlap
+    return {
+        "project_id": project.id,
+        "round_id": round_id,
+        "key": key,
+        "prompt": prompt.model_dump_json(exclude_defaults=True),
+        "needed": needed,
+        "spare": needed,
+    }
+
+
+def _key(prompt: Prompt, sides: list[Any]) -> str:
+    return hashlib.sha256(json.dumps([prompt.id, sides], ensure_ascii=True).encode()).hexdigest()
+
+
+def _fresh(connection: Connection, project: Found, made: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    unique = dict(made)
+    keys = list(unique)
+    known: set[str] = set()
+    for start in range(0, len(keys), CHUNK):
+        some = t.item.c.key.in_(keys[start : start + CHUNK])
+        known |= set(connection.scalars(select(t.item.c.key).where(t.item.c.project_id == project.id, some)))
+    return [(key, value) for key, value in unique.items() if key not in known]
+
+
+def _next_id(connection: Connection, table: Any, count: int) -> int:
+    """The first of `count` ids that nobody else takes."""
+    if connection.dialect.name == "postgresql":
+        sequence = func.pg_get_serial_sequence(table.name, "id")
+        taken = connection.execute(select(func.nextval(sequence)).select_from(func.generate_series(1, count))).scalars()
+        ids = sorted(taken)
+        if ids[-1] - ids[0] == count - 1:
+            return int(ids[0])
+        raise RuntimeError("somebody else is importing at this moment; try again")
+    return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()) + 1
+
+
+def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
+    for start in range(0, len(rows), CHUNK):
+        connection.execute(insert(table), rows[start : start + CHUNK])

@@ -1,0 +1,124 @@
+"""Closing a round: its answers become a file with a hash, which training reads. Nobody trains on the live database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, exists, insert, select, update
+
+from trueward import artifacts
+from trueward.data.snapshots import snapshot_path
+from trueward.records import ASSISTANT, Comparison, Prompt, Response, line
+from trueward.studio import agreement
+from trueward.studio.store import counts, projects
+from trueward.studio.store import tables as t
+from trueward.studio.store.tables import Found
+
+CHUNK = 500
+
+
+def close(connection: Connection, data: Path, project: Found) -> dict[str, Any]:
+    """Write the open round's answers to a file, close it and open the next one; what the snapshot's manifest says.
+
+    Items that nobody has answered go on in the next round. `ValueError` if there is no answer yet.
+    """
+    row = projects.open_round(connection, project.id)
+    connection.execute(select(t.round_.c.id).where(t.round_.c.id == row.id).with_for_update())
+    found = counts.votes(connection, project.id, row.id)
+    rows, unused = records(connection, project, found)
+    if not rows:
+        raise ValueError(f"round {row.number} of {project.name} has no answers to keep yet")
+    text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    now = time.time()
+    path = snapshot_path(data, project.name, row.number)
+    units = counts.by_item([v for v in found if v.check_id is None]) if project.kind == "compare" else {}
+    manifest = {
+        "format": 1,
+        "project": project.name,
+        "kind": project.kind,
+        "round": row.number,
+        "opened": row.opened,
+        "closed": now,
+        "sha256": digest,
+        "rows": len(rows),
+        "items": len({v.item_id for v in found}),
+        "check_answers": unused,
+        "events": [v.event_id for v in found if v.check_id is None],
+        "alpha": agreement.summary(units)["alpha"],
+    }
+    artifacts.write_text(path, text)
+    artifacts.write_json(path.with_suffix(".json"), manifest)
+    connection.execute(update(t.round_).where(t.round_.c.id == row.id).values(closed=now, digest=digest))
+    fresh = connection.execute(
+        insert(t.round_).values(project_id=project.id, number=row.number + 1, opened=now).returning(t.round_.c.id)
+    ).scalar_one()
+    has_answer = exists().where(t.assignment.c.item_id == t.item.c.id, t.assignment.c.state == "answered")
+    connection.execute(update(t.item).where(t.item.c.round_id == row.id, ~has_answer).values(round_id=fresh))
+    return manifest
+
+
+def records(connection: Connection, project: Found, found: list[Found]) -> tuple[list[dict[str, Any]], int]:
+    """Answers as rows of our JSONL: comparisons, or demonstrations; and how many were to check pairs, which stay out."""
+    if project.kind == "write":
+        rows = []
+        for vote in found:
+            prompt = json.loads(vote.prompt)
+            answer = vote.text if "text" in prompt else [{"role": ASSISTANT, "content": vote.text}]
+            rows.append({"prompt": prompt.get("text") or prompt["messages"], "completion": answer})
+        return rows, 0
+    kept = [vote for vote in found if vote.check_id is None]
+    texts = responses(connection, kept)
+    return [line(comparison(project.name, vote, texts)) for vote in kept], len(found) - len(kept)
+
+
+def comparison(project: str, vote: Found, texts: dict[int, Response]) -> Comparison:
+    """A vote as the record that training knows."""
+    return Comparison(
+        prompt=Prompt.model_validate_json(vote.prompt),
+        first=texts[vote.first_id],
+        second=texts[vote.second_id],
+        probability=counts.probability(vote),
+        strength=vote.strength,
+        source=f"studio:{project}/{vote.name}",
+    )
+
+
+def responses(connection: Connection, found: list[Found]) -> dict[int, Response]:
+    ids = sorted({i for vote in found for i in (vote.first_id, vote.second_id)})
+    texts = {}
+    for start in range(0, len(ids), CHUNK):
+        asked = select(t.response).where(t.response.c.id.in_(ids[start : start + CHUNK]))
+        for row in connection.execute(asked).all():
+            texts[row.id] = Response(id=row.name, text=row.text, finished=row.finished)
+    return texts
+
+
+def events(connection: Connection, project: Found) -> list[dict[str, Any]]:
+    """The whole log of a project, as it happened, with response ids."""
+    chosen = t.response.alias("chosen")
+    left, first, second = t.response.alias("left"), t.response.alias("first"), t.response.alias("second")
+    asked = (
+        select(
+            t.event.c.id, t.event.c.key, t.event.c.at, t.account.c.name.label("account"), t.event.c.kind,
+            t.event.c.item_id.label("item"), t.event.c.assignment_id.label("assignment"), chosen.c.name.label("chosen"),
+            left.c.name.label("left"), first.c.name.label("first"), second.c.name.label("second"), t.event.c.strength,
+            t.event.c.both, t.event.c.text, t.event.c.reason, t.event.c.seconds, t.event.c.supersedes,
+            t.item.c.strategy, t.item.c.propensity, t.item.c.prompt,
+        )
+        .join(t.item, t.item.c.id == t.event.c.item_id)
+        .join(t.account, t.account.c.id == t.event.c.account_id)
+        .join(t.assignment, t.assignment.c.id == t.event.c.assignment_id)
+        .outerjoin(chosen, chosen.c.id == t.event.c.chosen_id)
+        .outerjoin(left, left.c.id == t.assignment.c.left_id)
+        .outerjoin(first, first.c.id == t.item.c.first_id)
+        .outerjoin(second, second.c.id == t.item.c.second_id)
+        .where(t.item.c.project_id == project.id)
+        .order_by(t.event.c.id)
+    )  # fmt: skip
+    rows = [dict(row._mapping) for row in connection.execute(asked).all()]
+    return [{k: json.loads(v) if k == "prompt" else v for k, v in row.items() if v is not None} for row in rows]

@@ -1,0 +1,162 @@
+"""The tables. Times are seconds since 1970 in UTC, because SQLite keeps no time zones."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+Found: TypeAlias = Row[*tuple[Any, ...]]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# A person, or the owner of the machine. `password`: Argon2, none until one is chosen.
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password", String(200)),
+    Column("active", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+# Secrets that stand for an account, by their SHA-256: `session` (a cookie), `invite` (works once), `token` (scripts).
+credential = Table(
+    "credential",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("label", String(80), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("used", Float),
+)
+
+# `kind`: compare or write. `secret` decides which answer stands on which side.
+project = Table(
+    "project",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("instructions", Text, nullable=False),
+    Column("overlap", Integer, nullable=False),
+    Column("lease_seconds", Float, nullable=False),
+    Column("secret", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+round_ = Table(
+    "round",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("opened", Float, nullable=False),
+    Column("closed", Float),
+    Column("digest", String(64)),
+    UniqueConstraint("project_id", "number"),
+)
+
+# `name` is the response's id as records know it; `writer` is the model or the person, and no annotator sees it.
+response = Table(
+    "response",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("finished", Boolean, nullable=False),
+    Column("writer", String(200), nullable=False),
+)
+
+# A prompt with two responses (compare) or none (write). `spare`: how many people may still take it. `check_id`: the
+# response that is known to be better. `key`: what it was made from, so that importing twice adds nothing.
+item = Table(
+    "item",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("round_id", ForeignKey("round.id"), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("first_id", ForeignKey("response.id")),
+    Column("second_id", ForeignKey("response.id")),
+    Column("check_id", ForeignKey("response.id")),
+    Column("needed", Integer, nullable=False),
+    Column("spare", Integer, nullable=False),
+    Column("strategy", String(16), nullable=False),
+    Column("propensity", Float, nullable=False),
+    UniqueConstraint("project_id", "key"),
+)
+Index(
+    "ix_item_queue",
+    item.c.round_id,
+    item.c.id,
+    sqlite_where=text("spare > 0"),
+    postgresql_where=text("spare > 0"),
+)
+
+# One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more was asked for),
+# excluded. `answer_id`: the event that counts now.
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("item_id", ForeignKey("item.id"), nullable=False),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("left_id", ForeignKey("response.id")),
+    Column("state", String(16), nullable=False),
+    Column("leased_until", Float, nullable=False),
+    Column("answer_id", ForeignKey("event.id")),
+    UniqueConstraint("item_id", "account_id"),
+)
+Index("ix_assignment_leases", assignment.c.leased_until, sqlite_where=text("state = 'leased'"),
+      postgresql_where=text("state = 'leased'"))  # fmt: skip
+Index("ix_assignment_account", assignment.c.account_id, assignment.c.state)
+
+# What happened, appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include.
+# `supersedes`: the event that no longer counts. `key`: the same click sent twice is one event.
+event = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("at", Float, nullable=False),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("item_id", ForeignKey("item.id"), nullable=False),
+    Column("assignment_id", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("chosen_id", ForeignKey("response.id")),
+    Column("strength", Integer),
+    Column("both", String(8)),
+    Column("text", Text),
+    Column("reason", Text),
+    Column("seconds", Float),
+    Column("supersedes", ForeignKey("event.id")),
+)
+Index("ix_event_account", event.c.account_id, event.c.id)
+Index("ix_event_item", event.c.item_id)
