@@ -49,7 +49,10 @@ assert not heavy, heavy
 def test_every_command_is_listed() -> None:
     names = {c.name or (c.callback.__name__ if c.callback else "") for c in cli.app.registered_commands}
     assert names == set(COMMANDS)
-    groups = {g.name if isinstance(g.name, str) else g.typer_instance.info.name: g.typer_instance.registered_commands for g in cli.app.registered_groups}
+    groups = {
+        g.name if isinstance(g.name, str) else g.typer_instance.info.name: g.typer_instance.registered_commands
+        for g in cli.app.registered_groups
+    }
     assert {name: tuple(c.name or c.callback.__name__ for c in own) for name, own in groups.items()} == GROUPS
 
 

@@ -71,7 +71,7 @@ def test_a_recipe_that_names_no_closed_round_is_refused_at_once(command: Command
         assert "no closed round" in err
     code, _, err = command("run", "tiny", "--set", "comparisons.source=people")
     assert code == 2
-    assert "expected simulated, file or studio:NAME" in err
+    assert "expected simulated, file, demonstrations, judge or studio:NAME" in err
 
 
 def test_a_model_makes_pairs(command: Command, baseline: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from trueward import artifacts, config
 from trueward.data import jsonl
@@ -18,6 +19,8 @@ from trueward.driver import read_log
 from trueward.instruments.statistics import wilson
 from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
+from trueward.scorers.judge.rating import Rated
+from trueward.workflow import versus
 
 BIAS = 2.0
 QUESTION = "{principle}|{prompt}|{first}|{second}"
@@ -224,6 +227,8 @@ def test_ratings_are_a_reward_on_a_scale_of_their_own(baseline: Path, climb: Any
             row["proxy"] * report["reward"]["sd"] + report["reward"]["mean"], abs=1e-4
         )
         assert row["truths"]["judge"] == pytest.approx(row["proxy"], abs=1e-4), "the judge is both"
+    scorer, _ = versus._scorer("judge", versus.Home.of(str(run)), torch.device("cpu"))
+    assert isinstance(scorer, Rated), "and `trueward evaluate` knows it"
     steps = read_log(run / "policy/metrics.jsonl")
     assert all(step["reward/failed"] == 0 for step in steps)
     assert all(1 <= step["reward/raw"] <= 3 for step in steps)
@@ -331,7 +336,7 @@ def test_how_a_service_is_called_is_no_part_of_a_digest(climb: Any, serve: Any, 
         ((*PAIRS, "judge.endpoint=http://host/v1", "runtime.judge.key=NO_SUCH"), "no environment variable NO_SUCH"),
         ((*PAIRS, "runtime.judge.cap=3"), "runtime.judge: cap: what a request costs is only known with"),
         ((*PAIRS, "comparisons.path=/nowhere.jsonl"), "/nowhere.jsonl: no such file"),
-        ((*PAIRS, "policy.relabel.every=1"), "nor is a judge asked for them"),
+        ((*PAIRS, "policy.relabel.every=1"), "a judge can't"),
         ((*RATED, "policy.kind=dpo"), "dpo learns from comparisons"),
         (('evaluation.truths=["judge"]',), "judge.model: a judge is asked for"),
     ],

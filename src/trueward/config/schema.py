@@ -343,7 +343,7 @@ class Evaluation(Section):
 CANNOT_BE_ASKED = {
     "file": "a file of comparisons can't",
     "demonstrations": "demonstrations can't",
-    "judge": "a judge is not asked for them",
+    "judge": "a judge can't",
     "studio": "closed rounds of a studio can't",
 }
 

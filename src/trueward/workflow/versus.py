@@ -130,7 +130,7 @@ def _scorer(name: str, home: Home | None, device: torch.device) -> tuple[Scorer,
     alone = Scale(0.0, 1.0)
     if name.startswith("model:"):
         return reward_model.load(Path(name.removeprefix("model:")), device), alone
-    if ":" in name:
+    if ":" in name or name == "judge":
         recipe = home.recipe if home else None
         program = rewarding.truth(name, recipe, device) if recipe else rewarding.named(name, {}, "--scorer", device)
         return program, alone  # as it says it: of a verifier, the share of right answers
