@@ -9,13 +9,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test check verify golden mutants clean browser
+.PHONY: run test check verify golden mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
 
 # Two files at a time, one thread each: two pools of threads on the same cores would slow each other down.
-test: .venv/dev browser
+test: .venv/dev browser postgresql
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/dev
@@ -38,6 +38,10 @@ mutants: .venv/dev
 # The report's page is tested in a real browser: what is there, else Debian's Chromium where we may install it.
 browser:
 	@sh scripts/find_browser.sh
+
+# The studio is tested on SQLite and on a real PostgreSQL.
+postgresql:
+	@sh scripts/find_postgresql.sh
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
