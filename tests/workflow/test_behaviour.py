@@ -53,6 +53,8 @@ def test_each_demonstration_is_preferred_to_the_policys_own_answer(baseline: Pat
     report = read_json(run / "report.json")
     assert report["annotators"] == {
         "simulated": False,
+        "ai": False,
+        "judge": None,
         "description": "comparisons from demonstrations",
         "agreement": None,
         "temperature": None,
