@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from trueward.config import Dpo
 from trueward.losses.preference import direct, dpo, dpo_margin, ipo, labels, robust_dpo, simpo
 
 
@@ -140,8 +138,3 @@ def test_labels_from_scores() -> None:
     sigmoid = [1 / (1 + math.exp(-1)), 0.5, 1 / (1 + math.exp(2)), 1.0]
     assert labels(first, second, "soft").tolist() == pytest.approx(sigmoid, abs=1e-6)
     assert labels(first, second, "hard").tolist() == [1.0, 0.5, 0.0, 1.0]
-
-
-def test_what_is_left_out_is_what_the_recipe_leaves_out() -> None:
-    left_out = {name: p.default for name, p in inspect.signature(direct).parameters.items() if p.default is not p.empty}
-    assert left_out == {name: getattr(Dpo(), name) for name in ("label_smoothing", "simpo_beta", "simpo_margin")}

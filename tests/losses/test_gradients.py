@@ -89,7 +89,15 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], list[Tensor]]] = {
 for loss in ("sigmoid", "ipo", "robust", "simpo"):
     LOSSES[f"direct {loss}"] = (
         lambda x, loss=loss: direct(
-            x, reals(8, seed=5), torch.arange(1, 9), LABELS, loss=loss, beta=0.3, label_smoothing=0.1
+            x,
+            reals(8, seed=5),
+            torch.arange(1, 9),
+            LABELS,
+            loss=loss,
+            beta=0.3,
+            label_smoothing=0.1,
+            simpo_beta=2.0,
+            simpo_margin=1.0,
         )[0].sum(),
         [reals(8)],
     )

@@ -32,7 +32,7 @@ def mismatch(learner: Tensor, sampler: Tensor, mask: Tensor, cap: float = math.i
     truncated = masked((learner - sampler).exp() > cap, mask)
     return {
         "importance/weight": masked_mean(weights, mask).item(),
-        "importance/truncated": masked_mean(truncated.to(weights.dtype), mask).item(),
+        "importance/truncated": masked_mean(truncated, mask).item(),
         "importance/kl": masked_mean(kl.k3(sampler, learner), mask).item(),
         "importance/log_ratio": (learner - sampler).abs().max().item(),
     }

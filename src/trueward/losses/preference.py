@@ -72,9 +72,9 @@ def direct(
     *,
     loss: str,
     beta: float,
-    label_smoothing: float = 0.0,
-    simpo_beta: float = 2.0,
-    simpo_margin: float = 1.0,
+    label_smoothing: float,
+    simpo_beta: float,
+    simpo_margin: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of comparisons by its name, unreduced [n], and its figures [n]: rewards/chosen and so on.
 
