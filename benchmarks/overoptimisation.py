@@ -177,7 +177,7 @@ def plot(found: dict[Cell, list[Row]], beta: float, path: Path) -> None:
         drawn.append(
             charts.line_chart(title, "√KL, √nats", f"{name.lower()}, SDs", series, x=series[0].x or [], thin=True)
         )
-    style = f"body{{max-width:880px;margin:16px auto;font:14px system-ui}}{charts.STYLE}"
+    style = f"body{{width:860px;margin:0;padding:12px;font:14px system-ui}}{charts.STYLE}{charts.TONE_STYLE}"
     path.write_text(f"<!doctype html><meta charset=utf-8><style>{style}</style>{''.join(drawn)}", encoding="utf-8")
 
 

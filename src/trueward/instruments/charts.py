@@ -180,7 +180,7 @@ def line_chart(
         ends = [place(max((p for p in points if p), key=lambda p: p[0], default=(0, 0)))[1] for points in tables]
         kept = [i for i, points in enumerate(tables) if any(points)]
         for i, y in zip(kept, apart([ends[i] for i in kept], top, bottom), strict=True):
-            parts.append(_text(series[i].name, right + 10, y + 4.5, look=f"name {series[i].look}"))
+            parts.append(_text(series[i].name, right + 10, y + 4.5, look=f"name {_look(series[i])}"))
     for mark in marks:
         parts += _marked(mark, place, x_label)
     paths = [p for points in tables for run in _runs(points) for p in _along([place(points[i] or (0, 0)) for i in run])]
