@@ -4,28 +4,13 @@ A recipe is a TOML file that says only how it differs from the defaults; `--set 
 """
 
 from trueward.config.judge import Judge
+from trueward.config.policy import BestOfN, Critic, Dpo, Group, Policy, Relabel
 from trueward.config.reading import canonical, explain, put, read, resolve, shipped, variant
+from trueward.config.reward import SHAPING, Comparisons, Part, Reward
 from trueward.config.runtime import Calls, Runtime
-from trueward.config.schema import (
-    SHAPING,
-    BestOfN,
-    Comparisons,
-    Critic,
-    Data,
-    Dpo,
-    Evaluation,
-    Group,
-    Model,
-    Part,
-    Policy,
-    Recipe,
-    Relabel,
-    Reward,
-    Sampler,
-    Sft,
-    Supervised,
-)
+from trueward.config.schema import Data, Evaluation, Model, Recipe, Sampler
 from trueward.config.section import Section
+from trueward.config.supervised import Sft, Supervised
 
 __all__ = [
     "SHAPING",

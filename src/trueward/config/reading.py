@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trueward.config.schema import Part, Recipe
+from trueward.config.reward import Part
+from trueward.config.schema import Recipe
 
 
 def shipped() -> dict[str, str]:
