@@ -5,15 +5,18 @@ Shapes: B sequences, T positions (prompt, then response, then padding on the rig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trueward.records import Completion
 
+EVEN = 768  # tokens: what's read of them at once still lies in the processor's cache; fewer make small matrix products
 LARGE_ENOUGH = 384  # tokens: from here on a matrix product is about as fast a row as it gets
 
 
@@ -123,13 +126,16 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])) for p in parts])
 
 
-def micro_batches(lengths: Tensor, budget: int) -> list[Tensor]:
+def micro_batches(lengths: Tensor, budget: int, together: Tensor | None = None) -> list[Tensor]:
     """Row numbers in groups of at most `budget` tokens, padding counted; rows of like length together.
 
     A group that is large enough for the matrix products to run well also ends where its rows become much shorter than
-    its first, since every row is padded to that. How rows are grouped changes no result but rounding: losses are
-    divided by counts of the whole step.
+    its first, since every row is padded to that. With `together` [B], a number for each row, nothing is padded: rows of
+    the same number stand side by side, and the groups are about even. How rows are grouped changes no result but
+    rounding: losses are divided by counts of the whole step.
     """
+    if together is not None:
+        return _even_batches(lengths, budget, together)
     order = torch.argsort(lengths, descending=True, stable=True)
     sizes = lengths[order].tolist()
     groups: list[Tensor] = []
@@ -146,10 +152,31 @@ def micro_batches(lengths: Tensor, budget: int) -> list[Tensor]:
     return groups
 
 
-def by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int) -> Tensor:
+def _even_batches(lengths: Tensor, budget: int, together: Tensor) -> list[Tensor]:
+    """The longest rows first, each with those of its number: about `EVEN` tokens a group, at most `budget`."""
+    if not len(lengths):
+        return []
+    longest = torch.zeros(int(together.max()) + 1, dtype=lengths.dtype).scatter_reduce(0, together, lengths, "amax")
+    order = torch.from_numpy(np.lexsort((-lengths.numpy(), together.numpy(), -longest[together].numpy())))
+    sizes, numbers = lengths[order].tolist(), together[order].tolist()
+    total = sum(sizes)
+    limit = min(budget, math.ceil(total / max(1, round(total / EVEN))))
+    groups: list[Tensor] = []
+    start, count = 0, 0
+    for end, size in enumerate(sizes):
+        over = count + size > limit and (numbers[end] != numbers[end - 1] or count + size > budget)
+        if end > start and over:
+            groups.append(order[start:end])
+            start, count = end, 0
+        count += size
+    groups.append(order[start:])
+    return groups
+
+
+def by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None) -> Tensor:
     """What `read` gives for all rows, [B, T], a micro-batch of at most `budget` tokens at a time."""
     out: Tensor | None = None
-    for rows in micro_batches(tokens.lengths.cpu(), budget):
+    for rows in micro_batches(tokens.lengths.cpu(), budget, together):
         part = tokens.take(rows)
         found = read(part)
         if out is None:

@@ -41,20 +41,24 @@ class Fabric:
             return torch.arange(len(lengths))
         return torch.argsort(lengths, descending=True, stable=True)[self.rank :: self.world]
 
-    def micro_batches(self, lengths: Tensor, budget: int) -> list[Tensor]:
+    def micro_batches(self, lengths: Tensor, budget: int, together: Tensor | None = None) -> list[Tensor]:
         """This process's rows in groups of at most `budget` tokens; none if there are fewer rows than processes."""
         if self.world == 1:
-            return micro_batches(lengths, budget)
+            return micro_batches(lengths, budget, together)
         mine = self.rows(lengths)
-        return [mine[part] for part in micro_batches(lengths[mine], budget)] if len(mine) else []
+        beside = None if together is None else together[mine]
+        return [mine[part] for part in micro_batches(lengths[mine], budget, beside)] if len(mine) else []
 
-    def by_parts(self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int) -> Tensor:
+    def by_parts(
+        self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None
+    ) -> Tensor:
         """`batches.by_parts`, each process reading its rows; everyone gets all of them. No gradient goes through."""
         if self.world == 1:
-            return by_parts(read, tokens, budget)
+            return by_parts(read, tokens, budget, together)
         mine = self.rows(tokens.lengths.cpu())
         part = tokens.take(mine if len(mine) else torch.tensor([0]))  # with nothing to read: one row, and not counted
-        found = by_parts(read, part, budget)
+        beside = together[mine] if together is not None and len(mine) else None
+        found = by_parts(read, part, budget, beside)
         out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
         if len(mine):
             out[mine, : part.ids.shape[1]] = found

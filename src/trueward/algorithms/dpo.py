@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from trueward.batches import Pairs, Step, by_parts
+from trueward.batches import Pairs, Step
 from trueward.config import Policy
 from trueward.data.collate import Collator
 from trueward.fabric import ALONE, Fabric
@@ -22,7 +22,7 @@ from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.pairs import accumulate
 from trueward.models.schedule import learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam
+from trueward.models.state import State, adam, clip
 from trueward.records import Comparison
 
 
@@ -33,9 +33,7 @@ def pairs(
     collator = Collator(reference.tokenizer, reference.context)
     tokens = collator.tokens([side for c in comparisons for side in c.completions()]).to(reference.device)
     with torch.no_grad():
-        logprobs = by_parts(
-            lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
-        )
+        logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens)
     probability = torch.tensor([c.probability for c in comparisons], dtype=logprobs.dtype, device=logprobs.device)
     return Pairs(tokens, logprobs.sum(1), probability)
 
@@ -64,7 +62,7 @@ def train(
         figures = accumulate(config, policy, batch, micro_batch_tokens, fabric=fabric)
 
         # Learn.
-        norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
+        norm = clip(policy.model, config.max_grad_norm)
         rate = config.dpo.learning_rate * learning_rate(1.0, state.step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         state.optimizers["policy"].step()
@@ -72,15 +70,13 @@ def train(
 
         # Hand over.
         state.step += 1
-        yield Step(state.step, {**figures, "policy/grad_norm": float(norm), "lr": rate})
+        yield Step(state.step, {**figures, "policy/grad_norm": norm, "lr": rate})
 
 
 @torch.no_grad()
 def pair_accuracy(policy: Network, data: Pairs, micro_batch_tokens: int, temperature: float = 1.0) -> float:
     """Share of decided comparisons whose better response has the higher implicit reward; equal ones count half."""
-    logprobs = by_parts(
-        lambda part: heads.response_logprobs(policy.model, part, temperature), data.tokens, micro_batch_tokens
-    )
+    logprobs = heads.read_logprobs(policy.model, data.tokens, temperature, micro_batch_tokens)
     implicit = (logprobs.sum(1) - data.reference).view(-1, 2)
     decided = data.probability != 0.5
     sign = torch.sign(implicit[:, 0] - implicit[:, 1])[decided] * torch.sign(data.probability[decided] - 0.5)

@@ -30,7 +30,7 @@ from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weig
 from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam
+from trueward.models.state import State, adam, clip
 from trueward.models.writer import behind, writer
 from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scored, Scorer
@@ -142,16 +142,10 @@ def train(
             paid = score - config.missing_eos_penalty * cut
             paid = paid - overlong(tokens.response_lengths, longest, group.overlong_tokens)
             with torch.no_grad():
-                anchor = fabric.by_parts(
-                    lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
-                )
+                anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
                 old = behaviour
                 if off_policy:
-                    old = fabric.by_parts(
-                        lambda part: heads.response_logprobs(policy.model, part, temperature),
-                        tokens,
-                        micro_batch_tokens,
-                    )
+                    old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
             if group.kl == "reward":
                 paid = paid - config.kl_coef * masked(kl.k1(old, anchor), tokens.response_mask).sum(1)
             rounds.append(Judged(rollout, old, anchor, score, paid, said))
@@ -266,7 +260,7 @@ def _update(
     batch = lesson.tokens.take(chosen)
     total = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
-    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens):
+    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens, heads.together(policy.model, batch)):
         part = batch.take(rows)
         mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
         weights = token_weights(mask, group.reducer, total, len(batch), longest)
@@ -303,7 +297,7 @@ def _update(
         sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
     sums = fabric.figures(sums, ("ratio_worst",))
     fabric.sum_gradients(policy.model.parameters())
-    sums["policy_norm"] = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm))
+    sums["policy_norm"] = clip(policy.model, config.max_grad_norm)
     state.optimizers["policy"].step()
     state.optimizers["policy"].zero_grad()
     return sums

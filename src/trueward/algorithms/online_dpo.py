@@ -26,7 +26,7 @@ from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.pairs import accumulate
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam
+from trueward.models.state import State, adam, clip
 from trueward.records import Prompt
 from trueward.scorers.scorer import Scored, Scorer
 
@@ -66,9 +66,7 @@ def train(
 
         # Judge. Score them; the reference's log-probs, once a step.
         with torch.no_grad():
-            anchor = fabric.by_parts(
-                lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
-            )
+            anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
         judged = Scored.of(scorer, rollout.completions)
         score = torch.as_tensor(judged.score, dtype=anchor.dtype, device=device)
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
@@ -81,7 +79,7 @@ def train(
         figures = accumulate(config, policy, batch, micro_batch_tokens, temperature, fabric)
 
         # Learn.
-        norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
+        norm = clip(policy.model, config.max_grad_norm)
         rate = config.dpo.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         state.optimizers["policy"].step()
@@ -101,7 +99,7 @@ def train(
             **judged.metrics(),
             **figures,
             "val/num_eos_tokens": float((~cut).sum()),
-            "policy/grad_norm": float(norm),
+            "policy/grad_norm": norm,
             "length": tokens.response_lengths.float().mean().item(),
             "lr": rate,
         }

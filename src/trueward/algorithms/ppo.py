@@ -33,7 +33,7 @@ from trueward.losses.policy import clipped_surrogate, clipped_value
 from trueward.models import heads, imitation
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam
+from trueward.models.state import State, adam, clip
 from trueward.models.writer import behind, writer
 from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scale, Scored, Scorer
@@ -131,15 +131,13 @@ def train(
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
         paid = score - config.missing_eos_penalty * cut
         with torch.no_grad():
-            anchor = fabric.by_parts(
-                lambda part: heads.response_logprobs(reference.model, part, temperature), tokens, micro_batch_tokens
+            anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
+            values = fabric.by_parts(
+                critic.values, tokens, micro_batch_tokens, heads.together(critic.network.model, tokens)
             )
-            values = fabric.by_parts(critic.values, tokens, micro_batch_tokens)
             old = behaviour
             if off_policy:
-                old = fabric.by_parts(
-                    lambda part: heads.response_logprobs(policy.model, part, temperature), tokens, micro_batch_tokens
-                )
+                old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
         token_kl = masked(kl.k1(old, anchor), mask)
         rewards = kl.token_rewards(paid, token_kl, mask, beta)
 
@@ -235,7 +233,7 @@ def _update(
     batch = lesson.tokens.take(chosen)
     count = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
-    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens):
+    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens, heads.together(policy.model, batch)):
         part = batch.take(rows)
         mask, width = part.response_mask, part.ids.shape[1]
         at = chosen[rows]
@@ -271,7 +269,7 @@ def _update(
     for name in ("value",) if lesson.credit is None else ("policy", "value"):
         network = state.networks[name]
         fabric.sum_gradients(network.parameters())
-        sums[f"{name}_norm"] = float(torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm))
+        sums[f"{name}_norm"] = clip(network, config.max_grad_norm)
         state.optimizers[name].step()
         state.optimizers[name].zero_grad()
     return sums

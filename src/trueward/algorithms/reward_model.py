@@ -22,7 +22,7 @@ from trueward.losses.preference import bradley_terry
 from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, seed_for, set_rate, total_steps
-from trueward.models.state import State, adam
+from trueward.models.state import State, adam, clip
 from trueward.records import Comparison, Completion
 
 
@@ -113,7 +113,7 @@ def train(
 
         # Judge. Score each response once. The loss ties responses of different micro-batches together, so its gradient
         # with respect to the scores comes first, and then goes back through the network part by part.
-        parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens)
+        parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens, heads.together(model, tokens))
         whole = len(parts) == 1 and fabric.world == 1
         with torch.enable_grad() if whole else torch.no_grad():
             found = [heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts]
@@ -132,7 +132,7 @@ def train(
 
         # Learn.
         fabric.sum_gradients(model.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        norm = clip(model, config.max_grad_norm)
         rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
         set_rate(optimizer, rate)
         optimizer.step()
@@ -146,7 +146,7 @@ def train(
             "loss": loss.item(),
             "accuracy": accuracy(margin, probability),
             "margin": signed.mean().item(),
-            "grad_norm": float(norm),
+            "grad_norm": norm,
             "learning_rate": rate,
         }
         yield Step(state.step, figures)

@@ -18,7 +18,7 @@ from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.schedule import learning_rate, rows_at, set_rate, total_steps
-from trueward.models.state import State, adam
+from trueward.models.state import State, adam, clip
 from trueward.records import Completion
 
 
@@ -51,7 +51,7 @@ def train(
 
         # Judge and credit. Every token of the response counts the same.
         nll = 0.0
-        for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens):
+        for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.together(model, batch)):
             part = batch.take(rows).to(policy.device)
             loss = cross_entropy(heads.response_logprobs(model, part), part.response_mask, count)
             loss.backward()
@@ -59,7 +59,7 @@ def train(
 
         # Learn.
         fabric.sum_gradients(model.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        norm = clip(model, config.max_grad_norm)
         rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
         set_rate(optimizer, rate)
         optimizer.step()
@@ -68,7 +68,7 @@ def train(
         # Hand over.
         state.step += 1
         figures = fabric.figures({"nll": nll})
-        yield Step(state.step, {**figures, "grad_norm": float(norm), "learning_rate": rate, "tokens": float(count)})
+        yield Step(state.step, {**figures, "grad_norm": norm, "learning_rate": rate, "tokens": float(count)})
 
 
 @torch.no_grad()
@@ -76,6 +76,6 @@ def held_out_nll(policy: Network, demonstrations: Sequence[Completion], micro_ba
     """Mean negative log-likelihood of the responses' tokens, in nats a token."""
     tokens: Tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
     total = 0.0
-    for rows in micro_batches(tokens.lengths, micro_batch_tokens):
+    for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.together(policy.model, tokens)):
         total -= heads.response_logprobs(policy.model, tokens.take(rows).to(policy.device)).sum().item()
     return round(total / int(tokens.response_lengths.sum()), 4)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueward.batches import Tokens
+from trueward.fabric import ALONE, Fabric
 from trueward.losses import logprobs as lp
+from trueward.models import packed
+from trueward.models.fused import TokenLogprobs
 
 # Families whose logits are their output embeddings times the last hidden state, and nothing more. Others (soft-capped,
 # scaled) go through their own forward pass.
@@ -30,11 +33,23 @@ def before(mask: Tensor) -> Tensor:
     return torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
 
 
+def together(model: Any, tokens: Tokens) -> Tensor | None:
+    """Which rows are best read in one micro-batch, by number [B]: those of one prompt; None if all are padded anyway."""
+    return packed.prompt_numbers(tokens) if packed.covers(model) else None
+
+
+def states_at(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
+    """The last layer's output after the final norm at `where` [B, T], row by row: [n, D]."""
+    if packed.covers(model):
+        return packed.states(model, tokens, where)
+    return hidden_states(model, tokens.ids)[where]
+
+
 def response_logits(model: Any, tokens: Tokens) -> Tensor:
     """Logits of the distributions that the response's tokens were chosen from: [N, V], N = tokens in the mask, row by row."""
     states = before(tokens.response_mask)
     if model.config.model_type in PLAIN_HEADS:
-        out: Tensor = model.get_output_embeddings()(hidden_states(model, tokens.ids)[states])
+        out: Tensor = model.get_output_embeddings()(states_at(model, tokens, states))
         return out
     logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
     return logits[states]
@@ -50,6 +65,14 @@ def response_logprobs(model: Any, tokens: Tokens, temperature: float = 1.0) -> T
     return response_logprobs_and_entropy(model, tokens, temperature, with_entropy=False)[0]
 
 
+@torch.no_grad()
+def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: int, fabric: Fabric = ALONE) -> Tensor:
+    """The same without gradient, a micro-batch of at most `budget` tokens at a time, each process reading its rows."""
+    return fabric.by_parts(
+        lambda part: response_logprobs(model, part, temperature), tokens, budget, together(model, tokens)
+    )
+
+
 def response_logprobs_and_entropy(
     model: Any, tokens: Tokens, temperature: float = 1.0, *, with_entropy: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -60,24 +83,32 @@ def response_logprobs_and_entropy(
         chosen = (lp.at_temperature(table, temperature).log_softmax(-1))[at, tokens.ids[mask]]
         spread_out = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
         return spread(chosen, mask), spread(spread_out, mask)
+    if model.config.model_type in PLAIN_HEADS and _is_linear(head := model.get_output_embeddings()):
+        states = states_at(model, tokens, before(mask))
+        chosen, spread_out = TokenLogprobs.apply(states, head.weight, tokens.ids[mask], temperature, with_entropy)
+        return spread(chosen, mask), spread(spread_out, mask)
     logits = response_logits(model, tokens)
     chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
     spread_out = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
     return spread(chosen, mask), spread(spread_out, mask)
 
 
+def _is_linear(head: Any) -> bool:
+    """A plain product with a matrix: no bias, no adapter around it."""
+    return type(head) is nn.Linear and head.bias is None
+
+
 def response_values(model: Any, tokens: Tokens) -> Tensor:
     """The scalar head in the state in which each response token was chosen, 0 elsewhere: [B, T]."""
     mask = tokens.response_mask
-    states = hidden_states(model, tokens.ids)[before(mask)]
+    states = states_at(model, tokens, before(mask))
     return spread(model.score(states).squeeze(-1), mask)
 
 
 def sequence_states(model: Any, tokens: Tokens) -> Tensor:
     """The last layer's output at the last token, which the scalar head reads: [B, D]."""
-    hidden = hidden_states(model, tokens.ids)
-    rows = torch.arange(len(tokens), device=hidden.device)
-    return hidden[rows, tokens.lengths - 1]
+    at = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
+    return states_at(model, tokens, at == tokens.lengths[:, None] - 1)
 
 
 def sequence_scores(model: Any, tokens: Tokens) -> Tensor:

@@ -34,7 +34,7 @@ def imitate(policy: Network, batch: Tokens, weight: float, micro_batch_tokens: i
     With several processes each takes some rows, and gets their part of both: `fabric` sums neither.
     """
     count, nll = batch.response_mask.sum(), 0.0
-    for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens):
+    for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.together(policy.model, batch)):
         part = batch.take(rows).to(policy.device)
         loss = cross_entropy(heads.response_logprobs(policy.model, part), part.response_mask, count)
         (weight * loss).backward()

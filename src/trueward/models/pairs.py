@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from trueward.batches import Pairs
 from trueward.config import Policy
 from trueward.fabric import ALONE, Fabric
@@ -29,8 +31,10 @@ def accumulate(
     """
     dpo, total = config.dpo, len(batch.probability)
     sums = dict.fromkeys(FIGURES, 0.0)
-    widths = batch.tokens.lengths.view(-1, 2).max(1).values
-    for rows in fabric.micro_batches(widths.cpu(), max(1, micro_batch_tokens // 2)):
+    lengths = batch.tokens.lengths.cpu().view(-1, 2)
+    padded = heads.together(policy.model, batch.tokens) is None
+    sizes = 2 * lengths.max(1).values if padded else lengths.sum(1)
+    for rows in fabric.micro_batches(sizes, micro_batch_tokens, None if padded else torch.arange(len(sizes))):
         part = batch.take(rows.to(policy.device))
         loss, figures = preference.direct(
             heads.response_logprobs(policy.model, part.tokens, temperature).sum(1),

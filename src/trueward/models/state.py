@@ -79,6 +79,18 @@ class State:
         return more
 
 
+def clip(network: nn.Module, limit: float) -> float:
+    """Gradients scaled so that their norm is at most `limit`, as torch.nn.utils.clip_grad_norm_ does; the norm before.
+
+    A gradient that is short enough is left alone, where the library multiplies all of it by 1.
+    """
+    trained = [p for p in network.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    if float(norm) + 1e-6 > limit:
+        torch.nn.utils.clip_grads_with_norm_(trained, limit, norm)
+    return float(norm)
+
+
 def adam(network: nn.Module, rate: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019); matrices decay, vectors don't."""
     trained = [p for p in network.parameters() if p.requires_grad]

@@ -38,7 +38,7 @@ class RewardModel:
         model = self.network.model
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
         raw, states = np.zeros(len(completions)), np.zeros((len(completions), 0))
-        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
+        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens, heads.together(model, tokens)):
             found = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
             if not states.shape[1]:
                 states = np.zeros((len(completions), found.shape[1]))

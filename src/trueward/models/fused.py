@@ -1,0 +1,178 @@
+"""Operations with a backward pass written by hand: fewer passes over memory than autograd's, the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+HELD = 1 << 25  # numbers: distributions larger than this are computed again in the backward pass, not kept
+
+
+class RmsNorm(torch.autograd.Function):
+    """w·x / √(mean x² + ε) (Zhang & Sennrich 2019, arXiv 1910.07467): x [N, D], w [D] -> [N, D]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        size = x.shape[-1]
+        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(size).add_(epsilon).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        out: Tensor = (x * scale).mul_(weight)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight, scale = ctx.saved_tensors
+        normal = x * scale
+        for_weight = (grad * normal).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        if not ctx.needs_input_grad[0]:
+            return None, for_weight, None
+        ahead = grad * weight
+        along = torch.linalg.vecdot(ahead, normal).div_(x.shape[-1]).unsqueeze(-1)
+        return ahead.sub_(normal.mul_(along)).mul_(scale), for_weight, None
+
+
+class SwiGlu(torch.autograd.Function):
+    """silu(g)·u (Shazeer 2020, arXiv 2002.05202): both [N, F] -> [N, F]."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        open_ = torch.sigmoid(gate)
+        ctx.save_for_backward(gate, up, open_)
+        return (gate * open_).mul_(up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up, open_ = ctx.saved_tensors
+        silu = gate * open_
+        for_up = grad * silu
+        slope = torch.sub(gate, silu, out=silu).add_(1.0).mul_(open_)  # σ(g)·(1 + g − silu(g))
+        return slope.mul_(grad).mul_(up), for_up
+
+
+class Rotary(torch.autograd.Function):
+    """Rotary position embedding (Su et al. 2021, arXiv 2104.09864), halves as in Llama's weights, of the first heads.
+
+    x [N, H, S]; cos, sin [N, 1, S/2], the same for both halves; heads: how many of the H are turned, the others stay as
+    they are. Its backward pass turns the other way.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        ctx.heads = heads
+        return _turn(x, cos, sin, heads, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turn(grad, cos, sin, ctx.heads, -1), None, None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, heads: int, sign: int) -> Tensor:
+    half = x.shape[-1] // 2
+    left, right = x[:, :heads, :half], x[:, :heads, half:]
+    out = torch.empty_like(x)
+    torch.mul(left, cos, out=out[:, :heads, :half]).addcmul_(right, sin, value=-sign)
+    torch.mul(right, cos, out=out[:, :heads, half:]).addcmul_(left, sin, value=sign)
+    if heads < x.shape[1]:
+        out[:, heads:] = x[:, heads:]
+    return out
+
+
+class Rearranged(torch.autograd.Function):
+    """Rows of x in other places: out[i] = x[to[i]]. Every row that matters is taken once, so back is a gather, too.
+
+    x [N, ...], to [M], back [N] with to[back] = 0 … N−1: what stands in other places is padding, whose gradient is dropped.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, to: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(to, back)
+        return x.index_select(0, to)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad.index_select(0, ctx.saved_tensors[1]), None, None
+
+
+class Gathered(torch.autograd.Function):
+    """out[i] = x[at[i]], no place twice: x [N, D], at [M] -> [M, D]. Its backward pass writes where index_select's adds."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, at: Tensor) -> Tensor:
+        ctx.save_for_backward(at)
+        ctx.count = len(x)
+        return x.index_select(0, at)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad.new_zeros(ctx.count, *grad.shape[1:]).index_copy_(0, ctx.saved_tensors[0], grad), None
+
+
+class TokenLogprobs(torch.autograd.Function):
+    """log softmax(h·Wᵀ/τ) at one token each, and the entropy of each distribution, a part of the rows at a time.
+
+    h [N, D], W [V, D], ids [N] -> twice [N], in nats; the entropy has no gradient. Of all the logits [N, V] no more than
+    `HELD` numbers are ever in memory: for larger ones the backward pass computes them again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, ids: Tensor, temperature: float, with_entropy: bool
+    ) -> tuple[Tensor, Tensor]:
+        count, size = len(ids), len(weight)
+        keep = any(ctx.needs_input_grad[:2]) and count * size <= HELD
+        rows = count if keep else max(1, min(count, HELD // 4 // size))
+        chosen, normal = states.new_empty(count), states.new_empty(count)
+        entropy = states.new_zeros(count)
+        kept = None
+        for start in range(0, count, rows):
+            part = slice(start, start + rows)
+            logits = states[part] @ weight.T
+            if temperature != 1.0:
+                logits /= temperature
+            # The normaliser from the likeliest token, whose probability is at least 1/V: log Σ exp = max − log p(max).
+            probability = logits.softmax(-1)
+            normal[part] = logits.amax(-1) - probability.amax(-1).log_()
+            chosen[part] = logits.gather(1, ids[part, None]).squeeze(1)
+            if with_entropy:
+                entropy[part] = normal[part] - torch.linalg.vecdot(probability, logits)
+            if keep:
+                kept = probability
+        ctx.temperature = temperature
+        ctx.save_for_backward(states, weight, ids, normal, kept if keep else None)
+        ctx.mark_non_differentiable(entropy)
+        return chosen - normal, entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        states, weight, ids, normal, kept = ctx.saved_tensors
+        count, size = len(ids), len(weight)
+        rows = count if kept is not None else max(1, min(count, HELD // 4 // size))
+        for_states = torch.empty_like(states) if ctx.needs_input_grad[0] else None
+        for_weight = None
+        for start in range(0, count, rows):
+            part = slice(start, start + rows)
+            slope = grad[part] / ctx.temperature
+            if kept is not None:
+                ahead = kept * -slope[:, None]
+            else:
+                ahead = states[part] @ weight.T
+                if ctx.temperature != 1.0:
+                    ahead /= ctx.temperature
+                ahead = ahead.sub_(normal[part, None]).exp_().mul_(-slope[:, None])
+            ahead.scatter_add_(1, ids[part, None], slope[:, None])
+            if for_states is not None:
+                torch.mm(ahead, weight, out=for_states[part])
+            if ctx.needs_input_grad[1]:
+                for_weight = ahead.T @ states[part] if for_weight is None else for_weight.addmm_(ahead.T, states[part])
+        return for_states, for_weight, None, None, None
