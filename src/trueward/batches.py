@@ -21,6 +21,14 @@ LARGE_ENOUGH = 384  # tokens: from here on a matrix product is about as fast a r
 
 
 @dataclass(frozen=True)
+class Lower:
+    """What a model's lowest layers, which don't learn, made of the tokens: computed once, read at every update."""
+
+    layers: int
+    states: Tensor  # [B, T, D], the input of layer number `layers`, counted from 0
+
+
+@dataclass(frozen=True)
 class Tokens:
     """Prompts with their responses as token ids.
 
@@ -34,6 +42,7 @@ class Tokens:
     ids: Tensor  # [B, T] int64
     prompt_lengths: Tensor  # [B] int64
     response_lengths: Tensor  # [B] int64, end-of-sequence included
+    lower: Lower | None = None  # only where all models that read these tokens have the same lowest layers
 
     @classmethod
     def collate(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Tokens:
@@ -61,7 +70,8 @@ class Tokens:
     def take(self, rows: Tensor) -> Tokens:
         """Some of the rows, cut to the longest of them."""
         width = int(self.lengths[rows].max()) if len(rows) else 0
-        return Tokens(self.ids[rows, :width], self.prompt_lengths[rows], self.response_lengths[rows])
+        lower = self.lower and Lower(self.lower.layers, self.lower.states[rows, :width])
+        return Tokens(self.ids[rows, :width], self.prompt_lengths[rows], self.response_lengths[rows], lower)
 
     def to(self, device: torch.device) -> Tokens:
         return Tokens(self.ids.to(device), self.prompt_lengths.to(device), self.response_lengths.to(device))
@@ -69,10 +79,15 @@ class Tokens:
     @classmethod
     def join(cls, parts: Sequence[Tokens]) -> Tokens:
         """One below the other. What pads the narrow ones is token 0, whatever that is: nothing real sees padding."""
+        lowers = [p.lower for p in parts if p.lower is not None]
+        lower = None
+        if len(lowers) == len(parts):
+            lower = Lower(lowers[0].layers, stacked([part.states for part in lowers]))
         return cls(
             stacked([p.ids for p in parts]),
             torch.cat([p.prompt_lengths for p in parts]),
             torch.cat([p.response_lengths for p in parts]),
+            lower,
         )
 
 
@@ -121,9 +136,10 @@ class Step:
 
 
 def stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Tensors [B, T] of different sizes one below the other, filled up on the right with 0."""
+    """Tensors [B, T] or [B, T, …] of different T one below the other, filled up on the right with 0."""
     width = max(p.shape[1] for p in parts)
-    return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])) for p in parts])
+    room = [(0, 0) * (p.ndim - 2) + (0, width - p.shape[1]) for p in parts]
+    return torch.cat([torch.nn.functional.pad(p, r) for p, r in zip(parts, room, strict=True)])
 
 
 def micro_batches(lengths: Tensor, budget: int, together: Tensor | None = None) -> list[Tensor]:
@@ -174,13 +190,13 @@ def _even_batches(lengths: Tensor, budget: int, together: Tensor) -> list[Tensor
 
 
 def by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None) -> Tensor:
-    """What `read` gives for all rows, [B, T], a micro-batch of at most `budget` tokens at a time."""
+    """What `read` gives for all rows, [B, T] or [B, T, …], a micro-batch of at most `budget` tokens at a time."""
     out: Tensor | None = None
     for rows in micro_batches(tokens.lengths.cpu(), budget, together):
         part = tokens.take(rows)
         found = read(part)
         if out is None:
-            out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
+            out = torch.zeros(*tokens.ids.shape, *found.shape[2:], dtype=found.dtype, device=found.device)
         out[rows, : part.ids.shape[1]] = found
     assert out is not None
     return out

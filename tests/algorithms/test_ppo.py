@@ -179,6 +179,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 10,
     "kl_coef": 2.0,
     "target_kl": 0.01,
+    "train_layers": 1,
     "learning_rate": 1e-4,
     "value_learning_rate": 1e-4,
     "warmup": 1.0,
@@ -210,9 +211,8 @@ def test_every_setting_changes_the_weights(run: Run) -> None:
     names = ("policy", "value")
     assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
     nested = {f"critic.{name}": {"critic": {name: value}} for name, value in CRITIC.items()}
-    assert {*CRITIC, "start"} == set(
-        Critic.model_fields
-    )  # the loop is given the value network; who makes it reads `start`
+    # The loop is given the value network; who makes it reads the others (tests/models/test_trunk.py).
+    assert {*CRITIC, "start", "trunk", "coef"} == set(Critic.model_fields)
     for name, change in {**{name: {name: value} for name, value in SETTINGS.items()}, **nested}.items():
         _, changed, _ = run(steps=3, **change)
         assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name

@@ -23,6 +23,7 @@ from trueward.models.loading import Network
 from trueward.models.pairs import accumulate
 from trueward.models.schedule import learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam, clip
+from trueward.models.trunk import train_top
 from trueward.records import Comparison
 
 
@@ -39,6 +40,7 @@ def pairs(
 
 
 def start(config: Policy, policy: Network) -> State:
+    train_top(policy.model, config.train_layers)
     return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from trueward.losses.advantages import group_advantages
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_sum
 from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weights
-from trueward.models import heads, imitation
+from trueward.models import heads, imitation, trunk
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam, clip
@@ -88,6 +88,7 @@ class Judged:
 
 
 def start(config: Policy, policy: Network, refresh: int = 1) -> State:
+    trunk.train_top(policy.model, config.train_layers)
     return State(
         {"policy": policy.model, **behind(policy, refresh)},
         {"policy": adam(policy.model, config.learning_rate)},
@@ -133,6 +134,9 @@ def train(
             draw = generator(seed, "refill", turn, len(rounds)) if rounds else generator(seed, "rollout", turn)
             repeated = [prompts[i] for i in picked for _ in range(group.size)]
             rollout = sample(writer(state, policy, refresh), repeated, draw).to(device)
+            # The reference and the policy have their lowest layers in common, if these don't learn.
+            lower = trunk.with_lower(policy.model, rollout.tokens, config.train_layers, micro_batch_tokens)
+            rollout = replace(rollout, tokens=lower)
             tokens, behaviour = rollout.tokens, rollout.logprobs
 
             # Judge. Score it; the KL anchor per token.

@@ -27,6 +27,7 @@ from trueward.models.loading import Network
 from trueward.models.pairs import accumulate
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam, clip
+from trueward.models.trunk import train_top
 from trueward.records import Prompt
 from trueward.scorers.scorer import Scored, Scorer
 
@@ -34,6 +35,7 @@ Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
 
 def start(config: Policy, policy: Network) -> State:
+    train_top(policy.model, config.train_layers)
     return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
 
 

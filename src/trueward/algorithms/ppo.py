@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from trueward.losses import kl
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value
-from trueward.models import heads, imitation
+from trueward.models import heads, imitation, trunk
 from trueward.models.loading import Network
 from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
 from trueward.models.state import State, adam, clip
@@ -55,14 +56,30 @@ AVERAGED = {  # a figure of every update, and what its mean over a step's update
 
 @dataclass(frozen=True)
 class Critic:
-    """The value network: the reward model's, read in the same units. V = (head − mean) / SD."""
+    """The value network: the reward model's, read in the same units. V = (head − mean) / SD.
+
+    With a `trunk`, the policy's model, `network` is no more than a scalar head on that one's states.
+    """
 
     network: Network
     scale: Scale
+    trunk: Any = None
+
+    @property
+    def body(self) -> Any:
+        """The model whose states are read."""
+        return self.network.model if self.trunk is None else self.trunk
 
     def values(self, tokens: Tokens) -> Tensor:
-        """[B, T], in SDs of the proxy; 0 outside the response."""
-        raw = heads.response_values(self.network.model, tokens)
+        """[B, T], in SDs of the proxy; 0 outside the response. A trunk that is the policy's gets no gradient from here."""
+        if self.trunk is None:
+            return self.scaled(heads.response_values(self.network.model, tokens), tokens)
+        with torch.no_grad():
+            states = heads.states_at(self.trunk, tokens, heads.before(tokens.response_mask))
+        raw = self.network.model.score(states).squeeze(-1)
+        return self.scaled(heads.spread(raw, tokens.response_mask), tokens)
+
+    def scaled(self, raw: Tensor, tokens: Tokens) -> Tensor:
         return torch.where(tokens.response_mask, (raw - self.scale.mean) / self.scale.sd, 0.0)
 
 
@@ -76,9 +93,13 @@ class Lesson:
     old_values: Tensor
     returns: Tensor
     importance: Tensor | None = None
+    valued: Tokens | None = None  # the same tokens with the value network's own lower layers, if these don't learn
 
 
 def start(config: Policy, policy: Network, critic: Critic, refresh: int = 1) -> State:
+    trunk.train_top(policy.model, config.train_layers)
+    if critic.trunk is None:
+        trunk.train_top(critic.network.model, config.train_layers)
     return State(
         {"policy": policy.model, "value": critic.network.model, **behind(policy, refresh)},
         {
@@ -122,8 +143,8 @@ def train(
         # Act. Sample a rollout from the policy as it is now, or was a few steps ago.
         batch = [prompts[i] for i in rows_at(turn, len(prompts), config.batch_size, seed, "prompts").tolist()]
         rollout = sample(writer(state, policy, refresh), batch, generator(seed, "rollout", turn))
-        tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
-        mask = tokens.response_mask
+        plain, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
+        tokens, mask = plain, plain.response_mask
 
         # Judge. Score it; the KL anchor per token.
         judged = Scored.of(scorer, rollout.completions)
@@ -131,10 +152,14 @@ def train(
         cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
         paid = score - config.missing_eos_penalty * cut
         with torch.no_grad():
+            # The reference and the policy have their lowest layers in common, if these don't learn.
+            tokens = trunk.with_lower(policy.model, tokens, config.train_layers, micro_batch_tokens)
             anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
-            values = fabric.by_parts(
-                critic.values, tokens, micro_batch_tokens, heads.together(critic.network.model, tokens)
-            )
+            valued = tokens
+            if critic.trunk is None:
+                valued = trunk.with_lower(critic.body, plain, config.train_layers, micro_batch_tokens)
+            beside = heads.together(critic.body, valued)
+            values = fabric.by_parts(critic.values, valued, micro_batch_tokens, beside)
             old = behaviour
             if off_policy:
                 old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
@@ -155,7 +180,7 @@ def train(
         set_rate(state.optimizers["policy"], rate)
         importance = None if cap is None else importance_weights(old, behaviour, mask, cap)
         denominator = behaviour if cap is None else old
-        lesson = Lesson(tokens, denominator, None if warming else credit, values, returns, importance)
+        lesson = Lesson(tokens, denominator, None if warming else credit, values, returns, importance, valued)
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
@@ -230,7 +255,8 @@ def _update(
 
     example: demonstrations that the policy imitates in this step.
     """
-    batch = lesson.tokens.take(chosen)
+    batch, valued = lesson.tokens.take(chosen), (lesson.valued or lesson.tokens).take(chosen)
+    shared = critic.trunk is not None and lesson.credit is not None
     count = float(batch.response_lengths.sum())
     sums: dict[str, float] = {}
     for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens, heads.together(policy.model, batch)):
@@ -240,12 +266,17 @@ def _update(
         found: dict[str, Tensor] = {}
         if lesson.credit is not None:
             old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
-            logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
+            if shared:
+                score = critic.network.model.score
+                logprobs, entropy, raw = heads.logprobs_entropy_and_values(policy.model, score, part, temperature)
+            else:
+                logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
             loss, seen = clipped_surrogate(logprobs, old, ahead, mask, config.clip, dual_clip=config.dual_clip)
             if lesson.importance is not None:
                 loss = loss * lesson.importance[at, :width]
             policy_loss = masked_sum(loss, mask, count)
-            policy_loss.backward()
+            if not shared:
+                policy_loss.backward()
             found = {
                 "policy_loss": policy_loss,
                 "entropy": masked_sum(entropy, mask, count),
@@ -256,10 +287,11 @@ def _update(
             worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
             sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
 
-        values, old_values = critic.values(part), lesson.old_values[at, :width]
+        values = critic.scaled(raw, part) if shared else critic.values(valued.take(rows))
+        old_values = lesson.old_values[at, :width]
         loss, bound = clipped_value(values, old_values, lesson.returns[at, :width], mask, config.value_clip)
         value_loss = masked_sum(loss, mask, count)
-        value_loss.backward()
+        (found["policy_loss"] + config.critic.coef * value_loss if shared else value_loss).backward()
         found |= {"value_loss": value_loss, "value_clipfrac": masked_sum(bound, mask, count)}
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value.item()

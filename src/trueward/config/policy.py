@@ -35,6 +35,10 @@ class Group(Section):
 class Critic(Section):
     """[policy.critic]: what ppo's value network can do otherwise."""
 
+    trunk: Literal["own", "shared"] = "own"
+    """shared: the values are a head on the policy's own network, so one pass reads both; it starts from zero."""
+    coef: Rate = 0.1
+    """trunk = "shared": weight of the value loss, whose gradient reaches the policy's network too."""
     start: Literal["reward_model", "zero"] = "reward_model"
     """For demonstrations. zero: the SFT policy's network with a head of zeros, which has seen no reward."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -111,6 +115,8 @@ class Policy(Section):
     max_grad_norm: Rate = 1.0
     ptx_coef: NonNegative = 0.0
     """Weight of the SFT loss on demonstrations, beside the policy's loss in every minibatch (PPO-ptx, InstructGPT)."""
+    train_layers: Annotated[int, Field(ge=0)] = 0
+    """Only so many top layers and the last norm learn; what's below is computed once a rollout. 0: everything learns."""
     critic: Critic = Critic()
     group: Group = Group()
     dpo: Dpo = Dpo()

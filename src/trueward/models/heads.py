@@ -83,19 +83,38 @@ def response_logprobs_and_entropy(
         chosen = (lp.at_temperature(table, temperature).log_softmax(-1))[at, tokens.ids[mask]]
         spread_out = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
         return spread(chosen, mask), spread(spread_out, mask)
-    if model.config.model_type in PLAIN_HEADS and _is_linear(head := model.get_output_embeddings()):
-        states = states_at(model, tokens, before(mask))
-        chosen, spread_out = TokenLogprobs.apply(states, head.weight, tokens.ids[mask], temperature, with_entropy)
-        return spread(chosen, mask), spread(spread_out, mask)
+    if has_plain_head(model):
+        return _logprobs_of(model, states_at(model, tokens, before(mask)), tokens, temperature, with_entropy)
     logits = response_logits(model, tokens)
     chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
     spread_out = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
     return spread(chosen, mask), spread(spread_out, mask)
 
 
-def _is_linear(head: Any) -> bool:
-    """A plain product with a matrix: no bias, no adapter around it."""
+def logprobs_entropy_and_values(
+    model: Any, score: nn.Module, tokens: Tokens, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, and a scalar head read from the same states, in one pass: three times [B, T]. The head has to be plain."""
+    mask = tokens.response_mask
+    states = states_at(model, tokens, before(mask))
+    logprobs, spread_out = _logprobs_of(model, states, tokens, temperature, True)
+    return logprobs, spread_out, spread(score(states).squeeze(-1), mask)
+
+
+def has_plain_head(model: Any) -> bool:
+    """Whether its logits are a product of the states with a matrix: no bias, no adapter around it."""
+    if model.config.model_type not in PLAIN_HEADS:
+        return False
+    head = model.get_output_embeddings()
     return type(head) is nn.Linear and head.bias is None
+
+
+def _logprobs_of(
+    model: Any, states: Tensor, tokens: Tokens, temperature: float, with_entropy: bool
+) -> tuple[Tensor, Tensor]:
+    mask, weight = tokens.response_mask, model.get_output_embeddings().weight
+    chosen, spread_out = TokenLogprobs.apply(states, weight, tokens.ids[mask], temperature, with_entropy)
+    return spread(chosen, mask), spread(spread_out, mask)
 
 
 def response_values(model: Any, tokens: Tokens) -> Tensor:

@@ -43,6 +43,9 @@ def covers(model: Any) -> bool:
     return not scaled and not trained_dropout and config.hidden_act == "silu"
 
 
+Turn = tuple[Tensor, Tensor]  # cos and sin of each token's angles, [N, 1, half a head's size]
+
+
 @dataclass(frozen=True)
 class Block:
     """Queries as a padded block [n, t] taken from packed rows, and which keys each sees."""
@@ -58,6 +61,7 @@ class Layout:
     """Where everything stands: G different prompts one after the other, then what's read of B responses."""
 
     ids: Tensor  # [N] tokens
+    sources: Tensor  # [N], where each comes from: row·T + column
     positions: Tensor  # [N]
     prompts: Block  # of [G, P]; where no two rows share a prompt, of whole rows [B, T]
     group: Tensor | None  # [B], the prompt of each response; None: no two share one
@@ -102,6 +106,7 @@ def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) ->
     answer_at = lengths[:, None] + np.arange(long)
     packed = [ids[first, :wide][in_prompt], np.take_along_axis(ids, np.minimum(answer_at, width - 1), 1)[in_answer]]
     positions = [np.broadcast_to(np.arange(wide), in_prompt.shape)[in_prompt], answer_at[in_answer]]
+    rows_of = np.concatenate([np.repeat(first, starts), np.repeat(np.arange(count), read)])
 
     asked_of = asked.sum(1)
     most = max(int(asked_of.max()), 1)
@@ -132,6 +137,7 @@ def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) ->
 
     return Layout(
         tensor(np.concatenate(packed)),
+        tensor(rows_of * width + np.concatenate(positions)),
         tensor(np.concatenate(positions)),
         block(prompt_row, in_prompt, None),
         tensor(group) if len(first) < count else None,
@@ -144,17 +150,38 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
     """The last layer's output after the final norm at `where` [B, T], row by row: [n, D]."""
     body = model.base_model
     place = layout(tokens, where, body.norm.weight.dtype)
-    x = body.embed_tokens(place.ids)
-    cos, sin = body.rotary_emb(x, place.positions[None])
-    half = cos.shape[-1] // 2
-    turn = (cos[0, :, None, :half].contiguous(), sin[0, :, None, :half].contiguous())
-    for layer in body.layers[:-1]:
+    skipped = 0
+    if tokens.lower is None:
+        x = body.embed_tokens(place.ids)
+    else:
+        skipped, x = tokens.lower.layers, tokens.lower.states.flatten(0, 1).index_select(0, place.sources)
+    turn = _angles(body, x, place)
+    for layer in body.layers[skipped:-1]:
         x = _layer(layer, x, turn, place)
     x = _last_layer(body.layers[-1], x, turn, place)
     return _norm(body.norm, x)
 
 
-Turn = tuple[Tensor, Tensor]
+@torch.no_grad()
+def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
+    """What the lowest `layers` layers make of the tokens, [B, T, D]; 0 where no model ever looks: padding."""
+    body = model.base_model
+    at = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
+    real = at < tokens.lengths[:, None]
+    place = layout(tokens, real, body.norm.weight.dtype)
+    x = body.embed_tokens(place.ids)
+    turn = _angles(body, x, place)
+    for layer in body.layers[:layers]:
+        x = _layer(layer, x, turn, place)
+    found = x[place.asked.to[place.asked.back]]
+    out: Tensor = x.new_zeros(*real.shape, x.shape[1]).masked_scatter_(real[..., None], found)
+    return out
+
+
+def _angles(body: Any, x: Tensor, place: Layout) -> Turn:
+    cos, sin = body.rotary_emb(x, place.positions[None])
+    half = cos.shape[-1] // 2
+    return cos[0, :, None, :half].contiguous(), sin[0, :, None, :half].contiguous()
 
 
 def _layer(layer: Any, x: Tensor, turn: Turn, place: Layout) -> Tensor:

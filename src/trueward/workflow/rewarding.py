@@ -11,8 +11,9 @@ import torch
 from trueward.algorithms.ppo import Critic
 from trueward.artifacts import Artifact, read_json, write_json
 from trueward.config import Recipe
-from trueward.models import loading
+from trueward.models import heads, loading
 from trueward.models.loading import Network
+from trueward.models.trunk import ValueHead
 from trueward.records import Prompt
 from trueward.scorers import ensemble, own, reward_model
 from trueward.scorers.ensemble import Proxy
@@ -178,15 +179,25 @@ def scaled(recipe: Recipe, folder: Path, device: torch.device) -> Scaled:
 
 def critic(context: Context, sft: Artifact, reward: Artifact, policy: Network) -> Critic:
     """PPO's value network: the reward model's (an ensemble's first), or the SFT policy's with a head of zeros where there's
-    none that reads the same tokens, and with `policy.critic.start = "zero"`."""
-    sd = 1.0
+    none that reads the same tokens, and with `policy.critic.start = "zero"`. With `trunk = "shared"`, a head on the policy's.
+
+    `ValueError` if the policy's own network is no one's to share.
+    """
+    sd, is_shared = 1.0, context.recipe.policy.critic.trunk == "shared"
+    if is_shared and not heads.has_plain_head(policy.model):
+        raise ValueError(
+            f'policy.critic.trunk = "shared": a value head needs the states that the logits are read from, and with the '
+            f'family {policy.model.config.model_type!r} they can\'t be had; use "own"'
+        )
     if reward.stage == "reward_model":
         model = reward_model.load(reward.model, context.device)
-        if not reads_the_same_tokens(model.network, policy):
+        if not (is_shared or reads_the_same_tokens(model.network, policy)):
             return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, 1.0))
-        if context.recipe.policy.critic.start == "reward_model":
+        if context.recipe.policy.critic.start == "reward_model" and not is_shared:
             return Critic(model.network, model.scale)
         sd = model.scale.sd
+    if is_shared:
+        return Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, sd), policy.model)
     return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, sd))
 
 
