@@ -1,0 +1,65 @@
+"""Time to truth, from curves to the ratio; the prediction's arithmetic; the charts as files."""
+
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from speed import drawing, prediction
+from speed.arrival import Arrival, arrival, race
+
+
+def points(*rows: tuple[float, float, float]) -> list[dict[str, Any]]:
+    return [{"seconds": s, "truth_gain": t, "kl": k} for s, t, k in rows]
+
+
+CURVE = points((1.0, 0.5, 2.0), (2.0, 1.1, 9.0), (3.0, 1.2, 4.0))
+
+
+def test_arrival_needs_the_truth_and_the_kl() -> None:
+    assert arrival(CURVE, goal=1.0, kl=10.0) == Arrival(2.0, 9.0)
+    assert arrival(CURVE, goal=1.0, kl=5.0) == Arrival(3.0, 4.0)
+    assert arrival(CURVE, goal=1.0, kl=3.0) is None
+    assert arrival(CURVE, goal=2.0, kl=99.0) is None
+
+
+def test_the_ratio_is_of_seeds_with_themselves() -> None:
+    fast, slow = points((1.0, 1.0, 1.0)), points((4.0, 1.0, 1.0))
+    found = race([(fast, points((10.0, 1.0, 1.0))), (slow, points((20.0, 1.0, 1.0)))], goal=1.0, kl=2.0)
+    assert found == (2.5, 15.0, 7.5, 5.0, 10.0, False)
+
+
+def test_a_peer_that_never_arrives_counts_with_the_time_it_had() -> None:
+    found = race([(points((2.0, 1.0, 1.0)), points((5.0, 0.1, 1.0), (30.0, 0.4, 1.0)))], goal=1.0, kl=2.0)
+    assert found is not None
+    assert (found.peer, found.ratio, found.bound) == (30.0, 15.0, True)
+
+
+def test_no_ratio_where_ours_never_arrives() -> None:
+    assert race([(points((2.0, 0.1, 1.0)), CURVE)], goal=1.0, kl=20.0) is None
+
+
+def test_prediction_by_hand() -> None:
+    gpu = prediction.Gpu("round", products=1e12, bandwidth=1e11, memory=0.0)
+    settings: dict[str, Any] = {"share": 0.5, "decoding": 0.5, "prompt": 10, "answer": 20, "epochs": 1, "gpu": gpu}
+    drawn, rest = prediction.rollout_seconds(1e9, gpus=1, rows=4, **settings)
+    # 2 GB of weights through 100 GB/s take 20 ms a token; half the limit, so 40 ms for each of 20 tokens of 4 rows.
+    assert drawn == pytest.approx(0.04 * 20 / 4)
+    # 30 tokens: policy and value network learn (6) and are read (2), sampling has read the prompt (2).
+    assert rest == pytest.approx((2 * 8 + 2) * 1e9 * 30 / 0.5e12)
+    many, _ = prediction.rollout_seconds(1e9, gpus=1, rows=400, **settings)
+    assert many == pytest.approx(2e9 * 400 / 1e12 / 0.5 * 20 / 400)  # bound by the products now
+    both = prediction.rollout_seconds(1e9, gpus=8, rows=4, **settings)
+    assert both == pytest.approx((drawn / 7.2, rest / 7.2))
+    assert prediction.full_memory(1e9) == 36e9
+    assert prediction.adapter_memory(1e9, 0.01) == pytest.approx(2.48e9)
+
+
+def test_a_chart_is_a_file_of_its_own() -> None:
+    text = drawing.doubling(
+        "Cost", "amount", "seconds", [("a", 1, [1, 2, 4], [3, 6, 12]), ("b", 2, [1, 2, 4], [1, 1, 1])]
+    )
+    root = ElementTree.fromstring(text)  # noqa: S314
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "--truth" in text
+    # `a` grows as the work: from log₂ 3 over `b` it climbs by one for each doubling.
+    assert "a 3.58 at log₂ of amount 2" in text
