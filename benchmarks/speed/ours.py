@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from speed import meter
-from trueward.config import Recipe
+from trueward import config
 from trueward.models import loading
 from trueward.models.loading import Network
 from trueward.progress import Reporter
@@ -25,7 +25,7 @@ def context(asked: dict[str, Any], **sections: dict[str, Any]) -> Context:
     for more in (sections, asked.get("recipe", {})):
         for name, fields in more.items():
             table[name] = {**table.get(name, {}), **fields}
-    return Context.make(Recipe.model_validate(table), Reporter())
+    return Context.make(config.resolve(table, "the job"), Reporter())
 
 
 def policy(asked: dict[str, Any]) -> Network:

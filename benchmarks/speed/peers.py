@@ -11,6 +11,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 HOME = ROOT / ".venv-peers"
 ENVIRONMENTS = ("trl", "trl-ppo", "vllm")
+UNWANTED = {"vllm": ("torchvision", "torchaudio", "torchcodec")}
+"""What comes along, is made for GPUs, and fails where it is imported; text needs none of it."""
 
 
 def python(name: str) -> Path:
@@ -31,6 +33,8 @@ def install(name: str) -> str:
     out = subprocess.run(pip, capture_output=True, text=True)  # noqa: S603
     if out.returncode:
         return reason(out.stderr) or "pip failed"
+    if name in UNWANTED:
+        subprocess.run([*pip[:4], "uninstall", "--yes", *UNWANTED[name]], check=True, capture_output=True)  # noqa: S603
     done.write_text(wanted, encoding="utf-8")
     return ""
 

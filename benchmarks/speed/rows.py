@@ -119,7 +119,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def spread(row: Row) -> str:
     if row["ratio"] is None:
-        return row.get("note") or "–"
+        return "–"
     high = row.get("ratio_high", row["ratio"])
     return f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {high:.2f}]"
 
@@ -134,9 +134,16 @@ def gigabytes(value: float | None) -> str:
     return "–" if value is None else f"{value / 1e9:.2f} GB"
 
 
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What has to be said of some rows, one line each."""
+    return [f"{row['name']}/{row['size']}: {row['note']}" for row in rows if row.get("note")]
+
+
 def table(rows: Sequence[Row]) -> Table:
-    """For a terminal."""
-    out = Table(*HEAD, title="trueward and its peers, side by side")
+    """For a terminal; the notes stand under it."""
+    out = Table(
+        *HEAD, title="trueward and its peers, side by side", caption="\n".join(notes(rows)), caption_justify="left"
+    )
     for row in rows:
         out.add_row(*cells(row))
     return out
@@ -145,4 +152,5 @@ def table(rows: Sequence[Row]) -> Table:
 def markdown(rows: Sequence[Row]) -> str:
     """For docs/speed.md."""
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    return "\n".join([*lines, *("| " + " | ".join(cells(row)) + " |" for row in rows)])
+    said = [f"\n- {note}" for note in notes(rows)]
+    return "\n".join([*lines, *("| " + " | ".join(cells(row)) + " |" for row in rows), *said])

@@ -52,7 +52,8 @@ def test_a_peer_that_failed_is_a_row_that_says_why() -> None:
     found = rows.row(comparison("ppo"), S, measured(3), [], LENGTHS, MACHINE, "TRL PPOTrainer: KeyError: 'x'")
     assert found["ours"] == 3
     assert found["peer"] is found["ratio"] is found["memory_peer"] is None
-    assert "KeyError" in rows.cells(found)[5]
+    assert rows.cells(found)[3:6] == ("–", "TRL PPOTrainer", "–")
+    assert rows.markdown([found]).endswith("\n- ppo/S: TRL PPOTrainer: KeyError: 'x'")
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(rows.table([found]))
     assert "KeyError" in console.export_text()
