@@ -30,9 +30,9 @@ from trueward.workflow.climb import climb
 
 HOME = peers.HOME / "time-to-truth"
 SETTINGS = (
-    "reviews: batch, epochs, minibatches, clip range, λ, β, penalty and prompts of the recipe on both sides (β and penalty in "
-    "the reward model's units for TRL); TRL without accumulation, so that its minibatches are steps, its learning rate the "
-    "best of those tried; float32, 2 threads; models loaded and truth measured off the clock"
+    "reviews: batch, epochs, minibatches, clip range, λ, β, penalty and prompts of the recipe on both sides (β, penalty and "
+    "value clip in the reward model's units for TRL); TRL without accumulation, so that its minibatches are steps, its "
+    "learning rate the best of those tried; float32, 2 threads; models loaded and truth measured off the clock"
 )
 
 
@@ -66,7 +66,7 @@ def told(run: Path, recipe: Recipe, rate: float, iterations: int, prompts: Path)
         "missing_eos_penalty": policy.missing_eos_penalty * sd or None,
         "kl_coef": policy.kl_coef * sd,
         "clip": policy.clip,
-        "value_clip": policy.value_clip,
+        "value_clip": policy.value_clip * sd,
         "gae_lambda": policy.gae_lambda,
     }
 

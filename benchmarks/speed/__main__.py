@@ -98,10 +98,11 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     said = Console(stderr=True)
-    machine = processes.measure("machine", {"threads": asked.threads})
+    load = os.getloadavg()[0]
+    machine = {**processes.measure("machine", {"threads": asked.threads}), "load": load}
     said.print(
         f"{asked.threads} threads, products {machine['products'] / 1e9:.0f} GFLOP/s, memory {machine['reads'] / 1e9:.0f} GB/s, "
-        f"load {os.getloadavg()[0]:.1f}"
+        f"load {load:.1f} before"
     )
     new = []
     for comparison, size in work:
