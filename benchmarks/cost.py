@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
         (what, tone, amounts, [found[what][str(a)]["seconds"] for a in amounts]) for tone, what in enumerate(WHAT, 1)
     ]
     asked.svg.parent.mkdir(parents=True, exist_ok=True)
-    asked.svg.write_text(drawing.doubling("How time grows with the work", "amount", "seconds", chart), encoding="utf-8")
+    asked.svg.write_text(drawing.doublings("How time grows with the work", "amount", "time", chart), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ def lower_rungs(seed: int, threads: int) -> Path:
     return HOME / "runs" / f"reviews,seed={seed}"
 
 
-def told(run: Path, recipe: Recipe, rate: float, iterations: int, prompts: Path) -> dict[str, Any]:
-    """The recipe in TRL's words; `prompts` is written."""
+def told(run: Path, recipe: Recipe, rate: float, asked: argparse.Namespace, prompts: Path) -> dict[str, Any]:
+    """The recipe in TRL's words, but for what is asked otherwise; `prompts` is written."""
     policy, reward = recipe.policy, json.loads((run / "reward_model" / "model" / "config.json").read_text())
     sft = loading.causal(str(run / "sft" / "model"), 0, loading.pick_device("cpu"))
     collator = Collator(sft.tokenizer, sft.context)
@@ -57,10 +57,10 @@ def told(run: Path, recipe: Recipe, rate: float, iterations: int, prompts: Path)
         "prompts": str(prompts),
         "seed": recipe.seed,
         "rate": rate,
-        "iterations": iterations,
+        "iterations": asked.iterations,
         "batch_size": policy.batch_size,
-        "minibatches": policy.minibatches,
-        "epochs": policy.epochs,
+        "minibatches": asked.minibatches or policy.minibatches,
+        "epochs": asked.epochs or policy.epochs,
         "longest": recipe.sampler.max_new_tokens,
         "temperature": recipe.sampler.temperature,
         "missing_eos_penalty": policy.missing_eos_penalty * sd or None,
@@ -85,7 +85,7 @@ def curve(run: Path, side: str, asked: argparse.Namespace, out: Path) -> dict[st
         if side == "ours":
             done = processes.measure("truth_ours", {**job, "set": asked.set}, limit=asked.limit)
         else:
-            told_too = told(run, recipe, float(side), asked.iterations, out.with_suffix(".prompts.json"))
+            told_too = told(run, recipe, float(side), asked, out.with_suffix(".prompts.json"))
             done = processes.measure("truth_peer", {**job, **told_too}, "trl-ppo", asked.limit)
         results.put(seconds, {"at": done["at"], "memory": done["memory"]})
     timed = json.loads(seconds.read_text(encoding="utf-8"))
@@ -133,6 +133,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--goal", type=float, default=1.0, help="truth above SFT's, in SDs")
     parser.add_argument("--kl", type=float, default=13.0, help="nats from SFT at most")
     parser.add_argument("--rates", default="1e-4,3e-4,6e-4", help="learning rates that TRL may choose from")
+    parser.add_argument("--epochs", type=int, default=0, help="TRL's; 0: the recipe's (its own default is 4)")
+    parser.add_argument("--minibatches", type=int, default=0, help="TRL's; 0: the recipe's (its own default is 1)")
     parser.add_argument("--iterations", type=int, default=40, help="TRL's, at most")
     parser.add_argument("--prompts", type=int, default=256, help="held-out prompts that the truth is measured on")
     parser.add_argument("--limit", type=float, default=7200, help="seconds that one training may take")
@@ -146,11 +148,12 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"TRL 1.12 could not be installed: {why}")
     asked.folder.mkdir(parents=True, exist_ok=True)
     rates, ours, theirs = asked.rates.split(","), [], []
+    apart = "".join(f",{name}={n}" for name in ("epochs", "minibatches") if (n := getattr(asked, name)))
     runs = [asked.run] if asked.run else [lower_rungs(int(s), asked.threads) for s in asked.seeds.split(",")]
     for run in runs:
         seed = config.read(str(run / "recipe.toml")).seed
         ours.append(curve(run, "ours", asked, asked.folder / f"ours,seed={seed}.json"))
-        tried = {r: curve(run, r, asked, asked.folder / f"trl,rate={r},seed={seed}.json") for r in rates}
+        tried = {r: curve(run, r, asked, asked.folder / f"trl,rate={r}{apart},seed={seed}.json") for r in rates}
         chosen = best(tried, asked.goal, asked.kl)
         rates = [chosen]
         theirs.append(tried[chosen])
@@ -170,7 +173,8 @@ def as_row(
     race: arrival.Race | None, ours: list[Any], theirs: list[Any], rate: str, asked: argparse.Namespace
 ) -> results.Row:
     """The line in results.json; seconds, so the smaller is the better, and the ratio is the peer's to ours."""
-    note = f"goal {asked.goal:g} SDs at KL ≤ {asked.kl:g}, {len(ours)} seeds, TRL's rate {rate}"
+    settings = "".join(f", its {name} {n}" for name in ("epochs", "minibatches") if (n := getattr(asked, name)))
+    note = f"goal {asked.goal:g} SDs at KL ≤ {asked.kl:g}, seeds: {len(ours)}, TRL's rate {rate}{settings}"
     if race is None:
         note += "; ours did not arrive on every seed"
     elif race.bound:

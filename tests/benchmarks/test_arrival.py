@@ -57,11 +57,12 @@ def test_prediction_by_hand() -> None:
 
 
 def test_a_chart_is_a_file_of_its_own() -> None:
-    text = drawing.doubling(
-        "Cost", "amount", "seconds", [("a", 1, [1, 2, 4], [3, 6, 12]), ("b", 2, [1, 2, 4], [1, 1, 1])]
-    )
+    several = [("a", 1, [1, 2, 4], [3, 6, 12]), ("b", 2, [1, 2, 4], [1, 1, 1])]
+    text = drawing.doublings("Cost", "amount", "seconds", several)
     root = ElementTree.fromstring(text)  # noqa: S314
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.get("viewBox") == f"0 0 {860 + drawing.ROOM} 330"
     assert "--truth" in text
-    # `a` grows as the work: from log₂ 3 over `b` it climbs by one for each doubling.
-    assert "a 3.58 at log₂ of amount 2" in text
+    # `a` grows as the work: two doublings of both.
+    assert "a: starts with 0 at 0, is highest with 2 at 2, ends with 2 at 2." in text
+    assert "b: starts with 0 at 0, is highest with 0 at 0, ends with 0 at 2." in text
