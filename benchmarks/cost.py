@@ -87,6 +87,7 @@ def table(found: dict[str, Any], amounts: tuple[int, ...]) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
+    processes.end_with_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=AMOUNTS[-1], help="the largest amount")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))

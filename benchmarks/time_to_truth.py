@@ -127,6 +127,7 @@ def picture(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], goal: floa
 
 
 def main(argv: list[str] | None = None) -> None:
+    processes.end_with_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="a finished run of reviews; else one a seed is made")
     parser.add_argument("--seeds", default="0,1,2,3,4")

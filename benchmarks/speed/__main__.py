@@ -77,6 +77,7 @@ def pairs(
 
 
 def main() -> None:
+    processes.end_with_children()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="NAME or NAME/SIZE; empty: all")
     parser.add_argument("--pairs", type=int, default=0, help="runs of each side; 0: 3 on S, 2 on L")

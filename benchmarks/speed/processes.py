@@ -16,6 +16,11 @@ from speed import peers
 HERE = Path(__file__).parent
 
 
+def end_with_children() -> None:
+    """Being asked to end is like an interrupt: the program that runs at the time ends too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class FailedError(Exception):
     """Why a program measured nothing, in one line."""
 

@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +166,33 @@ def test_a_program_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monke
         processes.measure("wrong", {"threads": 1})
     with pytest.raises(processes.FailedError, match=r"took more than 1 s"):
         processes.measure("slow", {"threads": 1}, limit=1.0)
+
+
+def test_what_is_ended_ends_what_it_runs(tmp_path: Path) -> None:
+    root = Path(comparisons.__file__).parents[1]
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed" / "__init__.py").write_text("")
+    (tmp_path / "speed" / "slow.py").write_text(
+        f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    code = (
+        "from pathlib import Path\nfrom speed import processes\n"
+        f"processes.HERE = Path({str(tmp_path / 'speed')!r})\n"
+        "processes.end_with_children()\nprocesses.measure('slow', {'threads': 1})\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)})
+    try:
+        until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text() != "")
+        child = int((tmp_path / "pid").read_text())
+        running.terminate()
+        assert running.wait(30) == 143
+        until(lambda: not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text())
+    finally:
+        running.kill()
+
+
+def until(there: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.05)
