@@ -27,9 +27,12 @@ WHAT = ("tokens learned", "completions sampled", "completions scored", "prompts"
 HERE = Path(__file__).parent
 
 
-def measured(what: str, amount: int, threads: int) -> dict[str, float]:
+def measured(what: str, amount: int, asked: argparse.Namespace) -> dict[str, float]:
     """Seconds and bytes of one amount."""
-    job = {"what": what, "amount": amount, "threads": threads, "warm_up": 0, "steps": 1, "material": str(material(S))}
+    job = {
+        "what": what, "amount": amount, "threads": asked.threads, "cpu_time": asked.cpu_time, "warm_up": 0, "steps": 1,
+        "material": str(material(S)),
+    }  # fmt: skip
     found = processes.measure("cost_work", job)
     return {"seconds": sum(found["seconds"]), "memory": found["memory"]}
 
@@ -91,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=AMOUNTS[-1], help="the largest amount")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--cpu-time", action="store_true", help="count the processor's time: for a busy machine")
     parser.add_argument("--times", type=int, default=5, help="calls of the command line, of which the fastest counts")
     parser.add_argument("--share", type=float, default=0.4, help="of a GPU's products, for the prediction")
     parser.add_argument("--decoding", type=float, default=0.5, help="of a GPU's limit while it decodes")
@@ -102,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     for what in WHAT:
         for amount in amounts:
             if str(amount) not in found.setdefault(what, {}):
-                found[what][str(amount)] = measured(what, amount, asked.threads)
+                found[what][str(amount)] = measured(what, amount, asked)
                 results.put(asked.out, found)
                 print(f"{what}, {amount:,}: {found[what][str(amount)]}", file=sys.stderr, flush=True)
     if "starts" not in found:

@@ -78,7 +78,13 @@ def curve(run: Path, side: str, asked: argparse.Namespace, out: Path) -> dict[st
         return found
     recipe = config.read(str(run / "recipe.toml"))
     keep, seconds = out.with_suffix(".weights"), out.with_suffix(".seconds.json")
-    job: dict[str, Any] = {"threads": asked.threads, "keep": str(keep), "warm_up": 0, "run": str(run)}
+    job: dict[str, Any] = {
+        "threads": asked.threads,
+        "cpu_time": asked.cpu_time,
+        "keep": str(keep),
+        "warm_up": 0,
+        "run": str(run),
+    }
     if not seconds.is_file():
         shutil.rmtree(keep, ignore_errors=True)
         keep.mkdir(parents=True)
@@ -141,6 +147,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=float, default=7200, help="seconds that one training may take")
     parser.add_argument("--set", action="append", default=[], help="a setting of ours, section.field=value")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true", help="count the processor's time: for a busy machine")
     parser.add_argument("--folder", type=Path, default=HOME / "curves")
     parser.add_argument("--out", type=Path, default=peers.ROOT / "benchmarks" / "results.json")
     parser.add_argument("--svg", type=Path, default=peers.ROOT / "docs" / "images" / "time-to-truth.svg")

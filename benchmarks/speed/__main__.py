@@ -83,6 +83,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=0, help="runs of each side; 0: 3 on S, 2 on L")
     parser.add_argument("--steps", type=int, default=0, help="timed steps; 0: the comparison's own")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count the processor's time, not the clock's: for a busy machine, with --threads 1",
+    )
     parser.add_argument("--markdown", action="store_true", help="print what results.json holds as a Markdown table")
     parser.add_argument("--out", type=Path, default=OUT)
     asked, more = parser.parse_known_args()
@@ -100,14 +105,14 @@ def main() -> None:
         sys.exit(str(error))
     said = Console(stderr=True)
     load = os.getloadavg()[0]
-    machine = {**processes.measure("machine", {"threads": asked.threads}), "load": load}
+    machine = {**processes.measure("machine", {"threads": asked.threads}), "load": load, "cpu_time": asked.cpu_time}
     said.print(
         f"{asked.threads} threads, products {machine['products'] / 1e9:.0f} GFLOP/s, memory {machine['reads'] / 1e9:.0f} GB/s, "
         f"load {load:.1f} before"
     )
     new = []
     for comparison, size in work:
-        job = {**comparison.job(size, asked.threads), "material": str(material(size))}
+        job = {**comparison.job(size, asked.threads), "material": str(material(size)), "cpu_time": asked.cpu_time}
         job["steps"] = asked.steps or job["steps"]
         said.print(f"{comparison.name}/{size.name}")
         ours, theirs, note = pairs(

@@ -23,16 +23,18 @@ class Meter:
     """Made when everything is imported: from here on memory counts. `tick` ends a step."""
 
     def __init__(self, asked: dict[str, Any]) -> None:
-        self.asked, self.ticks = asked, [time.perf_counter()]
+        # The processor's own time passes over what other processes take, so a busy machine can be measured on with one thread.
+        self.now = time.process_time if asked.get("cpu_time") else time.perf_counter
+        self.asked, self.ticks = asked, [self.now()]
         forget_peak()
         self.base = status("VmRSS")
 
     def start(self) -> None:
         """The first step begins."""
-        self.ticks = [time.perf_counter()]
+        self.ticks = [self.now()]
 
     def tick(self) -> None:
-        self.ticks.append(time.perf_counter())
+        self.ticks.append(self.now())
 
     def finish(self, units: float | Sequence[float], before: float = 0.0, **more: Any) -> None:
         """units: how many a step does, or each of all steps did. Steps before `warm_up` are thrown away.

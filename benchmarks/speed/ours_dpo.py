@@ -1,7 +1,5 @@
 """DPO with trueward: every comparison once. The reference's log-probs, computed ahead, count as part of the steps."""
 
-import time
-
 from speed import meter, ours
 from trueward.algorithms import dpo
 
@@ -17,9 +15,9 @@ if __name__ == "__main__":
     )  # fmt: skip
     config, budget = context.recipe.policy, context.recipe.runtime.micro_batch_tokens
     policy, reference = ours.policy(asked), ours.policy(asked)
-    start = time.perf_counter()
+    start = clock.now()
     data = dpo.pairs(reference, rows, budget)
-    ahead = time.perf_counter() - start
+    ahead = clock.now() - start
     loop = dpo.train(
         config,
         policy=policy,

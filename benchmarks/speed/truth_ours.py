@@ -5,7 +5,6 @@ What the looks at the policy would cost is no part of the time, nor is the keepi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ class Timed(Given):
     """Runs the loop against the clock, and does nothing else."""
 
     keep: Path
+    clock: meter.Meter
     seconds: list[float]
 
     def drive(
@@ -36,14 +36,14 @@ class Timed(Given):
         total: int,
         comparisons: Artifact | None = None,
     ) -> dict[str, Any]:
-        self.seconds, spent, since = [], 0.0, time.perf_counter()
+        self.seconds, spent, since = [], 0.0, self.clock.now()
         self.at = lambda: state.step
         for step in loop():
-            spent += time.perf_counter() - since
+            spent += self.clock.now() - since
             self.seconds.append(spent)
             weights = {name: p.detach().contiguous() for name, p in self.policy.model.named_parameters()}
             save_file(weights, self.keep / f"{step.number:05d}.safetensors")
-            since = time.perf_counter()
+            since = self.clock.now()
         return {}
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     recipe = config.read(str(run / "recipe.toml"), [f"runtime.threads={asked['threads']}", *asked["set"]])
     context = Context.make(recipe, Reporter())
     given = Timed(context, stage(run, "prepare"), stage(run, "sft"), stage(run, "reward_model"))
-    given.keep = Path(asked["keep"])
+    given.keep, given.clock = Path(asked["keep"]), clock
     POLICIES[recipe.policy.kind](given, None, given.keep)
     clock.ticks = [0.0, *given.seconds]
     clock.finish(1.0, at=given.seconds)

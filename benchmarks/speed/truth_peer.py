@@ -7,7 +7,6 @@ model's own units, in which TRL works.
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,18 @@ from speed import meter, peer
 class Keep(TrainerCallback):  # type: ignore[misc]
     """Stops the clock, keeps the weights, starts the clock."""
 
-    def __init__(self, policy: torch.nn.Module, keep: Path) -> None:
-        self.policy, self.keep, self.seconds, self.spent, self.since = policy, keep, [], 0.0, 0.0
+    def __init__(self, policy: torch.nn.Module, keep: Path, clock: meter.Meter) -> None:
+        self.policy, self.keep, self.clock, self.seconds, self.spent, self.since = policy, keep, clock, [], 0.0, 0.0
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.since = time.perf_counter()
+        self.since = self.clock.now()
 
     def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
-        self.spent += time.perf_counter() - self.since
+        self.spent += self.clock.now() - self.since
         self.seconds.append(self.spent)
         weights = {name: p.detach().contiguous() for name, p in self.policy.named_parameters()}
         save_file(weights, self.keep / f"{state.global_step:05d}.safetensors")
-        self.since = time.perf_counter()
+        self.since = self.clock.now()
 
 
 def main() -> None:
@@ -50,7 +49,7 @@ def main() -> None:
     def scorer() -> Any:
         return AutoModelForSequenceClassification.from_pretrained(asked["reward"], dtype=torch.float32, num_labels=1)
 
-    keep = Keep(policy, Path(asked["keep"]))
+    keep = Keep(policy, Path(asked["keep"]), clock)
     trainer = PPOTrainer(
         args=PPOConfig(
             **{**peer.arguments(asked), "seed": asked["seed"]},
