@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     runs = [asked.run] if asked.run else [lower_rungs(int(s), asked.threads) for s in asked.seeds.split(",")]
     for run in runs:
         seed = config.read(str(run / "recipe.toml")).seed
-        ours.append(curve(run, "ours", asked, asked.folder / f"ours,seed={seed}.json"))
+        ours.append(curve(run, "ours", asked, asked.folder / f"{','.join(['ours', *asked.set])},seed={seed}.json"))
         tried = {r: curve(run, r, asked, asked.folder / f"trl,rate={r}{apart},seed={seed}.json") for r in rates}
         chosen = best(tried, asked.goal, asked.kl)
         rates = [chosen]

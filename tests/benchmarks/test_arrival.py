@@ -1,10 +1,12 @@
 """Time to truth, from curves to the ratio; the prediction's arithmetic; the charts as files."""
 
+import argparse
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from speed import drawing, prediction
+import time_to_truth
+from speed import drawing, prediction, results, rows
 from speed.arrival import Arrival, arrival, race
 
 
@@ -36,6 +38,26 @@ def test_a_peer_that_never_arrives_counts_with_the_time_it_had() -> None:
 
 def test_no_ratio_where_ours_never_arrives() -> None:
     assert race([(points((2.0, 0.1, 1.0)), CURVE)], goal=1.0, kl=20.0) is None
+
+
+def test_the_peer_may_choose_its_learning_rate() -> None:
+    slow, fast, lost = points((9.0, 1.2, 3.0)), points((5.0, 1.1, 3.0)), points((1.0, 0.9, 3.0))
+    far = points((1.0, 3.0, 50.0), (2.0, 0.2, 1.0))
+    named = {name: {"points": p} for name, p in {"slow": slow, "fast": fast, "lost": lost, "far": far}.items()}
+    assert time_to_truth.best(named, goal=1.0, kl=10.0) == "fast"
+    assert time_to_truth.best({n: named[n] for n in ("far", "lost")}, goal=1.0, kl=10.0) == "lost"
+
+
+def test_the_row_says_what_the_ratio_is() -> None:
+    asked = argparse.Namespace(goal=1.0, kl=10.0, epochs=0, minibatches=0)
+    ours, theirs = [{"memory": 1e9, "points": CURVE}], [{"memory": 2e9, "points": points((8.0, 0.1, 1.0))}]
+    found = race([(CURVE, theirs[0]["points"])], 1.0, 10.0)
+    row = time_to_truth.as_row(found, ours, theirs, "3e-4", asked)
+    assert set(results.FIELDS) <= row.keys()
+    assert (row["ours"], row["peer"], row["ratio"], row["memory_peer"]) == (2.0, 8.0, 4.0, 2e9)
+    assert "lower bound" in row["note"]
+    assert rows.cells(row)[2:6] == ("2 s", "8", "TRL 1.12 PPOTrainer", "4.00 [4.00, 4.00]")
+    assert time_to_truth.as_row(None, ours, theirs, "3e-4", asked)["ratio"] is None
 
 
 def test_prediction_by_hand() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -90,6 +91,12 @@ def test_every_comparison_can_be_made() -> None:
         assert (here / f"{c.environment}.txt").is_file()
         assert all(c.stage in SIZES[size].steps for size in c.sizes)
         assert len(c.settings) > 20
+
+
+def test_every_comparison_is_explained() -> None:
+    page = (Path(comparisons.__file__).parents[2] / "docs" / "speed.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`([\w-]+)`", table)) >= {c.name for c in comparisons.ALL}
 
 
 def test_torch_is_pinned_wherever_it_is_installed() -> None:
