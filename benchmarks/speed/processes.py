@@ -25,11 +25,13 @@ class FailedError(Exception):
     """Why a program measured nothing, in one line."""
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The same for both sides: so many threads, no network, no reports."""
+def environment(threads: int, where: str = "") -> dict[str, str]:
+    """The same for both sides: so many threads, no network, no reports. vLLM gets the threads' library that it asks for."""
+    library = peers.HOME / where / "lib" / "libiomp5.so"
     path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {
         **os.environ,
+        **({"LD_PRELOAD": str(library)} if where == "vllm" and library.is_file() else {}),
         "PYTHONPATH": path,
         "OMP_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
@@ -58,7 +60,7 @@ def measure(module: str, job: dict[str, Any], where: str = "", limit: float = 36
             running = subprocess.Popen(  # noqa: S603
                 [python, "-m", f"speed.{module}", str(told)],
                 stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True, cwd=scratch,
-                env=environment(job["threads"]),
+                env=environment(job["threads"], where),
             )  # fmt: skip
             try:
                 running.wait(limit)
