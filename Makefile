@@ -2,6 +2,7 @@
 # make test    set up what the tests need, run them all
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
+# make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
 # make golden  write the golden trajectories anew (tests/golden), print what moved
 # make mutants break losses/ in every small way, one at a time: which breaks do the tests not see
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test check verify golden mutants clean browser postgresql
+.PHONY: run test check verify bench golden mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -26,6 +27,9 @@ check: .venv/dev
 
 verify: .venv/dev
 	$(BIN)/python -m pytest tests/docs --whole
+
+bench: .venv/quickstart
+	PYTHONPATH=benchmarks $(BIN)/python -m speed --only "$(ONLY)" $(ARGS)
 
 golden: .venv/dev
 	$(BIN)/python -m pytest tests/golden/test_trajectories.py --record -q
@@ -55,4 +59,4 @@ postgresql:
 	@touch $@
 
 clean:
-	rm -rf .venv runs mutants
+	rm -rf .venv .venv-peers runs mutants

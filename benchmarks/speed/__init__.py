@@ -1,0 +1,1 @@
+"""trueward and its peers side by side: `make bench`. docs/speed.md says what is measured and how."""

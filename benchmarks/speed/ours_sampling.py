@@ -1,0 +1,18 @@
+"""Answers drawn by trueward's sampler, with their log-probs."""
+
+from speed import meter, ours
+from trueward.models.schedule import generator
+
+if __name__ == "__main__":
+    asked = meter.job()
+    clock = meter.Meter(asked)
+    context = ours.context(asked)
+    policy = ours.policy(asked)
+    prompts = ours.prompts(asked, asked["sampled"])
+    written = []
+    clock.start()
+    for turn in range(ours.total(asked)):
+        rollout = context.sample(policy, prompts, generator(ours.SEED, "bench", turn))
+        clock.tick()
+        written.append(float(rollout.tokens.response_lengths.sum()))
+    clock.finish(written, answer=meter.mean(written) / asked["sampled"])
