@@ -185,6 +185,9 @@ CHANGES = {
     "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
     "evaluation.look_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
     "evaluation.stop_when": Change("truth falls", "policy", "policy/metrics.jsonl", HACKED),
+    "evaluation.least_fall": Change(
+        "0.5", "policy", "policy/evaluations.jsonl", (*HACKED, "policy.learning_rate=0.003")
+    ),
     "evaluation.control": Change("unmoved", "evaluation", "report/report.json"),
 }
 # The same settings under other kinds of policy, and other values of theirs.

@@ -11,7 +11,7 @@ from trueward.config.judge import Judge
 from trueward.config.policy import Policy
 from trueward.config.reward import Comparisons, Reward
 from trueward.config.runtime import Runtime
-from trueward.config.section import Positive, Rate, Section
+from trueward.config.section import Positive, Rate, Section, Share
 from trueward.config.supervised import Sft
 
 
@@ -67,6 +67,8 @@ class Evaluation(Section):
     """At most so many held-out prompts a look."""
     stop_when: Literal["never", "truth falls"] = "never"
     """Whether training ends when the verdict says that the truth has fallen: over-optimised, or hacking."""
+    least_fall: Share = 0.25
+    """Share of the truth's gain at its peak that has to be lost for a fall to count; 0: every significant one does."""
     control: Literal["unmoved", "never"] = "unmoved"
     """Whether a run whose truth did not move is made again with a random reward, to tell whether the anchor pins it."""
 

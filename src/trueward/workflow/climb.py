@@ -112,7 +112,8 @@ def climb(
             return found
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
-        looks = {key: part["evaluation"][key] for key in ("truths", "options", "every", "look_prompts", "stop_when")}
+        counting = ("truths", "options", "every", "look_prompts", "stop_when", "least_fall")
+        looks = {key: part["evaluation"][key] for key in counting}
         optimising = {
             **seed,
             **{key: part[key] for key in ("policy", "sampler")},
