@@ -273,6 +273,10 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.threads",
     "runtime.micro_batch_tokens",
     "runtime.checkpoint_seconds",
+    # in tests/workflow/test_people.py, where there are people to ask
+    "evaluation.people",
+    "evaluation.people_looks",
+    "runtime.wait_for_people",
     # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",
     "judge.reasons",
