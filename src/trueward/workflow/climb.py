@@ -16,7 +16,7 @@ from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
 from trueward.scorers import simulated
-from trueward.workflow import labelling, people, policies, prepare, rewarding, stages
+from trueward.workflow import labelling, people, policies, prepare, relabel_people, rewarding, stages
 from trueward.workflow.consultation import examine
 from trueward.workflow.context import Context
 from trueward.workflow.judging import run_verdict, wants_control
@@ -39,6 +39,7 @@ def climb(
 
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
+    recipe = relabel_people.pinned(recipe, home / name)
     learns_from_them = recipe.policy.kind == "dpo" and not recipe.policy.dpo.online
     adds_to_them = recipe.policy.relabel.every > 0
     modelled = recipe.reward.kind == "reward_model"
