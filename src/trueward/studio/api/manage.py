@@ -93,7 +93,7 @@ def fill(name: str, asked: Imported, here: Here, person: Admin) -> dict[str, Any
     with here.database.reading() as connection:
         project = named(connection, name)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "import.jsonl"
+        path = Path(folder) / f"import.{'json' if asked.text.lstrip().startswith('[') else 'jsonl'}"
         path.write_text(asked.text, encoding="utf-8")
         read = _checked(lambda: reading.read(path, asked.name, project.kind, asked.checks))
 
