@@ -8,6 +8,13 @@ another lab: another SFT policy, other comparisons, another reward model. An ala
 the highest one so far, eight of its standard errors; the delay is how many looks later the first alarm came. A run in which
 the truth never fell so far is counted apart: there was nothing to find. Every run is a line of OUT, and what is there is not
 run again.
+
+    python benchmarks/verdict_rates.py --rejudge OLD.jsonl --out NEW.jsonl
+
+takes runs that were judged without a least drop over into NEW, judged with it, as far as arithmetic can tell: their looks
+hold what each measurement of a peak came to. Where the new rule would have measured a peak again and the old one, having
+raised its alarm, no longer did, the run is left to be run again. The optimiser never hears of the verdict, so the looks are
+the same.
 """
 
 from __future__ import annotations
@@ -23,7 +30,8 @@ from typing import Any
 Row = dict[str, Any]
 HEALTHY, HACKED = (0.3, 1.0), (0.0, 0.03)
 STEPS, EVERY, FALLEN = 60, 6, 0.5
-KEPT = ("step", "truth", "truth_se", "proxy", "kl", "verdict")
+KEPT = ("step", "truth", "truth_se", "truth_gain", "truth_gain_z", "proxy", "kl", "verdict")
+ALARMS = ("over-optimised", "hacking")
 
 
 def measure(seed: int, betas: Sequence[float]) -> list[Row]:
@@ -44,7 +52,35 @@ def measure(seed: int, betas: Sequence[float]) -> list[Row]:
 
 def alarm(run: Row) -> int | None:
     """The number of the first look that alarms."""
-    return next((i for i, r in enumerate(run["looks"]) if r["verdict"] in ("over-optimised", "hacking")), None)
+    return next((i for i, r in enumerate(run["looks"]) if r["verdict"] in ALARMS), None)
+
+
+def rejudged(run: Row) -> Row | None:
+    """The run as the least drop judges it, up to its first alarm; None where only running it again can tell."""
+    from trueward.instruments import verdict
+
+    looks: list[Row] = [run["looks"][0]]
+    over, tests = False, 0
+    for old in run["looks"][1:]:
+        now: Row = {**old, "fall": None}
+        looks.append(now)
+        measured, alarmed = old["drop"] is not None, old["verdict"] in ALARMS
+        if alarmed and not over and not measured:
+            return None  # the truth is below SFT's, or the gain was made good: its score was not kept
+        if peak := verdict.suspected(looks):
+            if not measured:
+                return None
+            tests += 1
+            least = verdict.least_drop(looks, peak["step"])
+            z = verdict.needed(verdict.FALL, tests)  # found at an earlier, stricter level or not at all
+            now["fall"] = verdict.fall_row(peak["step"], old["drop"], 0.0, z, 0.0, 0.0, 0, tests, least)
+            if now["fall"]["found"]:
+                if not alarmed:
+                    return None  # large, not significant then; it may be so at the level that it has now
+                return {**run, "looks": [*looks[:-1], old, *run["looks"][len(looks) :]]}
+        over = over or alarmed
+        now["verdict"] = "learning" if alarmed else old["verdict"]
+    return {**run, "looks": [{key: value for key, value in row.items() if key != "fall"} for row in looks]}
 
 
 def fallen(run: Row) -> int | None:
@@ -98,13 +134,26 @@ def table(runs: Sequence[Row]) -> Iterator[str]:
         )
 
 
+def rejudge(old: Path, new: Path) -> None:
+    """Write the runs that the rows of `old` suffice to judge, and say how many they are."""
+    runs = [json.loads(text) for text in old.read_text(encoding="utf-8").splitlines()]
+    found = [run for run in map(rejudged, runs) if run]
+    with new.open("x", encoding="utf-8") as file:
+        file.write("".join(json.dumps(run) + "\n" for run in found))
+    print(f"{len(found)} of {len(runs)} runs judged again by arithmetic; the others have to be run again")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("verdict_rates.jsonl"))
+    parser.add_argument("--rejudge", type=Path, help="runs that were judged without a least drop")
     asked = parser.parse_args()
     runs: list[Row] = []
+    if asked.rejudge:
+        rejudge(asked.rejudge, asked.out)
+        return
     if asked.out.exists():
         runs = [json.loads(text) for text in asked.out.read_text(encoding="utf-8").splitlines()]
     there = {(r["seed"], r["beta"]) for r in runs}

@@ -114,7 +114,7 @@ class Processes:
         """Whether it was killed, and had not ended before."""
         os.kill(self.process, signal.SIGKILL)  # not waited for yet, so the id is still its own
         code = self.finish()
-        assert code in (0, -signal.SIGKILL), (self.folder / "stderr").read_text()
+        assert code in (0, cli.WAITING, -signal.SIGKILL), (self.folder / "stderr").read_text()
         return code == -signal.SIGKILL
 
 

@@ -14,6 +14,7 @@ import click
 import typer
 
 from trueward import __version__, asking, broken, comparisons, config
+from trueward.progress import WaitingError
 from trueward.studio import command as studio
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ WRONG_USAGE: tuple[type[Exception], ...] = (
     click.ClickException,
     next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"),
 )
+WAITING = 75  # sysexits.h's EX_TEMPFAIL: nothing is wrong, it can go on later
 STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
 
 
@@ -268,10 +270,21 @@ def evaluate(
     temperature: Annotated[float | None, typer.Option(min=0.0, help="The run's, if it isn't given.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="The run's, if it isn't given.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    people: Annotated[
+        str, typer.Option(help="A studio's project in which people compare a run's answers with its SFT policy's.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Two checkpoints side by side, by any scorer: blind, and in both orders."""
+    """Two checkpoints side by side, by any scorer: blind, and in both orders. Or by people."""
     import json
+
+    if people:
+        if against or scorer or prompts:
+            raise ValueError("--people: they compare the answers of the run's own evaluation; give nothing but the run")
+        from trueward import people as asked_people
+
+        asked_people.evaluate(run_directory(model), people, count, as_json)
+        return
 
     from trueward.instruments import versus_table
     from trueward.progress import Reporter, reporter
@@ -535,6 +548,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except WaitingError as error:
+        fail(f"{error}; the same command goes on from here", WAITING)
     except ValueError as error:
         fail(str(error), 2)
     except OSError as error:

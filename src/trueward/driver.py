@@ -20,7 +20,7 @@ from typing import Any
 from trueward.artifacts import read_json
 from trueward.batches import Step
 from trueward.models.state import State
-from trueward.progress import Reporter
+from trueward.progress import Reporter, WaitingError
 from trueward.records import line
 
 LOGS = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "rollouts.jsonl.gz")
@@ -166,8 +166,25 @@ def drive(
         said = [f"{key} {row[key]:.2f}" for key in ("proxy", "truth", "kl") if row.get(key) is not None]
         return "  ".join([*said, *([judged.word] if judged.word else [])])
 
+    def save() -> None:
+        nonlocal on_record, saved
+        outcome.seconds = time.monotonic() - started
+        checkpoint(state, checkpoints, {"sizes": logs.sizes(), **outcome.table()})
+        on_record = outcome.best_step
+        forget_best(directory)
+        saved = time.monotonic()
+
+    def steps() -> Iterator[Step]:
+        try:
+            yield from make_loop()
+        except WaitingError:  # nothing is lost however long it takes
+            if not (checkpoints / f"step-{state.step:07d}").is_dir():
+                save()
+            reporter.end(f"waits at step {state.step}")
+            raise
+
     note = look(0) if looking and not state.step else ""
-    for step in make_loop() if not outcome.stopped else ():
+    for step in steps() if not outcome.stopped else ():
         if wrong := [k for k in FATAL if not math.isfinite(step.metrics.get(k, 0.0))]:
             raise ValueError(
                 f"{what}, step {step.number}: {wrong[0]} is not a number any more; a lower learning rate may help"
@@ -182,11 +199,7 @@ def drive(
             note = "  ".join(f"{k} {step.metrics[k]:.3f}" for k in ("nll", "loss", "accuracy") if k in step.metrics)
         reporter.at(step.number, note)
         if step.number == total or outcome.stopped or time.monotonic() - saved >= checkpoint_seconds:
-            outcome.seconds = time.monotonic() - started
-            checkpoint(state, checkpoints, {"sizes": logs.sizes(), **outcome.table()})
-            on_record = outcome.best_step
-            forget_best(directory)
-            saved = time.monotonic()
+            save()
         if outcome.stopped:
             break
     outcome.seconds = time.monotonic() - started

@@ -219,7 +219,8 @@ def climb(
 
     best, peak, first_ratio = policy, -np.inf, None
     rows: list[dict[str, Any]] = []
-    judge = Judge(instrument, policy, lambda: best, lab.held_out, len(looked_at), examination(lab) if judged else None)
+    examined, least_fall = examination(lab) if judged else None, recipe.evaluation.least_fall
+    judge = Judge(instrument, policy, lambda: best, lab.held_out, len(looked_at), examined, least_fall)
 
     def add(row: dict[str, Any]) -> None:
         nonlocal best, peak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,41 @@ def test_rows_that_raise_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         jsonl.write(tmp_path / "a.jsonl", rows())
     assert not list(tmp_path.iterdir())
+
+
+ARRAYS = {
+    "[]": [],
+    '\ufeff [{"a": 1},\n {"b": [1, {"c": "]"}]} ] \n': [(1, {"a": 1}), (2, {"b": [1, {"c": "]"}]})],
+    '[{"a": "\\ud83d\\ude00"}]': [(1, {"a": "\U0001f600"})],
+}
+WRONG_ARRAYS = {
+    '[{"a": 1}, "b"]': "row 2: expected a JSON object, got a string",
+    '[{"a": 1},\n {"a": NaN}]': "row 2: expected JSON, got NaN, which JSON does not have",
+    '[{"a": 1},\n {"a": }]': "line 2: expected JSON: Expecting value (column 8)",
+    '[{"a": 1}': "line 1: expected JSON: ",
+    '[{"a": 1}] {"b": 2}': "line 1: expected JSON: Extra data (column 12)",
+    '[{"a": "\\ud83d"}]': "row 1: expected Unicode text, got half of a surrogate pair",
+}
+
+
+@pytest.mark.parametrize("text", ARRAYS)
+def test_an_array(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(text, encoding="utf-8")
+    assert list(jsonl.read(path)) == ARRAYS[text]
+    assert jsonl.unit(path) == "row"
+
+
+@pytest.mark.parametrize("text", WRONG_ARRAYS)
+def test_an_array_that_is_wrong(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"{path}, {WRONG_ARRAYS[text]}")):
+        list(jsonl.read(path))
+
+
+def test_objects_in_a_json_file_are_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+    assert list(jsonl.read(path)) == [(1, {"a": 1}), (2, {"a": 2})]
+    assert jsonl.unit(path) == jsonl.unit(tmp_path / "rows.jsonl") == "line"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -149,7 +150,7 @@ SOURCES = {
     "": "expected a file, a folder or a Hugging Face data set, got an empty name",
     "empty.jsonl": "{base}/empty.jsonl: expected at least one row, got an empty file",
     "broken.json": "{base}/broken.json, line 2: expected a JSON object: Expecting value (column 12)",
-    "list.json": "{base}/list.json, line 1: expected a JSON object, got a list",
+    "list.json": "{base}/list.json, row 1: expected a JSON object, got a list",
     "latin.jsonl": "{base}/latin.jsonl, line 1: expected UTF-8, got the byte 0xe9",
     "table.csv": "{base}/table.csv: expected a .jsonl file, got .csv",
     "README": "{base}/README: expected a .jsonl file, got a file without an ending",
@@ -163,7 +164,7 @@ def test_sources_that_are_not_there_or_not_right(source: str, tmp_path: Path) ->
     for name, content in {
         "empty.jsonl": b"",
         "broken.json": b'{"prompt": "x", "completion": "y"}\n{"prompt": ',
-        "list.json": b'[{"prompt": "x"}]',
+        "list.json": b'[[{"prompt": "x"}]]',
         "latin.jsonl": '{"prompt": "é"}'.encode("latin-1"),
         "table.csv": b"prompt\n",
         "README": b"",
@@ -276,6 +277,43 @@ def test_a_name_on_the_hub(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert prompts("owner/name").rows == prompts("owner/name:test").rows == [SKY]
     assert asked == [("owner/name", "train"), ("owner/name", "test")]
+
+
+def test_a_configuration_on_the_hub(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`owner/name` has the configurations main and test; main has the splits train and held."""
+    asked: list[tuple[str, ...]] = []
+
+    def load_dataset(name: str, *config: str, split: str) -> Any:
+        asked.append((name, *config, split))
+        if not config:
+            raise ValueError("Config name is missing.\nPlease pick one among: ['main', 'test']")
+        if split not in ("train", "held"):
+            raise ValueError(f'Unknown split "{split}".')
+        return datasets.Dataset.from_list([TEXT])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name: ["main", "test"])
+    assert prompts("owner/name:main").rows == prompts("owner/name:main:held").rows == [SKY]
+    assert asked == [("owner/name", "main"), ("owner/name", "main", "train"), ("owner/name", "main", "held")]
+    for source, said in (
+        ("owner/name", "owner/name: the data set can't be loaded: Config name is missing."),
+        ("owner/name:else", "owner/name:else: the data set can't be loaded: Config name is missing."),
+        ("owner/name:main:none", 'owner/name:main:none: the data set can\'t be loaded: Unknown split "none".'),
+        ("owner/name:main:held:more", "no such file or folder; a Hugging Face data set is named owner/name"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            prompts(source)
+
+
+def test_an_array_in_a_json_file(tmp_path: Path) -> None:
+    """Wherever JSONL is read: prompts and demonstrations here, comparisons below."""
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": "d"}], indent=2))
+    assert [d.response for d in demonstrations(str(path)).rows] == ["b", "d"]
+    assert [p.text for p in prompts(str(path)).rows] == ["a", "c"]
+    path.write_text(json.dumps([{"prompt": "a", "completion": "b"}, {"prompt": "c"}]))
+    with pytest.raises(ValueError, match=r"rows\.json, row 2: missing field"):
+        demonstrations(str(path))
 
 
 def test_a_name_that_cannot_be_reached(datasets: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,15 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
             tables.write(path, [{"first": "\ud800"}])
         assert path.read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_comparisons_in_one_json_array(tmp_path: Path) -> None:
+    from trueward.data import comparisons
+
+    path = tmp_path / "people.json"
+    rows = [{"prompt": "p", "chosen": f"good {i}", "rejected": "bad"} for i in range(2)]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    assert [c.first.text for c in comparisons.read(path).rows] == ["good 0", "good 1"]
+    path.write_text(json.dumps([*rows, {"prompt": "p", "chosen": "x"}]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"people\.json, row 3: missing field \"rejected\""):
+        comparisons.read(path)

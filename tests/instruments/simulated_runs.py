@@ -74,13 +74,21 @@ def judge_runs(
             row |= {"step": k, "kl": 1.0, "kl_se": 0.1, "unique": 1.0, "prompts": prompts, "fall": None}
             row |= {"proxy_gain": 1.0, "proxy_gain_se": 0.1, "proxy_gain_z": 10.0}
             looks.append(row)
-            if peak := verdict.suspected(looks[1:]):
+            if peak := verdict.suspected(looks):
                 measured += 1
                 both = np.array([truth[peak["step"] - 1], truth[k - 1]])[:, None, None]
                 fresh = both + prompt_sd * draw.standard_normal((1, prompts, 1)) + noise(draw, (2, prompts, 2))
                 test = paired(fresh[0], fresh[1])
                 row["fall"] = verdict.fall_row(
-                    peak["step"], test.mean, test.se, test.z, 0.0, 0.0, prompts, verdict.tests_made(looks[1:]) + 1
+                    peak["step"],
+                    test.mean,
+                    test.se,
+                    test.z,
+                    0.0,
+                    0.0,
+                    prompts,
+                    verdict.tests_made(looks[1:]) + 1,
+                    verdict.least_drop(looks, peak["step"]),
                 )
             word = verdict.judge(looks).word
             if word in (*verdict.ALARMS, "broken") and not first_alarm[run]:

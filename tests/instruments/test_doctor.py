@@ -105,6 +105,22 @@ def test_each_rule_names_its_rung_and_that_alone(rung: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [
+        ({"reward.kind": "judge"}, "judge.principles"),
+        ({"comparisons.source": "judge"}, "judge.principles"),
+        ({"reward.kind": "mix"}, "reward.kind"),
+        ({"comparisons.source": "demonstrations"}, "data.demonstrations"),
+        ({"comparisons.length_bias": 2.0}, "comparisons.length_bias"),
+        ({}, "comparisons.path"),
+    ],
+)
+def test_what_to_change_against_length_depends_on_who_paid_for_it(recipe: dict[str, Any], setting: str) -> None:
+    (found,) = diagnose(with_(**ILL["length"] | {"recipe": recipe}), RULES).findings
+    assert list(found.advice) == [setting]
+
+
+@pytest.mark.parametrize(
     ("name", "change"),
     [
         ("it ends, though its loss is the base model's: it had had its SFT", {"sft": {"held_out_nll_after": 4.1}}),

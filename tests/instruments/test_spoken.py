@@ -33,9 +33,10 @@ def test_numbers_with_names_and_units() -> None:
 
 def test_what_decided_is_said_too() -> None:
     shares = {"accuracy": 0.52, "accuracy_low": 0.46, "accuracy_high": 0.581}
-    found = said({**NUMBERS, **FALL, **shares, "control_kl": 0.5, "control_kl_se": None})
+    found = said({**NUMBERS, **FALL, "drop_least": 0.25, **shares, "control_kl": 0.5, "control_kl_se": None})
     assert found["Down from its peak"] == "0.27 SD (−0.05 to 0.50) below step 5"
     assert found["Test of the fall"] == "z = 2.5, and a fall needs 2.2"
+    assert found["A fall counts from"] == "0.25 SD"
     assert found["Reward model’s accuracy"] == "52.0 % (95 %: 46.0–58.1 %)"
     assert found["KL of a random reward"] == "0.50 nats"
 

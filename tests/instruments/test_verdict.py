@@ -38,8 +38,8 @@ def look(step: int, truth: float, proxy: float = 1.0, **more: Any) -> dict[str, 
     return {**row, **more}
 
 
-def fell(peak_step: int, drop: float, test: int = 1, se: float = 0.1) -> Any:
-    return verdict.fall_row(peak_step, drop, se, drop / se, drop - 2 * se, drop + 2 * se, 128, test)
+def fell(peak_step: int, drop: float, test: int = 1, se: float = 0.1, least: float = 0.0) -> Any:
+    return verdict.fall_row(peak_step, drop, se, drop / se, drop - 2 * se, drop + 2 * se, 128, test, least)
 
 
 def word(*looks: dict[str, Any], **more: Any) -> str:
@@ -96,6 +96,37 @@ def test_a_fall_stands_until_more_than_half_is_made_good() -> None:
     assert word(*down, look(15, 0.8, fall=fell(5, 0.1, 2), final=True)) == "learning"
     assert word(*down, look(15, 0.8, fall=fell(5, 0.3, 2), final=True)) == "over-optimised"
     assert word(*down, look(15, 1.4), look(20, 0.9, fall=fell(15, 0.5, 2))) == "over-optimised"
+
+
+def test_a_fall_has_to_be_large_as_well_as_sure() -> None:
+    """A quarter of what the peak had gained over the SFT policy's look, which is not at 0 here: (1.2 − 0.2)/4 = 0.25."""
+    start = {**SFT, "truth": 0.2}
+    assert verdict.least_drop([start, look(5, 1.2), look(10, 0.9)], 5) == pytest.approx(0.25)
+    assert verdict.least_drop([start, look(5, 1.2)], 5, 0.5) == pytest.approx(0.5)
+    assert verdict.least_drop([start, look(5, 0.1)], 5) == 0.0  # a peak below the start has nothing to lose
+    assert fell(5, 0.26, least=0.25)["found"]
+    small = fell(5, 0.24, least=0.25)
+    assert not small["found"]
+    assert small["drop_least"] == 0.25
+    found = verdict.judge([start, look(5, 1.2), look(10, 0.9, fall=small)])
+    assert found.word == "learning"
+    assert "less than the least drop" in found.rule
+    assert (found.numbers["drop"], found.numbers["drop_least"]) == (0.24, 0.25)
+    found = verdict.judge([start, look(5, 1.2), look(10, 0.9, fall=fell(5, 0.26, least=0.25))])
+    assert found.word == "over-optimised"
+    assert found.numbers["drop_least"] == 0.25
+    unsure = fell(5, 0.2, least=0.25)  # z = 2, where 2.24 is needed: nothing is known to have been lost
+    assert "not below its own peak" in verdict.judge([start, look(5, 1.2), look(10, 0.9, fall=unsure)]).rule
+
+
+def test_a_small_fall_goes_on_being_watched() -> None:
+    """What was too small to count when it was measured is measured again if the truth falls further."""
+    down = [SFT, look(5, 1.2), look(10, 0.95, fall=fell(5, 0.25, least=0.3))]
+    assert verdict.suspected([*down, look(15, 0.95)]) is None  # the peak came to 1.2, and this is 0.25 below it
+    peak = verdict.suspected([*down, look(15, 0.85)])
+    assert peak is not None
+    assert peak["step"] == 5
+    assert verdict.judge([*down, look(15, 0.85, fall=fell(5, 0.35, 2, least=0.3))]).word == "over-optimised"
 
 
 def test_hacking() -> None:
@@ -191,6 +222,8 @@ def test_a_peak_is_suspected_before_it_is_measured_again() -> None:
     peak = verdict.suspected([look(5, 1.0), look(10, 0.7)])
     assert peak is not None
     assert peak["step"] == 5
+    assert verdict.suspected([SFT, look(5, 2.0), look(10, 1.6)]) is None  # beyond noise, and a fifth of what was gained
+    assert verdict.suspected([SFT, look(5, 2.0), look(10, 1.6)], 0.1) is not None
     found = [look(5, 1.0), look(10, 0.5, fall=fell(5, 0.5))]
     assert verdict.suspected([*found, look(15, 0.4)]) is None  # it is known
     lucky = [look(5, 1.0), look(10, 0.7, fall=fell(5, 0.05))]

@@ -417,3 +417,16 @@ def test_the_demonstration_is_made_once(client: Client) -> None:
     for _ in range(2):
         assert admin.post("/api/demonstration", json={}).json() == {"name": "demonstration"}
     assert admin.get("/api/projects/demonstration").json()["rounds"][0]["items"] == 12
+
+
+def test_a_json_array_is_imported_as_its_rows(client: Client) -> None:
+    boss = client("boss", "admin")
+    boss.post("/api/projects", json={"name": "p"})
+    rows = [{"prompt": f"q {i}", "first": "a", "second": "b"} for i in range(3)]
+    found = boss.post("/api/projects/p/import", json={"text": json.dumps(rows, indent=1), "name": "pairs.json"})
+    assert found.json() == {"read": 3, "added": 3, "left_out": {}}
+    wrong = boss.post(
+        "/api/projects/p/import", json={"text": json.dumps([*rows, {"prompt": "q"}]), "name": "pairs.json"}
+    )
+    assert wrong.status_code == 422
+    assert "pairs.json, row 4" in wrong.json()["detail"]

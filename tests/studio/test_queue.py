@@ -249,3 +249,20 @@ def test_sixteen_people_at_once_lose_no_vote_and_never_answer_too_often(database
         kept = set(connection.scalars(select(t.event.c.key).where(t.event.c.id.in_([v.event_id for v in found]))))
     assert kept == {key for key, _ in clicked}
     assert set(replayed(database).values()) == {v.event_id for v in found}
+
+
+def test_every_second_person_sees_a_pair_the_other_way_round(database: Database) -> None:
+    """Of four people to an item, two have seen each response on the left; the first one's side is drawn."""
+    people = set_up(database, 12, 4, 4)
+    for who in people:
+        take(database, who, 12)
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(t.assignment.c.item_id, t.assignment.c.left_id, t.item.c.first_id, t.assignment.c.account_id).join(
+                t.item, t.item.c.id == t.assignment.c.item_id
+            )
+        ).all()
+    on_the_left = Counter((row.item_id, row.left_id == row.first_id) for row in rows)
+    assert set(on_the_left.values()) == {2}
+    drawn = {row.left_id == row.first_id for row in rows if row.account_id == people[0]}
+    assert drawn == {True, False}

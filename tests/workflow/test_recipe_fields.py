@@ -188,6 +188,9 @@ CHANGES = {
     "evaluation.every": Change("2", "policy", "policy/evaluations.jsonl"),
     "evaluation.look_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
     "evaluation.stop_when": Change("truth falls", "policy", "policy/metrics.jsonl", HACKED),
+    "evaluation.least_fall": Change(
+        "0.5", "policy", "policy/evaluations.jsonl", (*HACKED, "policy.learning_rate=0.003")
+    ),
     "evaluation.control": Change("unmoved", "evaluation", "report/report.json"),
 }
 # The same settings under other kinds of policy, and other values of theirs.
@@ -273,6 +276,10 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.threads",
     "runtime.micro_batch_tokens",
     "runtime.checkpoint_seconds",
+    # in tests/workflow/test_people.py, where there are people to ask
+    "evaluation.people",
+    "evaluation.people_looks",
+    "runtime.wait_for_people",
     # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",
     "judge.reasons",

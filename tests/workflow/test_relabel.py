@@ -175,7 +175,7 @@ def test_killed_again_and_again(processes: Any, small: Any, begun: Path, home: P
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        (("comparisons.source=file", "comparisons.path=x.jsonl"), "a file of comparisons can't"),
+        (("comparisons.source=demonstrations",), "demonstrations can't"),
         (("reward.model=x",), "with reward.model there are none"),
         (("policy.kind=dpo",), "dpo takes no steps against a reward model"),
         (("policy.kind=best_of_n",), "best_of_n takes no steps"),

@@ -46,4 +46,6 @@ class Runtime(Section):
     """Tokens that go through a model at once while it learns: memory, not mathematics."""
     checkpoint_seconds: NonNegative = 20.0
     """Seconds between two checkpoints; 0: one at every step."""
+    wait_for_people: Annotated[int, Field(ge=0)] = 0
+    """With a truth `people:NAME`: pairs to be judged, in closed rounds, before the report is written; 0: none is waited for."""
     judge: Calls = Calls()

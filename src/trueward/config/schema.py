@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import tomli_w
@@ -11,7 +12,7 @@ from trueward.config.judge import Judge
 from trueward.config.policy import Policy
 from trueward.config.reward import Comparisons, Reward
 from trueward.config.runtime import Runtime
-from trueward.config.section import Positive, Rate, Section
+from trueward.config.section import Positive, Rate, Section, Share
 from trueward.config.supervised import Sft
 
 
@@ -56,7 +57,7 @@ class Evaluation(Section):
 
     truths: tuple[Annotated[str, Field(min_length=1)], ...] = ("b",)
     """Scorers that are never optimised, the first one is the truth: a simulated utility, `model:DIRECTORY`,
-    `verifier:NAME` or `module:function`."""
+    `verifier:NAME` or `module:function`; and `people:NAME`, those who compare in a studio's project."""
     options: dict[str, dict[str, Any]] = Field({})
     """The options of truths that are verifiers, by the truth's name; those of the proxy if it is the same verifier."""
     prompts: Positive = 512
@@ -67,16 +68,34 @@ class Evaluation(Section):
     """At most so many held-out prompts a look."""
     stop_when: Literal["never", "truth falls"] = "never"
     """Whether training ends when the verdict says that the truth has fallen: over-optimised, or hacking."""
+    least_fall: Share = 0.25
+    """Share of the truth's gain at its peak that has to be lost for a fall to count; 0: every significant one does."""
+    people: Positive = 200
+    """With a truth `people:NAME`: at most so many pairs, SFT's answer and the policy's, that people compare at the end."""
+    people_looks: Annotated[int, Field(ge=0)] = 0
+    """The same at each look while the policy is trained; 0: none."""
     control: Literal["unmoved", "never"] = "unmoved"
     """Whether a run whose truth did not move is made again with a random reward, to tell whether the anchor pins it."""
 
+    @model_validator(mode="after")
+    def _people_can_be_asked(self) -> Evaluation:
+        people = [name for name in self.truths if name.startswith("people:")]
+        if wrong := next((name for name in people if not PROJECT.match(name.removeprefix("people:"))), ""):
+            raise ValueError(f"truths: expected people:NAME with the name of a studio's project, got {wrong!r}")
+        if len(people) > 1:
+            raise ValueError(f"truths: people can be asked in one project, got {people[0]!r} and {people[1]!r}")
+        if self.people_looks and not people:
+            raise ValueError("people_looks: nobody is asked without a truth people:NAME")
+        return self
 
-CANNOT_BE_ASKED = {
-    "file": "a file of comparisons can't",
-    "demonstrations": "demonstrations can't",
-    "judge": "a judge can't",
-    "studio": "closed rounds of a studio can't",
-}
+    @property
+    def project(self) -> str:
+        """The studio's project in which people say the truth; empty if they aren't asked."""
+        return next((name.removeprefix("people:") for name in self.truths if name.startswith("people:")), "")
+
+
+PROJECT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+CANNOT_BE_ASKED = {"demonstrations": "demonstrations can't", "judge": "a judge can't"}
 
 
 class Recipe(Section):
@@ -108,11 +127,10 @@ class Recipe(Section):
             raise ValueError(
                 "policy.relabel.every: the reward model is fitted to all comparisons again, with reward.model there are none"
             )
-        if self.policy.relabel.every and self.comparisons.source != "simulated":
+        if self.policy.relabel.every and (cannot := CANNOT_BE_ASKED.get(self.comparisons.source)):
             raise ValueError(
-                "policy.relabel.every: someone has to compare the policy's new answers, and "
-                f"{CANNOT_BE_ASKED[self.comparisons.source.partition(':')[0]]}; "
-                'it needs comparisons.source = "simulated"'
+                f"policy.relabel.every: someone has to compare the policy's new answers, and {cannot}; "
+                'it needs comparisons.source = "simulated", "studio:NAME" or "file"'
             )
         if self.comparisons.source == "demonstrations" and not self.data.demonstrations:
             raise ValueError('comparisons.source = "demonstrations": there are none, data.demonstrations is empty')
@@ -135,6 +153,10 @@ class Recipe(Section):
                 )
             if self.policy.relabel.every:
                 raise ValueError(f"policy.relabel.every: nothing is fitted with reward.kind = {self.reward.kind!r}")
+        if self.runtime.wait_for_people and not self.evaluation.project:
+            raise ValueError(
+                "runtime.wait_for_people: nobody is asked without a truth people:NAME in evaluation.truths"
+            )
         if unknown := [name for name in self.evaluation.options if name not in self.evaluation.truths]:
             raise ValueError(f"evaluation.options: {unknown[0]!r} is none of evaluation.truths")
         return self

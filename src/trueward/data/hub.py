@@ -9,7 +9,7 @@ from typing import Any
 
 from trueward.data.rows import Row
 
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?::[\w.+-]+)?")
+NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)((?::[\w.+-]+){0,2})")
 ENDINGS = (".parquet", ".jsonl", ".json", ".arrow")
 
 
@@ -21,14 +21,26 @@ def load(source: str, base: Path) -> tuple[Any, list[Path]]:
             return _folder(folder, part)
     if Path(name).suffix.lower() in (*ENDINGS, ".csv", ".txt", ".gz"):
         raise ValueError(f"{base / source}: no such file")
-    if not NAME.fullmatch(source):
+    if not (named := NAME.fullmatch(source)):
         raise ValueError(f"{base / source}: no such file or folder; a Hugging Face data set is named owner/name")
     datasets = _library(source)
     try:
-        data = datasets.load_dataset(name, split=split or "train")
+        data = _hub(datasets, named[1], named[2].split(":")[1:])
     except Exception as problem:  # whatever went wrong, network or name, the user needs the line and not the traceback
         raise _failed(source, problem, "; nor is there such a file or folder") from problem
     return data, sorted({Path(file["filename"]) for file in data.cache_files})
+
+
+def _hub(datasets: Any, name: str, parts: list[str]) -> Any:
+    """`parts`: nothing, a split or a configuration, or a configuration and its split. One word is a split if there is such."""
+    if len(parts) == 2:
+        return datasets.load_dataset(name, parts[0], split=parts[1])
+    try:
+        return datasets.load_dataset(name, split=parts[0] if parts else "train")
+    except ValueError:  # an unknown split, or a configuration has to be named
+        if parts and parts[0] in datasets.get_dataset_config_names(name):
+            return datasets.load_dataset(name, parts[0], split="train")
+        raise
 
 
 def rows(source: str) -> tuple[Iterator[Row], list[Path]]:

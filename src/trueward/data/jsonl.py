@@ -1,4 +1,7 @@
-"""JSONL: one JSON object a line, UTF-8, read with line numbers and written whole or not at all."""
+"""JSONL: one JSON object a line, UTF-8, read with line numbers and written whole or not at all.
+
+A `.json` file that is one array of objects is read too, by row.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def kind(value: object) -> str:
 
 
 def read(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file, each with its line number from 1; blank lines are skipped.
+    """The objects of a file, each with its line number from 1; blank lines are skipped. Of an array with its place in it.
 
     `ValueError` names file and line: no such file, a folder, not UTF-8, malformed JSON, NaN, not an object. An empty
     file yields nothing; whether that's an error is the caller's to say.
@@ -30,7 +33,54 @@ def read(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ValueError(f"{path}: expected a JSONL file, got a folder")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
-    return _objects(path)
+    return _array(path) if is_array(path) else _objects(path)
+
+
+def unit(path: Path | str) -> str:
+    """What the numbers of `read` count: `line`, or `row` of an array."""
+    return "row" if is_array(Path(path)) else "line"
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file is one JSON array: it is called .json, and begins with a bracket."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        while (head := file.read(1024)) and not head.strip(b"\xef\xbb\xbf \t\r\n"):
+            pass
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+
+
+def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        raise ValueError(f"{path}, line {line}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
+    try:
+        json.loads(text)  # all of it is JSON, and the file ends with the array
+    except json.JSONDecodeError as problem:
+        raise ValueError(
+            f"{path}, line {problem.lineno}: expected JSON: {problem.msg} (column {problem.colno})"
+        ) from None
+    except RecursionError:
+        raise ValueError(f"{path}: expected JSON, got one that is nested too deep") from None
+    number, at = 0, _after(text, text.index("[") + 1)
+    decoder = json.JSONDecoder()
+    while text[at] != "]":
+        number += 1
+        _, end = decoder.raw_decode(text, at)
+        # read as a line is, so that the same mistakes are found and said the same way
+        yield number, _object(text[at:end].encode("utf-8", "surrogatepass"), f"{path}, row {number}")
+        at = _after(text, end)
+        at = _after(text, at + 1) if text[at] == "," else at
+
+
+def _after(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

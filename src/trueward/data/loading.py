@@ -41,8 +41,9 @@ class Loaded(Generic[T]):
 def demonstrations(source: str, *, base: Path = Path()) -> Loaded[Demonstration]:
     """Prompts with the answers that somebody wrote.
 
-    `source` is a .jsonl file or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the latter two
-    take `:split` at the end, else it is train. `ValueError` in one line if there's no such thing or a row is wrong.
+    `source` is a .jsonl or .json file or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the latter
+    two take `:split` at the end, else it is train, and the last one `:configuration` before it. `ValueError` in one line if
+    there's no such thing or a row is wrong.
     """
     return _load(source, base, _demonstration)
 
@@ -85,7 +86,8 @@ def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row]
         raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
     path = base / Path(source).expanduser()
     if path.suffix.lower() in (".jsonl", ".json") and not path.is_dir():
-        return (Row(f"{path}, line {number}", values) for number, values in jsonl.read(path)), [path]
+        unit = jsonl.unit(path)
+        return (Row(f"{path}, {unit} {number}", values) for number, values in jsonl.read(path)), [path]
     if path.is_file():
         raise ValueError(f"{path}: expected a .jsonl file, got {path.suffix or 'a file without an ending'}")
     data, files = hub.load(source, base)

@@ -33,7 +33,8 @@ def rows(path: Path, given: str = "") -> Iterator[Row]:
     """A file's rows in order. `ValueError` names the file, and the line or row, of what can't be read."""
     kind = container(path, given)
     if kind == "jsonl":
-        return (Row(f"{path}, line {n}", values, number=n) for n, values in jsonl.read(path))
+        unit = jsonl.unit(path)
+        return (Row(f"{path}, {unit} {n}", values, number=n) for n, values in jsonl.read(path))
     if path.is_dir():
         raise ValueError(f"{path}: expected a file, got a folder")
     if not path.exists():

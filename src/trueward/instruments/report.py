@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments import anchor, charts, judge_words, prescription, reward_page, spoken
+from trueward.instruments import anchor, charts, judge_words, people_words, prescription, reward_page, spoken
 from trueward.instruments.charts import NINETY_FIVE, Series, line_chart
 from trueward.instruments.noise import flips, label_ceiling, undo_noise
 from trueward.instruments.order_statistics import promised_truth
@@ -61,6 +61,7 @@ def page(report: Report) -> str:
         by_n=_by_n(report),
         passes=verifier_line(report),
         judged=judge_words.sentences(report),
+        people=people_words.sentences(report.get("people") or {}),
         recipe=recipe_text(report.get("recipe") or {}),
         total=_total(report),
         chart_style=Markup(charts.STYLE),  # noqa: S704 (our own constant)
@@ -119,6 +120,7 @@ def summary(report: Report) -> list[str]:
     if (report.get("annotators") or {}).get("simulated"):
         lines.append("The annotators are simulated: programs chose between the answers, no person did.")
     lines += judge_words.sentences(report)
+    lines += people_words.sentences(report.get("people") or {})
     if (total := _total(report)) is not None:
         lines.append(f"It took {duration(total)} in all.")
     if (memory := report.get("peak_memory_mb")) is not None:

@@ -301,13 +301,17 @@ def length(left: Left) -> Finding | None:
 
 
 def _against_length(left: Left) -> dict[str, Any]:
-    """What to change where length was paid: the program, the annotators, or what they are given to compare."""
+    """What to change where length was paid: the program, the principle, the annotators, or what they are given to compare."""
+    if "judge" in (left.setting("reward.kind"), left.setting("comparisons.source")):
+        return {"judge.principles": "one that says that a longer answer is not a better one, and a shorter one neither"}
     if left.setting("reward.kind") not in (None, "reward_model"):
         return {
             "reward.kind": "mix, with the scorer `length` among its parts; or a program that does not pay for length"
         }
     if left.setting("comparisons.length_bias"):
         return {"comparisons.length_bias": 0.0}
+    if left.setting("comparisons.source") == "demonstrations":
+        return {"data.demonstrations": "some of about the length of SFT's answers: length tells them apart from those"}
     return {"comparisons.path": "pairs of about the same length, or annotators told to ignore it"}
 
 

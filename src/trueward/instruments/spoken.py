@@ -31,6 +31,7 @@ def facts(numbers: Numbers) -> list[tuple[str, str]]:
         ("KL to SFT", _gain(left, "kl", "nats", "")),
         ("Down from its peak", _drop(left)),
         ("Test of the fall", _test_of_fall(left)),
+        ("A fall counts from", _least(left)),
         ("Reward model’s accuracy", _accuracy(left)),
         ("KL of a random reward", _gain(left, "control_kl", "nats", "")),
     ]
@@ -85,6 +86,11 @@ def _drop(left: dict[str, Any]) -> str:
 def _test_of_fall(left: dict[str, Any]) -> str:
     z, needed = left.pop("drop_z", None), left.pop("drop_needed_z", None)
     return "" if z is None or needed is None else f"z = {_sign(f'{z:.1f}')}, and a fall needs {needed:.1f}"
+
+
+def _least(left: dict[str, Any]) -> str:
+    least = left.pop("drop_least", None)
+    return "" if least is None else f"{least:.2f}{SPACE}SD"
 
 
 def _accuracy(left: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from trueward.records import Completion, Verdict
 
-PREFIXES = ("model", "verifier", "reasoning-gym")
+PREFIXES = ("people", "model", "verifier", "reasoning-gym")
 
 
 class Own:

@@ -189,14 +189,26 @@ def ask(
     *when: str | int,
 ) -> list[Comparison]:
     """Comparisons of two answers of `policy` to each of `count` prompts. All that is drawn is a function of seed and `when`."""
+    pairs = drawn(sample, policy, prompts, count, seed, *when)
+    utilities = np.array([v.score for v in choosing.utility([side for pair in pairs for side in pair])]).reshape(-1, 2)
+    votes = np.random.default_rng(seed_for(seed, "asked votes", *when))
+    return compare(pairs, utilities, choosing.temperature, choosing.tie_width, votes)[0]
+
+
+def drawn(
+    sample: Callable[[Network, Sequence[Prompt], torch.Generator], Rollout],
+    policy: Network,
+    prompts: Sequence[Prompt],
+    count: int,
+    seed: int,
+    *when: str | int,
+) -> list[tuple[Completion, Completion]]:
+    """The pairs that are asked about: two answers of `policy` to each of `count` prompts."""
     order = torch.randperm(len(prompts), generator=generator(seed, "asked prompts", *when)).tolist()
     chosen = [prompts[order[i % len(order)]] for i in range(count)]
     twice = [p for p in chosen for _ in range(2)]
     answers = sample(policy, twice, generator(seed, "asked", *when)).completions
-    pairs = list(zip(answers[::2], answers[1::2], strict=True))
-    utilities = np.array([v.score for v in choosing.utility(answers)]).reshape(-1, 2)
-    votes = np.random.default_rng(seed_for(seed, "asked votes", *when))
-    return compare(pairs, utilities, choosing.temperature, choosing.tie_width, votes)[0]
+    return list(zip(answers[::2], answers[1::2], strict=True))
 
 
 def _side(c: Completion) -> Response:

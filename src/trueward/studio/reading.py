@@ -38,11 +38,13 @@ def read(path: Path, name: str, kind: str, checks: bool) -> Read:
 
 def _pairs(path: Path, checks: bool) -> Read:
     """Comparisons in any form of docs/formats.md; without an outcome too: {"prompt", "first", "second"}, texts."""
-    rows = list(jsonl.read(path))
+    rows, unit = list(jsonl.read(path)), jsonl.unit(path)
     if any(_bare(values) for _, values in rows):
         if checks:
             raise ValueError(f"{path}: a check pair needs an outcome")
-        path.write_text("".join(json.dumps(_dressed(f"{path}, line {n}", v)) + "\n" for n, v in rows), encoding="utf-8")
+        path.write_text(
+            "".join(json.dumps(_dressed(f"{path}, {unit} {n}", v)) + "\n" for n, v in rows), encoding="utf-8"
+        )
     loaded = comparisons.read(path)
     left_out = dict(loaded.left_out)
     pairs = []

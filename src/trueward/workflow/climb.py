@@ -16,7 +16,7 @@ from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
 from trueward.progress import Reporter
 from trueward.scorers import simulated
-from trueward.workflow import labelling, policies, prepare, rewarding, stages
+from trueward.workflow import labelling, people, policies, prepare, relabel_people, rewarding, stages
 from trueward.workflow.consultation import examine
 from trueward.workflow.context import Context
 from trueward.workflow.judging import run_verdict, wants_control
@@ -39,6 +39,7 @@ def climb(
 
     Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
     """
+    recipe = relabel_people.pinned(recipe, home / name)
     learns_from_them = recipe.policy.kind == "dpo" and not recipe.policy.dpo.online
     adds_to_them = recipe.policy.relabel.every > 0
     modelled = recipe.reward.kind == "reward_model"
@@ -52,7 +53,7 @@ def climb(
     context = Context.make(recipe, reporter)
     by_judge = compares and recipe.comparisons.source == "judge"
     named = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) if compares else []
-    people = compared.read_all(named).files  # a mistake in them is said now, not when SFT is done
+    judged_by_people = compared.read_all(named).files  # a mistake in them is said now, not when SFT is done
     source = prepare.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
@@ -87,7 +88,7 @@ def climb(
             settings = {**seed, "comparisons": part["comparisons"], "sampler": drawing}
             settings |= judged if by_judge else {}
             comparisons = found = ladder.stage(
-                "comparisons", "compare", work, settings, (prepared, sft), people + judge_files * by_judge
+                "comparisons", "compare", work, settings, (prepared, sft), judged_by_people + judge_files * by_judge
             )
             if until == "comparisons":
                 return found
@@ -112,7 +113,8 @@ def climb(
             return found
 
         work = partial(policies.optimise, context, prepared, sft, reward, comparisons)
-        looks = {key: part["evaluation"][key] for key in ("truths", "options", "every", "look_prompts", "stop_when")}
+        counting = ("truths", "options", "every", "look_prompts", "stop_when", "least_fall", "people_looks")
+        looks = {key: part["evaluation"][key] for key in counting}
         optimising = {
             **seed,
             **{key: part[key] for key in ("policy", "sampler")},
@@ -131,6 +133,8 @@ def climb(
         settings |= seen
         parents = [prepared, sft, reward, policy]
         evaluation = found = ladder.stage("evaluation", "evaluate", work, settings, parents, base + truths)
+        if recipe.evaluation.project:
+            people.ask(ladder.run, recipe.evaluation.project, recipe.evaluation.people)
         if until == "evaluation":
             return found
 
@@ -138,11 +142,14 @@ def climb(
         if wants_control(context, run_verdict(policy, reward, evaluation)):
             work = partial(policies.optimise_nothing, context, prepared, sft, reward, comparisons)
             control = ladder.stage("control", "optimise_nothing", work, optimising, policy_parents, truths)
+        if recipe.runtime.wait_for_people:
+            people.wait(ladder.run, recipe.evaluation.project, recipe.runtime.wait_for_people)
         climbed = [a for a in (prepared, sft, comparisons, reward, policy, evaluation, control) if a]
         work = partial(write_report, recipe, climbed, command)
         found = ladder.stage("report", "write_report", work, {"name": recipe.name}, climbed)
         for made in ("report.json", "report.html"):
             artifacts.write_text(ladder.run / made, (found.path / made).read_text(encoding="utf-8"))
+        people.refresh(ladder.run)
         return found
 
 

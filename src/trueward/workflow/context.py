@@ -64,9 +64,9 @@ class Context:
         return loading.causal(str(path), self.recipe.seed, self.device)
 
     def truths(self, annotators: Path, reference: Sequence[Completion]) -> list[Truth]:
-        """The recipe's truths, each on its scale under the SFT policy's own answers (two to each prompt, in turn)."""
+        """The recipe's truths but people, each on its scale under the SFT policy's own answers (two to each prompt)."""
         truths = []
-        for name in self.recipe.evaluation.truths:
+        for name in (t for t in self.recipe.evaluation.truths if not t.startswith("people:")):
             scorer = self._scorer(name, annotators)
             scale = fit_scale(scores(scorer, reference).reshape(-1, 2), f"evaluation.truths: {name}")
             truths.append(Truth(name, scorer, scale))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueward.artifacts import Artifact
+from trueward.config import Recipe
 from trueward.driver import Judgement, read_log
 from trueward.instruments import judge, verdict
 from trueward.instruments.gauge import Gauge
@@ -30,7 +31,8 @@ class Judge:
         looking, self.directory = context.recipe.evaluation, directory
         self.stops = looking.stop_when == "truth falls"
         prompts = held_out(context, prepared)
-        self.judge = judge.Judge(gauge, policy, self.best(context), prompts, looking.look_prompts, examined)
+        best, least = self.best(context), looking.least_fall
+        self.judge = judge.Judge(gauge, policy, best, prompts, looking.look_prompts, examined, least)
 
     def best(self, context: Context) -> Callable[[], Network]:
         return lambda: context.policy(self.directory / "best")
@@ -53,15 +55,16 @@ def ratio_first(directory: Path) -> float | None:
 
 
 def final_fall(
-    seed: int, policy: Artifact, rows: Mapping[str, Row], samples: Mapping[str, Sequence[Row]]
+    recipe: Recipe, policy: Artifact, rows: Mapping[str, Row], samples: Mapping[str, Sequence[Row]]
 ) -> Row | None:
     """The last policy against the best checkpoint on the final evaluation's answers, fresh for both."""
     best_step, truth = policy.summary["best_step"], rows["policy"]["truth"]
     if "best" not in samples or truth is None or best_step in (None, policy.summary["steps"]):
         return None
     peak, now = (np.array([s["truth"] for s in samples[name]], dtype=np.float64) for name in ("best", "policy"))
-    test = verdict.tests_made(read_log(policy.path / "evaluations.jsonl")) + 1
-    return fall(seed, best_step, peak, now, test, "evaluation")
+    looks = read_log(policy.path / "evaluations.jsonl")
+    least = verdict.least_drop(looks, best_step, recipe.evaluation.least_fall)
+    return fall(recipe.seed, best_step, peak, now, verdict.tests_made(looks) + 1, "evaluation", least=least)
 
 
 def run_verdict(

@@ -25,7 +25,7 @@ from trueward.scorers.random_reward import RandomReward, coin_flips
 from trueward.scorers.scaled import Scaled, Watched
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.shaping import Current
-from trueward.workflow import rewarding
+from trueward.workflow import people, rewarding
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.judging import Judge
@@ -90,6 +90,8 @@ class Given:
 
         def look(step: int) -> driver.Look:
             found = instrument.measure(self.policy, prompts, "step", step)
+            if step and recipe.evaluation.people_looks:
+                people.ask_at_look(work, recipe.evaluation, step, prompts, found.samples)
             row = {
                 **found.row,
                 "moved": what_moved(found.samples),

@@ -16,15 +16,17 @@ import torch
 from trueward.algorithms import relabel
 from trueward.algorithms import reward_model as fit
 from trueward.artifacts import CHECKPOINTS, Artifact, flush, read_json, sync_directory, write_json
+from trueward.config import Recipe
 from trueward.data import jsonl
 from trueward.models.loading import Network
 from trueward.models.schedule import seed_for
 from trueward.progress import Reporter
-from trueward.records import Comparison, line
+from trueward.records import Comparison, Completion, line
 from trueward.scorers import ensemble, simulated
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.scorer import scores
 from trueward.scorers.simulated import Choosing
+from trueward.workflow import relabel_people
 from trueward.workflow.context import REFERENCE, Context, read_completions, read_prompts
 from trueward.workflow.examined import split
 from trueward.workflow.fitting import fit_members, save
@@ -72,22 +74,22 @@ def relabelling(
     use: Callable[[Proxy], None],
     work: Path,
 ) -> Relabelling:
-    """The recipe's annotators, with the noise that they had for the first comparisons."""
-    recipe, seed, asked = context.recipe, context.recipe.seed, context.recipe.comparisons
+    """The recipe's annotators: simulated, with the noise that they had for the first comparisons, or people."""
+    recipe, seed = context.recipe, context.recipe.seed
     answers = read_completions(sft.path / REFERENCE)
-    utility = simulated.annotator(prepared.path / "annotators", asked.annotator, asked.length_bias)
-    own = scores(utility, answers).reshape(-1, 2)
-    temperature = simulated.temperature_for(asked.agreement, own[:, 0] - own[:, 1])
-    choosing = Choosing(utility, temperature, asked.tie_width)
     prompts = read_prompts(prepared.path / "prompts.jsonl")
+    is_simulated = recipe.comparisons.source == "simulated"
+    choosing = annotators(recipe, prepared, answers) if is_simulated else None
 
     def ask(step: int) -> list[Comparison]:
-        found = simulated.ask(
-            context.sample, policy, prompts, recipe.policy.relabel.comparisons, choosing, seed, "relabel", step
-        )
-        new = unfinished(work, step)
+        new, count = unfinished(work, step), recipe.policy.relabel.comparisons
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
+        if choosing:
+            found = simulated.ask(context.sample, policy, prompts, count, choosing, seed, "relabel", step)
+        else:
+            pairs = simulated.drawn(context.sample, policy, prompts, count, seed, "relabel", step)
+            found = relabel_people.ask(recipe, work, step, pairs, new)
         jsonl.write(new / ASKED, [line(c) for c in found])
         return found
 
@@ -114,6 +116,14 @@ def relabelling(
         work=work,
         load=loaded,
     )
+
+
+def annotators(recipe: Recipe, prepared: Artifact, answers: Sequence[Completion]) -> Choosing:
+    """Simulated ones: their utility, and the temperature at which they agree as often as the recipe says."""
+    asked = recipe.comparisons
+    utility = simulated.annotator(prepared.path / "annotators", asked.annotator, asked.length_bias)
+    own = scores(utility, answers).reshape(-1, 2)
+    return Choosing(utility, simulated.temperature_for(asked.agreement, own[:, 0] - own[:, 1]), asked.tie_width)
 
 
 def place(work: Path, step: int) -> Path:

@@ -104,7 +104,7 @@ def check(context: Context, prompts: Sequence[Prompt]) -> int:
 
 def programs_among(recipe: Recipe) -> list[str]:
     """The truths that are neither a simulated utility nor a reward model."""
-    return [name for name in recipe.evaluation.truths if ":" in name and not name.startswith("model:")]
+    return [name for name in recipe.evaluation.truths if ":" in name and not name.startswith(("model:", "people:"))]
 
 
 def refuse_two_keys(prompts: Sequence[Prompt]) -> None:

@@ -263,5 +263,5 @@ def evaluate(
         "samples": shown,
         "best_of_n": curve,
         "moved": what_moved(answers["policy"]),
-        "fall": final_fall(context.recipe.seed, policy, rows, answers),
+        "fall": final_fall(context.recipe, policy, rows, answers),
     }

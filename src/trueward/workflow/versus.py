@@ -68,7 +68,7 @@ class Home:
     def named(self) -> list[str]:
         """The scorers that it has: the truths, and the proxy."""
         proxy = ["proxy"] if any(artifacts.load(self.run / stage) for stage in ("reward_model", "reward")) else []
-        return [*self.recipe.evaluation.truths, *proxy]
+        return [*(t for t in self.recipe.evaluation.truths if not t.startswith("people:")), *proxy]
 
 
 def evaluate(asked: Asked, reporter: Reporter) -> Row:

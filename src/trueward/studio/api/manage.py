@@ -47,6 +47,7 @@ class Excluded(Body):
 @router.get("/projects")
 def everything(here: Here, person: Anyone) -> list[dict[str, Any]]:
     """Projects; for those who work, with what is left for them."""
+    here.take_in()
     with here.database.reading() as connection:
         found = []
         for project in projects.all_of(connection):
@@ -77,6 +78,7 @@ def demonstrate(here: Here, person: Admin) -> dict[str, Any]:
 
 @router.get("/projects/{name}")
 def overview(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    here.take_in()
     with here.database.reading() as connection:
         project, stamp = named(connection, name), counts.stamp(connection)
         known = here.overviews.get(name)
@@ -91,7 +93,7 @@ def fill(name: str, asked: Imported, here: Here, person: Admin) -> dict[str, Any
     with here.database.reading() as connection:
         project = named(connection, name)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "import.jsonl"
+        path = Path(folder) / f"import.{'json' if asked.text.lstrip().startswith('[') else 'jsonl'}"
         path.write_text(asked.text, encoding="utf-8")
         read = _checked(lambda: reading.read(path, asked.name, project.kind, asked.checks))
 

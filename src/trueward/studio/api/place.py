@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from trueward.studio.runs.library import Library
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
+from trueward.studio.store.inbox import Inbox
 
 COOKIE = "trueward"
 FAILURES, WINDOW = 5, 300.0  # wrong passwords by one address for one name, in so many seconds
@@ -67,6 +68,14 @@ class Studio:
     overviews: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = field(
         default_factory=dict
     )  # by project, with a stamp
+    inbox: Inbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inbox = Inbox(self.data)
+
+    def take_in(self) -> None:
+        """What runs have asked people since, into their projects."""
+        self.inbox.take_in(self.database)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def take(name: str, asked: Wanted, here: Here, person: Worker) -> dict[str, Any]
             "items": queue.take(connection, project, person.id, asked.count),
         }
 
+    here.take_in()
     found = here.database.write(work, lasting=False)
     with here.database.reading() as connection:  # nobody has to wait for the counting
         return {**found, "progress": queue.progress(connection, named(connection, name), person.id)}

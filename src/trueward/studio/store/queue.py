@@ -59,7 +59,7 @@ def _lease(
         t.assignment.c.state != "released",
     )
     free = (
-        select(t.item.c.id, t.item.c.first_id, t.item.c.second_id)
+        select(t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed)
         .where(t.item.c.round_id == round_id, FREE, ~had)
         .order_by(t.item.c.id)
         .limit(count)
@@ -80,7 +80,7 @@ def _lease(
                 "id": again,
                 "item_id": item.id,
                 "account_id": account_id,
-                "left_id": left(project.secret, item, account_id),
+                "left_id": other_way(connection, item) or left(project.secret, item, account_id),
                 "state": "leased",
                 "leased_until": until,
             }
@@ -95,6 +95,17 @@ def left(secret: str, item: Found, account_id: int) -> int | None:
         return None
     drawn = hashlib.sha256(f"{secret}\0{item.id}\0{account_id}".encode()).digest()
     return int(item.first_id if drawn[0] < 128 else item.second_id)
+
+
+def other_way(connection: Connection, item: Found) -> int | None:
+    """The response that has stood on the left less often, so that every second person sees a pair the other way round."""
+    if item.needed < 2 or item.first_id is None:
+        return None
+    shown = list(connection.scalars(select(t.assignment.c.left_id).where(t.assignment.c.item_id == item.id)))
+    first, second = shown.count(item.first_id), shown.count(item.second_id)
+    if first == second:
+        return None
+    return int(item.second_id if first > second else item.first_id)
 
 
 def release_expired(connection: Connection, now: float) -> int:

@@ -1,0 +1,69 @@
+"""What runs ask people: files in `asked/PROJECT/`, taken into the project's open round."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from trueward.data import jsonl
+from trueward.data.questions import ASKS, FOLDER
+from trueward.records import Prompt, Response
+from trueward.studio.store import projects
+from trueward.studio.store.database import Database
+from trueward.studio.store.projects import Pair
+
+
+@dataclass
+class Inbox:
+    """The files of one studio's directory, each taken in once for each time that it was written.
+
+    A pair is in a project once however often it is asked, so taking a file in again does no harm. A file that can't be used
+    stands in `refused` with the reason, in one line, and stops nobody.
+    """
+
+    data: Path
+    seen: dict[Path, int] = field(default_factory=dict)
+    refused: dict[Path, str] = field(default_factory=dict)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def take_in(self, database: Database) -> int:
+        """Put what is new into the projects, making those that aren't there; how many pairs."""
+        added = 0
+        for path in sorted((self.data / FOLDER).glob("*/*.jsonl")):
+            with self.turn:
+                changed = path.stat().st_mtime_ns
+                if self.seen.get(path) == changed:
+                    continue
+                try:
+                    pairs = read(path)
+                    added += database.write(lambda c, path=path, pairs=pairs: put(c, path.parent.name, pairs))  # type: ignore[misc]
+                    self.refused.pop(path, None)
+                except ValueError as error:
+                    self.refused[path] = str(error)
+                self.seen[path] = changed
+        return added
+
+
+def put(connection: Connection, project: str, pairs: list[Pair]) -> int:
+    found = projects.find(connection, project)
+    if found is None:
+        projects.create(connection, project, instructions=ASKS)
+        found = projects.get(connection, project)
+    if found.kind != "compare":
+        raise ValueError(f"project {project}: is one to write demonstrations in, and a run asks which answer is better")
+    return projects.add_pairs(connection, found, pairs)
+
+
+def read(path: Path) -> list[Pair]:
+    """The pairs of a file. `ValueError` names its line."""
+    pairs = []
+    for number, row in jsonl.read(path):
+        try:
+            sides = [Response.model_validate(row[side]) for side in ("first", "second")]
+            pairs.append(Pair(Prompt.model_validate(row["prompt"]), sides[0], sides[1]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: no pair to judge ({str(error).splitlines()[0]})") from None
+    return pairs
