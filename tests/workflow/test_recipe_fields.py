@@ -270,6 +270,7 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.threads",
     "runtime.micro_batch_tokens",
     "runtime.checkpoint_seconds",
+    "runtime.tracking",  # in tests/tracking
     # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",
     "judge.reasons",
@@ -446,7 +447,9 @@ def recipe(*changes: str) -> config.Recipe:
     return config.read("tiny", ["runtime.threads=1", *changes])
 
 
-@pytest.mark.parametrize("change", ["device=cpu", "threads=2", "micro_batch_tokens=97", "checkpoint_seconds=0"])
+@pytest.mark.parametrize(
+    "change", ["device=cpu", "threads=2", "micro_batch_tokens=97", "checkpoint_seconds=0", "tracking=tensorboard"]
+)
 def test_runtime_is_no_part_of_a_digest(tmp_path: Path, climb: Any, change: str, baseline: Path) -> None:
     found = climb(tmp_path, "run", f"runtime.{change}", until="prepare")
     assert found.digest == digests(baseline)["prepare"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,4 +46,6 @@ class Runtime(Section):
     """Tokens that go through a model at once while it learns: memory, not mathematics."""
     checkpoint_seconds: NonNegative = 20.0
     """Seconds between two checkpoints; 0: one at every step."""
+    tracking: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where the run's numbers are sent, beside its own logs. `--set tracking=` means this."""
     judge: Calls = Calls()

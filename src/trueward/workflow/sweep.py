@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trueward import artifacts, config
+from trueward import artifacts, config, tracking
 from trueward.artifacts import read_json
 from trueward.config import Recipe
 from trueward.instruments import sweep as found
@@ -43,7 +43,7 @@ class Over:
             raise ValueError(f"--over {text}: expected KEY=VALUE,VALUE,..., e.g. policy.kl_coef=0,0.03,0.1,0.3,1")
         if key.strip() == "seed":
             raise ValueError("--over seed: seeds are swept with --seeds N")
-        if key.strip().startswith("runtime."):
+        if config.changes_no_result(text):
             raise ValueError(f"--over {key.strip()}: [runtime] changes no result")
         return cls(key.strip(), listed)
 
@@ -93,6 +93,7 @@ def sweep(
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     runs = members(recipe, changes, over, seeds, threads)
+    tracking.require(runs[0].recipe.runtime.tracking)
     take_home(home, runs[0].recipe, over)
     reporter.start(f"sweep over {over.key}", len(runs))
     failed = climb_all(runs, home, jobs, reporter, command)
