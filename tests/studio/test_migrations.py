@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +47,61 @@ def test_the_settings_of_sqlite(tmp_path: Path) -> None:
     with opened.reading() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
-        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 1  # commits don't flush: see below
+    opened.close()
+
+
+def test_what_is_stored_is_flushed_before_anybody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is flushed after the commit, outside of the writers' queue; leases aren't waited for; waiters share a flush."""
+    flushed: list[tuple[str, int, bool]] = []
+    opened = Database(tmp_path)
+    fsync = os.fsync
+    gate = threading.Event()
+    gate.set()
+
+    def seen(descriptor: int) -> None:
+        name = os.path.realpath(f"/proc/self/fd/{descriptor}")
+        flushed.append((Path(name).name, opened.stored, opened.turn.locked()))
+        fsync(descriptor)
+        assert gate.wait(20)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    opened.write(lambda c: accounts.create(c, "anna", "annotator"))
+    assert flushed == [("studio.sqlite3-wal", 1, False)]
+    opened.write(lambda c: accounts.create(c, "ben", "annotator"), lasting=False)
+    assert len(flushed) == 1
+    gate.clear()  # a slow disk: the first one holds it, the others write meanwhile and wait for one flush together
+    people = [
+        threading.Thread(target=opened.write, args=(lambda c, i=i: accounts.create(c, f"p{i}", "annotator"),))
+        for i in range(6)
+    ]
+    for person in people:
+        person.start()
+    while opened.stored < 8:
+        time.sleep(0.005)
+    gate.set()
+    for person in people:
+        person.join(20)
+    assert 2 <= len(flushed) <= 3
+    assert opened.safe == 8
+    opened.close()
+
+
+def test_the_log_is_brought_into_the_file_beside_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CHECKPOINT_SECONDS", 0.0)
+    opened = Database(tmp_path)
+    before = (tmp_path / database.FILE).stat().st_mtime_ns
+    opened.write(lambda c: accounts.create(c, "anna", "annotator"))
+    with opened.checkpointing:
+        pass
+    assert (tmp_path / database.FILE).stat().st_mtime_ns > before
+    copied = tmp_path / "copy"
+    copied.mkdir()
+    (copied / database.FILE).write_bytes((tmp_path / database.FILE).read_bytes())  # without its log
+    again = Database(copied)
+    with again.reading() as connection:
+        assert [row.name for row in accounts.all_of(connection)] == ["anna"]
+    again.close()
     opened.close()
 
 

@@ -75,6 +75,18 @@ def get(connection: Connection, name: str) -> Found:
     return found
 
 
+def working(connection: Connection, name: str) -> Found:
+    """The project with its open round's id as `round_id`, in one question. `LookupError` if there is none."""
+    asked = (
+        select(t.project, t.round_.c.id.label("round_id"))
+        .join(t.round_, t.round_.c.project_id == t.project.c.id)
+        .where(t.project.c.name == name, t.round_.c.closed.is_(None))
+    )
+    if (found := connection.execute(asked).first()) is None:
+        raise LookupError(f"there is no project {name!r}")
+    return found
+
+
 def all_of(connection: Connection) -> Sequence[Found]:
     return connection.execute(select(t.project).order_by(t.project.c.created, t.project.c.id)).all()
 
