@@ -11,9 +11,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 import trueward.studio.store
+from trueward.records import Prompt, Response
+from trueward.studio import agreement
 from trueward.studio.store import accounts, database, tables
 from trueward.studio.store.database import Database
 
@@ -34,11 +36,35 @@ def test_an_older_database_with_data_opens(tmp_path: Path, revision: str) -> Non
         connection.execute(
             text("INSERT INTO account (name, role, active, created) VALUES ('anna', 'annotator', 1, 0.0)")
         )
+        pairs = ((1, 2, "one", "two"), (3, 4, "beta", "alpha"), (5, 6, "same words", "same words"))
+        for number, (first, second, a, b) in enumerate(pairs, 1):
+            for name, words, done in ((first, a, 1), (second, b, int(a != b))):
+                connection.execute(
+                    text("INSERT INTO response (id, name, text, finished, writer) VALUES (:i, 'r', :t, :d, '')"),
+                    {"i": name, "t": words, "d": done},
+                )
+            if number == 1:
+                connection.execute(
+                    text("INSERT INTO project (id, name, kind, instructions, overlap, lease_seconds, secret, created) "
+                         "VALUES (1, 'p', 'compare', '', 1, 600, 's', 0)")
+                )  # fmt: skip
+                connection.execute(text("INSERT INTO round (id, project_id, number, opened) VALUES (1, 1, 1, 0)"))
+            connection.execute(
+                text("INSERT INTO item (id, project_id, round_id, key, prompt, first_id, second_id, needed, spare, "
+                     "strategy, propensity) VALUES (:i, 1, 1, :k, :p, :a, :b, 1, 1, 'random', 1)"),
+                {"i": number, "k": f"k{number}", "p": Prompt(text=f"p{number}").model_dump_json(exclude_defaults=True),
+                 "a": first, "b": second},
+            )  # fmt: skip
     engine.dispose()
     for _ in range(2):  # opening it again changes nothing
         opened = Database(tmp_path)
         with opened.reading() as connection:
             assert [row.name for row in accounts.all_of(connection)] == ["anna"]
+            if revision == "0001":  # what is there already gets its coin as if it came today
+                turned = {row.id: row.turned for row in connection.execute(select(tables.item))}
+                for number, (_, _, a, b) in enumerate(pairs, 1):
+                    sides = (Response(id="a", text=a), Response(id="b", text=b, finished=a != b))
+                    assert turned[number] == agreement.turned(Prompt(text=f"p{number}"), *sides)
         opened.close()
 
 

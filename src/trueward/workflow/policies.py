@@ -89,7 +89,7 @@ class Given:
             loop = partial(changing.between, loop, state, every, total)
 
         def look(step: int) -> driver.Look:
-            found = instrument.measure(self.policy, prompts, "step", step)
+            found = instrument.measure(self.policy, prompts, "step", step, by_token=True)
             row = {
                 **found.row,
                 "moved": what_moved(found.samples),
