@@ -17,7 +17,7 @@ export function Sweep({ name }) {
   return html`<p class="small" style=${{ margin: 0 }}><${Link} to="/runs">Runs</${Link}></p>
     <div class="row apart"><h1>${data.recipe} over ${data.over}</h1>${data.done < data.planned
       ? html`<span class="chip good live" data-test="progress">${data.done} of ${data.planned} runs</span>` : html`<span class="chip" data-test="progress">${data.done} runs</span>`}</div>
-    <p class="lead" data-test="sentence">${data.sentence}</p>
+    <p class="lead" style=${{ marginTop: "6px" }} data-test="sentence">${data.sentence}</p>
     ${failed.map((run) => html`<p class="note bad">${run.run} failed: ${run.error}</p>`)}
     ${data.points.length
       ? html`<div class="card gap"><h2>What each value gave</h2>

@@ -102,11 +102,15 @@ def left(secret: str, item: Found, account_id: int) -> int | None:
 
 def release_expired(connection: Connection, now: float) -> int:
     """Give back what nobody answered in time; how many."""
+    # asked by itself, since that is a look into a small index; with the items beside it SQLite walks through all of them
+    late_ids = list(connection.scalars(select(t.assignment.c.id).where(LEASED, t.assignment.c.leased_until < now)))
+    if not late_ids:
+        return 0
     # whoever changes an assignment's state holds its item first: one order of locks, so no deadlock
     late = (
         select(t.assignment.c.id, t.assignment.c.item_id)
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
-        .where(LEASED, t.assignment.c.leased_until < now)
+        .where(t.assignment.c.id.in_(late_ids), LEASED, t.assignment.c.leased_until < now)
         .order_by(t.assignment.c.item_id)
         .with_for_update(of=(t.item, t.assignment), skip_locked=True)
     )
