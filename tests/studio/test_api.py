@@ -158,6 +158,8 @@ ROUTES = [
     ("POST", "/api/answers", "worker"),
     ("POST", "/api/exclude", "admin"),
     ("POST", "/api/runs/r/tags", "admin"),
+    ("GET", "/api/frontier", "reader"),
+    ("GET", "/api/frontier.svg", "reader"),
     ("GET", "/api/sweeps", "reader"),
     ("GET", "/api/sweeps/s", "reader"),
     ("GET", "/api/sweeps/s/value.svg", "reader"),

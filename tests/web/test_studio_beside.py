@@ -172,6 +172,22 @@ def test_a_sweep_is_watched(furnished: Any) -> None:
     page.get_by_role("heading", name="sweep/b").wait_for()
 
 
+def test_picked_runs_have_a_frontier(furnished: Any) -> None:
+    """Where they share an axis: the picture of `trueward frontier`; else why not."""
+    home = furnished.studio.runs.home
+    report = json.loads((home / "sweep/b/report.json").read_text())
+    report["recipe"]["policy"]["kl_coef"] = 3.0
+    (home / "sweep/b/report.json").write_text(json.dumps(report))
+    page = furnished.enter("boss", "admin", "/runs")
+    for name in ("plain", "sweep/b"):
+        page.get_by_label(f"overlay {name}").check()
+    picture = page.locator("img.picture")
+    furnished.until(lambda: picture.evaluate_all("all => all.map(i => i.naturalWidth)") == [880])
+    (home / "sweep/a/report.json").unlink()
+    page.get_by_label("overlay sweep/a").check()
+    page.locator("text=No frontier: sweep/a: has no report yet").wait_for()
+
+
 def test_a_model_stands_beside_people(furnished: Any) -> None:
     page = furnished.enter("boss", "admin", "/projects/demonstration")
     card = page.locator("[data-test=judges]")

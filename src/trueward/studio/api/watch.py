@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from trueward.records import Prompt
 from trueward.studio.api.place import Admin, Body, Here, Reader
 from trueward.studio.api.work import named
-from trueward.studio.runs import log, state, sweeps
+from trueward.studio.runs import frontiers, log, state, sweeps
 from trueward.studio.runs.library import STAGES, ladder
 from trueward.studio.store import projects, tags
 
@@ -25,6 +25,7 @@ LOOKS = "policy/evaluations"
 LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, LOOKS: "policy/evaluations.jsonl"}
 PICTURE = "default-src 'none'; style-src 'unsafe-inline'"  # a chart carries its own style, and nothing else
 EVERY, BATCH = 0.5, 500
+Several = Annotated[list[str], Query(min_length=2, max_length=40)]
 Limit = Annotated[int, Query(ge=10, le=20_000)]
 
 
@@ -50,11 +51,32 @@ def found(work: Any) -> Any:
         raise HTTPException(404, str(error)) from None
 
 
+def shared(work: Any) -> Any:
+    try:
+        return found(work)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
 @router.get("/runs")
 def table(here: Here, person: Reader) -> list[dict[str, Any]]:
     with here.database.reading() as connection:
         tagged = tags.all_of(connection)
     return [{**row, "tags": tagged.get(row["name"], [])} for row in here.runs.table()]
+
+
+@router.get("/frontier")
+def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
+    """What several finished runs won, and how far each went for it, in a sentence; 422 if they share no axis."""
+    result: dict[str, Any] = shared(lambda: frontiers.told(here.runs, run))
+    return result
+
+
+@router.get("/frontier.svg")
+def frontier_picture(here: Here, person: Reader, run: Several, narrow: bool = False) -> Response:
+    """The picture of `trueward frontier`."""
+    drawn: str = shared(lambda: frontiers.picture(here.runs, run, narrow))
+    return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
 
 
 @router.get("/sweeps")
