@@ -1,10 +1,11 @@
-"""How quick the studio is when it is full: 50,000 pairs, 16 annotators at once, a run of 100,000 steps.
+"""How quick the studio is when it is full: 50,000 pairs, 50,000 comparisons, 16 annotators at once, a run of 100,000 steps.
 
     python benchmarks/studio.py
     python benchmarks/studio.py --database postgresql://me@server/empty
 
 The studio runs as users start it, in a process of its own. Each annotator clicks every two seconds (nobody reads two
-answers in less), and asks for the next pairs after each click, as the page does. The run has 100,000 rows of 12 figures.
+answers in less), and asks for the next pairs after each click, as the page does. Another project holds 50,000 comparisons,
+two to a pair, whose page is opened. The run has 100,000 rows of 12 figures.
 First paint is what Chromium says of it, in a fresh profile. Prints its table.
 """
 
@@ -26,8 +27,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import bindparam, insert, select, update
+
 from trueward.records import Prompt
 from trueward.studio.store import accounts, projects
+from trueward.studio.store import tables as t
 from trueward.studio.store.database import Database
 
 PAIRS, PEOPLE, EVERY, STEPS = 50_000, 16, 2.0, 100_000
@@ -47,6 +51,39 @@ def furnish(database: Database) -> list[str]:
         return [accounts.grant(connection, number, "token") for number in people]
 
     return database.write(work)
+
+
+def judged(database: Database) -> None:
+    """A project in which 25,000 pairs have two comparisons each, written straight into the tables."""
+
+    def work(connection: Any) -> None:
+        projects.create(connection, "judged", overlap=2)
+        project = projects.get(connection, "judged")
+        pairs = [
+            projects.pair(Prompt(text=f"asked {i}"), (f"one {i} " * 30, f"two {i} " * 30), ("", ""), (True, True))
+            for i in range(PAIRS // 2)
+        ]
+        projects.add_pairs(connection, project, pairs)
+        mine = t.item.c.project_id == project.id
+        items = connection.execute(select(t.item.c.id, t.item.c.first_id, t.item.c.second_id).where(mine)).all()
+        turns, said = [], []
+        for item in items:
+            for account in (1 + item.id % PEOPLE, 1 + (item.id + 1) % PEOPLE):
+                name = f"{item.id:x}-{account}"
+                turns.append({"id": name, "item_id": item.id, "account_id": account, "left_id": item.first_id,
+                              "state": "answered", "leased_until": 0.0})  # fmt: skip
+                chosen = item.first_id if (item.id * 7 + account * 3) % 10 < 6 else item.second_id
+                said.append({"key": name, "at": 0.0, "account_id": account, "item_id": item.id, "assignment_id": name,
+                             "kind": "win", "chosen_id": chosen, "strength": 2, "seconds": 5.0})  # fmt: skip
+        for start in range(0, len(turns), 2000):
+            connection.execute(insert(t.assignment), turns[start : start + 2000])
+            connection.execute(insert(t.event), said[start : start + 2000])
+        ids = {row.key: row.id for row in connection.execute(select(t.event.c.id, t.event.c.key))}
+        own = update(t.assignment).where(t.assignment.c.id == bindparam("turn")).values(answer_id=bindparam("said"))
+        connection.execute(own, [{"turn": turn["id"], "said": ids[turn["id"]]} for turn in turns])
+        connection.execute(update(t.item).where(mine).values(spare=0))
+
+    database.write(work)
 
 
 def long_run(home: Path) -> None:
@@ -111,6 +148,7 @@ def painted(address: str) -> dict[str, float]:
         for name, path, ready in (
             ("compare", "compare/p", ".answer"),
             ("project", "projects/p", "text=Put something in"),
+            ("50,000 comparisons", "projects/judged", "text=Put something in"),
             ("runs", "runs", "text=long"),
             ("run of 100,000 steps", "runs/long", "text=100,000 rows"),
         ):
@@ -135,6 +173,7 @@ def main() -> None:
         started = time.perf_counter()
         tokens = furnish(database)
         filling = time.perf_counter() - started
+        judged(database)
         database.close()
         long_run(home / "runs")
         command = [sys.executable, "-m", "trueward", "studio", "--port", "0"]

@@ -1,4 +1,5 @@
-"""The screenshots of docs/studio.md: python scripts/studio_screenshots.py RUNS, of which RUNS/k0 is shown.
+"""The screenshots of docs/studio.md: python scripts/studio_screenshots.py RUNS [PAGE ...], of which RUNS/k0 and RUNS/sweep
+are shown.
 
 Every page, on a desktop in the light and on a phone in the dark, of a studio that three simulated annotators have used.
 It needs Pillow.
@@ -26,7 +27,7 @@ from trueward.studio import app, demonstration
 from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
 from trueward.studio.runs.library import Library
-from trueward.studio.store import accounts, answers, projects, queue, rounds
+from trueward.studio.store import accounts, answers, labels, projects, queue, rounds, tags
 from trueward.studio.store.database import Database
 
 OUT = Path(__file__).parents[1] / "docs" / "images"
@@ -39,6 +40,8 @@ PAGES = {
     "project": "/projects/helpful",
     "runs": "/runs",
     "run": "/runs/k0",
+    "tokens": "/runs/k0",
+    "sweep": "/sweeps/sweep",
     "people": "/people",
 }
 CHECKS = (
@@ -74,6 +77,12 @@ def furnish(connection: Any, folder: Path) -> None:
     projects.add_pairs(connection, project, pairs[24:])
     for account in (2, 3):
         judge(connection, project, account, draw, 8)
+    said = [
+        labels.Label(pair, "small-judge", 0.85 if len(pair.first.text) > len(pair.second.text) else 0.3)
+        for pair in pairs
+    ]
+    labels.add(connection, project, [*said, *(labels.Label(check, "small-judge", 0.9) for check in checks)])
+    tags.change(connection, "k0", ["no anchor", "figure 2"])
 
 
 def judge(connection: Any, project: Any, account: int, draw: random.Random, most: int) -> None:
@@ -96,7 +105,7 @@ def judge(connection: Any, project: Any, account: int, draw: random.Random, most
         answers.store(connection, account, given)
 
 
-def main(runs: Path) -> None:
+def main(runs: Path, names: list[str]) -> None:
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, socket.socket() as listening, sync_playwright() as playwright:
         listening.bind(("127.0.0.1", 0))
@@ -119,8 +128,16 @@ def main(runs: Path) -> None:
             page.goto(f"http://127.0.0.1:{port}/#key={invite}")
             page.get_by_role("banner").wait_for()
             for name, path in PAGES.items():
+                if names and name not in names:
+                    continue
                 page.goto(f"http://127.0.0.1:{port}{path}")
                 page.wait_for_timeout(1200)
+                if name == "tokens":
+                    page.get_by_role("button", name="Tokens").click()
+                    page.locator(".token").nth(6).focus()
+                    heading = page.get_by_role("heading", name="What it says")
+                    heading.evaluate("e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 40)")
+                    page.wait_for_timeout(300)
                 file = OUT / f"studio-{name}-{size}.png"
                 page.screenshot(path=file)
                 Image.open(file).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(file, optimize=True)
@@ -129,4 +146,4 @@ def main(runs: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

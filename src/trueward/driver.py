@@ -22,6 +22,7 @@ from trueward.batches import Step
 from trueward.models.state import State
 from trueward.progress import Reporter, WaitingError
 from trueward.records import line
+from trueward.tracking import Tracker
 
 LOGS = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "rollouts.jsonl.gz")
 FATAL = ("nll", "loss", "loss/policy_avg", "loss/value_avg", "grad_norm", "policy/grad_norm")
@@ -122,8 +123,11 @@ def drive(
     reporter: Reporter,
     checkpoint_seconds: float,
     looking: Looking | None = None,
+    tracker: Tracker | None = None,
 ) -> Outcome:
     """Run a loop to its end, from its last checkpoint if there is one. `make_loop` is called when the state is ready.
+
+    `tracker` is sent every row that the logs get.
 
     `ValueError` if a loss or a gradient is no longer a number.
     """
@@ -140,6 +144,8 @@ def drive(
     restore_best(directory, outcome.best_step)
     logs = Logs(directory, sizes)
     seen = read_log(directory / "evaluations.jsonl")
+    tracker = tracker or Tracker()
+    tracker.begin(directory, state.step if last is not None else None)
     on_record = outcome.best_step  # the best that the last checkpoint speaks of
     started = time.monotonic() - outcome.seconds
     saved = time.monotonic()
@@ -170,6 +176,7 @@ def drive(
         nonlocal on_record, saved
         outcome.seconds = time.monotonic() - started
         checkpoint(state, checkpoints, {"sizes": logs.sizes(), **outcome.table()})
+        tracker.settle()
         on_record = outcome.best_step
         forget_best(directory)
         saved = time.monotonic()
@@ -184,6 +191,8 @@ def drive(
             raise
 
     note = look(0) if looking and not state.step else ""
+    if note:
+        tracker.send(0, {}, seen[-1])
     for step in steps() if not outcome.stopped else ():
         if wrong := [k for k in FATAL if not math.isfinite(step.metrics.get(k, 0.0))]:
             raise ValueError(
@@ -197,6 +206,7 @@ def drive(
             note = look(step.number)
         elif not looking:
             note = "  ".join(f"{k} {step.metrics[k]:.3f}" for k in ("nll", "loss", "accuracy") if k in step.metrics)
+        tracker.send(step.number, figures, seen[-1] if seen and seen[-1]["step"] == step.number else {})
         reporter.at(step.number, note)
         if step.number == total or outcome.stopped or time.monotonic() - saved >= checkpoint_seconds:
             save()

@@ -62,7 +62,7 @@ def test_the_kl_of_answers(temperature: float) -> None:
 
     # Rao–Blackwell's mean and k1's agree within the error of their paired difference
     rollout = gauge.sample(policy, prompts, torch.Generator().manual_seed(8))
-    figures = gauge._figures(policy, rollout)
+    figures, _ = gauge._figures(policy, rollout)
     difference = figures["kl"] - figures["k1"]
     assert abs(difference.mean()) <= 4.5 * difference.std(ddof=1) / len(prompts) ** 0.5
     assert difference.std() > 0.05

@@ -280,6 +280,7 @@ ELSEWHERE = (  # each has a test of its own below
     "evaluation.people",
     "evaluation.people_looks",
     "runtime.wait_for_people",
+    "runtime.tracking",  # in tests/tracking
     # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",
     "judge.reasons",
@@ -456,7 +457,9 @@ def recipe(*changes: str) -> config.Recipe:
     return config.read("tiny", ["runtime.threads=1", *changes])
 
 
-@pytest.mark.parametrize("change", ["device=cpu", "threads=2", "micro_batch_tokens=97", "checkpoint_seconds=0"])
+@pytest.mark.parametrize(
+    "change", ["device=cpu", "threads=2", "micro_batch_tokens=97", "checkpoint_seconds=0", "tracking=tensorboard"]
+)
 def test_runtime_is_no_part_of_a_digest(tmp_path: Path, climb: Any, change: str, baseline: Path) -> None:
     found = climb(tmp_path, "run", f"runtime.{change}", until="prepare")
     assert found.digest == digests(baseline)["prepare"]

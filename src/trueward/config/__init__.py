@@ -5,7 +5,7 @@ A recipe is a TOML file that says only how it differs from the defaults; `--set 
 
 from trueward.config.judge import Judge
 from trueward.config.policy import BestOfN, Critic, Dpo, Group, Policy, Relabel
-from trueward.config.reading import canonical, explain, put, read, resolve, shipped, variant
+from trueward.config.reading import canonical, changes_no_result, explain, put, read, resolve, shipped, variant
 from trueward.config.reward import SHAPING, Comparisons, Part, Reward
 from trueward.config.runtime import Calls, Runtime
 from trueward.config.schema import Data, Evaluation, Model, Recipe, Sampler
@@ -35,6 +35,7 @@ __all__ = [
     "Sft",
     "Supervised",
     "canonical",
+    "changes_no_result",
     "explain",
     "put",
     "read",

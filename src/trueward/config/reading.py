@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from trueward.config.reward import Part
 from trueward.config.schema import Recipe
 
+SHORT = {"tracking": "runtime.tracking"}  # what an override may leave out
+
 
 def shipped() -> dict[str, str]:
     """The recipes that ship with trueward: name and TOML text."""
@@ -85,7 +87,7 @@ def put(table: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"--set {override}: expected section.key=value")
-    *sections, last = key.strip().split(".")
+    *sections, last = SHORT.get(key.strip(), key.strip()).split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
@@ -98,9 +100,15 @@ def put(table: dict[str, Any], override: str) -> None:
 
 def variant(name: str, overrides: Sequence[str]) -> str:
     """The name of a run: the recipe's, and what was changed in it, so that two recipes never share a directory."""
-    changed = [o.replace(" ", "").replace('"', "") for o in overrides if not o.strip().startswith("runtime.")]
+    changed = [o.replace(" ", "").replace('"', "") for o in overrides if not changes_no_result(o)]
     kept = "".join(c if c.isalnum() or c in "._=,+-" else "_" for c in ",".join([name, *changed]))
     return kept[:120]
+
+
+def changes_no_result(override: str) -> bool:
+    """Whether a `section.key=value` is about [runtime]."""
+    key = override.partition("=")[0].strip()
+    return SHORT.get(key, key).startswith("runtime.")
 
 
 def canonical(value: Any) -> str:

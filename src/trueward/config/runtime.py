@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -48,4 +48,6 @@ class Runtime(Section):
     """Seconds between two checkpoints; 0: one at every step."""
     wait_for_people: Annotated[int, Field(ge=0)] = 0
     """With a truth `people:NAME`: pairs to be judged, in closed rounds, before the report is written; 0: none is waited for."""
+    tracking: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where the run's numbers are sent, beside its own logs. `--set tracking=` means this."""
     judge: Calls = Calls()

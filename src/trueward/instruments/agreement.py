@@ -5,13 +5,25 @@ Labels are nominal. A unit with fewer than two labels says nothing and is left o
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
+from trueward.records import Prompt
+
+Side = tuple[str, bool]  # a response's text, and whether it ended by itself
 Units = Sequence[Sequence[Hashable]]
 DRAWS = 1000
+
+
+def turned(prompt: Prompt, low: Side, high: Side) -> bool:
+    """Whether the response of a pair that sorts lower is called B and not A: a fair coin, the pair's own.
+
+    Which one is called A decides how often A is chosen at all, and so what chance would give.
+    """
+    return bool(hashlib.sha256(f"{prompt.id}\0{low}\0{high}".encode()).digest()[0] & 1)
 
 
 def counts(units: Units) -> np.ndarray:

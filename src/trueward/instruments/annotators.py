@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -58,12 +57,8 @@ def _choice(probability: float) -> float:
 
 
 def _labels(pair: Pair, cast: Iterable[Vote]) -> list[Vote]:
-    """One vote of each named annotator and all anonymous ones, for a side that a fair coin picked.
-
-    Which side is called A decides how often A is chosen at all, and so what chance would give. The coin is the pair's own.
-    """
-    prompt, low, high = pair
-    coin = hashlib.sha256(f"{prompt.id}\0{low}\0{high}".encode()).digest()[0] & 1
+    """One vote of each named annotator and all anonymous ones, for a side that a fair coin picked."""
+    coin = agreement.turned(*pair)
     found: list[Vote] = []
     seen: set[str] = set()
     for name, choice in cast:

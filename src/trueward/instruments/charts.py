@@ -308,6 +308,15 @@ def _marked(mark: Mark, place: Placer, x_label: str) -> list[str]:
     return parts
 
 
+def alone(svg: str) -> str:
+    """A chart as a file of its own, which brings its style along."""
+    return (
+        str(svg)
+        .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        .replace(">", f"><style>{STYLE}{TONE_STYLE}</style>", 1)
+    )
+
+
 def shape(tone: int) -> str:
     """The path of a mark: neighbours differ in shape as well as in colour, and colours come back with another shape."""
     return SHAPES[(tone + tone // len(TONES)) % len(SHAPES)]

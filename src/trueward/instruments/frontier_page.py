@@ -40,6 +40,11 @@ def page(frontier: Row) -> str:
     )
 
 
+def picture(frontier: Row, narrow: bool = False) -> str:
+    """The page's picture of all runs as an SVG file."""
+    return charts.alone(_plot(frontier, *((400, 440) if narrow else (880, 470))))
+
+
 def table(frontier: Row) -> Table:
     """A row for each run and one for its best checkpoint, no wider than 100 columns."""
     caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %; best: the checkpoint of the highest truth"

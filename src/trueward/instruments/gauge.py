@@ -20,6 +20,7 @@ from trueward.instruments.moved import Answer, moved
 from trueward.instruments.outliers import Outliers
 from trueward.instruments.paired import paired
 from trueward.instruments.statistics import standard_error, win_rate
+from trueward.instruments.token_strip import strip
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
 from trueward.models import heads
@@ -65,8 +66,13 @@ class Gauge:
     outliers: Outliers | None = None
     base: Network | None = None
 
-    def measure(self, policy: Network, prompts: Sequence[Prompt], *look: str | int) -> Measurement:
-        """Answers of `policy` and fresh ones of the reference, drawn for this look alone."""
+    def measure(
+        self, policy: Network, prompts: Sequence[Prompt], *look: str | int, by_token: bool = False
+    ) -> Measurement:
+        """Answers of `policy` and fresh ones of the reference, drawn for this look alone.
+
+        `by_token`: samples carry log π/π_ref of each token.
+        """
         answer = self.choose or self.sample
         rollout = answer(policy, prompts, generator(self.seed, "look", *look, "policy"))
         rival = self.sample(self.reference, prompts, generator(self.seed, "look", *look, "reference"))
@@ -86,7 +92,7 @@ class Gauge:
             theirs_said = Scored.of(self.proxy, rival.completions)
             proxy, rival_proxy = said.score, theirs_said.score
             between = member_spread(said, theirs_said)
-        figures = self._figures(policy, rollout)
+        figures, ratios = self._figures(policy, rollout)
         wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
         exact = figures["kl"]
         tokens = float(rollout.tokens.response_lengths.sum())
@@ -139,6 +145,7 @@ class Gauge:
                 "reference_proxy": _number(rival_proxy[i]),
                 "reference_truth": _number(theirs[i]),
                 "outlier": bool(far[i]) if self.outliers else None,
+                **({"tokens": strip(policy.tokenizer, *ratios[i], c.response)} if by_token else {}),
             }
             for i, c in enumerate(rollout.completions)
         ]
@@ -152,10 +159,13 @@ class Gauge:
         return first.scale.apply(scores(first.scorer, found)).reshape(len(prompts), answers)
 
     @torch.no_grad()
-    def _figures(self, policy: Network, rollout: Rollout) -> Mapping[str, np.ndarray]:
+    def _figures(
+        self, policy: Network, rollout: Rollout
+    ) -> tuple[Mapping[str, np.ndarray], list[tuple[list[int], list[float]]]]:
         """By answer: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the summed entropy, and
-        −log of the answer's probability under the reference and the base model."""
+        −log of the answer's probability under the reference and the base model; and its tokens, each with log π/π_ref."""
         tokens = rollout.tokens
+        ratios: list[tuple[list[int], list[float]]] = [([], [])] * len(tokens)
         out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy", "sft_nll", "base_nll")}
         for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
             part = tokens.take(rows).to(policy.device)
@@ -177,7 +187,10 @@ class Gauge:
                 flats["base_nll"] = -lp.token_logprobs(plain, ids, self.temperature)
             for name, flat in flats.items():
                 out[name][rows.numpy()] = heads.spread(flat, mask).double().sum(1).cpu().numpy()
-        return out
+            sizes = mask.sum(1).tolist()
+            for row, own, k1 in zip(rows.tolist(), ids.split(sizes), flats["k1"].split(sizes), strict=True):
+                ratios[row] = (own.tolist(), k1.double().tolist())
+        return out, ratios
 
 
 def against(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:

@@ -37,6 +37,14 @@ def page(sweep: Row) -> str:
     )
 
 
+def picture(sweep: Row, kind: str, narrow: bool = False) -> str:
+    """One of the page's two pictures as an SVG file: `value` or `distance`."""
+    sweep = clean(sweep)
+    points = ordered(sweep["points"])
+    draw, width, height = (_by_value, 880, 380) if kind == "value" else (_by_root, 880, 420)
+    return charts.alone(draw(sweep, points, 400 if narrow else width, 380 if narrow else height))
+
+
 def table(sweep: Row) -> Table:
     """A row for each value, no wider than 100 columns."""
     title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on fresh prompts", style="bold")

@@ -1,4 +1,4 @@
-"""How far people agree: Krippendorff's alpha, raw agreement, and annotators against check pairs."""
+"""How far people agree, by the same figures as `trueward comparisons agree`; and a judge with them."""
 
 from __future__ import annotations
 
@@ -6,41 +6,64 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from trueward.instruments import agreement
+from trueward.instruments.statistics import wilson
+from trueward.records import Prompt, Response
 
-def alpha(units: Iterable[Sequence[float]]) -> float | None:
-    """Krippendorff's alpha with squared differences, 1 − D_o/D_e (Krippendorff 2019, chapter 12).
-
-    Each unit is one item's votes: the probability that its first response is the better one, so a tie is .5 and half way
-    from a win. Units with fewer than two votes say nothing. 1 is full agreement, 0 what chance gives; None if nothing
-    was judged twice, or all votes are equal.
-    """
-    pairable = [unit for unit in units if len(unit) > 1]
-    n = sum(map(len, pairable))
-    values = [value for unit in pairable for value in unit]
-    expected = _spread(values) / (n - 1) if n else 0.0
-    if not expected > 0:
-        return None
-    observed = math.fsum(_spread(unit) / (len(unit) - 1) for unit in pairable)
-    return 1 - observed / expected
+MIDDLE = 0.5
 
 
-def _spread(values: Sequence[float]) -> float:
-    """Σ (a − b)² over all ordered pairs."""
-    total = math.fsum(values)
-    return 2 * (len(values) * math.fsum(v * v for v in values) - total * total)
+def turned(prompt: Prompt, first: Response, second: Response) -> bool:
+    """Whether a vote for the first response is one for B: which of a pair's two is called A is the pair's own coin."""
+    sides = [(side.text, side.finished) for side in (first, second)]
+    low, high = sorted(sides)
+    return (sides[0] == low) == agreement.turned(prompt, low, high)
 
 
-def raw(units: Iterable[Sequence[float]]) -> float | None:
-    """The share of equal votes among all pairs of votes on one item, items weighed alike; None if there is no pair."""
-    shares = []
-    for unit in units:
-        if (n := len(unit)) > 1:
-            equal = sum(unit[i] == unit[j] for i in range(n) for j in range(i))
-            shares.append(equal / (n * (n - 1) / 2))
-    return math.fsum(shares) / len(shares) if shares else None
+def raw(votes: Sequence[float]) -> float | None:
+    """The share of equal votes among all pairs of votes on one item; None if there is no pair."""
+    return agreement.raw(agreement.counts([votes])) if len(votes) > 1 else None
 
 
 def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
-    """What the project's page says of the votes by item."""
-    twice = [unit for unit in votes.values() if len(unit) > 1]
-    return {"alpha": alpha(twice), "agreement": raw(twice), "items": len(twice)}
+    """What the project's page says of the votes by item, each 1, ½ or 0 for A; with 95 % intervals from the items."""
+    n = agreement.counts([unit for unit in votes.values() if len(unit) > 1])
+    if not len(n):
+        return {"alpha": None, "alpha_low": None, "alpha_high": None, "agreement": None, "items": 0}
+    shared = agreement.raw(n)
+    low, high = wilson(shared * len(n), len(n))
+    alphas = (agreement.krippendorff(n), *agreement.interval(n, agreement.krippendorff))
+    alpha, alpha_low, alpha_high = (value if math.isfinite(value) else None for value in alphas)
+    return {
+        "alpha": alpha,
+        "alpha_low": alpha_low,
+        "alpha_high": alpha_high,
+        "agreement": shared,
+        "agreement_low": low,
+        "agreement_high": high,
+        "items": len(n),
+    }
+
+
+def with_people(said: Mapping[int, float], votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+    """A judge beside people: the share of their votes that are its choice, items weighed alike, with Wilson's interval.
+
+    `said`: by item the probability that it gives to the first response; a soft label counts as the choice that it leans
+    to. `votes`: people's, for the first response too.
+    """
+    shares = [_share(lean(p), votes[item]) for item, p in said.items() if votes.get(item)]
+    if not shares:
+        return {"agreement": None, "agreement_low": None, "agreement_high": None, "items": 0}
+    mean = math.fsum(shares) / len(shares)
+    low, high = wilson(mean * len(shares), len(shares))
+    return {"agreement": mean, "agreement_low": low, "agreement_high": high, "items": len(shares)}
+
+
+def lean(probability: float) -> float:
+    """A soft label as a choice: 1, ½ or 0."""
+    return MIDDLE if probability == MIDDLE else float(probability > MIDDLE)
+
+
+def _share(choice: float, votes: Iterable[float]) -> float:
+    cast = list(votes)
+    return sum(vote == choice for vote in cast) / len(cast)

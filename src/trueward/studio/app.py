@@ -21,7 +21,7 @@ from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
-PLACES = ("", "compare", "write", "runs", "people", "projects", "welcome")
+PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "welcome")
 
 
 class Static(StaticFiles):

@@ -11,9 +11,12 @@ from typing import Any
 from trueward.data import comparisons, jsonl, loading
 from trueward.data.rows import Row
 from trueward.records import Prompt, response_id
+from trueward.studio.store.labels import Label
 from trueward.studio.store.projects import Pair
 
 UNDECIDED = 0.5
+OUTCOMES = {"probability", "winner"}
+JUDGE = "judge"  # the source of what a recipe's judge wrote
 
 
 @dataclass
@@ -22,49 +25,61 @@ class Read:
 
     pairs: list[Pair] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def read(path: Path, name: str, kind: str, checks: bool) -> Read:
-    """A project's import. `ValueError` names the file as its owner knows it, the line and the field."""
+def read(path: Path, name: str, kind: str, checks: bool, judge: str = "") -> Read:
+    """A project's import. `ValueError` names the file as its owner knows it, the line and the field.
+
+    `judge`: the outcomes are a model's of this name. Those that a recipe's judge wrote are known by their source.
+    """
     try:
         if kind == "write":
             loaded = loading.prompts(str(path))
             return Read(prompts=loaded.rows, left_out=dict(loaded.left_out))
-        return _pairs(path, checks)
+        return _pairs(path, checks, judge)
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), name)) from None
 
 
-def _pairs(path: Path, checks: bool) -> Read:
+def _pairs(path: Path, checks: bool, judge: str) -> Read:
     """Comparisons in any form of docs/formats.md; without an outcome too: {"prompt", "first", "second"}, texts."""
     rows, unit = list(jsonl.read(path)), jsonl.unit(path)
     if any(_bare(values) for _, values in rows):
         if checks:
             raise ValueError(f"{path}: a check pair needs an outcome")
+        if judge:
+            raise ValueError(f"{path}: a label of {judge} needs an outcome")
         path.write_text(
             "".join(json.dumps(_dressed(f"{path}, {unit} {n}", v)) + "\n" for n, v in rows), encoding="utf-8"
         )
     loaded = comparisons.read(path)
     left_out = dict(loaded.left_out)
-    pairs = []
+    pairs, labels = [], []
     for row in loaded.rows:
         if checks and row.probability == UNDECIDED:
             left_out["no winner"] = left_out.get("no winner", 0) + 1
             continue
         better = int(row.probability < UNDECIDED) if checks else None
         pairs.append(Pair(row.prompt, row.first, row.second, better=better))
-    return Read(pairs=_first_of_each(pairs), left_out=left_out)
+        if judge or row.source == JUDGE:
+            name = judge or row.annotator or JUDGE
+            labels.append(Label(pairs[-1], name[:200], row.probability))
+    if checks and labels:
+        raise ValueError(f"{path}: what a model says is no check pair: people are examined by what is known")
+    return Read(pairs=_first_of_each(pairs), labels=labels, left_out=left_out)
 
 
 def _bare(values: dict[str, Any]) -> bool:
-    return isinstance(values.get("first"), str) and isinstance(values.get("second"), str)
+    texts = isinstance(values.get("first"), str) and isinstance(values.get("second"), str)
+    return texts and not OUTCOMES & values.keys()
 
 
 def _dressed(where: str, values: dict[str, Any]) -> dict[str, Any]:
     """Two texts and a prompt as a comparison that is still open."""
     if not _bare(values):
-        raise ValueError(f'{where}: expected "first" and "second" as texts, as in the other rows')
+        raise ValueError(f'{where}: expected "first" and "second" as texts and no outcome, as in the other rows')
     row = Row(where, values)
     prompt = row.prompt() if row.has("prompt") else None
     if prompt is None:

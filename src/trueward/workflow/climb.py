@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trueward import __version__, artifacts, driver
+from trueward import __version__, artifacts, driver, tracking
 from trueward.artifacts import Artifact
 from trueward.config import SHAPING, Recipe
 from trueward.data import comparisons as compared
@@ -50,6 +50,7 @@ def climb(
     if until == "comparisons" and not compares:
         why = "reward.model" if modelled else f"reward.kind = {recipe.reward.kind!r}"
         raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
+    tracking.require(recipe.runtime.tracking)
     context = Context.make(recipe, reporter)
     by_judge = compares and recipe.comparisons.source == "judge"
     named = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) if compares else []

@@ -23,6 +23,7 @@ from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scorer, fit_scale, scores
+from trueward.tracking import Tracker, follow
 
 REFERENCE = "reference.jsonl"  # the SFT policy's own answers, two to each prompt: what 0 and 1 are
 
@@ -47,6 +48,10 @@ class Context:
     def sampling(self) -> Sampling:
         s = self.recipe.sampler
         return Sampling(s.temperature, s.max_new_tokens, s.rows)
+
+    def tracker(self, work: Path, member: int = 0) -> Tracker:
+        """Where the numbers of the stage in `work` are sent, beside its logs."""
+        return follow(self.recipe.runtime.tracking, self.recipe.table(), work, member=member)
 
     def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
         return sampler.sample(network, prompts, self.sampling, generator)

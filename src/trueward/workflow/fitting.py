@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trueward import driver
@@ -17,13 +17,20 @@ from trueward.models.state import State
 from trueward.progress import Reporter
 from trueward.records import Comparison, Completion
 from trueward.scorers.ensemble import MEMBERS, Proxy, scaled
+from trueward.tracking import Tracker
 from trueward.workflow.context import Context
 
 LOG = "metrics.jsonl"
 
 
 def fit_members(
-    context: Context, sft: Artifact, comparisons: Sequence[Comparison], work: Path, seed: int, reporter: Reporter
+    context: Context,
+    sft: Artifact,
+    comparisons: Sequence[Comparison],
+    work: Path,
+    seed: int,
+    reporter: Reporter,
+    tracker: Callable[[int], Tracker] = lambda member: Tracker(),
 ) -> list[Network]:
     """All members; the first one's log and checkpoints in `work` itself, those of the others below its checkpoints."""
     config, runtime = context.recipe.reward, context.recipe.runtime
@@ -45,15 +52,17 @@ def fit_members(
                 micro_batch_tokens=runtime.micro_batch_tokens,
             )
 
-        driver.drive(
-            loop,
-            state=state,
-            directory=folder,
-            total=lesson.steps,
-            what="reward model" + (f" {member + 1} of {config.members}" if config.members > 1 else ""),
-            reporter=reporter,
-            checkpoint_seconds=runtime.checkpoint_seconds,
-        )
+        with tracker(member) as tracking:
+            driver.drive(
+                loop,
+                state=state,
+                directory=folder,
+                total=lesson.steps,
+                what="reward model" + (f" {member + 1} of {config.members}" if config.members > 1 else ""),
+                reporter=reporter,
+                checkpoint_seconds=runtime.checkpoint_seconds,
+                tracker=tracking,
+            )
         networks.append(network)
     return networks
 

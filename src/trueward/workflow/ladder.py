@@ -19,6 +19,7 @@ from typing import Any
 from trueward import artifacts, config
 from trueward.artifacts import UNFINISHED, Artifact
 from trueward.config import Recipe
+from trueward.tracking import catch_up
 
 Work = Callable[[Path], dict[str, Any]]
 
@@ -72,6 +73,7 @@ class Ladder:
         if found is None or found.digest != digest:
             found = self._elsewhere(name, digest) or self._make(name, digest, work, parents, directory)
         self._row(name, digest, parents, "done", found.seconds)
+        catch_up(self.recipe.runtime.tracking, self.recipe.table(), directory, digest)
         return found
 
     def _make(self, name: str, digest: str, work: Work, parents: Sequence[Artifact], directory: Path) -> Artifact:

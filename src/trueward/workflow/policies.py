@@ -89,7 +89,7 @@ class Given:
             loop = partial(changing.between, loop, state, every, total)
 
         def look(step: int) -> driver.Look:
-            found = instrument.measure(self.policy, prompts, "step", step)
+            found = instrument.measure(self.policy, prompts, "step", step, by_token=True)
             if step and recipe.evaluation.people_looks:
                 people.ask_at_look(work, recipe.evaluation, step, prompts, found.samples)
             row = {
@@ -101,16 +101,18 @@ class Given:
 
         looking = driver.Looking(recipe.evaluation.every, look, partial(loading.save, self.policy), judge)
 
-        outcome = driver.drive(
-            partial(self.watched.tell, loop) if self.watched else loop,
-            state=state,
-            directory=work,
-            total=total,
-            what=f"{recipe.policy.kind}, β = {recipe.policy.kl_coef:g}{', random reward' * self.is_control}",
-            reporter=context.reporter,
-            checkpoint_seconds=recipe.runtime.checkpoint_seconds,
-            looking=None if self.is_control else looking,
-        )
+        with context.tracker(work) as tracker:
+            outcome = driver.drive(
+                partial(self.watched.tell, loop) if self.watched else loop,
+                state=state,
+                directory=work,
+                total=total,
+                what=f"{recipe.policy.kind}, β = {recipe.policy.kl_coef:g}{', random reward' * self.is_control}",
+                reporter=context.reporter,
+                checkpoint_seconds=recipe.runtime.checkpoint_seconds,
+                looking=None if self.is_control else looking,
+                tracker=tracker,
+            )
         if self.is_control:
             found = instrument.measure(self.policy, prompts, "control").row
             return {"steps": state.step, **{key: found[key] for key in ("kl", "kl_se", "proxy", "truth")}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,24 @@ def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any
     before = after = imitate.held_out_nll(policy, held_out, runtime.micro_batch_tokens) if held_out else None
     if not config.model:
         state = imitate.start(config, policy)
-        driver.drive(
-            lambda: imitate.train(
-                config,
-                policy=policy,
-                demonstrations=demonstrations,
+        with context.tracker(work) as tracker:
+            driver.drive(
+                lambda: imitate.train(
+                    config,
+                    policy=policy,
+                    demonstrations=demonstrations,
+                    state=state,
+                    seed=seed,
+                    micro_batch_tokens=runtime.micro_batch_tokens,
+                ),
                 state=state,
-                seed=seed,
-                micro_batch_tokens=runtime.micro_batch_tokens,
-            ),
-            state=state,
-            directory=work,
-            total=imitate.steps(config, len(demonstrations)),
-            what="sft",
-            reporter=context.reporter,
-            checkpoint_seconds=runtime.checkpoint_seconds,
-        )
+                directory=work,
+                total=imitate.steps(config, len(demonstrations)),
+                what="sft",
+                reporter=context.reporter,
+                checkpoint_seconds=runtime.checkpoint_seconds,
+                tracker=tracker,
+            )
         after = imitate.held_out_nll(policy, held_out, runtime.micro_batch_tokens)
     loading.save(policy, work / "model")
     prompts = read_prompts(prepared.path / "prompts.jsonl")
@@ -170,7 +173,7 @@ def fit_reward_model(
         assert comparisons is not None
         rows = [Comparison.model_validate(r) for _, r in jsonl.read(comparisons.path / "comparisons.jsonl")]
         train, held_out = split(rows, config.held_out)
-        networks = fit_members(context, sft, train, work, seed, context.reporter)
+        networks = fit_members(context, sft, train, work, seed, context.reporter, partial(context.tracker, work))
         proxy = put_together(config, networks, reference, runtime.micro_batch_tokens)
         summary = {
             "comparisons": len(train),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trueward import artifacts, config
+from trueward import artifacts, config, tracking
 from trueward.artifacts import read_json
 from trueward.config import Recipe
 from trueward.instruments import sweep as found
@@ -43,7 +43,7 @@ class Over:
             raise ValueError(f"--over {text}: expected KEY=VALUE,VALUE,..., e.g. policy.kl_coef=0,0.03,0.1,0.3,1")
         if key.strip() == "seed":
             raise ValueError("--over seed: seeds are swept with --seeds N")
-        if key.strip().startswith("runtime."):
+        if config.changes_no_result(text):
             raise ValueError(f"--over {key.strip()}: [runtime] changes no result")
         return cls(key.strip(), listed)
 
@@ -93,38 +93,68 @@ def sweep(
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     runs = members(recipe, changes, over, seeds, threads)
+    tracking.require(runs[0].recipe.runtime.tracking)
     take_home(home, runs[0].recipe, over)
     reporter.start(f"sweep over {over.key}", len(runs))
-    failed = climb_all(runs, home, jobs, reporter, command)
+    everyone, name = every(home, over, runs), runs[0].recipe.name
+    failed: dict[str, str] = {}
+
+    def finished(run: str, wrong: str) -> None:
+        if wrong:
+            failed[run] = wrong
+        keep(home, gather(home, over, everyone, failed, command, name))
+
+    keep(home, gather(home, over, everyone, failed, command, name))
+    failed = climb_all(runs, home, jobs, reporter, command, finished)
     reporter.end(f"{len(runs) - len(failed)} of {len(runs)} runs" if failed else f"{len(runs)} runs")
+    result = gather(home, over, everyone, failed, command, name)
+    if all(r.get("error") for r in result["runs"]):
+        raise ValueError(f"{home}: no run of the sweep ended well; the first one: {result['runs'][0]['error']}")
+    keep(home, result)
+    return result
+
+
+def gather(
+    home: Path, over: Over, runs: Sequence[Member], failed: dict[str, str], command: str, recipe: str
+) -> dict[str, Any]:
+    """What sweep.json holds, of the runs that are finished by now. `planned`: how many there will be."""
     rows = []
-    for member in every(home, over, runs):
+    for member in runs:
         where = home / member.name / "report.json"
         if member.name in failed:
             rows.append({"value": member.value, "seed": member.seed, "run": member.name, "error": failed[member.name]})
-        elif where.is_file():
+        elif where.is_file() and finished_before(home / member.name, member.recipe):
             rows.append(found.row(member.value, member.seed, member.name, read_json(where)))
-    if all(r.get("error") for r in rows):
-        raise ValueError(f"{home}: no run of the sweep ended well; the first one: {rows[0]['error']}")
     swept = found.points(rows)
     advice = found.advise(swept)
-    result = {
+    return {
         "format": FORMAT,
-        "recipe": runs[0].recipe.name,
+        "recipe": recipe,
         "over": over.key,
         "command": command,
+        "planned": len(runs),
         "advice": advice.table() if advice else None,
         "sentence": found.sentence(over.key, advice),
         "points": [p.table() for p in swept],
         "forms": {name: form.table() for name, form in found.forms(rows).items()},
         "runs": rows,
     }
+
+
+def keep(home: Path, result: dict[str, Any]) -> None:
+    """sweep.json and sweep.html, as far as the sweep is: the studio reads along."""
     artifacts.write_json(home / "sweep.json", result)
     artifacts.write_text(home / "sweep.html", sweep_page.page(read_json(home / "sweep.json")))
-    return result
 
 
-def climb_all(runs: Sequence[Member], home: Path, jobs: int, reporter: Reporter, command: str) -> dict[str, str]:
+def climb_all(
+    runs: Sequence[Member],
+    home: Path,
+    jobs: int,
+    reporter: Reporter,
+    command: str,
+    tell: Callable[[str, str], None] = lambda run, wrong: None,
+) -> dict[str, str]:
     """First what the members of a seed share, once, then the rest; the ones that failed."""
     done = 0
     left = [m for m in runs if not finished_before(home / m.name, m.recipe)]
@@ -133,10 +163,11 @@ def climb_all(runs: Sequence[Member], home: Path, jobs: int, reporter: Reporter,
         again = shlex.join(["trueward", "run", str(home / member.name / "recipe.toml")])
         return Job(member.recipe, home, member.name, until, command or again)
 
-    def finished(_: Job, wrong: str) -> None:
+    def finished(job: Job, wrong: str) -> None:
         nonlocal done
         done += 1
         reporter.at(done, wrong)
+        tell(job.name, wrong)
 
     shared = {m.seed: m for m in reversed(left)}  # the first of each seed
     reporter.at(done := len(runs) - len(left), f"{done} were there" if done else "what all runs of a seed share")

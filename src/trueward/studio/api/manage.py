@@ -15,14 +15,15 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from trueward.data import comparisons as compared
+from trueward.records import line
 from trueward.studio import agreement, demonstration, reading
 from trueward.studio.api.place import Admin, Anyone, Body, Here, Reader
 from trueward.studio.api.work import named
-from trueward.studio.store import answers, counts, history, projects, queue, rounds
+from trueward.studio.store import answers, counts, history, labels, projects, queue, rounds
 from trueward.studio.store.tables import Found
 
 router = APIRouter(prefix="/api")
-Format = Literal["own", "trl", "trl-implicit", "hh", "csv", "events", "demonstrations"]
+Format = Literal["own", "trl", "trl-implicit", "hh", "csv", "events", "demonstrations", "checks", "judges"]
 
 
 class NewProject(Body):
@@ -36,6 +37,7 @@ class Imported(Body):
     text: str
     name: str = Field("pasted", max_length=200)
     checks: bool = False
+    judge: str = Field("", max_length=200)
     overlap: int | None = Field(None, ge=1, le=100)
 
 
@@ -95,15 +97,17 @@ def fill(name: str, asked: Imported, here: Here, person: Admin) -> dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"import.{'json' if asked.text.lstrip().startswith('[') else 'jsonl'}"
         path.write_text(asked.text, encoding="utf-8")
-        read = _checked(lambda: reading.read(path, asked.name, project.kind, asked.checks))
+        read = _checked(lambda: reading.read(path, asked.name, project.kind, asked.checks, asked.judge.strip()))
 
-    def work(connection: Connection) -> int:
+    def work(connection: Connection) -> tuple[int, int]:
         if project.kind == "write":
-            return projects.add_prompts(connection, project, read.prompts, asked.overlap)
-        return projects.add_pairs(connection, project, read.pairs, asked.overlap)
+            return projects.add_prompts(connection, project, read.prompts, asked.overlap), 0
+        added = projects.add_pairs(connection, project, read.pairs, asked.overlap)
+        return added, labels.add(connection, project, read.labels)
 
-    added = _checked(lambda: here.database.write(work))
-    return {"read": len(read.pairs) + len(read.prompts), "added": added, "left_out": read.left_out}
+    added, labelled = _checked(lambda: here.database.write(work))
+    found = {"read": len(read.pairs) + len(read.prompts), "added": added, "left_out": read.left_out}
+    return found | ({"labels": labelled} if read.labels else {})
 
 
 @router.get("/projects/{name}/answers")
@@ -147,9 +151,13 @@ def export(name: str, here: Here, person: Admin, form: Format = "own") -> Respon
             raise HTTPException(422, f"{form}: not a form for a project to {project.kind}")
         if form == "demonstrations":
             return _file(f"{name}.jsonl", _lines(rounds.records(connection, project, found)[0]))
-        kept = [vote for vote in found if vote.check_id is None]
+        kept = [vote for vote in found if (vote.check_id is None) == (form != "checks")]
         texts = rounds.responses(connection, kept)
         records = [rounds.comparison(name, vote, texts) for vote in kept]
+        if form == "judges":
+            kept, records = [], rounds.labelled(connection, project)
+    if form in ("checks", "judges"):
+        return _file(f"{name}.{form}.jsonl", _lines([line(each) for each in records]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.jsonl"
         dropped = _checked(lambda: compared.write(path, records, form))
@@ -178,7 +186,7 @@ def _csv(connection: Connection, project: Found, found: list[Found]) -> str:
     for votes in rows.values():
         ps = [counts.probability(v) for v in votes]
         signed = [(v.strength or 1) * (2 * p - 1) for v, p in zip(votes, ps, strict=True)]
-        agree = agreement.raw([ps])
+        agree = agreement.raw(ps)
         first, second = texts[votes[0].first_id].text, texts[votes[0].second_id].text
         margin, mean = sum(signed) / len(signed), sum(ps) / len(ps)
         texts_shown = [_cell(_prompt(votes[0])), _cell(first), _cell(second)]

@@ -16,6 +16,7 @@ from trueward.studio.runs.library import Library
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
 from trueward.studio.store.inbox import Inbox
+from trueward.studio.store.queue import Free
 
 COOKIE = "trueward"
 FAILURES, WINDOW = 5, 300.0  # wrong passwords by one address for one name, in so many seconds
@@ -64,6 +65,7 @@ class Studio:
     runs: Library
     secure: bool = False
     lab: dict[str, str] | None = None
+    free: Free = field(default_factory=Free)
     limiter: Limiter = field(default_factory=Limiter)
     overviews: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = field(
         default_factory=dict

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -16,14 +16,16 @@ from starlette.concurrency import run_in_threadpool
 from trueward.records import Prompt
 from trueward.studio.api.place import Admin, Body, Here, Reader
 from trueward.studio.api.work import named
-from trueward.studio.runs import log, state
+from trueward.studio.runs import frontiers, log, state, sweeps
 from trueward.studio.runs.library import STAGES, ladder
-from trueward.studio.store import projects
+from trueward.studio.store import projects, tags
 
 router = APIRouter(prefix="/api")
 LOOKS = "policy/evaluations"
 LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, LOOKS: "policy/evaluations.jsonl"}
+PICTURE = "default-src 'none'; style-src 'unsafe-inline'"  # a chart carries its own style, and nothing else
 EVERY, BATCH = 0.5, 500
+Several = Annotated[list[str], Query(min_length=2, max_length=40)]
 Limit = Annotated[int, Query(ge=10, le=20_000)]
 
 
@@ -35,6 +37,13 @@ class Sent(Body):
     index: int = Field(ge=0)
 
 
+class Tagged(Body):
+    """Words for a run."""
+
+    add: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=20)
+    remove: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=20)
+
+
 def found(work: Any) -> Any:
     try:
         return work()
@@ -42,9 +51,50 @@ def found(work: Any) -> Any:
         raise HTTPException(404, str(error)) from None
 
 
+def shared(work: Any) -> Any:
+    try:
+        return found(work)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
 @router.get("/runs")
 def table(here: Here, person: Reader) -> list[dict[str, Any]]:
-    return here.runs.table()
+    with here.database.reading() as connection:
+        tagged = tags.all_of(connection)
+    return [{**row, "tags": tagged.get(row["name"], [])} for row in here.runs.table()]
+
+
+@router.get("/frontier")
+def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
+    """What several finished runs won, and how far each went for it, in a sentence; 422 if they share no axis."""
+    result: dict[str, Any] = shared(lambda: frontiers.told(here.runs, run))
+    return result
+
+
+@router.get("/frontier.svg")
+def frontier_picture(here: Here, person: Reader, run: Several, narrow: bool = False) -> Response:
+    """The picture of `trueward frontier`."""
+    drawn: str = shared(lambda: frontiers.picture(here.runs, run, narrow))
+    return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
+
+
+@router.get("/sweeps")
+def all_sweeps(here: Here, person: Reader) -> list[dict[str, Any]]:
+    return sweeps.all_of(here.runs.home)
+
+
+@router.get("/sweeps/{name:path}/{kind}.svg")
+def picture(name: str, kind: sweeps.Picture, here: Here, person: Reader, narrow: bool = False) -> Response:
+    """The same picture as sweep.html's, as a file that is shown and never run."""
+    drawn: str = found(lambda: sweeps.picture(here.runs.home, name, kind, narrow))
+    return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
+
+
+@router.get("/sweeps/{name:path}")
+def one_sweep(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    result: dict[str, Any] = found(lambda: sweeps.one(here.runs.home, name))
+    return result
 
 
 @router.get("/runs/{name:path}/series/{stage}")
@@ -97,10 +147,21 @@ def send(name: str, asked: Sent, here: Here, person: Admin) -> dict[str, Any]:
     return {"added": added}
 
 
+@router.post("/runs/{name:path}/tags")
+def tag(name: str, asked: Tagged, here: Here, person: Admin) -> dict[str, Any]:
+    """Put words on a run and take others off; what is on it now."""
+    run_path(name, here)
+    try:
+        return {"tags": here.database.write(lambda c: tags.change(c, name, asked.add, asked.remove))}
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
 @router.get("/runs/{name:path}")
 def one(name: str, here: Here, person: Reader) -> dict[str, Any]:
     result: dict[str, Any] = found(lambda: here.runs.run(name))
-    return result
+    with here.database.reading() as connection:
+        return {**result, "tags": tags.of(connection, name)}
 
 
 class Following:

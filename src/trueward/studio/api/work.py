@@ -48,18 +48,18 @@ def named(connection: Connection, name: str) -> Found:
 def take(name: str, asked: Wanted, here: Here, person: Worker) -> dict[str, Any]:
     """The items that this person holds, filled up to `count`."""
 
-    def work(connection: Connection) -> dict[str, Any]:
-        project = named(connection, name)
-        return {
-            "kind": project.kind,
-            "instructions": project.instructions,
-            "items": queue.take(connection, project, person.id, asked.count),
-        }
+    def work(connection: Connection) -> tuple[Found, list[dict[str, Any]]]:
+        try:
+            project = projects.working(connection, name)
+        except LookupError as error:
+            raise HTTPException(404, str(error)) from None
+        return project, queue.take(connection, project, person.id, asked.count)
 
     here.take_in()
-    found = here.database.write(work, lasting=False)
+    project, items = here.database.write(work, lasting=False)
     with here.database.reading() as connection:  # nobody has to wait for the counting
-        return {**found, "progress": queue.progress(connection, named(connection, name), person.id)}
+        progress = queue.progress(connection, project, person.id, here.free)
+    return {"kind": project.kind, "instructions": project.instructions, "items": items, "progress": progress}
 
 
 @router.post("/answers")

@@ -6,6 +6,7 @@ import { People } from "./people.js";
 import { Project } from "./project.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
+import { Sweep } from "./sweep.js";
 import { html, render, useState } from "./vendor.js";
 import { Home } from "./home.js";
 import { Write } from "./write.js";
@@ -32,9 +33,10 @@ function Shell() {
     write: () => (name ? html`<${Write} key=${name} name=${name} />` : html`<${Home} kind="write" />`),
     projects: () => html`<${Project} key=${name} name=${name} />`,
     runs: () => (name ? html`<${Run} key=${name} name=${name} />` : html`<${Runs} />`),
+    sweeps: () => html`<${Sweep} key=${name} name=${name} />`,
     people: () => html`<${People} />`,
   };
-  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && place === "projects");
+  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && place === "projects") || (to === "/runs" && place === "sweeps");
   const link = ([to, label, roles]) =>
     roles.includes(me.value.role) &&
     (to !== "/lab/" || lab.value) &&
@@ -49,7 +51,7 @@ function Shell() {
       <span class="end">${offline.value && html`<span class="chip warn">offline</span>`}
         <span>${me.value.name}</span></span>
     </header>
-    <main id="main" tabindex="-1" class=${place === "runs" ? "wide" : ""}>
+    <main id="main" tabindex="-1" class=${place === "runs" || place === "sweeps" ? "wide" : ""}>
       ${(pages[place] ?? (() => html`<p>There is nothing here.</p>`))()}
     </main>
     <div aria-live="polite" role="status">${said.value && html`<div class="toast">${said.value}</div>`}</div>`;

@@ -5,7 +5,7 @@ import { Link } from "./place.js";
 import { html, useState } from "./vendor.js";
 
 const FORMS = {
-  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["csv", "CSV, a row an item"], ["events", "All events"]],
+  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["csv", "CSV, a row an item"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["events", "All events"]],
   write: [["demonstrations", "Demonstrations (JSONL)"], ["csv", "CSV"], ["events", "All events"]],
 };
 
@@ -38,6 +38,7 @@ export function Project({ name }) {
         ${data.surplus > 0 && html`<${Stat} name="came too late" value=${data.surplus} />`}
       </div></div>
     ${data.agreement && html`<${Agreement} found=${data.agreement} />`}
+    ${data.judges.length > 0 && html`<${Judges} rows=${data.judges} people=${data.agreement} />`}
     <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} />
     ${rules && html`<${Fill} path=${path} kind=${data.kind} onDone=${again} />`}
     <${Rounds} data=${data} name=${name} />
@@ -52,10 +53,23 @@ export function Project({ name }) {
 
 const Agreement = ({ found }) => html`<div class="card"><h2>Do people agree?</h2>
   ${found.items
-    ? html`<div class="stats"><${Stat} name="Krippendorff's alpha" value=${number(found.alpha)} />
-        <${Stat} name="of two people agree" value=${percent(found.agreement)} hint=${`${found.items} items judged twice or more`} /></div>
+    ? html`<div class="stats"><${Stat} name="Krippendorff's alpha" value=${number(found.alpha)} hint=${found.alpha_low == null ? "" : `${number(found.alpha_low)} to ${number(found.alpha_high)}`} />
+        <${Stat} name="of two people agree" value=${percent(found.agreement)} hint=${`${percent(found.agreement_low)} to ${percent(found.agreement_high)}, on ${found.items} items judged twice or more`} /></div>
         <p class="small soft gap">People who compare answers agree on about 73 %, which is an alpha near .45: that is what preferences are like, and no fault of theirs. It is also about the best that a reward model can do.</p>`
     : html`<p class="soft">It can be said when two people have judged the same pair.</p>`}</div>`;
+
+// Models beside people, on one axis from nothing to everything in common. They are nobody's votes.
+const Judges = ({ rows, people }) => {
+  const place = (share) => `${100 * share}%`;
+  const line = (name, what, share, low, high) => html`<div class="axis"><span>${name} <span class="small soft">${what}</span></span>
+    <div class="bracket" aria-hidden="true">${share != null && html`<i style=${{ left: place(low), width: `calc(${place(high)} - ${place(low)})` }}></i><b style=${{ left: place(share) }}></b>`}</div>
+    <span class="num small">${share == null ? "–" : `${percent(share)} (${percent(low)} to ${percent(high)})`}</span></div>`;
+  return html`<div class="card" data-test="judges"><h2>Models beside people</h2>
+    ${people?.agreement != null && line("two people", "agree", people.agreement, people.agreement_low, people.agreement_high)}
+    ${rows.map((row) => html`${line(html`<span class="chip info">model</span> <b>${row.name}</b>`, `and a person agree, on ${row.items} of ${row.labels} labels`, row.agreement, row.agreement_low, row.agreement_high)}
+      ${row.checks > 0 && line("", `${row.name} on ${row.checks} check pairs`, row.accuracy, row.accuracy_low, row.accuracy_high)}`)}
+    <p class="small soft gap">What a model says is kept apart: it is in no round, counts as nobody's answer, and no annotator sees it. A soft label counts as the choice that it leans to.</p></div>`;
+};
 
 const Annotators = ({ rows, compares }) =>
   rows.length > 0 &&
@@ -72,6 +86,7 @@ function Fill({ path, kind, onDone }) {
   const [text, setText] = useState("");
   const [file, setFile] = useState("");
   const [checks, setChecks] = useState(false);
+  const [judge, setJudge] = useState("");
   const [told, setTold] = useState(null);
   const pick = async (event) => {
     const chosen = event.target.files[0];
@@ -82,9 +97,9 @@ function Fill({ path, kind, onDone }) {
   const send = async (event) => {
     event.preventDefault();
     try {
-      const reply = await post(`${path}/import`, { text, name: file || "pasted", checks });
+      const reply = await post(`${path}/import`, { text, name: file || "pasted", checks, judge });
       const left = Object.entries(reply.left_out).map(([why, n]) => `${why}: ${n}`).join(", ");
-      setTold({ text: `${reply.added} of ${reply.read} were new${left ? `; left out: ${left}` : ""}.` });
+      setTold({ text: `${reply.added} of ${reply.read} were new${reply.labels === undefined ? "" : `, and ${reply.labels} labels of a model`}${left ? `; left out: ${left}` : ""}.` });
       setText("");
       onDone();
     } catch (problem) {
@@ -97,7 +112,8 @@ function Fill({ path, kind, onDone }) {
     <div class="grid"><label>A JSONL file<input type="file" accept=".jsonl,.json,.txt" onChange=${pick} /></label></div>
     <label>or pasted, one object a line<textarea class="mono" value=${text} placeholder=${example} onInput=${(e) => setText(e.target.value)}></textarea></label>
     <div class="row"><button class="main" disabled=${!text.trim()}>Import</button>
-      ${kind === "compare" && html`<label class="check" style=${{ margin: 0 }}><input type="checkbox" checked=${checks} onChange=${(e) => setChecks(e.target.checked)} /> check pairs: the outcome is known</label>`}</div>
+      ${kind === "compare" && html`<label class="check" style=${{ margin: 0 }}><input type="checkbox" checked=${checks} onChange=${(e) => setChecks(e.target.checked)} /> check pairs: the outcome is known</label>
+        <label class="row" style=${{ margin: 0 }}>or a model's labels, by name<input value=${judge} maxlength="200" placeholder="none: people's" disabled=${checks} onInput=${(e) => setJudge(e.target.value)} style=${{ display: "inline-block", width: "190px" }} /></label>`}</div>
     <p class="small soft gap">${kind === "compare" ? "Understood: our own form, TRL's preference formats, Anthropic HH, and plain pairs. What is there already is not added again." : "Understood: {\"prompt\"} and {\"messages\"}."}</p></form>`;
 }
 

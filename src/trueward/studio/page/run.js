@@ -4,6 +4,7 @@ import { follow } from "./live.js";
 import { Badge, number, percent, signed, Stat, Verdict } from "./parts.js";
 import { Link } from "./place.js";
 import { Samples } from "./samples.js";
+import { Tags } from "./tags.js";
 import { html, useEffect, useMemo, useState } from "./vendor.js";
 
 const NAMES = {
@@ -56,6 +57,7 @@ export function Run({ name }) {
   return html`
     <p class="small" style=${{ margin: 0 }}><${Link} to="/runs">Runs</${Link}></p>
     <div class="row apart"><h1>${name}</h1><div class="row">${!live.connected.value && html`<span class="chip warn">reconnecting</span>`}<span data-test="badge"><${Badge} state=${run.state} /></span></div></div>
+    <${Tags} name=${name} tags=${run.tags} onChange=${(tags) => (live.run.value = { ...live.run.value, tags })} />
     <ol class="ladder" aria-label="Stages">${run.stages.map((row) => html`<li class=${row.state}>${row.state === "done" ? "✓" : row.state === "running" ? "…" : "✕"} ${row.name}${row.seconds ? html` <span class="soft num">${Math.round(row.seconds)} s</span>` : ""}</li>`)}</ol>
     ${word && html`<div class="card gap"><div class="verdict" data-test="verdict"><${Verdict} word=${word} /><span>${rule}</span>${!run.verdict && html`<span class="soft small">so far, at step ${last.step}</span>`}</div>
       ${last && html`<div class="stats gap"><${Stat} name="truth" value=${signed(last.truth)} hint="SD under SFT" /><${Stat} name="proxy" value=${signed(last.proxy)} hint="SD under SFT" /><${Stat} name="win rate against SFT" value=${percent(last.win_rate)} hint=${last.win_rate_low == null ? "" : `${percent(last.win_rate_low)} to ${percent(last.win_rate_high)}`} /><${Stat} name="KL to SFT" value=${number(last.kl, 1)} hint="nats" />${best && html`<${Stat} name="best step by truth" value=${best.step} hint=${signed(best.truth)} />`}</div>`}

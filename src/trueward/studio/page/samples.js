@@ -2,12 +2,14 @@
 import { attempt, encoded, get, me, post, say } from "./api.js";
 import { different, Marked } from "./difference.js";
 import { Said, signed, useData, number } from "./parts.js";
+import { Tokens } from "./tokens.js";
 import { html, useEffect, useMemo, useState } from "./vendor.js";
 
 export function Samples({ name, looks }) {
   const [step, setStep] = useState(null); // null: the last one
   const [index, setIndex] = useState(0);
-  const [marks, setMarks] = useState(false);
+  const [view, setView] = useState(""); // "", "marks" or "tokens"
+  const marks = view === "marks";
   const path = `/api/runs/${encoded(name)}`;
   const [data, setData] = useState(null);
   useEffect(() => {
@@ -22,21 +24,22 @@ export function Samples({ name, looks }) {
   const go = (by) => setIndex((at + by + data.samples.length) % data.samples.length);
   return html`<div class="card"><div class="row apart"><h2>What it says</h2>
       <div class="row"><button onClick=${() => go(-1)} aria-label="previous prompt">←</button><span class="num small soft">prompt ${at + 1} of ${data.samples.length}</span><button onClick=${() => go(1)} aria-label="next prompt">→</button>
-        <button aria-pressed=${marks} onClick=${() => setMarks(!marks)}>Differences</button></div></div>
+        <button aria-pressed=${marks} onClick=${() => setView(marks ? "" : "marks")}>Differences</button>
+        ${row.tokens && html`<button aria-pressed=${view === "tokens"} onClick=${() => setView(view === "tokens" ? "" : "tokens")}>Tokens</button>`}</div></div>
     <label class="row">step <input type="range" min="0" max=${data.steps.length - 1} step="1" value=${place} aria-label="step" aria-valuetext=${`step ${data.step}`}
       onInput=${(e) => setStep(data.steps[Number(e.target.value)])} style=${{ flex: 1, display: "inline-block" }} /><b class="num" data-test="step">${data.step}</b></label>
-    <${Sides} row=${row} marks=${marks} />
+    <${Sides} row=${row} marks=${marks} tokens=${view === "tokens"} />
     <${Histogram} samples=${data.samples} step=${data.step} />
     ${me.value.role === "admin" && html`<${Send} path=${path} step=${data.step} index=${at} />`}</div>`;
 }
 
-function Sides({ row, marks }) {
+function Sides({ row, marks, tokens }) {
   const parts = useMemo(() => (marks && row.reference !== undefined ? different(row.reference, row.response) : null), [row, marks]);
   const figures = (proxy, truth, more = "") => html`<span class="small num soft"><span style=${{ color: "var(--proxy)" }}>proxy ${signed(proxy)}</span> · <span style=${{ color: "var(--truth)" }}>truth ${signed(truth)}</span>${more}</span>`;
   return html`<p class="small soft" style=${{ margin: "6px 0 2px" }}>Prompt</p><${Said} text=${row.prompt} />
     <div class="pairing">
       ${row.reference !== undefined && html`<div class="side"><h3>SFT</h3>${parts ? html`<${Marked} parts=${parts[0]} />` : html`<${Said} text=${row.reference} cut=${row.reference_finished === false} />`}${figures(row.reference_proxy, row.reference_truth)}</div>`}
-      <div class="side"><h3>Policy</h3>${parts ? html`<${Marked} parts=${parts[1]} />` : html`<${Said} text=${row.response} cut=${row.finished === false} />`}${figures(row.proxy, row.truth, ` · KL ${number(row.kl, 1)} · ${row.length} tokens`)}</div></div>`;
+      <div class="side"><h3>Policy</h3>${tokens && row.tokens ? html`<${Tokens} key=${`${row.step} ${row.prompt}`} row=${row} />` : parts ? html`<${Marked} parts=${parts[1]} />` : html`<${Said} text=${row.response} cut=${row.finished === false} />`}${figures(row.proxy, row.truth, ` · KL ${number(row.kl, 1)} · ${row.length} tokens`)}</div></div>`;
 }
 
 function Send({ path, step, index }) {

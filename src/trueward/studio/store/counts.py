@@ -9,17 +9,17 @@ from sqlalchemy import Connection, func, select
 
 from trueward.instruments.statistics import wilson
 from trueward.studio import agreement
-from trueward.studio.store import projects
+from trueward.studio.store import labels, projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import Found
 
 COUNTED = ("answered",)
-MIDDLE = 0.5
+MIDDLE = agreement.MIDDLE
 
 
 def stamp(connection: Connection) -> tuple[int, ...]:
     """Changes whenever something was said, put in or closed: while it stays, the numbers of a project stay."""
-    asked = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_)]
+    asked = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_, t.label)]
     return tuple(int(connection.execute(each).scalar_one()) for each in asked)
 
 
@@ -28,7 +28,7 @@ def tallied(connection: Connection, project_id: int) -> list[Found]:
     asked = (
         select(
             t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
-            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds,
+            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.item.c.turned,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -45,7 +45,7 @@ def votes(connection: Connection, project_id: int, round_id: int | None = None) 
             t.item.c.id.label("item_id"), t.item.c.prompt, t.item.c.first_id, t.item.c.second_id, t.item.c.check_id,
             t.item.c.round_id, t.item.c.strategy, t.item.c.propensity, t.event.c.id.label("event_id"),
             t.assignment.c.id.label("assignment_id"), t.account.c.name, t.event.c.at, t.event.c.kind,
-            t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.seconds,
+            t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.seconds, t.item.c.turned,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -64,9 +64,11 @@ def probability(vote: Found) -> float:
 
 
 def by_item(found: list[Found]) -> dict[int, list[float]]:
+    """Votes for the response that is called A."""
     units: dict[int, list[float]] = defaultdict(list)
     for vote in found:
-        units[vote.item_id].append(probability(vote))
+        p = probability(vote)
+        units[vote.item_id].append(1 - p if vote.turned else p)
     return units
 
 
@@ -93,6 +95,7 @@ def overview(connection: Connection, project: Found) -> dict[str, Any]:
         "reasons": _reasons(connection, project.id),
         "agreement": agreement.summary(by_item(judged)) if compares else None,
         "annotators": _annotators(found, states, compares),
+        "judges": labels.judges(connection, project.id, found) if compares else [],
         "rounds": rounds,
     }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 FILE = "studio.sqlite3"
 BUSY_SECONDS = 30.0
+CHECKPOINT_SECONDS = 5.0  # between two times that the write-ahead log is brought into SQLite's file
 RETRIES = 5
 T = TypeVar("T")
 
@@ -29,6 +33,9 @@ class Database:
         self.engine = _engine(self.url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self.turn = threading.Lock()
+        self.disk = threading.Lock()
+        self.stored = self.safe = 0  # transactions that are in the write-ahead log, and that are on the disk
+        self.checkpointed, self.checkpointing = time.monotonic(), threading.Lock()
         try:
             upgrade(self.engine)
         except OperationalError as error:
@@ -49,11 +56,52 @@ class Database:
         """
         # writers of this process queue here: SQLite's own way of waiting is to sleep and try again, and some sleep long
         with self.turn if self.is_sqlite else nullcontext():
-            options = {"trueward_writes": True, "trueward_lasting": lasting}
-            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            with self.engine.connect().execution_options(trueward_writes=True) as connection, connection.begin():
                 if not lasting and not self.is_sqlite:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
                 yield connection
+            self.stored += 1
+            ticket = self.stored
+        if self.is_sqlite:
+            if lasting:
+                self._flush(ticket)
+            self._checkpoint_now_and_then()
+
+    def _flush(self, ticket: int) -> None:
+        """Wait until the transactions up to this one are on the disk. Those that wait together share one flush, and nobody who
+        writes meanwhile waits for it: so it isn't left to SQLite, which flushes before the next one may write."""
+        with self.disk:
+            if self.safe >= ticket:
+                return
+            reached = self.stored
+            try:
+                descriptor = os.open(f"{self.engine.url.database}-wal", os.O_RDONLY)
+            except FileNotFoundError:
+                return  # the log has been brought into the file, which SQLite flushes itself
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self.safe = reached
+
+    def _checkpoint_now_and_then(self) -> None:
+        """Bring the log into the file in a thread of its own, which makes no writer wait."""
+        if time.monotonic() - self.checkpointed > CHECKPOINT_SECONDS and self.checkpointing.acquire(blocking=False):
+            self.checkpointed = time.monotonic()
+            threading.Thread(target=self._checkpoint, daemon=True).start()
+
+    def _checkpoint(self) -> None:
+        try:
+            connection = sqlite3.connect(str(self.engine.url.database), timeout=BUSY_SECONDS)
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            pass  # the next one will do; SQLite itself does it when the last connection closes
+        finally:
+            self.checkpointing.release()
 
     def write(self, work: Callable[[Connection], T], lasting: bool = True) -> T:
         """`work` in a writing transaction; once more if another one was faster (same key, same item, a deadlock)."""
@@ -66,7 +114,8 @@ class Database:
         raise last
 
     def close(self) -> None:
-        self.engine.dispose()
+        with self.checkpointing:
+            self.engine.dispose()
 
 
 def _engine(url: str) -> Engine:
@@ -80,16 +129,13 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def settings(connection: Any, record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+        # NORMAL: commits don't flush, `_flush` does; checkpoints are left to `_checkpoint`
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "wal_autocheckpoint=0"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if options.get("trueward_writes"):  # can't be changed within a transaction
-            connection.exec_driver_sql(
-                f"PRAGMA synchronous={'FULL' if options.get('trueward_lasting', True) else 'NORMAL'}"
-            )
         # a deferred BEGIN that reads first and writes later fails with "database is locked" when two do it at once
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("trueward_writes") else "BEGIN")
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from trueward.records import Prompt, Response, response_id
+from trueward.studio import agreement
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import Found
 
@@ -75,6 +76,18 @@ def get(connection: Connection, name: str) -> Found:
     return found
 
 
+def working(connection: Connection, name: str) -> Found:
+    """The project with its open round's id as `round_id`, in one question. `LookupError` if there is none."""
+    asked = (
+        select(t.project, t.round_.c.id.label("round_id"))
+        .join(t.round_, t.round_.c.project_id == t.project.c.id)
+        .where(t.project.c.name == name, t.round_.c.closed.is_(None))
+    )
+    if (found := connection.execute(asked).first()) is None:
+        raise LookupError(f"there is no project {name!r}")
+    return found
+
+
 def all_of(connection: Connection) -> Sequence[Found]:
     return connection.execute(select(t.project).order_by(t.project.c.created, t.project.c.id)).all()
 
@@ -95,10 +108,7 @@ def add_pairs(connection: Connection, project: Found, pairs: Iterable[Pair], ove
     """Put pairs into the open round; how many were new. The same two answers to a prompt are in a project once."""
     made = []
     for pair in pairs:
-        sides = sorted((side.text, side.finished) for side in (pair.first, pair.second))
-        if sides[0] == sides[1]:
-            raise ValueError("the two responses are identical")
-        made.append((_key(pair.prompt, sides), pair))
+        made.append((key_of(pair), pair))
     fresh = _fresh(connection, project, made)
     if not fresh:
         return 0
@@ -118,6 +128,7 @@ def add_pairs(connection: Connection, project: Found, pairs: Iterable[Pair], ove
                 "check_id": None if pair.better is None else ids[pair.better],
                 "strategy": pair.strategy,
                 "propensity": pair.propensity,
+                "turned": agreement.turned(pair.prompt, pair.first, pair.second),
             }
         )
     _insert(connection, t.response, rows)
@@ -156,6 +167,14 @@ def _item(project: Found, round_id: int, key: str, prompt: Prompt, overlap: int 
         "needed": needed,
         "spare": needed,
     }
+
+
+def key_of(pair: Pair) -> str:
+    """What a pair is known by in a project. `ValueError` if its two responses are one."""
+    sides = sorted((side.text, side.finished) for side in (pair.first, pair.second))
+    if sides[0] == sides[1]:
+        raise ValueError("the two responses are identical")
+    return _key(pair.prompt, sides)
 
 
 def _key(prompt: Prompt, sides: list[Any]) -> str:

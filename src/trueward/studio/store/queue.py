@@ -8,13 +8,15 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, literal_column, select, update
+from sqlalchemy import Connection, func, insert, literal_column, select, update
 
 from trueward.studio.store import projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import Found
 
 MOST = 20  # items that one person may hold at a time
+DONE = ("answered", "skipped", "surplus", "excluded")
+MANY, FREE_SECONDS = 2000, 1.0  # a count of more free items than this may be so old
 # as constants in the statement, not as parameters: only so do the partial indexes apply
 FREE = t.item.c.spare > literal_column("0")
 LEASED = t.assignment.c.state == literal_column("'leased'")
@@ -27,17 +29,12 @@ def take(connection: Connection, project: Found, account_id: int, count: int) ->
     """
     now = time.time()
     release_expired(connection, now)
-    round_id = projects.open_round(connection, project.id).id
+    round_id = _round(connection, project)
     until = now + project.lease_seconds
-    mine = (
-        select(t.assignment.c.id)
-        .join(t.item, t.item.c.id == t.assignment.c.item_id)
-        .where(t.assignment.c.account_id == account_id, t.assignment.c.state == "leased", t.item.c.round_id == round_id)
-        .order_by(t.item.c.id)
-    )
+    in_round = select(t.item.c.id).where(t.item.c.id == t.assignment.c.item_id, t.item.c.round_id == round_id)
     renewed = (
         update(t.assignment)
-        .where(t.assignment.c.id.in_(list(connection.scalars(mine))), t.assignment.c.state == "leased")
+        .where(t.assignment.c.account_id == account_id, LEASED, in_round.exists())
         .values(leased_until=until)
         .returning(t.assignment.c.item_id, t.assignment.c.id)
     )
@@ -48,44 +45,50 @@ def take(connection: Connection, project: Found, account_id: int, count: int) ->
     return show(connection, held)
 
 
+def _round(connection: Connection, project: Found) -> int:
+    known = getattr(project, "round_id", None)  # projects.working has it
+    return int(known if known is not None else projects.open_round(connection, project.id).id)
+
+
 def _lease(
     connection: Connection, project: Found, round_id: int, account_id: int, count: int, until: float
 ) -> list[str]:
     """Lease up to `count` items that this person has not had; ids of the assignments."""
     # what was given back because the time ran out may be had again, and then keeps its side
-    had = exists().where(
-        t.assignment.c.item_id == t.item.c.id,
-        t.assignment.c.account_id == account_id,
-        t.assignment.c.state != "released",
-    )
+    mine = (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.account_id == account_id)
     free = (
-        select(t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed)
-        .where(t.item.c.round_id == round_id, FREE, ~had)
+        select(t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed, t.assignment.c.id.label("again"))
+        .outerjoin(t.assignment, mine)
+        .where(t.item.c.round_id == round_id, FREE, t.assignment.c.id.is_(None) | (t.assignment.c.state == "released"))
         .order_by(t.item.c.id)
         .limit(count)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=t.item)
     )
-    leased = []
-    for item in connection.execute(free).all():
-        connection.execute(update(t.item).where(t.item.c.id == item.id).values(spare=t.item.c.spare - 1))
-        again = connection.execute(
-            update(t.assignment)
-            .where(t.assignment.c.item_id == item.id, t.assignment.c.account_id == account_id)
-            .values(state="leased", leased_until=until)
-            .returning(t.assignment.c.id)
-        ).scalar()
-        if again is None:
-            again = secrets.token_hex(16)
-            values = {
-                "id": again,
+    found = connection.execute(free).all()
+    if not found:
+        return []
+    taken = update(t.item).where(t.item.c.id.in_([item.id for item in found])).values(spare=t.item.c.spare - 1)
+    connection.execute(taken)
+    leased, fresh = [], []
+    for item in found:
+        if item.again is not None:
+            again = update(t.assignment).where(t.assignment.c.id == item.again)
+            connection.execute(again.values(state="leased", leased_until=until))
+            leased.append(item.again)
+            continue
+        leased.append(secrets.token_hex(16))
+        fresh.append(
+            {
+                "id": leased[-1],
                 "item_id": item.id,
                 "account_id": account_id,
                 "left_id": other_way(connection, item) or left(project.secret, item, account_id),
                 "state": "leased",
                 "leased_until": until,
             }
-            connection.execute(insert(t.assignment).values(values))
-        leased.append(again)
+        )
+    if fresh:
+        connection.execute(insert(t.assignment), fresh)
     return leased
 
 
@@ -110,11 +113,15 @@ def other_way(connection: Connection, item: Found) -> int | None:
 
 def release_expired(connection: Connection, now: float) -> int:
     """Give back what nobody answered in time; how many."""
+    # asked by itself, since that is a look into a small index; with the items beside it SQLite walks through all of them
+    late_ids = list(connection.scalars(select(t.assignment.c.id).where(LEASED, t.assignment.c.leased_until < now)))
+    if not late_ids:
+        return 0
     # whoever changes an assignment's state holds its item first: one order of locks, so no deadlock
     late = (
         select(t.assignment.c.id, t.assignment.c.item_id)
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
-        .where(LEASED, t.assignment.c.leased_until < now)
+        .where(t.assignment.c.id.in_(late_ids), LEASED, t.assignment.c.leased_until < now)
         .order_by(t.assignment.c.item_id)
         .with_for_update(of=(t.item, t.assignment), skip_locked=True)
     )
@@ -156,27 +163,34 @@ def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
     return [found[i] for i in ids]
 
 
-def progress(connection: Connection, project: Found, account_id: int) -> dict[str, int]:
+class Free:
+    """How many items of a round still ask for somebody. A count of thousands may be a second old; a small one never is."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[float, int]] = {}
+
+    def __call__(self, connection: Connection, round_id: int) -> int:
+        at, found = self.known.get(round_id, (0.0, 0))
+        if found < MANY or time.monotonic() - at > FREE_SECONDS:
+            asked = select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, FREE)
+            found = int(connection.execute(asked).scalar_one())
+            self.known[round_id] = (time.monotonic(), found)
+        return found
+
+
+def progress(connection: Connection, project: Found, account_id: int, free: Free | None = None) -> dict[str, int]:
     """For the person at work: how many they have done, and how many of the round they could still take."""
-    round_id = projects.open_round(connection, project.id).id
-    done = connection.execute(
-        select(func.count())
-        .select_from(t.assignment.join(t.item, t.item.c.id == t.assignment.c.item_id))
-        .where(
-            t.assignment.c.account_id == account_id,
-            t.item.c.round_id == round_id,
-            t.assignment.c.state.in_(("answered", "skipped", "surplus", "excluded")),
-        )
-    ).scalar_one()
-    # what is free, less what this person had or holds of it, and what they hold; never a walk through all items by hand
-    free = connection.execute(
-        select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, FREE)
-    ).scalar_one()
+    round_id = _round(connection, project)
     mine = (
-        select(func.count())
-        .select_from(t.assignment.join(t.item, t.item.c.id == t.assignment.c.item_id))
+        select(t.assignment.c.state, FREE.label("free"), func.count().label("n"))
+        .join(t.item, t.item.c.id == t.assignment.c.item_id)
         .where(t.assignment.c.account_id == account_id, t.item.c.round_id == round_id)
+        .group_by(t.assignment.c.state, FREE)
     )
-    taken = connection.execute(mine.where(t.assignment.c.state != "released", FREE)).scalar_one()
-    held = connection.execute(mine.where(t.assignment.c.state == "leased")).scalar_one()
-    return {"done": int(done), "left": int(free - taken + held)}
+    rows = connection.execute(mine).all()
+    done = sum(row.n for row in rows if row.state in DONE)
+    # what is free, less what this person had or holds of it, and what they hold; never a walk through all items by hand
+    taken = sum(row.n for row in rows if row.free and row.state != "released")
+    held = sum(row.n for row in rows if row.state == "leased")
+    # an old count may be lower than what is there, and never makes less than nothing of it
+    return {"done": done, "left": max(held, (free or Free())(connection, round_id) - taken + held)}

@@ -14,7 +14,7 @@ from trueward import artifacts
 from trueward.data.snapshots import snapshot_path
 from trueward.records import ASSISTANT, Comparison, Prompt, Response, line
 from trueward.studio import agreement
-from trueward.studio.store import counts, projects
+from trueward.studio.store import counts, labels, projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import Found
 
@@ -85,7 +85,27 @@ def comparison(project: str, vote: Found, texts: dict[int, Response]) -> Compari
         probability=counts.probability(vote),
         strength=vote.strength,
         source=f"studio:{project}/{vote.name}",
+        annotator=vote.name,
+        check=None if vote.check_id is None else "first" if vote.check_id == vote.first_id else "second",
     )
+
+
+def labelled(connection: Connection, project: Found) -> list[Comparison]:
+    """What models say of the project's pairs, as records that name them."""
+    found = list(labels.all_of(connection, project.id))
+    texts = responses(connection, found)
+    return [
+        Comparison(
+            prompt=Prompt.model_validate_json(row.prompt),
+            first=texts[row.first_id],
+            second=texts[row.second_id],
+            probability=row.probability,
+            source="judge",
+            annotator=row.judge,
+            check=None if row.check_id is None else "first" if row.check_id == row.first_id else "second",
+        )
+        for row in found
+    ]
 
 
 def responses(connection: Connection, found: list[Found]) -> dict[int, Response]:

@@ -94,7 +94,8 @@ response = Table(
 )
 
 # A prompt with two responses (compare) or none (write). `spare`: how many people may still take it. `check_id`: the
-# response that is known to be better. `key`: what it was made from, so that importing twice adds nothing.
+# response that is known to be better. `key`: what it was made from, so that importing twice adds nothing. `turned`: whether
+# a vote for the first counts as one for B where agreement is measured.
 item = Table(
     "item",
     metadata,
@@ -110,6 +111,7 @@ item = Table(
     Column("spare", Integer, nullable=False),
     Column("strategy", String(16), nullable=False),
     Column("propensity", Float, nullable=False),
+    Column("turned", Boolean),
     UniqueConstraint("project_id", "key"),
 )
 Index(
@@ -160,3 +162,24 @@ event = Table(
 )
 Index("ix_event_account", event.c.account_id, event.c.id)
 Index("ix_event_item", event.c.item_id)
+
+# What a model says of a pair, beside people's votes and never among them. `judge`: its name. `probability`: that the item's
+# first response is the better one.
+label = Table(
+    "label",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("item_id", ForeignKey("item.id"), nullable=False),
+    Column("judge", String(200), nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("item_id", "judge"),
+)
+
+# A word that somebody put on a run; runs themselves are files, which the studio never writes.
+tag = Table(
+    "tag",
+    metadata,
+    Column("run", String(400), primary_key=True),
+    Column("name", String(40), primary_key=True),
+)
