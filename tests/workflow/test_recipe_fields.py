@@ -273,6 +273,7 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.threads",
     "runtime.micro_batch_tokens",
     "runtime.checkpoint_seconds",
+    "runtime.compile",  # in tests/models/test_compiled.py
     # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",
     "judge.reasons",

@@ -46,4 +46,6 @@ class Runtime(Section):
     """Tokens that go through a model at once while it learns: memory, not mathematics."""
     checkpoint_seconds: NonNegative = 20.0
     """Seconds between two checkpoints; 0: one at every step."""
+    compile: bool = False
+    """Whether layers of Llama-like models are compiled for training; needs a C++ compiler."""
     judge: Calls = Calls()
