@@ -281,6 +281,7 @@ ELSEWHERE = (  # each has a test of its own below
     "evaluation.people_looks",
     "runtime.wait_for_people",
     "runtime.tracking",  # in tests/tracking
+    "runtime.compile",  # in tests/models/test_compiled.py
     # in tests/workflow/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",
     "judge.reasons",

@@ -50,4 +50,6 @@ class Runtime(Section):
     """With a truth `people:NAME`: pairs to be judged, in closed rounds, before the report is written; 0: none is waited for."""
     tracking: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     """Where the run's numbers are sent, beside its own logs. `--set tracking=` means this."""
+    compile: bool = False
+    """Whether layers of Llama-like models are compiled for training; needs a C++ compiler."""
     judge: Calls = Calls()

@@ -20,9 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trueward.batches import Tokens
+from trueward.models import compiled
 from trueward.models.fused import Gathered, Rearranged, RmsNorm, Rotary, SwiGlu
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+is_compiled = False  # runtime.compile; Context.make sets it
 NARROW = 512  # features: up to here q, k, v and gate, up are joined for each pass; copying larger weights costs more
 
 
@@ -186,7 +188,10 @@ def _angles(body: Any, x: Tensor, place: Layout) -> Turn:
 
 def _layer(layer: Any, x: Tensor, turn: Turn, place: Layout) -> Tensor:
     attention = layer.self_attn
-    heads = _heads(attention, _norm(layer.input_layernorm, x), turn, "qkv")
+    if is_compiled and compiled.covers(layer):
+        heads = compiled.heads(layer, x, *turn)
+    else:
+        heads = _heads(attention, _norm(layer.input_layernorm, x), turn, "qkv")
     first = place.prompt_tokens
     asked = _open(heads[:first] if place.answers else heads, place.prompts, attention, "qkv")
     mixed = _close(_attend(asked[0], asked[1], asked[2], None, attention.scaling), place.prompts)
@@ -279,6 +284,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, scale: float) 
 
 
 def _finish(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
+    if is_compiled and compiled.covers(layer):
+        return compiled.finish(layer, x, mixed)
     x = x + layer.self_attn.o_proj(mixed)
     inner = _norm(layer.post_attention_layernorm, x)
     gate, up = _joined(inner, layer.mlp.gate_proj, layer.mlp.up_proj).chunk(2, dim=-1)

@@ -17,7 +17,7 @@ from trueward.data import jsonl
 from trueward.engines import sampler
 from trueward.engines.sampler import Sampling
 from trueward.instruments.gauge import Truth
-from trueward.models import loading
+from trueward.models import compiled, loading, packed
 from trueward.models.loading import Network
 from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
@@ -39,6 +39,9 @@ class Context:
     @classmethod
     def make(cls, recipe: Recipe, reporter: Reporter) -> Context:
         """Sets torch's threads and asks for deterministic kernels: with one seed, two runs are the same to the bit."""
+        if recipe.runtime.compile:
+            compiled.require_compiler()
+        packed.is_compiled = recipe.runtime.compile
         torch.set_num_threads(recipe.runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
