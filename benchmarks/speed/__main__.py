@@ -105,7 +105,11 @@ def main() -> None:
         sys.exit(str(error))
     said = Console(stderr=True)
     load = os.getloadavg()[0]
-    machine = {**processes.measure("machine", {"threads": asked.threads}), "load": load, "cpu_time": asked.cpu_time}
+    machine = {
+        **processes.measure("machine", {"threads": asked.threads, "cpu_time": asked.cpu_time}),
+        "load": load,
+        "cpu_time": asked.cpu_time,
+    }
     said.print(
         f"{asked.threads} threads, products {machine['products'] / 1e9:.0f} GFLOP/s, memory {machine['reads'] / 1e9:.0f} GB/s, "
         f"load {load:.1f} before"
