@@ -253,6 +253,13 @@ def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str
     assert {key for row in report["history"] for key in row} == columns
 
 
+def test_what_people_say_is_explained() -> None:
+    from trueward.instruments.preference import preferred
+
+    around = {"project", "is_truth", "votes", "looks", "verdict"}
+    assert set(sections(DOCS / "metrics.md")["People"]) == set(preferred([1.0])) | around
+
+
 def test_a_row_of_what_moved_is_explained() -> None:
     from trueward.instruments.moved import Answer, moved
 

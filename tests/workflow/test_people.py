@@ -12,6 +12,7 @@ import pytest
 
 from trueward import artifacts, cli, config, driver
 from trueward.data import jsonl, questions
+from trueward.instruments.preference import preferred
 from trueward.instruments.statistics import wilson
 from trueward.progress import WaitingError
 
@@ -108,6 +109,7 @@ def test_people_compare_and_the_report_says_what_they_prefer(
     assert found["win_rate_high"] == pytest.approx((1 - equal) * high + equal / 2, abs=1e-5)
     report = artifacts.read_json(run / "report.json")
     assert report["people"] == {**found, "is_truth": False}
+    assert set(found) == {*preferred([1.0]), "project", "votes", "looks", "verdict"}, "docs/metrics.md explains them"
     assert "People judged" in (run / "report.html").read_text()
     assert report["verdict"] == artifacts.read_json(run / "report/report.json")["verdict"], "its truth is another one"
 
