@@ -309,12 +309,11 @@ def _marked(mark: Mark, place: Placer, x_label: str) -> list[str]:
 
 
 def alone(svg: str) -> str:
-    """A chart as a file of its own, which brings its style along."""
-    return (
-        str(svg)
-        .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-        .replace(">", f"><style>{STYLE}{TONE_STYLE}</style>", 1)
-    )
+    """A chart as a file of its own, which brings its size and its style along."""
+    size = re.sub(r'viewBox="0 0 (\d+) (\d+)"', r'width="\1" height="\2" \g<0>', str(svg), count=1)
+    head, tail = size.split(">", 1)
+    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{head}><style>{STYLE}{TONE_STYLE}</style>{tail}"
 
 
 def shape(tone: int) -> str:

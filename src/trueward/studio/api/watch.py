@@ -51,13 +51,6 @@ def found(work: Any) -> Any:
         raise HTTPException(404, str(error)) from None
 
 
-def shared(work: Any) -> Any:
-    try:
-        return found(work)
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from None
-
-
 @router.get("/runs")
 def table(here: Here, person: Reader) -> list[dict[str, Any]]:
     with here.database.reading() as connection:
@@ -67,15 +60,21 @@ def table(here: Here, person: Reader) -> list[dict[str, Any]]:
 
 @router.get("/frontier")
 def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
-    """What several finished runs won, and how far each went for it, in a sentence; 422 if they share no axis."""
-    result: dict[str, Any] = shared(lambda: frontiers.told(here.runs, run))
+    """What several finished runs won, and how far each went for it, in a sentence; or why they share no axis."""
+    try:
+        result: dict[str, Any] = found(lambda: frontiers.told(here.runs, run))
+    except ValueError as error:
+        return {"problem": str(error)}
     return result
 
 
 @router.get("/frontier.svg")
 def frontier_picture(here: Here, person: Reader, run: Several, narrow: bool = False) -> Response:
     """The picture of `trueward frontier`."""
-    drawn: str = shared(lambda: frontiers.picture(here.runs, run, narrow))
+    try:
+        drawn: str = found(lambda: frontiers.picture(here.runs, run, narrow))
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
     return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
 
 

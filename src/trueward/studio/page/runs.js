@@ -54,12 +54,12 @@ function Overlay({ names, rows, onClear }) {
     points: rows.filter((run) => run[key] != null && run.kl != null).map((run) => ({ x: Math.sqrt(Math.max(0, run.kl)), y: run[key], label: `${run.name}: ${number(run[key])}` })),
   });
   const asked = names.map((name) => `run=${encodeURIComponent(name)}`).join("&");
-  const frontier = useData(() => get(`/api/frontier?${asked}`), asked);
+  const frontier = useData(() => get(`/api/frontier?${asked}`).then((found) => ({ ...found, asked })), asked); // the answer to the last question is shown until this one is answered
   return html`<div class="card" style=${{ marginBottom: "18px" }}><div class="row apart"><h2>${names.length} runs on one plot</h2><button class="quiet" onClick=${onClear}>Clear</button></div>
     <div class="charts"><${Trail} title="Truth against √KL" xLabel="√KL" trails=${trails("truth")} height=${280} /><${Trail} title="Proxy against √KL" xLabel="√KL" trails=${trails("proxy")} height=${280} />
       <${Trail} title="Where each run ended" xLabel="√KL" trails=${[ends("proxy"), ends("truth")]} height=${280} /></div>
-    ${frontier.data && html`<h3 class="gap">The frontier</h3><p class="small">${frontier.data.headline}</p>
-      <picture><source media="(max-width: 700px)" srcset=${`/api/frontier.svg?${asked}&narrow=true`} /><img class="picture" src=${`/api/frontier.svg?${asked}`} alt=${`Truth and proxy of these runs by the distance from SFT. ${frontier.data.headline}`} /></picture>
+    ${frontier.data?.headline && html`<h3 class="gap">The frontier</h3><p class="small">${frontier.data.headline}</p>
+      <picture><source media="(max-width: 700px)" srcset=${`/api/frontier.svg?${frontier.data.asked}&narrow=true`} /><img class="picture" src=${`/api/frontier.svg?${frontier.data.asked}`} alt=${`Truth and proxy of these runs by the distance from SFT. ${frontier.data.headline}`} /></picture>
       ${frontier.data.notes.map((note) => html`<p class="small soft">${note}</p>`)}`}
-    ${frontier.problem && html`<p class="small soft gap">No frontier: ${frontier.problem.message}</p>`}</div>`;
+    ${frontier.data?.problem && html`<p class="small soft gap">No frontier: ${frontier.data.problem}</p>`}</div>`;
 }
