@@ -111,10 +111,12 @@ def train(
         tokens = Tokens.collate([pair for g in picked for pair in encoded[g]], collator.pad)
         first, second, probability = _compared([groups[g] for g in picked])
 
-        # Judge. Score each response once. The loss ties responses of different micro-batches together, so its gradient
-        # with respect to the scores comes first, and then goes back through the network part by part.
+        # Judge. Score each response once. The loss ties responses of different micro-batches together. What fits the
+        # budget is kept until the loss is there; with more, the loss's gradient with respect to the scores comes first,
+        # and then goes back through the network part by part, each read again.
         parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens, heads.together(model, tokens))
-        whole = len(parts) == 1 and fabric.world == 1
+        fits = len(parts) == 1 or int(tokens.lengths.sum()) <= micro_batch_tokens
+        whole = fits and fabric.world == 1
         with torch.enable_grad() if whole else torch.no_grad():
             found = [heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts]
             scores = torch.zeros(len(tokens), dtype=_dtype(model))
