@@ -125,6 +125,9 @@ def test_an_override_that_makes_no_sense(override: str) -> None:
         {"policy": {"group": {"refill": 1}}},
         {"policy": {"importance_cap": 0.9}},
         {"sampler": {"refresh": 0}},
+        {"sampler": {"quantize": "int4"}},
+        {"sampler": {"quantize": "int8"}},
+        {"sampler": {"quantize": "int8"}, "policy": {"kind": "dpo", "importance_cap": 2}},
         {
             "policy": {"ptx_coef": 0.1},
             "data": {"demonstrations": "", "prompts": "p.jsonl"},

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, asking, broken, comparisons, config
+from trueward import __version__, asking, broken, comparisons, config, profiling
 from trueward.progress import WaitingError
 from trueward.studio import command as studio
 
@@ -30,6 +30,7 @@ verifiers = typer.Typer(name="verifiers", help="The verifiers that ship: list th
 app.add_typer(verifiers)
 
 comparisons.app.command("make")(asking.make)
+app.command()(profiling.profile)
 app.add_typer(studio.app, name="studio")
 
 Set = Annotated[

@@ -435,7 +435,7 @@ def small(words: list[str], directory: Path) -> list[str]:
     """A command of trueward that does the same with less."""
     if len(words) < 2 or "--help" in words or "-h" in words:
         return words
-    if words[1] in ("run", "sweep"):
+    if words[1] in ("run", "sweep", "profile"):
         return small_run(words, directory)
     if words[1] in OF_STAGE:
         swap = dict(TINY.values())
@@ -451,7 +451,7 @@ def small(words: list[str], directory: Path) -> list[str]:
 def small_run(words: list[str], directory: Path) -> list[str]:
     changes = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--set"]
     without = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--without"]
-    taking = ("--set", "--without", "--out", "--output-dir", "--until", "--over", "--seeds", "--jobs")
+    taking = ("--set", "--without", "--out", "--output-dir", "--until", "--over", "--seeds", "--jobs", "--steps")
     valued = {i + 1 for i, word in enumerate(words) if word in taking}
     named = [w for i, w in enumerate(words) if i > 1 and i not in valued and not w.startswith("-")]
     recipe = named[0] if named else "reviews"

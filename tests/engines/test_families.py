@@ -57,7 +57,7 @@ def make(family: str) -> Network:
 
 @pytest.fixture
 def general(monkeypatch: pytest.MonkeyPatch) -> Callable[[Network, list[Prompt], Sampling], Any]:
-    monkeypatch.setattr(sampler, "decoder_for", lambda network: GeneralDecoder(network.model))
+    monkeypatch.setattr(sampler, "decoder_for", lambda network, quantize="none": GeneralDecoder(network.model))
     return lambda network, prompts, sampling: sample(network, prompts, sampling, torch.Generator().manual_seed(1))
 
 

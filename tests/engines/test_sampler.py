@@ -68,7 +68,7 @@ def test_the_fast_path_equals_the_general_one_and_the_learner(
     fast = write(network, toy_prompts, **settings)
     learner = heads.response_logprobs(network.model, fast.tokens, temperature).detach()
     torch.testing.assert_close(fast.logprobs, learner, rtol=0, atol=1e-4)
-    monkeypatch.setattr(sampler, "decoder_for", lambda network: GeneralDecoder(network.model))
+    monkeypatch.setattr(sampler, "decoder_for", lambda network, quantize="none": GeneralDecoder(network.model))
     general = write(network, toy_prompts, **settings)
     assert torch.equal(fast.tokens.ids, general.tokens.ids)
     torch.testing.assert_close(fast.logprobs, general.logprobs, rtol=0, atol=1e-4)
@@ -85,7 +85,7 @@ def test_results_do_not_depend_on_how_many_rows_are_written_at_once(
 ) -> None:
     network = make_policy()
     if path == "general":
-        monkeypatch.setattr(sampler, "decoder_for", lambda network: GeneralDecoder(network.model))
+        monkeypatch.setattr(sampler, "decoder_for", lambda network, quantize="none": GeneralDecoder(network.model))
     together = write(network, toy_prompts, max_new_tokens=15, rows=20)
     lengths = together.tokens.response_lengths
     assert int(lengths.min()) < int(lengths.max())  # some rows leave early

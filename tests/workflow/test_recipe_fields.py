@@ -180,6 +180,7 @@ CHANGES = {
     "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
     "sampler.refresh": Change("2", "policy", f"policy/{WEIGHTS}"),
+    "sampler.quantize": Change("int8", "policy", f"policy/{WEIGHTS}", ("policy.importance_cap=2",)),
     "evaluation.truths": Change('["a"]', "policy", "policy/evaluations.jsonl"),
     "evaluation.options": Change(
         '{{"verifier:constraints"={{max_words=7}}}}', "policy", "policy/evaluations.jsonl", TRUTH
@@ -220,6 +221,7 @@ AGAIN = [
     ),
     ("policy.importance_cap", Change("1", "policy", f"policy/{WEIGHTS}", (*GRPO, *BEHIND))),
     ("sampler.refresh", Change("2", "policy", f"policy/{WEIGHTS}", GRPO)),
+    ("sampler.quantize", Change("int8", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.importance_cap=2"))),
     ("policy.kl_coef", Change("0.5", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.group.kl=k3"))),
     ("policy.group.clip_high", Change("0.001", "policy", f"policy/{WEIGHTS}", (*GRPO, "policy.group.ratio=weight"))),
     ("policy.group.std", Change("population", "policy", f"policy/{WEIGHTS}", RLOO)),

@@ -50,6 +50,8 @@ class Sampler(Section):
     """How many answers are written at once."""
     refresh: Positive = 1
     """Steps between two times that it takes over the policy's weights while that is trained; 1: always the newest."""
+    quantize: Literal["none", "int8"] = "none"
+    """Whether rollouts are written with whole numbers; then another policy writes than learns: policy.importance_cap."""
 
 
 class Evaluation(Section):
@@ -121,6 +123,17 @@ class Recipe(Section):
             raise ValueError("data.demonstrations is empty: SFT needs some, or sft.model a model that has had them")
         if not self.data.demonstrations and not self.data.prompts:
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
+        if self.sampler.quantize != "none":
+            if self.policy.kind not in ("ppo", "grpo", "rloo"):
+                raise ValueError(
+                    f"sampler.quantize: {self.policy.kind} has no rollouts that weights make up for; "
+                    "it is for ppo, grpo and rloo"
+                )
+            if self.policy.importance_cap is None:
+                raise ValueError(
+                    f"sampler.quantize = {self.sampler.quantize!r}: rollouts then come from a policy that is not "
+                    "quite the one that learns, so set policy.importance_cap, to 2 or so"
+                )
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
         if self.policy.relabel.every and self.reward.model:

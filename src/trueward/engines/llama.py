@@ -1,13 +1,32 @@
-"""The fast path for Llama models: the same numbers as transformers, with q, k, v and gate, up in one product each, a
-cache of fixed size, and rows that come and go."""
+"""The fast path for Llama models: the same numbers as transformers but for rounding.
+
+- Products that share an input are one (q, k, v; gate, up), their weights laid out once (engines/products.py).
+- The weights of a norm and attention's 1/√d are multiplied into the product that follows.
+- Pairs of a rotary embedding lie beside each other, so that a rotation is one product of complex numbers.
+- The cache has a fixed size and rows come and go; a prompt that several rows share is read once.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from trueward.engines.products import Product, product
+
+
+@dataclass(frozen=True)
+class Layer:
+    qkv: Product
+    out: Product
+    gate_up: Product
+    down: Product
+    before: Tensor | None  # the weights of the norms, where they are not in the product that follows
+    between: Tensor | None
 
 
 class LlamaDecoder:
@@ -19,20 +38,22 @@ class LlamaDecoder:
     def covers(model: Any) -> bool:
         """Whether the model is one that this class computes exactly."""
         scaling = getattr(model.config, "rope_parameters", None) or {}
-        return model.config.model_type == "llama" and scaling.get("rope_type", "default") in (
-            "default",
-            "linear",
-            "llama3",
+        return (
+            model.config.model_type == "llama"
+            and scaling.get("rope_type", "default") in ("default", "linear", "llama3")
+            and scaling.get("partial_rotary_factor", 1.0) == 1.0
         )
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, quantize: str = "none") -> None:
         config, body = model.config, model.model
+        self.quantize = quantize
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.epsilon = config.rms_norm_eps
-        self.embedding, self.norm, self.head = body.embed_tokens.weight, body.norm.weight, model.lm_head.weight
+        self.embedding = body.embed_tokens.weight.detach()
         self.rotary, self.activation = body.rotary_emb, body.layers[0].mlp.act_fn
-        self.layers = [_fuse(layer) for layer in body.layers]
+        self.layers = [self._layer(layer) for layer in body.layers]
+        self.head, self.norm = self._after(body.norm.weight, model.lm_head.weight)
         self.used = 0
 
     def start(self, rows: int, width: int) -> None:
@@ -42,94 +63,120 @@ class LlamaDecoder:
         self.values = torch.zeros(shape, device=device, dtype=self.embedding.dtype)
         # The model's own rotary embedding, so that scaled variants come out right: cos and sin for each position.
         cos, sin = self.rotary(self.keys, torch.arange(width, device=device)[None])
-        self.cos, self.sin = cos[0], sin[0]
-        self.at = torch.arange(width, device=device)
+        self.turns = torch.complex(cos[0], sin[0])[:, : self.size // 2]  # [width, d/2]; both halves are the same
+        self.columns = torch.arange(width, device=device)
+        self.kv = torch.arange(self.kv_heads, device=device)
         self.used = 0
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
-        count, width = ids.shape
-        x = F.embedding(ids, self.embedding)
-        cos, sin = self.cos[None, None, :width], self.sin[None, None, :width]
-        for i, layer in enumerate(self.layers):
-            q, k, v = self._project(layer, x)
-            q, k, v = (t.view(count, width, -1, self.size).transpose(1, 2) for t in (q, k, v))
-            q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
-            self.keys[i][at, :, :width], self.values[i][at, :, :width] = k, v
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.kv_heads != self.heads)
-            x = self._finish(layer, x, mixed.transpose(1, 2).reshape(count, width, -1))
+        marked = torch.cat([ids, lengths[:, None]], dim=1)  # padding is no token's own: the length tells
+        once, of = torch.unique(marked, dim=0, return_inverse=True)
+        last = self._read(at, once[:, :-1], once[:, -1], of)
         self.used = max(self.used, int(at.max()) + 1)
-        last = x[torch.arange(count, device=x.device), lengths - 1]
-        return F.linear(F.rms_norm(last, last.shape[-1:], self.norm, self.epsilon), self.head)
+        return self.head(self._normal(last, self.norm))[of]
+
+    def _read(self, at: Tensor, ids: Tensor, lengths: Tensor, of: Tensor) -> Tensor:
+        """Prompts [n, T] into the rows `at`, row i getting prompt of[i]; the state at each prompt's last token, [n, D]."""
+        count, width = ids.shape
+        heads, kv = self.heads, self.kv_heads
+        ends = torch.arange(count, device=ids.device), lengths - 1
+        turns = self.turns[:width, None]
+        x = F.embedding(ids, self.embedding)
+        for i, layer in enumerate(self.layers):
+            qkv = layer.qkv(self._normal(x, layer.before)).view(count, width, heads + 2 * kv, self.size)
+            turned = _rotate(qkv[:, :, : heads + kv], turns).transpose(1, 2)
+            q, k, v = turned[:, :heads], turned[:, heads:], qkv[:, :, heads + kv :].transpose(1, 2)
+            self.keys[i][at, :, :width], self.values[i][at, :, :width] = k[of], v[of]
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=kv != heads)
+            mixed = mixed.transpose(1, 2).reshape(count, width, -1)
+            if layer is self.layers[-1]:  # what is above its keys and values is needed at the last token alone
+                mixed, x = mixed[ends], x[ends]
+            x = self._finish(layer, x.view(-1, x.shape[-1]), mixed.view(-1, mixed.shape[-1])).view(x.shape)
+        return x
 
     def step(self, ids: Tensor, positions: Tensor) -> Tensor:
-        count = len(ids)
+        count, width = len(ids), int(positions.max()) + 1
+        heads, kv, size = self.heads, self.kv_heads, self.size
         x = F.embedding(ids, self.embedding)
-        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        row = torch.arange(count, device=ids.device)
-        width = int(positions.max()) + 1
-        seen = (self.at[:width] <= positions[:, None])[:, None, None]  # [n, 1, 1, width]
-        for i, layer in enumerate(self.layers):
-            q, k, v = self._project(layer, x)
-            q = _rotate(q.view(count, self.heads, self.size), cos, sin)
-            keys, values = self.keys[i], self.values[i]
-            keys[row, :, positions] = _rotate(k.view(count, self.kv_heads, self.size), cos, sin)
-            values[row, :, positions] = v.view(count, self.kv_heads, self.size)
-            mixed = F.scaled_dot_product_attention(
-                q[:, :, None],
-                keys[:count, :, :width],
-                values[:count, :, :width],
-                attn_mask=seen,
-                enable_gqa=self.kv_heads != self.heads,
-            )
-            x = self._finish(layer, x, mixed.reshape(count, -1))
-        return F.linear(F.rms_norm(x, x.shape[-1:], self.norm, self.epsilon), self.head)
+        turns = self.turns[positions][:, None]
+        rows = torch.arange(count, device=ids.device)[:, None] * kv + self.kv
+        at = (rows * self.keys.shape[3] + positions[:, None]).view(-1)  # of a cache [rows · kv · width, d]
+        unseen = torch.zeros(count, 1, width, dtype=x.dtype, device=x.device)
+        unseen.masked_fill_((self.columns[:width] > positions[:, None])[:, None], -math.inf)
+        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+            qkv = layer.qkv(self._normal(x, layer.before)).view(count, heads + 2 * kv, size)
+            turned = _rotate(qkv[:, : heads + kv], turns)
+            keys.view(-1, size).index_copy_(0, at, turned[:, heads:].reshape(-1, size))
+            values.view(-1, size).index_copy_(0, at, qkv[:, heads + kv :].reshape(-1, size))
+            # The queries of a group stand beside each other as the rows of one product with the group's keys.
+            q = turned[:, :heads].reshape(count * kv, heads // kv, size)
+            scores = torch.bmm(q, keys[:count, :, :width].flatten(0, 1).transpose(1, 2))
+            weights = scores.view(count, heads, width).add_(unseen).softmax(-1)
+            mixed = torch.bmm(weights.view(q.shape[0], -1, width), values[:count, :, :width].flatten(0, 1))
+            x = self._finish(layer, x, mixed.view(count, heads * size))
+        return self.head(self._normal(x, self.norm))
 
     def keep(self, rows: Tensor) -> None:
         if len(rows) == self.used:
             return
         moved = rows != torch.arange(len(rows), device=rows.device)
         to, source = moved.nonzero().squeeze(1), rows[moved]
-        self.keys[:, to], self.values[:, to] = self.keys[:, source], self.values[:, source]
+        if len(to):
+            self.keys[:, to], self.values[:, to] = self.keys[:, source], self.values[:, source]
         self.used = len(rows)
 
-    def _project(self, layer: dict[str, Any], x: Tensor) -> tuple[Tensor, ...]:
-        normal = F.rms_norm(x, x.shape[-1:], layer["input_norm"], self.epsilon)
-        sizes = [self.heads * self.size, self.kv_heads * self.size, self.kv_heads * self.size]
-        return torch.split(F.linear(normal, layer["qkv"], layer["qkv_bias"]), sizes, dim=-1)
+    def _normal(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        """x over its root mean square, times the norm's weights where they are not in the product that follows."""
+        normal: Tensor = x * x.square().mean(-1, keepdim=True).add_(self.epsilon).rsqrt_()
+        return normal if weight is None else normal.mul_(weight)
 
-    def _finish(self, layer: dict[str, Any], x: Tensor, mixed: Tensor) -> Tensor:
-        x = x + F.linear(mixed, layer["out"], layer["out_bias"])
-        normal = F.rms_norm(x, x.shape[-1:], layer["post_norm"], self.epsilon)
-        gate, up = F.linear(normal, layer["gate_up"], layer["gate_up_bias"]).chunk(2, dim=-1)
-        out: Tensor = x + F.linear(self.activation(gate) * up, layer["down"], layer["down_bias"])
+    def _finish(self, layer: Layer, x: Tensor, mixed: Tensor) -> Tensor:
+        x = layer.out.onto(mixed, x)
+        gate, up = layer.gate_up(self._normal(x, layer.between)).chunk(2, dim=-1)
+        out: Tensor = layer.down.onto(self.activation(gate) * up, x)
         return out
 
+    def _layer(self, layer: Any) -> Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        scale = self.size**-0.5
 
-def _fuse(layer: Any) -> dict[str, Any]:
-    """One layer's weights, the products that share an input joined."""
-    attention, mlp = layer.self_attn, layer.mlp
+        def rows(module: Any, turned: bool = False, factor: float = 1.0) -> tuple[Tensor, Tensor | None]:
+            made = [
+                None if t is None else _paired(t * factor, self.size) if turned else t * factor
+                for t in (module.weight, module.bias)
+            ]
+            assert made[0] is not None
+            return made[0], made[1]
 
-    def joined(*modules: Any) -> tuple[Tensor, Tensor | None]:
-        bias = torch.cat([m.bias for m in modules]) if modules[0].bias is not None else None
-        return torch.cat([m.weight for m in modules]), bias
+        def joined(norm: Tensor, *parts: tuple[Tensor, Tensor | None]) -> tuple[Product, Tensor | None]:
+            biases = [bias for _, bias in parts if bias is not None]
+            return self._after(norm, torch.cat([w for w, _ in parts]), torch.cat(biases) if biases else None)
 
-    qkv, qkv_bias = joined(attention.q_proj, attention.k_proj, attention.v_proj)
-    gate_up, gate_up_bias = joined(mlp.gate_proj, mlp.up_proj)
-    return {
-        "input_norm": layer.input_layernorm.weight,
-        "post_norm": layer.post_attention_layernorm.weight,
-        "qkv": qkv,
-        "qkv_bias": qkv_bias,
-        "out": attention.o_proj.weight,
-        "out_bias": attention.o_proj.bias,
-        "gate_up": gate_up,
-        "gate_up_bias": gate_up_bias,
-        "down": mlp.down_proj.weight,
-        "down_bias": mlp.down_proj.bias,
-    }
+        q, k = rows(attention.q_proj, True, scale), rows(attention.k_proj, True)
+        qkv, before = joined(layer.input_layernorm.weight, q, k, rows(attention.v_proj))
+        gate_up, between = joined(layer.post_attention_layernorm.weight, rows(mlp.gate_proj), rows(mlp.up_proj))
+        return Layer(
+            qkv=qkv,
+            out=product(attention.o_proj.weight, attention.o_proj.bias, self.quantize),
+            gate_up=gate_up,
+            down=product(mlp.down_proj.weight, mlp.down_proj.bias, self.quantize),
+            before=before,
+            between=between,
+        )
+
+    def _after(self, norm: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Product, Tensor | None]:
+        """The product after a norm: with its weights multiplied in, or beside it where that would coarsen whole numbers."""
+        if self.quantize == "none":
+            return product(weight * norm, bias), None
+        return product(weight, bias, self.quantize), norm.detach()
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021), halves as in Llama's weights."""
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin
+def _paired(x: Tensor, size: int) -> Tensor:
+    """Rows of heads of `size`, which Llama rotates by halves, so that the two of a pair stand beside each other."""
+    return x.view(-1, 2, size // 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
+
+
+def _rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) of pairs: [..., d] times cos + i·sin [..., d/2]."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2)

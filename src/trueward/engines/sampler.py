@@ -27,11 +27,12 @@ from trueward.records import Prompt
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once."""
+    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once, and whether in int8."""
 
     temperature: float = 1.0
     max_new_tokens: int = 48
     rows: int = 128
+    quantize: str = "none"
 
 
 class Decoder(Protocol):
@@ -52,10 +53,15 @@ class Decoder(Protocol):
         """Keep these rows, in this order."""
 
 
-def decoder_for(network: Network) -> Decoder:
-    """The fast path where there is one for the model's family, else the general one."""
+def decoder_for(network: Network, quantize: str = "none") -> Decoder:
+    """The fast path where there is one for the model's family, else the general one, which has no int8: `ValueError`."""
     if LlamaDecoder.covers(network.model):
-        return LlamaDecoder(network.model)
+        return LlamaDecoder(network.model, quantize)
+    if quantize != "none":
+        raise ValueError(
+            f"sampler.quantize = {quantize!r}: there is no such sampler for models of the type "
+            f"{network.model.config.model_type!r}; it is for llama"
+        )
     if network.model.config.model_type == "tabular":
         return TabularDecoder(network.model)
     return GeneralDecoder(network.model)
@@ -82,7 +88,7 @@ def sample(
             )
     room = [min(sampling.max_new_tokens, network.context - len(t)) for t in ids]
     chance = torch.rand(len(ids), sampling.max_new_tokens, generator=generator).to(network.device)
-    responses, logprobs = _decode(decoder_for(network), network, ids, room, chance, sampling, tell)
+    responses, logprobs = _decode(decoder_for(network, sampling.quantize), network, ids, room, chance, sampling, tell)
 
     pad = collator.pad
     rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)
@@ -120,25 +126,27 @@ def _decode(
             new = [waiting.pop() for _ in range(min(free, len(waiting)))]
             width = max(len(ids[i]) for i in new)
             padded = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in new], device=device)
-            at = torch.arange(len(who), len(who) + len(new), device=device)
-            fresh = decoder.prefill(at, padded, lengths[new])
+            places = torch.arange(len(who), len(who) + len(new), device=device)
+            fresh = decoder.prefill(places, padded, lengths[new])
             logits = torch.cat([logits, fresh]) if who else fresh
             who += new
-        rows_now = torch.tensor(who, device=device)
-        chosen, logp = draw(logits, chance[rows_now, written[rows_now]], sampling.temperature)
-        responses[rows_now, written[rows_now]] = chosen
-        logprobs[rows_now, written[rows_now]] = logp.float()
-        written[rows_now] += 1
-        over = (chosen == end) | (written[rows_now] >= limits[rows_now])
+            rows_now = torch.tensor(who, device=device)
+            at = written[rows_now]
+        chosen, logp = draw(logits, chance[rows_now, at], sampling.temperature)
+        responses[rows_now, at] = chosen
+        logprobs[rows_now, at] = logp.float()
+        at = at + 1
+        over = (chosen == end) | (at >= limits[rows_now])
         if over.any():
             kept = filling_holes(~over)
             decoder.keep(kept)
-            done += int(over.sum())
+            done += len(over) - len(kept)
             tell(done)
-            who = [who[i] for i in kept.tolist()]
-            chosen, rows_now = chosen[kept], rows_now[kept]
+            written[rows_now] = at
+            chosen, rows_now, at = chosen[kept], rows_now[kept], at[kept]
+            who = rows_now.tolist()
         if who:
-            logits = decoder.step(chosen, lengths[rows_now] + written[rows_now] - 1)
+            logits = decoder.step(chosen, lengths[rows_now] + at - 1)
     chosen_ones = torch.arange(responses.shape[1], device=device) < written[:, None]
     rows_of_ids = zip(responses.tolist(), written.tolist(), strict=True)
     return [row[:count] for row, count in rows_of_ids], logprobs[chosen_ones].cpu()
@@ -165,11 +173,9 @@ def draw(logits: Tensor, chance: Tensor, temperature: float) -> tuple[Tensor, Te
     if temperature == 0:
         chosen = logits.argmax(-1)
         return chosen, logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(-1)
-    scaled = logits / temperature if temperature != 1.0 else logits
-    top = scaled.max(-1, keepdim=True).values
-    weights = (scaled - top).exp()
-    cumulative = weights.cumsum(-1)
-    total = cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, chance[:, None] * total, right=True).clamp(max=logits.shape[1] - 1)
-    logp = scaled.gather(1, chosen) - top - weights.sum(-1, keepdim=True).log()
+    probabilities = (logits / temperature if temperature != 1.0 else logits).softmax(-1)
+    cumulative = probabilities.cumsum(-1)
+    chosen = torch.searchsorted(cumulative, chance[:, None] * cumulative[:, -1:], right=True)
+    chosen = chosen.clamp_(max=logits.shape[1] - 1)
+    logp = probabilities.gather(1, chosen).log_()
     return chosen.squeeze(1), logp.squeeze(1)

@@ -61,7 +61,8 @@ def climb(
         rewarding.check(context, source.prompts)
     part = {key: recipe.table()[key] for key in Recipe.model_fields if key in recipe.table()}
     seed = {"seed": recipe.seed}
-    drawing = {key: value for key, value in part["sampler"].items() if key != "refresh"}  # that is about training
+    training = ("refresh", "quantize")  # these two are about rollouts
+    drawing = {key: value for key, value in part["sampler"].items() if key not in training}
     base = model_files(recipe.model.base)
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
     truths += rewarding.own_files(recipe.evaluation.truths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +58,11 @@ class Context:
 
     def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
         return sampler.sample(network, prompts, self.sampling, generator)
+
+    def write(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
+        """Rollouts to learn from: as above, or in int8 if the recipe says so. What is measured is always the policy itself."""
+        sampling = replace(self.sampling, quantize=self.recipe.sampler.quantize)
+        return sampler.sample(network, prompts, sampling, generator)
 
     def sample_aloud(
         self, what: str, network: Network, prompts: Sequence[Prompt], generator: torch.Generator
