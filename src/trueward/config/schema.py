@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from trueward.config.judge import Judge
+from trueward.config.lora import Lora
 from trueward.config.policy import Policy
 from trueward.config.reward import Comparisons, Reward
 from trueward.config.runtime import Runtime
@@ -19,7 +20,7 @@ class Model(Section):
     """[model]: what the ladder starts from."""
 
     base: str = Field("trueward:base", min_length=1)
-    """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `:tiny`, `:nano`."""
+    """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `:tiny`, `:nano`, `:smollm2`."""
 
 
 class Data(Section):
@@ -29,6 +30,8 @@ class Data(Section):
     """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews`, `trueward:toy` or `studio:NAME`."""
     prompts: str = ""
     """Prompts to answer, likewise, or `trueward:nano`; empty: the demonstrations'; `comparisons`: those of comparisons.path."""
+    instruction: str = Field("", pattern=r"\{prompt\}|^$")
+    """With {prompt} in it: every plain prompt becomes a conversation, which begins with this."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the prompts, picked by their text, that nothing is trained on."""
     max_prompt_tokens: Positive = 64
@@ -91,6 +94,7 @@ class Recipe(Section):
     comparisons: Comparisons = Comparisons()
     reward: Reward = Reward()
     policy: Policy = Policy()
+    lora: Lora = Lora()
     sampler: Sampler = Sampler()
     judge: Judge = Judge()
     evaluation: Evaluation = Evaluation()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trueward.models.lora import weight
+
 
 class LlamaDecoder:
     """Decodes with the weights of a `LlamaForCausalLM`, as they are when it's made."""
@@ -106,12 +108,12 @@ class LlamaDecoder:
 
 
 def _fuse(layer: Any) -> dict[str, Any]:
-    """One layer's weights, the products that share an input joined."""
+    """One layer's weights, the products that share an input joined, an adapter added in."""
     attention, mlp = layer.self_attn, layer.mlp
 
     def joined(*modules: Any) -> tuple[Tensor, Tensor | None]:
         bias = torch.cat([m.bias for m in modules]) if modules[0].bias is not None else None
-        return torch.cat([m.weight for m in modules]), bias
+        return torch.cat([weight(m) for m in modules]), bias
 
     qkv, qkv_bias = joined(attention.q_proj, attention.k_proj, attention.v_proj)
     gate_up, gate_up_bias = joined(mlp.gate_proj, mlp.up_proj)
@@ -120,11 +122,11 @@ def _fuse(layer: Any) -> dict[str, Any]:
         "post_norm": layer.post_attention_layernorm.weight,
         "qkv": qkv,
         "qkv_bias": qkv_bias,
-        "out": attention.o_proj.weight,
+        "out": weight(attention.o_proj),
         "out_bias": attention.o_proj.bias,
         "gate_up": gate_up,
         "gate_up_bias": gate_up_bias,
-        "down": mlp.down_proj.weight,
+        "down": weight(mlp.down_proj),
         "down_bias": mlp.down_proj.bias,
     }
 

@@ -17,8 +17,9 @@ from trueward.data import jsonl
 from trueward.engines import sampler
 from trueward.engines.sampler import Sampling
 from trueward.instruments.gauge import Truth
-from trueward.models import loading
+from trueward.models import bases, loading
 from trueward.models.loading import Network
+from trueward.models.schedule import seed_for
 from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
@@ -60,8 +61,30 @@ class Context:
         self.reporter.end(f"{len(prompts):,} answers")
         return rollout
 
+    @property
+    def shares(self) -> bool:
+        """Whether networks are adapters on weights that they share."""
+        return self.recipe.lora.rank > 0
+
     def policy(self, path: Path | str) -> Network:
+        """One to look at: with adapters its weights are frozen."""
+        if self.shares:
+            return bases.policy(str(path), self.recipe.seed, self.device)
         return loading.causal(str(path), self.recipe.seed, self.device)
+
+    def learner(self, network: Network, *what: str | int) -> Network:
+        """A network as it is trained: itself, or with an adapter on it. what: whose seed the adapter starts from."""
+        if not self.shares:
+            return network
+        return bases.adapted(network, self.recipe.lora, seed_for(self.recipe.seed, "lora", *what))
+
+    def scalar(self, path: Path, *what: str | int) -> Network:
+        """A policy's network with a scalar head of zeros, to be trained."""
+        if not self.shares:
+            return loading.reward_from_policy(path, self.device)
+        return bases.reward_from_policy(
+            str(path), self.recipe.lora, seed_for(self.recipe.seed, "lora", *what), self.device
+        )
 
     def truths(self, annotators: Path, reference: Sequence[Completion]) -> list[Truth]:
         """The recipe's truths, each on its scale under the SFT policy's own answers (two to each prompt, in turn)."""

@@ -11,7 +11,6 @@ import torch
 from trueward.algorithms.ppo import Critic
 from trueward.artifacts import Artifact, read_json, write_json
 from trueward.config import Recipe
-from trueward.models import loading
 from trueward.models.loading import Network
 from trueward.records import Prompt
 from trueward.scorers import ensemble, own, reward_model
@@ -163,7 +162,9 @@ def load(context: Context, reward: Artifact, policy: Artifact | None = None) -> 
     """The proxy in SDs under the reference policy, frozen; with `policy` the last one that it was trained on."""
     if reward.stage == "reward_model":
         found = (
-            newest(reward.path, policy.path, context.device) if policy else ensemble.load(reward.path, context.device)
+            newest(reward.path, policy.path, context.device, context.shares)
+            if policy
+            else ensemble.load(reward.path, context.device, context.shares)
         )
         found.freeze()
         return found
@@ -181,13 +182,13 @@ def critic(context: Context, sft: Artifact, reward: Artifact, policy: Network) -
     none that reads the same tokens, and with `policy.critic.start = "zero"`."""
     sd = 1.0
     if reward.stage == "reward_model":
-        model = reward_model.load(reward.model, context.device)
+        model = reward_model.load(reward.model, context.device, context.shares)
         if not reads_the_same_tokens(model.network, policy):
-            return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, 1.0))
+            return Critic(context.scalar(sft.model, "value"), Scale(0.0, 1.0))
         if context.recipe.policy.critic.start == "reward_model":
-            return Critic(model.network, model.scale)
+            return Critic(context.learner(model.network, "value"), model.scale)
         sd = model.scale.sd
-    return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, sd))
+    return Critic(context.scalar(sft.model, "value"), Scale(0.0, sd))
 
 
 def reads_the_same_tokens(reward: Network, policy: Network) -> bool:
