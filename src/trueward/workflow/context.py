@@ -24,6 +24,7 @@ from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scorer, fit_scale, scores
+from trueward.workflow.memory import give_back_what_is_freed
 
 REFERENCE = "reference.jsonl"  # the SFT policy's own answers, two to each prompt: what 0 and 1 are
 
@@ -41,6 +42,8 @@ class Context:
         """Sets torch's threads and asks for deterministic kernels: with one seed, two runs are the same to the bit."""
         torch.set_num_threads(recipe.runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        if recipe.lora.rank:
+            give_back_what_is_freed()
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
         return cls(recipe, loading.pick_device(recipe.runtime.device), reporter)
 
