@@ -31,7 +31,9 @@ def test_shipped_recipes_round_trip(name: str, tmp_path: Path) -> None:
 
 
 def test_shipped() -> None:
-    assert " ".join(sorted(config.shipped())) == ("arithmetic best-of-n constraints direct nano principle reviews tiny")
+    assert " ".join(sorted(config.shipped())) == (
+        "arithmetic best-of-n constraints direct nano principle reviews smollm2 tiny"
+    )
 
 
 def test_defaults_are_the_design() -> None:

@@ -81,13 +81,14 @@ def _selected(drawn: list[Any], reward: str, select: Any, count: int, random_sha
 
     from trueward.instruments import selection
     from trueward.models import loading
+    from trueward.models.places import is_model
     from trueward.models.schedule import seed_for
     from trueward.records import Completion
     from trueward.scorers import reward_model
 
     folder = next((f for f in (Path("runs") / reward, Path(reward)) if (f / "reward_model" / "model").is_dir()), None)
     place = folder / "reward_model" / "model" if folder else Path(reward)
-    if not (place / "config.json").is_file():
+    if not is_model(place):
         raise ValueError(
             f"--reward {reward}: there is no reward model (neither a run with one nor a model's directory)"
         )

@@ -57,6 +57,7 @@ ALIKE = (*GRPO, "policy.group.size=2", "sampler.temperature=0.2", "sampler.max_n
 MEMBERS = ("reward.members=2", "reward.resample=true")
 RELABELLED = ("policy.relabel.every=1", "policy.relabel.comparisons=20")
 BEHIND = ("sampler.refresh=3",)
+ADAPTED = ("lora.rank=4",)
 DROPPING = ("policy.group.kl=k2", "policy.group.drop_equal_groups=true")
 # In settings, braces of TOML stand twice: each is a format in which {folder} is filled in.
 RLVR = ("reward.kind=verifier", "reward.verifier=constraints", "reward.options={{max_words=5}}")
@@ -80,6 +81,7 @@ CHANGES = {
     "data.held_out": Change("0.3", "prepare", "prepare/prompts_held_out.jsonl"),
     "data.max_prompt_tokens": Change("4", "prepare", "prepare/prompts.jsonl"),
     "data.max_response_tokens": Change("6", "prepare", "prepare/demonstrations.jsonl"),
+    "data.instruction": Change("say {{prompt}}", "prepare", "prepare/prompts.jsonl", ("model.base={folder}/chatty",)),
     "data.task": Change("{{size=50}}", "prepare", "prepare/prompts.jsonl", GYM),
     "sft.model": Change("{folder}/base", "sft", f"sft/{WEIGHTS}"),
     "sft.epochs": Change("0.05", "sft", "sft/metrics.jsonl"),
@@ -177,6 +179,9 @@ CHANGES = {
     "policy.dpo.labels": Change("hard", "policy", f"policy/{WEIGHTS}", ONLINE),
     "policy.best_of_n.n": Change("2", "policy", "policy/chosen.jsonl", DISTILLED),
     "policy.best_of_n.prompts": Change("16", "policy", "policy/chosen.jsonl", DISTILLED),
+    "lora.rank": Change("4", "sft", f"sft/{WEIGHTS}"),
+    "lora.alpha": Change("8", "sft", f"sft/{WEIGHTS}", ADAPTED),
+    "lora.targets": Change('["q_proj"]', "sft", f"sft/{WEIGHTS}", ADAPTED),
     "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
     "sampler.refresh": Change("2", "policy", f"policy/{WEIGHTS}"),
@@ -273,6 +278,7 @@ AGAIN = [
 ELSEWHERE = (  # each has a test of its own below
     "name",
     "description",
+    "lora.save",  # in tests/workflow/test_lora.py
     "sampler.rows",
     "runtime.device",
     "runtime.threads",
@@ -321,6 +327,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Iterator
     """Files and models to point settings at."""
     folder = tmp_path_factory.mktemp("inputs")
     loading.save(loading.causal("trueward:tiny", 5, torch.device("cpu")), folder / "base")
+    chatty = loading.causal("trueward:tiny", 5, torch.device("cpu"))
+    chatty.tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    loading.save(chatty, folder / "chatty")
     shutil.copytree(baseline / "reward_model/model", folder / "reward")
     talking = loading.reward(folder / "reward", torch.device("cpu"))
     for name in (loading.READS, loading.MEAN, loading.SD):  # as if it came from elsewhere

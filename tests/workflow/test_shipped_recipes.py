@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from trueward import artifacts, config, workflow
+from trueward.models import loading
 from trueward.progress import Reporter
 
 SMALL = (
@@ -51,3 +53,17 @@ def test_arithmetic_reaches_its_verifier(tmp_path: Path) -> None:
         ValueError, match=r"the verifier gives 0 to all of the SFT policy's \d+ answers.*It never succeeds"
     ):
         workflow.climb(recipe, tmp_path, "run", Reporter())
+
+
+def test_smollm2_climbs_with_another_model(tmp_path: Path) -> None:
+    """Its instruction, its adapters and its optimiser, on the tiny model with a chat template."""
+    base = loading.causal("trueward:tiny", 0, torch.device("cpu"))
+    base.tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    loading.save(base, tmp_path / "base")
+    changes = (f"model.base={tmp_path / 'base'}", "data.max_prompt_tokens=40", "lora.rank=4", "lora.alpha=8")
+    workflow.climb(config.read("smollm2", [*SMALL, *changes]), tmp_path, "run", Reporter())
+    report = artifacts.read_json(tmp_path / "run/report.json")
+    assert report["annotators"]["simulated"] is True
+    assert report["policies"]["policy"]["truth"] is not None
+    assert report["samples"][0]["prompt"].startswith("user: Finish this one-sentence film review: ")
+    assert (tmp_path / "run/policy/model/adapter/adapter_config.json").is_file()

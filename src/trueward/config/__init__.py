@@ -4,6 +4,7 @@ A recipe is a TOML file that says only how it differs from the defaults; `--set 
 """
 
 from trueward.config.judge import Judge
+from trueward.config.lora import Lora
 from trueward.config.policy import BestOfN, Critic, Dpo, Group, Policy, Relabel
 from trueward.config.reading import canonical, changes_no_result, explain, put, read, resolve, shipped, variant
 from trueward.config.reward import SHAPING, Comparisons, Part, Reward
@@ -23,6 +24,7 @@ __all__ = [
     "Evaluation",
     "Group",
     "Judge",
+    "Lora",
     "Model",
     "Part",
     "Policy",

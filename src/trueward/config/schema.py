@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from trueward.config.judge import Judge
+from trueward.config.lora import Lora
 from trueward.config.policy import Policy
 from trueward.config.reward import Comparisons, Reward
 from trueward.config.runtime import Runtime
@@ -20,7 +21,7 @@ class Model(Section):
     """[model]: what the ladder starts from."""
 
     base: str = Field("trueward:base", min_length=1)
-    """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `:tiny`, `:nano`."""
+    """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `:tiny`, `:nano`, `:smollm2`."""
 
 
 class Data(Section):
@@ -30,6 +31,8 @@ class Data(Section):
     """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews`, `trueward:toy` or `studio:NAME`."""
     prompts: str = ""
     """Prompts to answer, likewise, or `trueward:nano`; empty: the demonstrations'; `comparisons`: those of comparisons.path."""
+    instruction: str = Field("", pattern=r"\{prompt\}|^$")
+    """With {prompt} in it: every plain prompt becomes a conversation, which begins with this."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the prompts, picked by their text, that nothing is trained on."""
     max_prompt_tokens: Positive = 64
@@ -112,6 +115,7 @@ class Recipe(Section):
     comparisons: Comparisons = Comparisons()
     reward: Reward = Reward()
     policy: Policy = Policy()
+    lora: Lora = Lora()
     sampler: Sampler = Sampler()
     judge: Judge = Judge()
     evaluation: Evaluation = Evaluation()
@@ -134,6 +138,8 @@ class Recipe(Section):
                     f"sampler.quantize = {self.sampler.quantize!r}: rollouts then come from a policy that is not "
                     "quite the one that learns, so set policy.importance_cap, to 2 or so"
                 )
+        if self.lora.rank and self.policy.train_layers:
+            raise ValueError("policy.train_layers: with lora.rank above 0 the adapters learn, in every layer; use one of them")
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
         if self.policy.relabel.every and self.reward.model:

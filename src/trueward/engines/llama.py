@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trueward.engines.products import Product, product
+from trueward.models.lora import weight
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class LlamaDecoder:
         def rows(module: Any, turned: bool = False, factor: float = 1.0) -> tuple[Tensor, Tensor | None]:
             made = [
                 None if t is None else _paired(t * factor, self.size) if turned else t * factor
-                for t in (module.weight, module.bias)
+                for t in (weight(module), module.bias)
             ]
             assert made[0] is not None
             return made[0], made[1]
@@ -157,9 +158,9 @@ class LlamaDecoder:
         gate_up, between = joined(layer.post_attention_layernorm.weight, rows(mlp.gate_proj), rows(mlp.up_proj))
         return Layer(
             qkv=qkv,
-            out=product(attention.o_proj.weight, attention.o_proj.bias, self.quantize),
+            out=product(weight(attention.o_proj), attention.o_proj.bias, self.quantize),
             gate_up=gate_up,
-            down=product(mlp.down_proj.weight, mlp.down_proj.bias, self.quantize),
+            down=product(weight(mlp.down_proj), mlp.down_proj.bias, self.quantize),
             before=before,
             between=between,
         )

@@ -9,12 +9,13 @@ import importlib.resources
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -23,7 +24,10 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from trueward.models import nano, tabular, tiny
+from trueward.models import lora, nano, smollm2, tabular, tiny
+
+if TYPE_CHECKING:
+    from trueward.models.bases import Base
 
 # Progress bars and load reports of the library would stand between our own lines; a missing head is no surprise here.
 hf_logging.disable_progress_bar()
@@ -44,6 +48,8 @@ class Network:
 
     model: Any  # a transformers model; its classes carry no types
     tokenizer: PreTrainedTokenizerBase
+    base: Base | None = None  # whose weights it shares, if it shares them
+    form: str = "merged"  # what an adapter is written as: "merged" or "adapter"
 
     @property
     def device(self) -> torch.device:
@@ -69,8 +75,12 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
         model, tokenizer = tiny.build()
     elif name == "trueward:nano":
         model, tokenizer = nano.build()
+    elif name == "trueward:smollm2":
+        return causal(str(smollm2.directory()), seed, device)
     elif tabular.is_tabular(Path(name)):
         model, tokenizer = _load_table(name, tabular.TabularPolicy)
+    elif lora.beside(Path(name)) == Path(name):
+        return _merged(causal(lora.base_of(Path(name)), seed, device), Path(name))
     else:
         place = str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
         model, tokenizer = _load(AutoModelForCausalLM, place)
@@ -88,7 +98,10 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
     if tabular.is_tabular(Path(path)):
         model, tokenizer = _load_table(str(path), tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
-    model, tokenizer = _load(AutoModelForSequenceClassification, str(path), ends=False)
+    if lora.beside(Path(path)) == Path(path):
+        model, tokenizer = _reward_adapter(Path(path), device)
+    else:
+        model, tokenizer = _load(AutoModelForSequenceClassification, str(path), ends=False)
     config = model.config
     if config.num_labels != 1:
         raise ValueError(f"{path}: a reward model has 1 label, this one has {config.num_labels}")
@@ -103,6 +116,22 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
     elif config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     return Network(model.to(device).eval(), tokenizer)
+
+
+def _merged(standing: Network, adapter: Path) -> Network:
+    """A model with a saved adapter added into its weights."""
+    from trueward.models.bases import digest
+
+    lora.attach(standing.model, adapter, digest(lora.base_of(adapter)))
+    return Network(lora.merged(standing.model).requires_grad_(True), standing.tokenizer)
+
+
+def _reward_adapter(adapter: Path, device: torch.device) -> tuple[Any, PreTrainedTokenizerBase]:
+    policy = causal(lora.base_of(adapter), 0, device)
+    policy.model.requires_grad_(False)
+    model = lora.with_scalar_head(policy.model, AutoConfig.from_pretrained(adapter / lora.MODEL))
+    network = _merged(Network(model, policy.tokenizer), adapter)
+    return network.model, network.tokenizer
 
 
 def _template(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -181,8 +210,22 @@ def save(network: Network, path: Path) -> None:
     """Write model and tokenizer into a fresh directory."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-    network.model.save_pretrained(path)
+    if lora.is_adapted(network.model):
+        _save_adapted(network, path)
+    else:
+        network.model.save_pretrained(path)
     network.tokenizer.save_pretrained(path)
+
+
+def _save_adapted(network: Network, path: Path) -> None:
+    """A whole model with its adapter beside it, or the adapter alone. One that nothing else shares is merged, and gone."""
+    alone = network.base is not None and network.form == "adapter"
+    if alone:
+        network.model.config.to_json_file(path / lora.MODEL)
+    else:
+        lora.merged(network.model).save_pretrained(path)
+    if network.base is not None:
+        lora.save(network.model, path if alone else path / lora.FOLDER, network.base.place, network.base.digest)
 
 
 def parameters(model: nn.Module) -> int:

@@ -12,10 +12,15 @@ def place(model: str) -> str:
     for path in (Path(model), Path("runs") / model):
         if (path / "ladder.json").is_file():
             for stage in STAGES:
-                if (path / stage / "model" / "config.json").is_file():
+                if is_model(path / stage / "model"):
                     return str(path / stage / "model")
             raise ValueError(f"{model}: this run has no model yet")
         for folder in (path, path / "model"):
-            if (folder / "config.json").is_file():
+            if is_model(folder):
                 return str(folder)
     return model
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a directory holds a model, whole or as an adapter."""
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))

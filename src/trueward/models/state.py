@@ -17,11 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from trueward.artifacts import flush, sync_directory, write_json
+from trueward.models.lora import own
 
 
 @dataclass
 class State:
-    """A loop's state. `step` turns are done."""
+    """A loop's state. `step` turns are done. Of a network that stands on frozen weights only its own are saved."""
 
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -34,7 +35,7 @@ class State:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         for name, network in self.networks.items():
-            weights = {k: v.detach().contiguous() for k, v in network.named_parameters()}
+            weights = {k: v.detach().contiguous() for k, v in own(network).items()}
             save_file(weights, fresh / f"{name}.safetensors")
         plain: dict[str, Any] = {}
         for name, optimizer in self.optimizers.items():
@@ -63,7 +64,7 @@ class State:
         for name, network in self.networks.items():
             saved = load_file(path / f"{name}.safetensors")
             with torch.no_grad():
-                for key, weight in network.named_parameters():
+                for key, weight in own(network).items():
                     weight.copy_(saved[key])
         for name, optimizer in self.optimizers.items():
             entries: dict[int, dict[str, Any]] = {}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
 
+from trueward.models import lora
 from trueward.models.loading import Network
 from trueward.models.state import State
 
@@ -15,7 +14,7 @@ NAME = "sampler"  # in a state's networks
 
 def behind(policy: Network, refresh: int) -> dict[str, nn.Module]:
     """The older weights as a part of the state, if there are any: {"sampler": a copy} or nothing."""
-    return {} if refresh == 1 else {NAME: copy.deepcopy(policy.model).requires_grad_(False)}
+    return {} if refresh == 1 else {NAME: lora.twin(policy.model).requires_grad_(False)}
 
 
 @torch.no_grad()
@@ -25,6 +24,6 @@ def writer(state: State, policy: Network, refresh: int) -> Network:
         return policy
     model = state.networks[NAME]
     if state.step % refresh == 0:
-        for old, new in zip(model.parameters(), policy.model.parameters(), strict=True):
+        for old, new in zip(lora.own(model).values(), lora.own(policy.model).values(), strict=True):
             old.copy_(new)
     return Network(model, policy.tokenizer)

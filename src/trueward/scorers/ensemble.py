@@ -23,6 +23,7 @@ import torch
 
 from trueward.artifacts import read_json, write_json
 from trueward.config import Reward
+from trueward.models import lora
 from trueward.models.loading import Network
 from trueward.records import Completion, Verdict
 from trueward.scorers import reward_model
@@ -151,20 +152,21 @@ def scale_of(proxy: Proxy, answers: Sequence[Completion]) -> Scale:
 @torch.no_grad()
 def averaged(networks: Sequence[Network]) -> Network:
     """A network with the mean of all their weights (WARM, eq. 3). They are to have begun from the same ones."""
-    parameters = [dict(n.model.named_parameters()) for n in networks]
-    model = deepcopy(networks[0].model)
+    models = [lora.merged(n.model) for n in networks]  # the mean of products is not the product of means
+    parameters = [dict(m.named_parameters()) for m in models]
+    model = deepcopy(models[0])
     for name, weight in model.named_parameters():
         weight.copy_(torch.stack([p[name] for p in parameters]).mean(0))
     return Network(model, networks[0].tokenizer)
 
 
-def load(folder: Path, device: torch.device) -> Proxy:
-    """The proxy that a reward model's stage has made, by its directory."""
+def load(folder: Path, device: torch.device, shared: bool = False) -> Proxy:
+    """The proxy that a reward model's stage has made, by its directory. shared: as in `reward_model.load`."""
     if not (folder / TABLE).is_file():
-        return reward_model.load(folder / MODEL, device)
+        return reward_model.load(folder / MODEL, device, shared)
     table = read_json(folder / TABLE)
     try:
-        members = [reward_model.load(folder / MEMBERS / str(n), device) for n in range(table["members"])]
+        members = [reward_model.load(folder / MEMBERS / str(n), device, shared) for n in range(table["members"])]
         return Ensemble(members, table["combine"], table["uncertainty"], Scale(table["mean"], table["sd"]))
     except (TypeError, KeyError):
         raise ValueError(f"{folder / TABLE}: damaged, expected members, combine, uncertainty, mean and sd") from None

@@ -10,7 +10,7 @@ import torch
 
 from trueward.batches import micro_batches
 from trueward.data.collate import Collator
-from trueward.models import heads, loading
+from trueward.models import bases, heads, loading
 from trueward.models.loading import Network
 from trueward.records import Completion, Verdict
 from trueward.scorers import foreign
@@ -76,9 +76,12 @@ class RewardModel:
         loading.save(self.network, path)
 
 
-def load(path: Path, device: torch.device) -> RewardModel:
-    """A saved reward model; one without a scale of its own is taken as it is (mean 0, SD 1)."""
-    network = loading.reward(path, device)
+def load(path: Path, device: torch.device, shared: bool = False) -> RewardModel:
+    """A saved reward model; one without a scale of its own is taken as it is (mean 0, SD 1).
+
+    shared: its frozen weights are those of every other network that stands on them.
+    """
+    network = bases.reward(path, device) if shared else loading.reward(path, device)
     config = network.model.config
     return RewardModel(
         network, Scale(float(getattr(config, loading.MEAN, 0.0)), float(getattr(config, loading.SD, 1.0)))

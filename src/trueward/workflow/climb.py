@@ -14,6 +14,7 @@ from trueward.data import comparisons as compared
 from trueward.data import snapshots
 from trueward.instruments import report as page
 from trueward.instruments.signs import early_signs
+from trueward.models import smollm2
 from trueward.progress import Reporter
 from trueward.scorers import simulated
 from trueward.workflow import labelling, people, policies, prepare, relabel_people, rewarding, stages
@@ -67,6 +68,7 @@ def climb(
     truths = [f for t in recipe.evaluation.truths if t.startswith("model:") for f in model_files(t[6:])]
     truths += rewarding.own_files(recipe.evaluation.truths)
     judged = {"judge": part["judge"]}
+    adapting = {"lora": part["lora"]} if recipe.lora.rank else {}
     judge_files = model_files(recipe.judge.model) if labelling.is_used(recipe) and not recipe.judge.endpoint else []
     seen = judged if "judge" in recipe.evaluation.truths else {}
     truths += judge_files if seen else []
@@ -79,6 +81,7 @@ def climb(
 
         work = partial(stages.fine_tune, context, prepared)
         settings = {**seed, "model": part["model"], "sft": part["sft"], "sampler": drawing}
+        settings |= {"lora": {k: v for k, v in adapting["lora"].items() if k != "save"}} if adapting else {}
         files = base + model_files(recipe.sft.model)
         sft = found = ladder.stage("sft", "fine_tune", work, settings, (prepared,), files)
         if until == "sft":
@@ -99,7 +102,7 @@ def climb(
             {key: value for key, value in part["reward"].items() if (key in SHAPING) == shaping}
             for shaping in (False, True)
         )
-        settings = {**seed, "reward": fitted}
+        settings = {**seed, "reward": fitted, **(adapting if modelled else {})}
         if modelled:
             work = partial(stages.fit_reward_model, context, prepared, sft, comparisons)
             parents = [sft, comparisons] if comparisons and not recipe.reward.model else [sft]
@@ -123,6 +126,7 @@ def climb(
             "evaluation": looks,
             "paid": shaped,
             **seen,
+            **adapting,
         }
         policy_parents = [prepared, sft, reward]
         policy_parents += [comparisons] if comparisons and (recipe.policy.kind == "dpo" or adds_to_them) else []
@@ -265,6 +269,8 @@ def model_files(name: str) -> list[Path]:
     """The files that say which model a recipe means: weights, configuration, tokenizer; none for a name on the hub."""
     if name == "trueward:base":
         name = str(importlib.resources.files("trueward") / "assets" / "base")
+    if name == "trueward:smollm2":
+        return [smollm2.source()]
     folder = Path(name) if name else None
     if folder is None or not folder.is_dir():
         return []

@@ -17,13 +17,15 @@ from trueward.data import jsonl
 from trueward.engines import sampler
 from trueward.engines.sampler import Sampling
 from trueward.instruments.gauge import Truth
-from trueward.models import compiled, loading, packed
+from trueward.models import bases, compiled, loading, packed
 from trueward.models.loading import Network
+from trueward.models.schedule import seed_for
 from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scorer, fit_scale, scores
 from trueward.tracking import Tracker, follow
+from trueward.workflow.memory import give_back_what_is_freed
 
 REFERENCE = "reference.jsonl"  # the SFT policy's own answers, two to each prompt: what 0 and 1 are
 
@@ -44,6 +46,8 @@ class Context:
         packed.is_compiled = recipe.runtime.compile
         torch.set_num_threads(recipe.runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        if recipe.lora.rank:
+            give_back_what_is_freed()
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
         return cls(recipe, loading.pick_device(recipe.runtime.device), reporter)
 
@@ -73,8 +77,30 @@ class Context:
         self.reporter.end(f"{len(prompts):,} answers")
         return rollout
 
+    @property
+    def shares(self) -> bool:
+        """Whether networks are adapters on weights that they share."""
+        return self.recipe.lora.rank > 0
+
     def policy(self, path: Path | str) -> Network:
+        """One to look at: with adapters its weights are frozen."""
+        if self.shares:
+            return bases.policy(str(path), self.recipe.seed, self.device)
         return loading.causal(str(path), self.recipe.seed, self.device)
+
+    def learner(self, network: Network, *what: str | int) -> Network:
+        """A network as it is trained: itself, or with an adapter on it. what: whose seed the adapter starts from."""
+        if not self.shares:
+            return network
+        return bases.adapted(network, self.recipe.lora, seed_for(self.recipe.seed, "lora", *what))
+
+    def scalar(self, path: Path, *what: str | int) -> Network:
+        """A policy's network with a scalar head of zeros, to be trained."""
+        if not self.shares:
+            return loading.reward_from_policy(path, self.device)
+        return bases.reward_from_policy(
+            str(path), self.recipe.lora, seed_for(self.recipe.seed, "lora", *what), self.device
+        )
 
     def truths(self, annotators: Path, reference: Sequence[Completion]) -> list[Truth]:
         """The recipe's truths but people, each on its scale under the SFT policy's own answers (two to each prompt)."""

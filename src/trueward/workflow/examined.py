@@ -17,7 +17,6 @@ from trueward.instruments import reward_report
 from trueward.instruments.reward_report import Annotators
 from trueward.instruments.statistics import wilson
 from trueward.losses.preference import bradley_terry
-from trueward.models import loading
 from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
 from trueward.scorers.ensemble import Proxy
@@ -95,7 +94,7 @@ def learning_curve(
     for part in (8, 4, 2)[len(rows) :]:
         chosen = set(order[: max(1, len(order) // part)])
         some = [c for c in train if c.prompt.id in chosen]
-        network = loading.reward_from_policy(sft.model, context.device)
+        network = context.scalar(sft.model, "reward", 0)
         state = fit.start(config, network)
         context.reporter.start(f"reward model, {len(some):,} comparisons", fit.steps(config, len(chosen)))
         for step in fit.train(

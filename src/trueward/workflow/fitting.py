@@ -11,7 +11,6 @@ from trueward.algorithms import reward_model as fit
 from trueward.artifacts import CHECKPOINTS, Artifact
 from trueward.batches import Step
 from trueward.config import Reward
-from trueward.models import loading
 from trueward.models.loading import Network
 from trueward.models.state import State
 from trueward.progress import Reporter
@@ -37,7 +36,7 @@ def fit_members(
     networks = []
     for member in range(config.members):
         lesson = fit.lesson(config, comparisons, seed, member)
-        network = loading.reward_from_policy(sft.model, context.device)
+        network = context.scalar(sft.model, "reward", member)
         state = fit.start(lesson.config, network)
         folder = place(work, member)
         folder.mkdir(parents=True, exist_ok=True)

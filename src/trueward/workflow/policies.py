@@ -40,7 +40,7 @@ class Given:
         self, context: Context, prepared: Artifact, sft: Artifact, reward: Artifact, is_control: bool = False
     ) -> None:
         self.context, self.prepared, self.sft, self.reward = context, prepared, sft, reward
-        self.policy, self.reference = context.policy(sft.model), context.policy(sft.model)
+        self.policy, self.reference = context.learner(context.policy(sft.model), "policy"), context.policy(sft.model)
         self.reference.model.requires_grad_(False)
         self.proxy = rewarding.load(context, reward)
         self.prompts = read_prompts(prepared.path / "prompts.jsonl")

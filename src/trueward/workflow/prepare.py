@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from trueward.config import Recipe
 from trueward.data import comparisons, jsonl, loading, nano, reviews, snapshots, toy
 from trueward.data.collate import Collator
-from trueward.records import Completion, Demonstration, Prompt, line
+from trueward.records import Completion, Demonstration, Message, Prompt, line
 from trueward.scorers.distinct import DistinctWords
 from trueward.scorers.sentiment import Classifier, Lexicon
 from trueward.scorers.simulated import Utility
@@ -52,7 +52,23 @@ def read(recipe: Recipe) -> Source:
         source.prompts = [getattr(row, "prompt", row) for row in rows]
     else:
         source.prompts = [d.prompt for d in source.demonstrations]
-    return source
+    return instructed(source, data.instruction) if data.instruction else source
+
+
+def instructed(source: Source, instruction: str) -> Source:
+    """Plain prompts as conversations that begin with the instruction; their answers begin without a space."""
+
+    def asked(prompt: Prompt) -> Prompt:
+        if prompt.messages:
+            return prompt
+        text = instruction.replace("{prompt}", prompt.text)
+        return Prompt(messages=(Message(role="user", content=text),), answer=prompt.answer)
+
+    shown = [
+        d if d.prompt.messages else Demonstration(prompt=asked(d.prompt), response=d.response.lstrip() or d.response)
+        for d in source.demonstrations
+    ]
+    return replace(source, demonstrations=shown, prompts=[asked(p) for p in source.prompts])
 
 
 def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:

@@ -94,7 +94,7 @@ def relabelling(
         return found
 
     def loaded(folder: Path) -> Proxy:
-        found = ensemble.load(folder, context.device)
+        found = ensemble.load(folder, context.device, context.shares)
         found.freeze()
         return found
 
@@ -139,10 +139,10 @@ def fitting(work: Path, step: int) -> Path:
     return work / CHECKPOINTS / FOLDER / f"{step:07d}-fitting"
 
 
-def newest(reward: Path, policy: Path, device: torch.device) -> Proxy:
+def newest(reward: Path, policy: Path, device: torch.device, shared: bool = False) -> Proxy:
     """The last reward model that a policy was trained on; both are directories of stages."""
     later = sorted((policy / FOLDER).glob("*"))
-    return ensemble.load(later[-1] if later else reward, device)
+    return ensemble.load(later[-1] if later else reward, device, shared)
 
 
 def read_comparisons(path: Path) -> list[Comparison]:

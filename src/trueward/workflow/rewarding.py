@@ -11,7 +11,7 @@ import torch
 from trueward.algorithms.ppo import Critic
 from trueward.artifacts import Artifact, read_json, write_json
 from trueward.config import Recipe
-from trueward.models import heads, loading
+from trueward.models import heads
 from trueward.models.loading import Network
 from trueward.models.trunk import ValueHead
 from trueward.records import Prompt
@@ -164,7 +164,9 @@ def load(context: Context, reward: Artifact, policy: Artifact | None = None) -> 
     """The proxy in SDs under the reference policy, frozen; with `policy` the last one that it was trained on."""
     if reward.stage == "reward_model":
         found = (
-            newest(reward.path, policy.path, context.device) if policy else ensemble.load(reward.path, context.device)
+            newest(reward.path, policy.path, context.device, context.shares)
+            if policy
+            else ensemble.load(reward.path, context.device, context.shares)
         )
         found.freeze()
         return found
@@ -190,15 +192,15 @@ def critic(context: Context, sft: Artifact, reward: Artifact, policy: Network) -
             f'family {policy.model.config.model_type!r} they can\'t be had; use "own"'
         )
     if reward.stage == "reward_model":
-        model = reward_model.load(reward.model, context.device)
+        model = reward_model.load(reward.model, context.device, context.shares)
         if not (is_shared or reads_the_same_tokens(model.network, policy)):
-            return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, 1.0))
+            return Critic(context.scalar(sft.model, "value"), Scale(0.0, 1.0))
         if context.recipe.policy.critic.start == "reward_model" and not is_shared:
-            return Critic(model.network, model.scale)
+            return Critic(context.learner(model.network, "value"), model.scale)
         sd = model.scale.sd
     if is_shared:
         return Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, sd), policy.model)
-    return Critic(loading.reward_from_policy(sft.model, context.device), Scale(0.0, sd))
+    return Critic(context.scalar(sft.model, "value"), Scale(0.0, sd))
 
 
 def reads_the_same_tokens(reward: Network, policy: Network) -> bool:

@@ -18,7 +18,7 @@ from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
 from trueward.instruments.gauge import what_moved
-from trueward.models import loading
+from trueward.models import bases, loading
 from trueward.models.schedule import generator, seed_for
 from trueward.records import Comparison, Completion, line
 from trueward.scorers import foreign, simulated
@@ -44,6 +44,7 @@ def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any
     policy = context.policy(config.model or context.recipe.model.base)
     before = after = imitate.held_out_nll(policy, held_out, runtime.micro_batch_tokens) if held_out else None
     if not config.model:
+        policy = context.learner(policy, "sft")
         state = imitate.start(config, policy)
         with context.tracker(work) as tracker:
             driver.drive(
@@ -63,6 +64,7 @@ def fine_tune(context: Context, prepared: Artifact, work: Path) -> dict[str, Any
                 checkpoint_seconds=runtime.checkpoint_seconds,
                 tracker=tracker,
             )
+        policy = bases.whole(policy)  # the reference of all that follows, and what their adapters stand on
         after = imitate.held_out_nll(policy, held_out, runtime.micro_batch_tokens)
     loading.save(policy, work / "model")
     prompts = read_prompts(prepared.path / "prompts.jsonl")

@@ -23,7 +23,7 @@ from trueward.instruments.statistics import Z, standard_error, win_rate
 from trueward.losses import kl
 from trueward.models import heads, loading
 from trueward.models.loading import Network
-from trueward.models.places import place
+from trueward.models.places import is_model, place
 from trueward.models.schedule import generator
 from trueward.progress import Reporter
 from trueward.records import Completion, Prompt
@@ -144,7 +144,7 @@ def _scorer(name: str, home: Home | None, device: torch.device) -> tuple[Scorer,
         return rewarding.scaled(home.recipe, home.run / "reward", device), alone
     if name == "proxy":
         folder = home.run / "reward_model"
-        if not (folder / "model" / "config.json").is_file():
+        if not is_model(folder / "model"):
             raise ValueError(f"--scorer proxy: {home.run} has no reward model yet")
         return newest(folder, home.run / "policy", device), alone
     try:

@@ -1,0 +1,228 @@
+"""Low-rank adapters: a linear layer computes W·x + s·B·(A·x) with W frozen, B zero at first, s = alpha / rank.
+
+Source: LoRA (Hu et al. 2021, arXiv 2106.09685), through peft. Models that differ in nothing but their adapters share their
+weights: each is a tree of modules of its own whose frozen parameters are the same objects, so nothing is ever switched.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trueward.artifacts import read_json, write_json
+from trueward.config import Lora
+
+CONFIG, WEIGHTS, NAME, HEAD = "adapter_config.json", "adapter_model.safetensors", "default", "score"
+MODEL = (
+    "model_config.json"  # an adapter's model's; were it called config.json, transformers would look for whole weights
+)
+FOLDER = "adapter"  # in a merged model's directory
+BASE = "trueward_base"  # the digest of the weights that it stands on, in the file's metadata
+INSIDE = "base_model.model."  # what peft calls the model in an adapter's file
+
+
+def is_adapted(model: Any) -> bool:
+    return hasattr(model, "peft_config")
+
+
+def own(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is the model's alone: all of it, or its adapter and its scalar head if it stands on frozen weights."""
+    named = dict(model.named_parameters())
+    if not is_adapted(model):
+        return named
+    return {name: p for name, p in named.items() if ".lora_" in name or name.startswith(f"{HEAD}.")}
+
+
+def twin(model: Any) -> Any:
+    """A second model: what is frozen is shared, what is the model's own is copied.
+
+    Of one without an adapter everything that doesn't learn is shared.
+    """
+    mine = {id(p) for p in (own(model).values() if is_adapted(model) else ()) if p is not None}
+    mine |= {id(p) for p in model.parameters() if p.requires_grad}
+    shared = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in mine]
+    return copy.deepcopy(model, {id(t): t for t in shared})
+
+
+def adapt(model: Any, config: Lora, seed: int) -> None:
+    """Put a fresh adapter on every target, in place. It changes no output: B is zero. A comes from `seed`."""
+    refuse_table(model)
+    from peft import LoraConfig
+
+    names = _targets(model, config.targets)
+    settings = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        target_modules=names,
+        lora_dropout=0.0,
+        bias="none",
+        fan_in_fan_out=any(not isinstance(m, nn.Linear) for _, m in _linear(model)),
+        task_type="SEQ_CLS" if hasattr(model, HEAD) else "CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _inject(settings, model)
+
+
+def refuse_table(model: Any) -> None:
+    """`ValueError` for a model without linear layers."""
+    if model.config.model_type == "tabular":
+        raise ValueError("lora.rank: a table has no linear layers for an adapter to stand on; it takes 0")
+
+
+def weight(layer: Any) -> Tensor:
+    """A layer's weights as they work: W, or W + s·B·A if there's an adapter on it. In the layer's own layout."""
+    if not hasattr(layer, "lora_A"):
+        found: Tensor = layer.weight
+        return found
+    with torch.no_grad():
+        base: Tensor = layer.base_layer.weight
+        summed: Tensor = base + layer.get_delta_weight(NAME)
+        return summed
+
+
+def merged(model: Any) -> Any:
+    """The same model with its adapter added into the weights, as a plain one; `model` stays as it is. Itself without one."""
+    if not is_adapted(model):
+        return model
+    plain = twin(model)
+    for name, layer in list(plain.named_modules()):
+        if hasattr(layer, "lora_A"):
+            parent, _, leaf = name.rpartition(".")
+            layer.base_layer.weight = nn.Parameter(weight(layer), requires_grad=False)
+            setattr(plain.get_submodule(parent), leaf, layer.base_layer)
+    del plain.peft_config
+    return plain
+
+
+def with_scalar_head(policy: Any, config: Any) -> Any:
+    """A policy's trunk, shared, with a scalar head of zeros: what `AutoModelForSequenceClassification` makes of it.
+
+    config: that of the new model.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config)
+    trunk = twin(policy.base_model)
+    setattr(model, model.base_model_prefix, trunk)
+    head = getattr(model, HEAD, None)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(
+            f"lora.rank: a reward model of the family {config.model_type} has no head that could stand alone"
+        )
+    model.score = nn.Linear(head.in_features, head.out_features, head.bias is not None, device=policy.device)
+    for p in model.score.parameters():
+        nn.init.zeros_(p)
+    assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
+    return model.eval()
+
+
+def save(model: Any, folder: Path, base: str, digest: str) -> None:
+    """Write the adapter alone as peft reads it. base: where the weights lie that it stands on; digest: theirs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = model.peft_config[NAME].to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
+    if hasattr(model, HEAD):
+        settings["modules_to_save"] = [HEAD]
+    write_json(folder / CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()})
+    tensors = {INSIDE + n.replace(f".{NAME}.", "."): p.detach().contiguous() for n, p in own(model).items()}
+    save_file(tensors, folder / WEIGHTS, metadata={BASE: digest})  # of two keys the order would be chance
+
+
+def beside(folder: Path) -> Path | None:
+    """The adapter that a model's directory is, or holds."""
+    for place in (folder, folder / FOLDER):
+        if (place / CONFIG).is_file():
+            return place
+    return None
+
+
+def base_of(folder: Path) -> str:
+    """Where the weights lie that an adapter stands on; in a run that was moved, the same place in it."""
+    name = str(read_json(folder / CONFIG).get("base_model_name_or_path") or "")
+    if not name:
+        raise ValueError(f"{folder / CONFIG}: base_model_name_or_path is missing: what does this adapter stand on?")
+    path = Path(name)
+    if path.is_absolute() and not path.is_dir():
+        for parent in folder.absolute().parents:
+            if (moved := parent / path.parent.name / path.name).is_dir():
+                return str(moved)
+        raise ValueError(f"{folder}: the model that this adapter stands on is gone: {name}")
+    return name
+
+
+def attach(model: Any, folder: Path, digest: str) -> None:
+    """Put a saved adapter on, in place. digest: that of the model's weights.
+
+    `ValueError` if it isn't an adapter that is understood, or stands on other weights.
+    """
+    from peft import LoraConfig
+
+    table = read_json(folder / CONFIG)
+    odd = [k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "layers_to_transform") if table.get(k)]
+    odd += ["modules_to_save"] * (table.get("modules_to_save") not in (None, [], [HEAD]))
+    if table.get("peft_type") != "LORA" or odd or table.get("bias", "none") != "none":
+        raise ValueError(
+            f"{folder / CONFIG}: expected a plain LoRA adapter, got {odd[0] if odd else table.get('peft_type')}"
+        )
+    stands = _metadata(folder).get(BASE, "")
+    if stands and digest and stands != digest:
+        raise ValueError(f"{folder}: its base has changed since this adapter was trained")
+    known = ("r", "lora_alpha", "target_modules", "fan_in_fan_out", "task_type", "use_rslora")
+    settings = LoraConfig(lora_dropout=0.0, bias="none", **{k: table[k] for k in known if k in table})
+    _inject(settings, model)
+    try:
+        saved = {n.removeprefix(INSIDE): t for n, t in load_file(folder / WEIGHTS).items()}
+        with torch.no_grad():
+            for name, p in own(model).items():
+                p.copy_(saved.pop(name.replace(f".{NAME}.", ".")))
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder / WEIGHTS}: not the adapter that {CONFIG} speaks of: {error}") from None
+    if saved:
+        raise ValueError(f"{folder / WEIGHTS}: {next(iter(saved))} has no place in the model that it stands on")
+
+
+def _inject(settings: Any, model: Any) -> None:
+    from peft import inject_adapter_in_model
+
+    inject_adapter_in_model(settings, model, NAME)
+    if hasattr(model, HEAD):  # it is trained, so it can't be anybody else's
+        head = getattr(model, HEAD)
+        for name, p in list(head.named_parameters()):
+            setattr(head, name, nn.Parameter(p.detach().clone()))
+    for name, p in model.named_parameters():
+        p.requires_grad_(".lora_" in name or name.startswith(f"{HEAD}."))
+    model.eval()
+
+
+def _targets(model: Any, asked: str | tuple[str, ...]) -> list[str]:
+    """The last part of the names of the layers that are meant."""
+    there = sorted({name.rpartition(".")[2] for name, _ in _linear(model)})
+    names = there if asked == "all-linear" else sorted(set(asked))
+    if unknown := [n for n in names if n not in there]:
+        raise ValueError(f"lora.targets: {unknown[0]!r} is no linear layer of this model; there are {', '.join(there)}")
+    return names
+
+
+def _linear(model: Any) -> Iterator[tuple[str, nn.Module]]:
+    """The trunk's linear layers; GPT-2's are of a class of their own."""
+    from transformers.pytorch_utils import Conv1D
+
+    return ((n, m) for n, m in model.base_model.named_modules() if isinstance(m, nn.Linear | Conv1D))
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder / WEIGHTS}: {error}") from None

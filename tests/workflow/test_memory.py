@@ -1,0 +1,39 @@
+"""What malloc keeps."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trueward.workflow import memory
+
+# Every second block of 4 MB is freed, so that none of the holes lies at the end; then what is resident is looked at.
+SCRIPT = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("memory", sys.argv[1])
+memory = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(memory)
+assert sys.argv[2] == "no" or memory.give_back_what_is_freed()
+for _ in range(3):  # glibc learns from what is freed how large a block it may keep
+    big = bytearray(30 << 20)
+    del big
+blocks = [bytearray(b"x") * (4 << 20) for _ in range(60)]
+del blocks[::2]
+status = open("/proc/self/status").read()
+print(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) // 1024)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which does as it likes")
+def test_freed_blocks_go_back() -> None:
+    """120 of 240 MB are free: they are there still, or not."""
+    kept, given = (
+        int(subprocess.check_output([sys.executable, "-c", SCRIPT, str(Path(memory.__file__)), word]))
+        for word in ("no", "yes")
+    )
+    assert kept > 220
+    assert given < 160
