@@ -56,7 +56,7 @@ def pairs(
     sides[comparison.peer_name] = (comparison.peer, comparison.environment, comparison.peer_too)
     for turn in range(count):
         for name in list(sides) if turn % 2 == 0 else list(sides)[::-1]:
-            if name in notes:
+            if name in notes or "ours" in notes:
                 continue
             module, where, too = sides[name]
             try:
