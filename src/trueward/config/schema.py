@@ -139,7 +139,9 @@ class Recipe(Section):
                     "quite the one that learns, so set policy.importance_cap, to 2 or so"
                 )
         if self.lora.rank and self.policy.train_layers:
-            raise ValueError("policy.train_layers: with lora.rank above 0 the adapters learn, in every layer; use one of them")
+            raise ValueError(
+                "policy.train_layers: with lora.rank above 0 the adapters learn, in every layer; use one of them"
+            )
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
         if self.policy.relabel.every and self.reward.model:

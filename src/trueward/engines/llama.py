@@ -143,7 +143,7 @@ class LlamaDecoder:
 
         def rows(module: Any, turned: bool = False, factor: float = 1.0) -> tuple[Tensor, Tensor | None]:
             made = [
-                None if t is None else _paired(t * factor, self.size) if turned else t * factor
+                None if t is None else _paired(t * factor, self.size) if turned else t
                 for t in (weight(module), module.bias)
             ]
             assert made[0] is not None

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SMALLEST = 1e-30  # a step that is not 0, for rows that are
+BLOCK = 256  # rows of weights that are made whole numbers at a time, so that they stay in the cache
 MANY = 64  # rows: from here on reading the weights is not what takes the time
 LARGE = 300_000  # weights: from here on a matrix is packed
 
@@ -83,10 +84,15 @@ class Int8:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.bias = bias
-        self.step = (weight.abs().amax(1) / 127).clamp(min=SMALLEST)
-        digits = (weight / self.step[:, None]).round_()
+        self.step = torch.empty_like(weight[:, 0])
+        digits = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+        for at in range(0, len(weight), BLOCK):
+            part = weight[at : at + BLOCK]
+            step = (part.abs().amax(1) / 127).clamp_(min=SMALLEST)
+            self.step[at : at + BLOCK] = step
+            digits[at : at + BLOCK] = (part / step[:, None]).round_()
         self.fast = weight.device.type == "cpu" and weight.dtype == torch.float32 and self.is_there()
-        self.weight: Any = _pack_int8(digits) if self.fast else digits
+        self.weight: Any = _pack_int8(digits) if self.fast else digits.to(weight.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
@@ -120,8 +126,8 @@ class Int8:
         digits = torch.arange(-12, 12, dtype=torch.int8).view(3, 8)
         weight = torch.arange(-20, 20, dtype=torch.float32).view(5, 8)
         try:
-            found = _int8_linear(digits, _pack_int8(weight), torch.full((5,), 0.5))
-            found = _int8_linear(digits, _pack_int8(weight), torch.full((5,), 0.5), 2.0, found)
+            found = _int8_linear(digits, _pack_int8(weight.to(torch.int8)), torch.full((5,), 0.5))
+            found = _int8_linear(digits, _pack_int8(weight.to(torch.int8)), torch.full((5,), 0.5), 2.0, found)
         except (AttributeError, RuntimeError, TypeError):
             return False
         return torch.equal(found, F.linear(digits.float(), weight) * 1.5)
@@ -148,7 +154,7 @@ def _packed_linear(x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
 
 
 def _pack_int8(digits: Tensor) -> Any:
-    return torch.ops.onednn.qlinear_prepack(digits.to(torch.int8), [64, digits.shape[1]])
+    return torch.ops.onednn.qlinear_prepack(digits, [64, digits.shape[1]])
 
 
 def _int8_linear(x: Tensor, weight: Any, step: Tensor, factor: float = 1.0, onto: Tensor | None = None) -> Tensor:
