@@ -22,6 +22,7 @@ COMMANDS = (
     "sample",
     "report",
     "doctor",
+    "profile",
     "frontier",
     "sweep",
     "evaluate",
