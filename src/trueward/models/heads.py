@@ -84,7 +84,7 @@ def response_logprobs_and_entropy(
         spread_out = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
         return spread(chosen, mask), spread(spread_out, mask)
     if has_plain_head(model):
-        return _logprobs_of(model, states_at(model, tokens, before(mask)), tokens, temperature, with_entropy)
+        return logprobs_of(model, states_at(model, tokens, before(mask)), tokens, temperature, with_entropy)
     logits = response_logits(model, tokens)
     chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
     spread_out = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
@@ -97,7 +97,7 @@ def logprobs_entropy_and_values(
     """The same, and a scalar head read from the same states, in one pass: three times [B, T]. The head has to be plain."""
     mask = tokens.response_mask
     states = states_at(model, tokens, before(mask))
-    logprobs, spread_out = _logprobs_of(model, states, tokens, temperature, True)
+    logprobs, spread_out = logprobs_of(model, states, tokens, temperature, True)
     return logprobs, spread_out, spread(score(states).squeeze(-1), mask)
 
 
@@ -109,9 +109,10 @@ def has_plain_head(model: Any) -> bool:
     return type(head) is nn.Linear and head.bias is None
 
 
-def _logprobs_of(
+def logprobs_of(
     model: Any, states: Tensor, tokens: Tokens, temperature: float, with_entropy: bool
 ) -> tuple[Tensor, Tensor]:
+    """Log-probs and entropies of the response's tokens from the states that they were chosen in [n, D]: twice [B, T]."""
     mask, weight = tokens.response_mask, model.get_output_embeddings().weight
     chosen, spread_out = TokenLogprobs.apply(states, weight, tokens.ids[mask], temperature, with_entropy)
     return spread(chosen, mask), spread(spread_out, mask)

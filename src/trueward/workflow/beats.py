@@ -22,9 +22,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import PreTrainedModel
 
 from trueward import driver
-from trueward.batches import Step
+from trueward.batches import Step, Tokens
 from trueward.engines import sampler
 from trueward.fabric import Fabric
+from trueward.models import heads, packed
 from trueward.models.loading import Network
 from trueward.scorers.scorer import Scored
 from trueward.workflow.ladder import Ladder
@@ -64,6 +65,7 @@ class Clock:
         self.draws = False  # whether the sampler is at work
         self.trunk: Any = None  # the network that a pass is in
         self.before = ""  # the beat that a pass without a gradient stands in
+        self.packed = False  # whether a pass of the fast path is at work, whose products are counted whole
 
     def turn(self, beat: str) -> None:
         """The beat that runs from now on."""
@@ -116,7 +118,33 @@ class Clock:
         """What a product counts for."""
         return "look" if self.beat == "look" else "act" if self.draws else "learn" if learns else "judge"
 
+    def before_packed(self, model: Any, tokens: int) -> None:
+        """A pass of the fast path of training, which pads nothing. Products are those of its layers with every token."""
+        learns = torch.is_grad_enabled()
+        kind, counts = self.work(learns), self.counts
+        counts.trained += learns
+        counts.forwards += not learns
+        counts.computed[kind] += tokens
+        counts.tokens[kind] += tokens
+        body = sum(p.numel() for layer in model.base_model.layers for p in layer.parameters() if p.ndim == 2)
+        counts.products[kind] += 2.0 * body * tokens * (3 if learns else 1)
+        if not self.held:
+            self.before = "" if learns else self.beat
+            self.turn("learn" if learns else "judge")
+
+    def after_packed(self) -> None:
+        if self.before:
+            self.turn(self.before)
+            self.before = ""
+
+    def before_head(self, weight: Tensor, rows: int) -> None:
+        """Logits where a token was chosen."""
+        learns = torch.is_grad_enabled()
+        self.counts.products[self.work(learns)] += 2.0 * weight.numel() * rows * (3 if learns else 1)
+
     def before_pass(self, module: Any, inputs: tuple[Any, ...]) -> None:
+        if self.packed:
+            return
         learns = torch.is_grad_enabled()
         if isinstance(module, PreTrainedModel):
             if module.base_model is not module or self.draws:
@@ -193,6 +221,7 @@ def watching(clock: Clock) -> Iterator[None]:
     """While it runs, the clock sees every stage, and a training loop ends after the clock's number of steps."""
     draw, decode, of, parts = sampler.sample, sampler.decoder_for, Scored.of, Fabric.by_parts
     drive, stage = driver.drive, Ladder.stage
+    states, laid, head = packed.states, packed.layout, heads.logprobs_of
 
     def sample(*given: Any, **named: Any) -> Any:
         with clock.during("act"):
@@ -231,6 +260,23 @@ def watching(clock: Clock) -> Iterator[None]:
         with clock.stage(name):
             return stage(ladder, name, *given)
 
+    def read(model: Any, *given: Any) -> Any:
+        def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) -> packed.Layout:
+            place = laid(tokens, where, dtype)
+            clock.before_packed(model, len(place.ids))
+            return place
+
+        packed.layout, clock.packed = layout, True
+        try:
+            return states(model, *given)
+        finally:
+            packed.layout, clock.packed = laid, False
+            clock.after_packed()
+
+    def logprobs_of(model: Any, at: Tensor, *given: Any) -> Any:
+        clock.before_head(model.get_output_embeddings().weight, len(at))
+        return head(model, at, *given)
+
     with ExitStack() as stack:
         hooks = (
             register_module_forward_pre_hook(clock.before_pass),
@@ -243,6 +289,8 @@ def watching(clock: Clock) -> Iterator[None]:
             (sampler, "sample", sample),
             (sampler, "decoder_for", decoder_for),
             (Scored, "of", staticmethod(scored)),
+            (packed, "states", read),
+            (heads, "logprobs_of", logprobs_of),
             (Fabric, "by_parts", by_parts),
             (driver, "drive", driving),
             (Ladder, "stage", climbing),
