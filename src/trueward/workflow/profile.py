@@ -21,6 +21,7 @@ from trueward.workflow.memory import peak_memory_mb
 
 REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # of a run that is there
 ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is climbed
+COMPARISONS = 400  # at most; the sampler has shown long before what it can do
 LARGE = 50e6  # weights' bytes / 4: from here on int8 pays
 
 
@@ -36,7 +37,9 @@ def profile(named: str, changes: list[str], steps: int, reporter: Reporter) -> d
     """What `trueward profile` prints, as JSON has it. `ValueError` for a recipe or run that can't be used."""
     recipe, run = recipe_of(named, changes)
     small = {**recipe.evaluation.model_dump(), "prompts": 16, "look_prompts": 16, "every": 10**6, "control": "never"}
-    recipe = recipe.model_copy(update={"evaluation": type(recipe.evaluation)(**small)})
+    asked = recipe.comparisons.model_copy(update={"count": min(recipe.comparisons.count, COMPARISONS)})
+    changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": asked}
+    recipe = recipe.model_copy(update=changed)
     clock = Clock(steps)
     with tempfile.TemporaryDirectory(prefix="trueward-profile-") as home, watching(clock):
         if run:
