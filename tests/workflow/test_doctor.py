@@ -55,7 +55,7 @@ def test_a_healthy_run_has_no_finding(seen: Any) -> None:
         ("sft", ("sft",), (SHORT,)),
         ("comparisons", ("comparisons",), (SHORT,)),
         ("labels", ("labels",), (SHORT,)),
-        ("overfitting", (), ("comparisons.count=300", "reward.held_out=0.3", "reward.epochs=20", "policy.steps=4")),
+        ("overfitting", (), ("comparisons.count=300", "reward.held_out=0.3", "reward.epochs=40", "policy.steps=4")),
         ("normalisation", ("normalisation",), (SHORT,)),
         ("anchor", ("anchor",), ("policy.learning_rate=0.004", "policy.steps=30")),
         ("slack", ("slack",), ()),
@@ -99,7 +99,7 @@ def test_a_reward_read_at_the_padding(seen: Any, monkeypatch: pytest.MonkeyPatch
     def last_column(model: Any, tokens: Any) -> Any:
         return heads.hidden_states(model, tokens.ids)[:, -1]
 
-    monkeypatch.setattr(reward_model, "heads", SimpleNamespace(sequence_states=last_column))
+    monkeypatch.setattr(reward_model, "heads", SimpleNamespace(sequence_states=last_column, together=heads.together))
     found = seen("tiny", (), "reward.epochs=4", "policy.steps=3", home=tmp_path)
     assert [f.rung for f in found.findings][:1] == ["tokens"]
 

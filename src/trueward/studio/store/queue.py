@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal_column, select, update
+from sqlalchemy import Column, Connection, ScalarSelect, func, insert, literal_column, select, update
 
 from trueward.studio.store import projects
 from trueward.studio.store import tables as t
@@ -56,8 +56,12 @@ def _lease(
     """Lease up to `count` items that this person has not had; ids of the assignments."""
     # what was given back because the time ran out may be had again, and then keeps its side
     mine = (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.account_id == account_id)
+    again_id = t.assignment.c.id.label("again")
+    first_shown = _on_the_left(t.item.c.first_id).label("first_shown")
+    second_shown = _on_the_left(t.item.c.second_id).label("second_shown")
+    asked = (t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed)
     free = (
-        select(t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed, t.assignment.c.id.label("again"))
+        select(*asked, first_shown, second_shown, again_id)
         .outerjoin(t.assignment, mine)
         .where(t.item.c.round_id == round_id, FREE, t.assignment.c.id.is_(None) | (t.assignment.c.state == "released"))
         .order_by(t.item.c.id)
@@ -82,7 +86,7 @@ def _lease(
                 "id": leased[-1],
                 "item_id": item.id,
                 "account_id": account_id,
-                "left_id": other_way(connection, item) or left(project.secret, item, account_id),
+                "left_id": other_way(item) or left(project.secret, item, account_id),
                 "state": "leased",
                 "leased_until": until,
             }
@@ -100,12 +104,18 @@ def left(secret: str, item: Found, account_id: int) -> int | None:
     return int(item.first_id if drawn[0] < 128 else item.second_id)
 
 
-def other_way(connection: Connection, item: Found) -> int | None:
+def _on_the_left(response: Column[int]) -> ScalarSelect[int]:
+    """How many people have seen an item's response on the left."""
+    others = t.assignment.alias()
+    count = select(func.count()).where(others.c.item_id == t.item.c.id, others.c.left_id == response)
+    return count.correlate(t.item).scalar_subquery()
+
+
+def other_way(item: Found) -> int | None:
     """The response that has stood on the left less often, so that every second person sees a pair the other way round."""
     if item.needed < 2 or item.first_id is None:
         return None
-    shown = list(connection.scalars(select(t.assignment.c.left_id).where(t.assignment.c.item_id == item.id)))
-    first, second = shown.count(item.first_id), shown.count(item.second_id)
+    first, second = item.first_shown, item.second_shown
     if first == second:
         return None
     return int(item.second_id if first > second else item.first_id)
