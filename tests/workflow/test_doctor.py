@@ -77,8 +77,11 @@ def test_the_broken_rung_is_named_first(
 
 
 def test_what_the_penalty_is_for(seen: Any) -> None:
-    """The same run with the penalty ends its answers, so it's the penalty that was missing."""
-    found = seen("tiny", (), "seed=3", "policy.kl_coef=0.03")
+    """The same run with a penalty ends its answers, so it's the penalty that was missing.
+
+    It has to be more than the reward model pays for an answer without an end, which is 12 SDs here.
+    """
+    found = seen("tiny", (), "seed=3", "policy.kl_coef=0.03", "policy.missing_eos_penalty=16")
     assert "eos-penalty" not in [f.rung for f in found.findings]
 
 
