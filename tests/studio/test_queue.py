@@ -266,3 +266,12 @@ def test_every_second_person_sees_a_pair_the_other_way_round(database: Database)
     assert set(on_the_left.values()) == {2}
     drawn = {row.left_id == row.first_id for row in rows if row.account_id == people[0]}
     assert drawn == {True, False}
+
+
+def test_the_answer_key_stays_here(database: Database) -> None:
+    people = set_up(database, 1, 1, 1)
+    key = Prompt(text="what is six times seven", answer="forty-two").model_dump_json()
+    database.write(lambda c: c.execute(update(t.item).values(prompt=key)))
+    (item,) = take(database, people[0])
+    assert item["prompt"]["text"] == "what is six times seven"
+    assert "forty-two" not in str(item)

@@ -39,6 +39,7 @@ class Inbox:
                     continue
                 try:
                     pairs = read(path)
+                    # mypy can't type a lambda's defaults, which bind this turn's file
                     added += database.write(lambda c, path=path, pairs=pairs: put(c, path.parent.name, pairs))  # type: ignore[misc]
                     self.refused.pop(path, None)
                 except ValueError as error:

@@ -143,7 +143,7 @@ def release_expired(connection: Connection, now: float) -> int:
 
 
 def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
-    """What a page may know of some assignments: prompt and texts by side. No ids, no writers, no known winner."""
+    """What a page may know of some assignments: prompt and texts by side. No ids, writers, winner or answer key."""
     first, second = t.response.alias("first"), t.response.alias("second")
     rows = connection.execute(
         select(
@@ -163,7 +163,8 @@ def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
     ).all()
     found = {}
     for row in rows:
-        shown: dict[str, Any] = {"assignment": row.id, "prompt": json.loads(row.prompt)}
+        prompt = {key: value for key, value in json.loads(row.prompt).items() if key != "answer"}
+        shown: dict[str, Any] = {"assignment": row.id, "prompt": prompt}
         if row.first_id is not None:
             sides = [{"text": row.one, "finished": row.one_finished}, {"text": row.two, "finished": row.two_finished}]
             if row.left_id != row.first_id:
