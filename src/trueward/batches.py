@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trueward.records import Completion
 
-EVEN = 768  # tokens: what's read of them at once still lies in the processor's cache; fewer make small matrix products
+EVEN = 768  # tokens a thread: what's read of them at once still lies in its cache; fewer make small matrix products
 LARGE_ENOUGH = 384  # tokens: from here on a matrix product is about as fast a row as it gets
 
 
@@ -169,14 +169,15 @@ def micro_batches(lengths: Tensor, budget: int, together: Tensor | None = None) 
 
 
 def _even_batches(lengths: Tensor, budget: int, together: Tensor) -> list[Tensor]:
-    """The longest rows first, each with those of its number: about `EVEN` tokens a group, at most `budget`."""
+    """The longest rows first, each with those of its number: about `EVEN` tokens a thread and group, at most `budget`."""
     if not len(lengths):
         return []
     longest = torch.zeros(int(together.max()) + 1, dtype=lengths.dtype).scatter_reduce(0, together, lengths, "amax")
     order = torch.from_numpy(np.lexsort((-lengths.numpy(), together.numpy(), -longest[together].numpy())))
     sizes, numbers = lengths[order].tolist(), together[order].tolist()
     total = sum(sizes)
-    limit = min(budget, math.ceil(total / max(1, round(total / EVEN))))
+    even = EVEN * torch.get_num_threads()
+    limit = min(budget, math.ceil(total / max(1, round(total / even))))
     groups: list[Tensor] = []
     start, count = 0, 0
     for end, size in enumerate(sizes):

@@ -288,6 +288,6 @@ def _finish(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
         return compiled.finish(layer, x, mixed)
     x = x + layer.self_attn.o_proj(mixed)
     inner = _norm(layer.post_attention_layernorm, x)
-    gate, up = _joined(inner, layer.mlp.gate_proj, layer.mlp.up_proj).chunk(2, dim=-1)
-    out: Tensor = x + layer.mlp.down_proj(SwiGlu.apply(gate, up))
+    inner = SwiGlu.apply(_joined(inner, layer.mlp.gate_proj, layer.mlp.up_proj))
+    out: Tensor = x + layer.mlp.down_proj(inner)
     return out

@@ -46,6 +46,7 @@ class Context:
         packed.is_compiled = recipe.runtime.compile
         torch.set_num_threads(recipe.runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # one more pass over all that's made
         if recipe.lora.rank:
             give_back_what_is_freed()
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
