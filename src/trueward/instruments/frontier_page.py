@@ -13,7 +13,8 @@ from rich.text import Text
 
 from trueward.instruments import charts
 from trueward.instruments.charts import Mark, Series, line_chart
-from trueward.instruments.report import MISSING, PAIR, SPACE, between, percent, plain, signed, template
+from trueward.instruments.printed import MISSING, SPACE, between, percent, plain, signed
+from trueward.instruments.report import PAIR, template
 
 Row = dict[str, Any]
 X, Y = "√KL to the SFT policy", "SDs above the SFT policy"

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from trueward.instruments import charts
 from trueward.instruments.charts import NINETY_FIVE, Mark, Series, line_chart
-from trueward.instruments.report import MISSING, SPACE, clean, percent, plain, signed, template
+from trueward.instruments.printed import MISSING, SPACE, percent, plain, signed
+from trueward.instruments.report import clean, template
 
 Row = dict[str, Any]
 SIDES = {"hacking": "hacked", "pinned": "held too tightly", "worse": "worse"}

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from trueward.instruments.report import between, percent, plain, signed, within
+from trueward.instruments.printed import between, percent, plain, signed, within
 from trueward.instruments.statistics import Z
 
 Row = dict[str, Any]
