@@ -51,7 +51,7 @@ def test_a_file_is_a_difference_from_the_defaults(tmp_path: Path) -> None:
 
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Recipe().seed = 1  # type: ignore[misc]
+        Recipe().seed = 1  # type: ignore[misc]  # what it must refuse
 
 
 @pytest.mark.parametrize(

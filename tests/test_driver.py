@@ -153,7 +153,7 @@ def test_the_best_is_kept_when_the_truth_has_never_been_higher(tmp_path: Path) -
     ride = Ride(tmp_path / "run")
     kept: list[int] = []
     keep = ride.keep
-    ride.keep = lambda path: (kept.append(ride.state.step), keep(path))[1]  # type: ignore[method-assign]
+    ride.keep = lambda path: (kept.append(ride.state.step), keep(path))[1]  # type: ignore[method-assign]  # listens in
     outcome = ride.go()
     assert kept == [1, 2, 5]  # not 4, which is no higher than 2, and not 0
     assert (outcome.best_step, outcome.best_truth) == (5, 0.6)

@@ -231,7 +231,7 @@ def test_a_damaged_report_is_one_clear_line(damage: Any, said: str) -> None:
     with pytest.raises(ValueError, match=rf"^one: report\.json: .*{said}"):
         frontier([run])
     with pytest.raises(ValueError, match=r"one: report\.json: expected"):
-        frontier([Run("one", [], {})])  # type: ignore[arg-type]
+        frontier([Run("one", [], {})])  # type: ignore[arg-type]  # an empty recipe
 
 
 # Words, table, page.

@@ -47,11 +47,13 @@ def test_what_is_unknown_is_shown_as_it_is_and_what_is_missing_is_not() -> None:
 
 
 def test_a_sentence_for_the_terminal() -> None:
-    text = spoken.sentence({"word": "learning", "rule": "the truth is above SFT’s", "numbers": NUMBERS})
+    numbers = {**NUMBERS, **FALL, "drop_least": 0.25}
+    text = spoken.sentence({"word": "learning", "rule": "the truth is above SFT’s", "numbers": numbers})
     assert text.replace("\u00a0", " ").startswith(
         "learning: the truth is above SFT’s (truth against SFT’s +0.58 ± 0.20 SD; "
     )
     assert "KL to SFT 0.010" in text
+    assert "; a fall counts from 0.25" in text
     assert (
         spoken.sentence({"word": "inconclusive", "rule": "nothing yet", "numbers": {}}) == "inconclusive: nothing yet."
     )

@@ -88,8 +88,8 @@ def test_each_answer_meets_the_references_of_its_own_prompt(make_policy: Callabl
 
 
 def test_nothing_is_shaped_unless_it_is_asked_for(make_policy: Callable[..., Any]) -> None:
-    assert shaped(Reward(), worth, ANSWERS, make_policy(), sample, 0) is worth  # type: ignore[arg-type]
-    assert shaped(Reward(clip=1), worth, ANSWERS, make_policy(), sample, 0) is not worth  # type: ignore[arg-type]
+    assert shaped(Reward(), worth, ANSWERS, make_policy(), sample, 0) is worth  # type: ignore[arg-type]  # stands in for a model
+    assert shaped(Reward(clip=1), worth, ANSWERS, make_policy(), sample, 0) is not worth  # type: ignore[arg-type]  # stands in for a model
 
 
 def test_reference_answers_are_a_function_of_the_prompts(make_policy: Callable[..., Any]) -> None:

@@ -77,7 +77,7 @@ def fresh_postgres(folder: str) -> str:
 
     name = f"t{uuid.uuid4().hex}"  # a schema, which is quicker to make and to forget than a database
     with psycopg.connect(f"host={folder} user=postgres dbname=postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]  # a name made here
     return f"postgresql://postgres@/postgres?host={folder}&options=-csearch_path%3D{name}"
 
 

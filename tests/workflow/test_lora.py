@@ -84,7 +84,7 @@ def test_best_of_n_leaves_the_sft_policy_as_it_is(home: Path, run: Path, climb: 
 def given(run: Path, stages: tuple[str, ...] = ("prepare", "sft", "reward_model")) -> tuple[Context, policies.Given]:
     context = Context.make(config.read(str(run / "recipe.toml")), Reporter())
     found = [artifacts.load(run / stage) for stage in stages]
-    return context, policies.Given(context, *found)  # type: ignore[arg-type]
+    return context, policies.Given(context, *found)  # type: ignore[arg-type]  # a list has no length for mypy
 
 
 def shared(model: Any) -> dict[str, torch.Tensor]:
@@ -111,7 +111,7 @@ def test_four_networks_on_one_base_that_nobody_changes(
     sft = weights(run / "sft" / "model")
     reference = start.reference.model
     completions = read_completions(run / "sft" / "reference.jsonl")
-    before = start.proxy.raw(completions)  # type: ignore[union-attr]
+    before = start.proxy.raw(completions)  # type: ignore[union-attr]  # it has one here
     policies.optimise_ppo(start, None, tmp_path)
     assert isinstance(start.proxy, RewardModel)
     models = [start.policy.model, reference, start.proxy.network.model, critics[0].network.model]

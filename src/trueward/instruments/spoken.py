@@ -42,7 +42,7 @@ def facts(numbers: Numbers) -> list[tuple[str, str]]:
 
 def sentence(verdict: Mapping[str, Any]) -> str:
     """For the terminal: the rule, and in brackets what it is made from."""
-    shown = "; ".join(f"{name[0].lower() if name[1].islower() else name[0]}{name[1:]} {text}"
+    shown = "; ".join(f"{name[0] if name[1].isupper() else name[0].lower()}{name[1:]} {text}"
                       for name, text in facts(verdict.get("numbers") or {}))  # fmt: skip
     rule = str(verdict.get("rule") or "")
     return f"{verdict.get('word') or ''}: {rule}" + (f" ({shown})." if shown else ".")

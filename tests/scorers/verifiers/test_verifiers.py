@@ -265,6 +265,16 @@ def test_nothing_that_a_schema_refers_to_is_fetched() -> None:
         score(verifier, "1")
 
 
+def test_a_question_that_a_task_repeats_is_one_prompt() -> None:
+    pytest.importorskip("reasoning_gym")
+    prompts = gym.prompts("chain_sum", {"size": 300, "min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1})
+    assert 100 < len(prompts) == len({p.text for p in prompts}) < 300
+    verifier = made("gym")
+    for prompt in prompts[::40]:
+        key = verifier.right(prompt.answer)
+        assert key and verifier.judge(key, prompt.answer).score == 1.0
+
+
 def test_any_task_of_reasoning_gym() -> None:
     pytest.importorskip("reasoning_gym")
     prompts = gym.prompts("chain_sum", {"size": 5, "seed": 3, "max_terms": 2})

@@ -61,13 +61,19 @@ def several(text: str, key: str) -> bool:
 
 
 def prompts(task: str, settings: dict[str, Any], seed: int = 0) -> list[Prompt]:
-    """`size` prompts of a task (2,000 if it isn't said), each with what its verifier needs to make its entry again."""
+    """`size` prompts of a task (2,000 if it isn't said), each with what its verifier needs to make its entry again.
+
+    A question that the task asks again, small sums for example, is one prompt.
+    """
     settings = {"size": SIZE, "seed": seed, **settings}
     where = canonical(settings)
     made = dataset(task, where)
+    first: dict[str, int] = {}
+    for i in range(settings["size"]):
+        first.setdefault(made[i]["question"], i)
     return [
-        Prompt(text=made[i]["question"], answer=json.dumps({"task": task, "settings": settings, "index": i}))
-        for i in range(settings["size"])
+        Prompt(text=question, answer=json.dumps({"task": task, "settings": settings, "index": i}))
+        for question, i in first.items()
     ]
 
 
