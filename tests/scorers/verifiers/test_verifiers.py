@@ -272,7 +272,8 @@ def test_a_question_that_a_task_repeats_is_one_prompt() -> None:
     verifier = made("gym")
     for prompt in prompts[::40]:
         key = verifier.right(prompt.answer)
-        assert key and verifier.judge(key, prompt.answer).score == 1.0
+        assert key is not None
+        assert verifier.judge(key, prompt.answer).score == 1.0
 
 
 def test_any_task_of_reasoning_gym() -> None:
