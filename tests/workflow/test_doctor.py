@@ -20,6 +20,8 @@ from trueward.workflow.consultation import consult
 
 LESS = ("runtime.threads=1", "reward.learning_curve=false")
 SHORT = "policy.steps=8"
+# Annotators who like long answers, and little room for them: on all of four seeds the policy then writes to the end of it.
+ENDLESS = ("policy.kl_coef=0.03", "comparisons.length_bias=5", "sampler.max_new_tokens=12")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_a_healthy_run_has_no_finding(seen: Any) -> None:
         ("normalisation", ("normalisation",), (SHORT,)),
         ("anchor", ("anchor",), ("policy.learning_rate=0.004", "policy.steps=30")),
         ("slack", ("slack",), ()),
-        ("eos-penalty", ("eos-penalty",), ("seed=3", "policy.kl_coef=0.03")),
+        ("eos-penalty", ("eos-penalty",), ENDLESS),
         ("value", ("value",), ()),
         ("length", ("length",), ()),
     ],
@@ -77,12 +79,9 @@ def test_the_broken_rung_is_named_first(
 
 
 def test_what_the_penalty_is_for(seen: Any) -> None:
-    """The same run with a penalty ends its answers, so it's the penalty that was missing.
-
-    It has to be more than the reward model pays for an answer without an end, which is 12 SDs here.
-    """
-    found = seen("tiny", (), "seed=3", "policy.kl_coef=0.03", "policy.missing_eos_penalty=16")
-    assert "eos-penalty" not in [f.rung for f in found.findings]
+    """The same run with a penalty ends its answers, so it's the penalty that was missing."""
+    found = seen("tiny", (), *ENDLESS, "policy.missing_eos_penalty=4")
+    assert found.findings == []
 
 
 def test_answers_that_the_reward_model_has_never_seen(seen: Any) -> None:
