@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trueward import __version__, cli, config
+from trueward import __version__, cli, config, terminal
 
 Command = Callable[..., tuple[int, str, str]]
 COMMANDS = (
@@ -228,7 +228,7 @@ def test_a_run_by_its_name(command: Command, baseline: Path, tmp_path: Path) -> 
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/mine").symlink_to(baseline)
     assert command("report", "mine", "--json")[1] == (baseline / "report.json").read_text()
-    assert cli.run_directory(str(baseline)) == baseline
+    assert terminal.run_directory(str(baseline)) == baseline
 
 
 def test_sample(command: Command, baseline: Path) -> None:

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import click
 import typer
 
-from trueward import __version__, asking, broken, comparisons, config, profiling
+from trueward import __version__, alone, asking, broken, comparisons, config, profiling, terminal
 from trueward.progress import WaitingError
 from trueward.studio import command as studio
+from trueward.terminal import Out, Quiet, Set, climb, flag, run_directory
 
 app = typer.Typer(
     name="trueward",
@@ -33,11 +34,6 @@ comparisons.app.command("make")(asking.make)
 app.command()(profiling.profile)
 app.add_typer(studio.app, name="studio")
 
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
-]
-Out = Annotated[Path | None, typer.Option("--out", "--output-dir", "--output_dir", help="The run's directory.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 # typer carries a click of its own from 0.2x on, and took the installed one before
 WRONG_USAGE: tuple[type[Exception], ...] = (
     click.ClickException,
@@ -45,12 +41,6 @@ WRONG_USAGE: tuple[type[Exception], ...] = (
 )
 WAITING = 75  # sysexits.h's EX_TEMPFAIL: nothing is wrong, it can go on later
 STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
-
-
-def flag(name: str, help: str, *others: str) -> Any:
-    """An option under its name with dashes, with underscores as TRL spells it, and under other names."""
-    spelled = [spelling for n in (name, *others) for spelling in dict.fromkeys((f"--{n}", f"--{n.replace('-', '_')}"))]
-    return typer.Option(*spelled, help=help)
 
 
 @app.callback(invoke_without_command=True)
@@ -110,11 +100,9 @@ def sweep(
     if as_json:
         print((home / "sweep.json").read_text(encoding="utf-8"), end="")
     elif not quiet:
-        from rich.console import Console
-
         from trueward.instruments import sweep_page
 
-        console = Console(width=None if sys.stdout.isatty() else 100)
+        console = terminal.console()
         console.print(sweep_page.table(found))
         console.print(found["sentence"], highlight=False)
         for row in found["runs"]:
@@ -123,118 +111,9 @@ def sweep(
         console.print(f"The whole sweep: {home / 'sweep.html'}", highlight=False, soft_wrap=True)
 
 
-@app.command()
-def sft(
-    model: Annotated[str, flag("model", "The model to start from.", "model-name-or-path")] = "trueward:base",
-    dataset: Annotated[
-        str, flag("dataset", "Demonstrations: JSONL or a data set.", "dataset-name")
-    ] = "trueward:reviews",
-    out: Out = None,
-    learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate.")] = None,
-    epochs: Annotated[float | None, flag("num-train-epochs", "Passes over the data.")] = None,
-    batch_size: Annotated[
-        int | None, flag("per-device-train-batch-size", "Demonstrations a step.", "batch-size")
-    ] = None,
-    max_grad_norm: Annotated[float | None, flag("max-grad-norm", "Gradient clipping.")] = None,
-    seed: Annotated[int | None, flag("seed", "Seed.")] = None,
-    changes: Set = None,
-    quiet: Quiet = False,
-) -> None:
-    """SFT alone: next-token cross-entropy on the responses of demonstrations."""
-    settings = {
-        "model.base": model,
-        "data.demonstrations": dataset,
-        "sft.learning_rate": learning_rate,
-        "sft.epochs": epochs,
-        "sft.batch_size": batch_size,
-        "sft.max_grad_norm": max_grad_norm,
-        "seed": seed,
-    }
-    one_stage("sft", settings, out, changes, quiet)
-
-
-@app.command(name="reward-model")
-def reward_model(
-    model: Annotated[str, flag("model", "The SFT policy to start from.", "model-name-or-path")],
-    dataset: Annotated[str, flag("dataset", "Comparisons: JSONL, CSV... (docs/comparisons.md).", "dataset-name")],
-    out: Out = None,
-    learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate.")] = None,
-    epochs: Annotated[float | None, flag("num-train-epochs", "Passes over the comparisons.")] = None,
-    batch_size: Annotated[int | None, flag("per-device-train-batch-size", "Prompts a step.", "batch-size")] = None,
-    seed: Annotated[int | None, flag("seed", "Seed.")] = None,
-    changes: Set = None,
-    quiet: Quiet = False,
-) -> None:
-    """The reward model alone: Bradley–Terry on a file of comparisons."""
-    settings: dict[str, Any] = {
-        "model.base": model,
-        "sft.model": model,
-        "data.demonstrations": "",
-        "data.prompts": "comparisons",
-        "comparisons.source": "file",
-        "comparisons.path": dataset,
-        "evaluation.truths": [],
-        "reward.learning_rate": learning_rate,
-        "reward.epochs": epochs,
-        "reward.batch_size": batch_size,
-        "seed": seed,
-    }
-    one_stage("reward_model", settings, out, changes, quiet)
-
-
-@app.command()
-def ppo(
-    sft_model: Annotated[str, flag("sft-model-path", "The SFT policy: start and anchor.", "model-name-or-path")],
-    reward_model: Annotated[str, flag("reward-model-path", "The reward model: the proxy.")],
-    dataset: Annotated[str, flag("dataset", "Prompts: JSONL or a data set.", "dataset-name")],
-    out: Out = None,
-    truth: Annotated[str | None, flag("truth", "A reward model's directory that is never optimised.")] = None,
-    steps: Annotated[int | None, flag("steps", "Rollouts.")] = None,
-    total_episodes: Annotated[int | None, flag("total-episodes", "Completions in all, in place of --steps.")] = None,
-    batch_size: Annotated[int | None, flag("batch-size", "Completions a rollout.")] = None,
-    kl_coef: Annotated[float | None, flag("kl-coef", "Weight β of the KL anchor.")] = None,
-    learning_rate: Annotated[float | None, flag("learning-rate", "Peak rate of the policy.")] = None,
-    epochs: Annotated[int | None, flag("num-ppo-epochs", "Passes over a rollout.")] = None,
-    minibatches: Annotated[int | None, flag("num-mini-batches", "Updates a pass.")] = None,
-    clip: Annotated[float | None, flag("cliprange", "Clip range of the ratio.")] = None,
-    value_clip: Annotated[float | None, flag("cliprange-value", "Clip range of the value.")] = None,
-    discount: Annotated[float | None, flag("gamma", "Discount.")] = None,
-    gae_lambda: Annotated[float | None, flag("lam", "λ of GAE.")] = None,
-    missing_eos_penalty: Annotated[float | None, flag("missing-eos-penalty", "For a cut answer, in SDs.")] = None,
-    response_length: Annotated[int | None, flag("response-length", "The most new tokens.")] = None,
-    temperature: Annotated[float | None, flag("temperature", "The sampler's.")] = None,
-    seed: Annotated[int | None, flag("seed", "Seed.")] = None,
-    changes: Set = None,
-    quiet: Quiet = False,
-) -> None:
-    """PPO alone, from an SFT policy and a reward model, then the evaluation and the report."""
-    if total_episodes is not None:
-        if steps is not None:
-            raise ValueError("give --steps or --total-episodes, not both")
-        steps = max(1, total_episodes // (batch_size or config.Policy().batch_size))
-    settings = {
-        "model.base": sft_model,
-        "sft.model": sft_model,
-        "reward.model": reward_model,
-        "data.demonstrations": "",
-        "data.prompts": dataset,
-        "evaluation.truths": [f"model:{truth}"] if truth else [],
-        "policy.steps": steps,
-        "policy.batch_size": batch_size,
-        "policy.kl_coef": kl_coef,
-        "policy.learning_rate": learning_rate,
-        "policy.epochs": epochs,
-        "policy.minibatches": minibatches,
-        "policy.clip": clip,
-        "policy.value_clip": value_clip,
-        "policy.discount": discount,
-        "policy.gae_lambda": gae_lambda,
-        "policy.missing_eos_penalty": missing_eos_penalty,
-        "sampler.max_new_tokens": response_length,
-        "sampler.temperature": temperature,
-        "seed": seed,
-    }
-    one_stage("report", settings, out, changes, quiet, name="ppo")
+app.command()(alone.sft)
+app.command(name="reward-model")(alone.reward_model)
+app.command()(alone.ppo)
 
 
 @app.command()
@@ -297,9 +176,7 @@ def evaluate(
         return
     with reporter() as telling:
         found = versus.evaluate(asked, telling)
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = terminal.console()
     console.print(versus_table.table(found))
     for text in versus_table.sentences(found):
         console.print(text, highlight=False, markup=False)
@@ -322,7 +199,7 @@ def report(
         print(path.read_text(encoding="utf-8"), end="")
         return
     artifacts.write_text(path.with_suffix(".html"), page.page(table))
-    show(table, path.with_suffix(".html"))
+    terminal.show(table, path.with_suffix(".html"))
 
 
 @app.command()
@@ -333,8 +210,6 @@ def doctor(
     """Name the broken rung of a run: what is seen, why it is thought so, and which setting to change."""
     import json
 
-    from rich.console import Console
-
     from trueward.instruments import prescription
     from trueward.workflow.consultation import consult
 
@@ -342,7 +217,7 @@ def doctor(
     if as_json:
         print(json.dumps(found.table(), ensure_ascii=False, indent=1))
         return
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = terminal.console()
     for text in prescription.lines(found):
         console.print(text, highlight=False, markup=False)
 
@@ -360,41 +235,21 @@ def frontier(
     """Several runs on one plot: truth and proxy against the distance from SFT, with their table."""
     import json
 
-    from rich.console import Console
-
     from trueward import artifacts
     from trueward.instruments import frontier, frontier_page
 
-    found = frontier.frontier([finished(run) for run in runs])
+    found = frontier.frontier([terminal.finished(run) for run in runs])
     page = out or run_directory(runs[0]).absolute().parent.joinpath("frontier.html")
     if out or not as_json:
         artifacts.write_text(page, frontier_page.page(found))
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = terminal.console()
     console.print(frontier_page.table(found))
     for text in [frontier_page.headline(found), *found["notes"]]:
         console.print(text.replace("\u00a0", " "), highlight=False, markup=False)
     console.print(f"The page: {page}", highlight=False, soft_wrap=True, markup=False)
-
-
-def finished(run: str) -> Any:
-    """A run with its report, for the frontier."""
-    from trueward import artifacts
-    from trueward.instruments.frontier import Run
-
-    path = run_directory(run)
-    if not (path / "report.json").is_file():
-        raise ValueError(f"{path}: has no report yet; `trueward run` makes one")
-    rows = artifacts.read_json(path / "ladder.json")
-    try:
-        digests = {row["name"]: row["digest"] for row in rows}
-    except (TypeError, KeyError):
-        raise ValueError(
-            f"{path / 'ladder.json'}: damaged, expected a row with name and digest for each stage"
-        ) from None
-    return Run(path.absolute().name, artifacts.read_json(path / "report.json"), digests)
 
 
 @app.command()
@@ -463,77 +318,6 @@ def lab(
             serving.serve_forever()
         except KeyboardInterrupt:
             print()
-
-
-def one_stage(
-    until: str, settings: dict[str, Any], out: Path | None, changes: list[str] | None, quiet: bool, name: str = ""
-) -> None:
-    """The ladder, with what the flags say, up to one stage."""
-    table: dict[str, Any] = {"name": name or until.replace("_", "-")}
-    for key, value in settings.items():
-        if value is not None:
-            section, _, field = key.rpartition(".")
-            (table.setdefault(section, {}) if section else table)[field] = value
-    for change in changes or []:
-        config.put(table, change)
-    climb(config.resolve(table, "command line"), out, [], until, quiet)
-
-
-def climb(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
-    from trueward import workflow
-    from trueward.progress import Reporter, reporter
-
-    if until not in workflow.KNOWN_STAGES:
-        raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(workflow.KNOWN_STAGES)}")
-    out = out or Path("runs") / config.variant(recipe.name, changes)
-    command = shlex.join(["trueward", *sys.argv[1:]])
-    if quiet:
-        workflow.climb(recipe, out.parent, out.name, Reporter(), until=until, command=command)
-        return
-    with reporter() as telling:
-        found = workflow.climb(recipe, out.parent, out.name, telling, until=until, command=command)
-    if until == "report":
-        from trueward import artifacts
-
-        show(artifacts.read_json(out / "report.json"), out / "report.html")
-        return
-    if until == "reward_model" and (found.path / "report.json").is_file():
-        show_reward_model(found.path)
-    print(found.path)
-
-
-def show(table: dict[str, Any], page: Path) -> None:
-    """The report's table on the terminal."""
-    from rich.console import Console
-
-    from trueward.instruments import report
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(report.table(table))
-    for text in report.summary(table):
-        console.print(text, highlight=False)
-    console.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
-
-
-def show_reward_model(folder: Path) -> None:
-    """What the reward model's report says, in lines, and where its page lies."""
-    from rich.console import Console
-
-    from trueward import artifacts
-    from trueward.instruments import report
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    for text in report.reward_summary(artifacts.read_json(folder / "report.json")):
-        console.print(text, highlight=False)
-    console.print(f"The whole report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-def run_directory(run: str) -> Path:
-    """A run by its name under runs/, or by its path."""
-    for path in (Path(run), Path("runs") / run):
-        if (path / "ladder.json").is_file():
-            return path
-    raise ValueError(f"{run}: there is no such run (neither a run's directory nor a name under runs/)")
 
 
 def main() -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tomli_w
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from trueward import terminal
 
 app = typer.Typer(
     name="comparisons",
@@ -61,7 +59,7 @@ def import_(
     if as_json:
         print(json.dumps({"file": str(target), **table}, ensure_ascii=False, indent=1))
         return
-    console = _console()
+    console = terminal.console()
     about = [f"{table['comparisons']:,} comparisons of {table['prompts']:,} prompts"]
     words = {"rankings": "ranking", "ties": "tie", "check_pairs": "check pair", "annotators": "annotator"}
     about += [f"{table[key]:,} {word}{'s' * (table[key] > 1)}" for key, word in words.items() if table[key]]
@@ -98,7 +96,7 @@ def agree(
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False))
         return
-    console = _console()
+    console = terminal.console()
     for table in annotators_table.tables(found):
         console.print(table)
     for text in annotators_table.sentences(found):
@@ -140,7 +138,7 @@ def export(
             )
         )
         return
-    console = _console()
+    console = terminal.console()
     not_written = {reason: lost[reason] for reason in comparisons.WHOLE if lost[reason]}
     written = len(rows) - sum(not_written.values())
     _say(console, f"{written:,} of {len(rows):,} comparisons, as {format}, to {target}")
@@ -161,12 +159,6 @@ def _free(target: Path, sources: list[str], force: bool) -> None:
         raise ValueError(f"{target}: is read from, so it can't be written to; give another --out")
     if target.exists() and not force:
         raise ValueError(f"{target}: is there already; give another --out, or --force to replace it")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 100)
 
 
 def _say(console: Any, text: str) -> None:

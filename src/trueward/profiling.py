@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
+
+from trueward import terminal
 
 SHOWN = ("act", "judge", "credit", "learn", "hand over", "look", "rest")
 
@@ -35,10 +36,9 @@ def profile(
 
 
 def show(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = terminal.console(140)
     table = Table(title=f"{found['run'] or found['recipe']}: share of each stage's seconds, by beat")
     table.add_column("stage")
     for name in ("steps", "s", *SHOWN, "padding", "tokens/s, in", "of limit"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trueward import cli
+from trueward import terminal
 from trueward.instruments import frontier_page
 from trueward.instruments.frontier import frontier
 
@@ -20,7 +20,7 @@ def page_file(baseline: Path, climb: Any, tmp_path_factory: pytest.TempPathFacto
     climb(baseline.parent, "frontier free", "policy.kl_coef=0")
     runs = [baseline, *(baseline.parent / f"frontier {name}" for name in ("dpo", "best_of_n", "free"))]
     path = tmp_path_factory.mktemp("frontier") / "frontier.html"
-    path.write_text(frontier_page.page(frontier([cli.finished(str(run)) for run in runs])), encoding="utf-8")
+    path.write_text(frontier_page.page(frontier([terminal.finished(str(run)) for run in runs])), encoding="utf-8")
     return path
 
 
