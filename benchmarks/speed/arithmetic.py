@@ -42,9 +42,11 @@ PASSES = {  # (passes of tokens through trunk and head, passes of tokens through
     "dpo": lambda epochs: (6 + 2, 0),
     "grpo": lambda epochs: (6 * epochs + 2 + 2, 2),
     "ppo": lambda epochs: (6 * epochs + 2 + 2, 6 * epochs + 2 + 2),
+    "ppo-shared": lambda epochs: (6 * epochs + 2 + 2, 2 + 2),
 }
 """2 for a pass forward, 6 for one forward and backward, in operations a weight and token. DPO: the policy, the reference.
-GRPO: the policy, the reference, sampling; the reward model. PPO: the same, and the value network, forward once and learning."""
+GRPO: the policy, the reference, sampling; the reward model. PPO: the same, and the value network, forward once and learning;
+if that is a head on the policy, a pass for what it says at first."""
 
 
 def operations(stage: str, size: Size, work: Work, epochs: int = 1) -> float:

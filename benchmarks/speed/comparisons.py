@@ -31,6 +31,9 @@ class Comparison:
     sampled: dict[str, int] = field(default_factory=dict)
     """Answers at once, where they aren't the size's."""
 
+    work: str = ""
+    """Which line of `arithmetic.PASSES` counts it, where it isn't the stage's."""
+
     def job(self, size: Size, threads: int) -> dict[str, Any]:
         """What both programs are told."""
         return {
@@ -71,7 +74,7 @@ ALL = (
     Comparison(
         "sampling-int8", "sampling", "ours_sampling", "peer_generate", "trl", "transformers generate", "tokens/s",
         f"16 rows; {DRAWN}, ours with sampler.quantize = \"int8\"", sizes=("L",),
-        ours_too={"recipe": {"sampler": {"quantize": "int8"}}},
+        ours_too={"recipe": {"sampler": {"quantize": "int8"}, "policy": {"importance_cap": 2.0}}},
     ),
     Comparison(
         "sft", "sft", "ours_sft", "peer_sft", "trl", "TRL SFTTrainer", "tokens/s",
@@ -101,6 +104,12 @@ ALL = (
         "ppo-16-steps", "ppo", "ours_ppo", "peer_ppo", "trl-ppo", "TRL PPOTrainer", "rollouts/s",
         f"64 rollouts (S), 16 (L) an iteration; {PPO}; TRL without accumulation: both take 16 optimiser steps", epochs=4,
         ours_too={"minibatches": 4}, peer_too={"minibatches": 4, "accumulate": 1},
+    ),
+    Comparison(
+        "ppo-shared", "ppo", "ours_ppo", "peer_ppo", "trl-ppo", "TRL PPOTrainer", "rollouts/s",
+        f"64 rollouts (S), 16 (L) an iteration; {PPO}; ours with the values as a head on the policy (critic.trunk = "
+        "\"shared\"), another algorithm; TRL without accumulation: both take 16 optimiser steps", epochs=4,
+        ours_too={"minibatches": 4, "trunk": "shared"}, peer_too={"minibatches": 4, "accumulate": 1}, work="ppo-shared",
     ),
 )  # fmt: skip
 

@@ -1,9 +1,11 @@
-"""PPO with trueward: the reward model, a value network that starts from it, an anchor; 4 epochs × `minibatches`."""
+"""PPO with trueward: the reward model, a value network that starts from it (or a head), an anchor; 4 epochs × `minibatches`."""
 
 from pathlib import Path
 
 from speed import meter, ours
 from trueward.algorithms import ppo
+from trueward.models.loading import Network
+from trueward.models.trunk import ValueHead
 from trueward.scorers import reward_model
 from trueward.scorers.scorer import Scale
 
@@ -14,6 +16,7 @@ if __name__ == "__main__":
     settings = {
         "kind": "ppo", "steps": steps, "batch_size": asked["rollouts"], "kl_coef": 0.05, "learning_rate": 3e-6,
         "value_learning_rate": 3e-6, "epochs": 4, "minibatches": asked["minibatches"],
+        "critic": {"trunk": asked.get("trunk", "own")},
     }  # fmt: skip
     context = ours.context(asked, policy=settings)
     recipe = context.recipe
@@ -21,7 +24,10 @@ if __name__ == "__main__":
     reference.model.requires_grad_(False)
     scorer = reward_model.load(Path(asked["material"]) / "reward", ours.CPU)
     scorer.freeze()
-    critic = ppo.Critic(reward_model.load(Path(asked["material"]) / "reward", ours.CPU).network, Scale(0.0, 1.0))
+    if recipe.policy.critic.trunk == "shared":
+        critic = ppo.Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, 1.0), policy.model)
+    else:
+        critic = ppo.Critic(reward_model.load(Path(asked["material"]) / "reward", ours.CPU).network, Scale(0.0, 1.0))
     loop = ppo.train(
         recipe.policy,
         policy=policy,

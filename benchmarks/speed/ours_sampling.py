@@ -12,7 +12,7 @@ if __name__ == "__main__":
     written = []
     clock.start()
     for turn in range(ours.total(asked)):
-        rollout = context.sample(policy, prompts, generator(ours.SEED, "bench", turn))
+        rollout = context.write(policy, prompts, generator(ours.SEED, "bench", turn))
         clock.tick()
         written.append(float(rollout.tokens.response_lengths.sum()))
     clock.finish(written, answer=meter.mean(written) / asked["sampled"])

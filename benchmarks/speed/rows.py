@@ -80,13 +80,10 @@ def shares(
         floor = arithmetic.decoding_floor(size, rows, lengths["prompt"], unit.chosen, limit, machine["reads"])
         whole = rate * floor / (rows * unit.chosen)
         return {"share_of_limit": whole, "share_of_needed": whole}
+    passes = comparison.work or comparison.stage, size, unit, comparison.epochs
     return {
-        "share_of_limit": arithmetic.share(
-            rate, arithmetic.operations(comparison.stage, size, unit, comparison.epochs), limit
-        ),
-        "share_of_needed": arithmetic.share(
-            rate, arithmetic.needed(comparison.stage, size, unit, comparison.epochs), limit
-        ),
+        "share_of_limit": arithmetic.share(rate, arithmetic.operations(*passes), limit),
+        "share_of_needed": arithmetic.share(rate, arithmetic.needed(*passes), limit),
     }
 
 

@@ -90,6 +90,7 @@ def test_every_comparison_can_be_made() -> None:
         assert c.environment in peers.ENVIRONMENTS
         assert (here / f"{c.environment}.txt").is_file()
         assert all(c.stage in SIZES[size].steps for size in c.sizes)
+        assert c.stage == "sampling" or (c.work or c.stage) in arithmetic.PASSES
         assert len(c.settings) > 20
 
 
