@@ -18,11 +18,13 @@ from typing import Any
 
 from speed import drawing, meter, peers, processes, results
 
+TWICE = ("policy.epochs=2", "policy.minibatches=4")
 VARIANTS = {
     "as the recipe has it": (),
-    "value head on the policy's network": ("policy.critic.trunk=shared",),
-    "top two layers learn": ("policy.train_layers=2",),
-    "both": ("policy.critic.trunk=shared", "policy.train_layers=2"),
+    "two epochs, a value network of its own": ("policy.critic.trunk=own", *TWICE),
+    "two epochs, value head on the policy's network": TWICE,
+    "two epochs, own value network, top two layers learn": ("policy.critic.trunk=own", "policy.train_layers=2", *TWICE),
+    "two epochs, value head, top two layers learn": ("policy.train_layers=2", *TWICE),
 }
 SHOWN = (5, 10, 15, 20)
 Curve = dict[str, Any]
@@ -63,6 +65,8 @@ def curve(name: str, settings: tuple[str, ...], seed: int, asked: argparse.Names
 
 def interval(values: list[float]) -> str:
     """Mean and the half-width of its 95 % interval over seeds (normal)."""
+    if not values:
+        return "–"
     if len(values) < 2:
         return f"{fmean(values):.2f}"
     return f"{fmean(values):.2f} ± {1.96 * stdev(values) / math.sqrt(len(values)):.2f}"
@@ -80,7 +84,7 @@ def table(curves: dict[str, list[Curve]]) -> str:
         last = [c["points"][-1] for c in several]
         cells.append(interval([p["kl"] for p in last]))
         cells.append(interval([p["seconds"] / int(p["step"]) for p in last]))
-        cells.append(f"{max(c['memory'] for c in several):.0f}")
+        cells.append(f"{max(c['memory'] for c in several) / 1e6:.0f}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
