@@ -68,10 +68,10 @@ def test_the_whole_story(
     assert len(rows) == 2 * there
     assert [e.kind for e in served.events()].count("undo") == 1
 
-    # a tiny recipe trains on the clicks, and is watched meanwhile
+    # a tiny recipe trains on the clicks, for long enough that a browser gets there, and is watched meanwhile
     with make_processes(tmp_path) as processes:
         processes.start(
-            *small("comparisons.source=studio:p", "evaluation.every=1", "policy.steps=6"), "--out", "runs/story"
+            *small("comparisons.source=studio:p", "evaluation.every=4", "policy.steps=100"), "--out", "runs/story"
         )
         boss.goto(f"{served.address}/runs")
         boss.get_by_role("link", name="story").click()
