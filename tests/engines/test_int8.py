@@ -1,4 +1,4 @@
-"""The int8 sampler: near float32, and honest about what it drew from."""
+"""The samplers in int8 and in bfloat16: near float32, and honest about what they drew from."""
 
 from __future__ import annotations
 
@@ -26,26 +26,33 @@ def whole_pass(network: Network, ids: torch.Tensor, quantize: str) -> torch.Tens
     return logits.log_softmax(-1)
 
 
+coarse = pytest.mark.parametrize("quantize", ["int8", "bfloat16"])
+
+
+@coarse
 @pytest.mark.parametrize("changes", [{}, {"num_attention_heads": 4, "attention_bias": True}])
-def test_near_float32_but_not_equal(make_policy: MakeNetwork, changes: dict[str, object]) -> None:
+def test_near_float32_but_not_equal(make_policy: MakeNetwork, changes: dict[str, object], quantize: str) -> None:
     network = make_policy(**changes)
     ids = torch.randint(3, 30, (40, 9), generator=torch.Generator().manual_seed(0))
-    exact, rough = whole_pass(network, ids, "none"), whole_pass(network, ids, "int8")
+    exact, rough = whole_pass(network, ids, "none"), whole_pass(network, ids, quantize)
     kl = (exact.exp() * (exact - rough)).sum(-1).mean()
     assert 1e-7 < kl < 0.02
 
 
-def test_recorded_log_probs_are_those_that_it_drew_with(make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
+@coarse
+def test_recorded_log_probs_are_those_that_it_drew_with(
+    make_policy: MakeNetwork, toy_prompts: list[Prompt], quantize: str
+) -> None:
     """Each answer's last token, from its whole context read at once by the quantised weights."""
     network = make_policy()
-    settings = Sampling(max_new_tokens=8, rows=6, quantize="int8")
+    settings = Sampling(max_new_tokens=8, rows=6, quantize=quantize)
     rollout = sample(network, toy_prompts, settings, torch.Generator().manual_seed(3))
     tokens = rollout.tokens
     float_ones = heads.response_logprobs(network.model, tokens).detach()
     found, learner = [], []
     for row in range(len(tokens)):
         end = int(tokens.lengths[row])
-        chances = whole_pass(network, tokens.ids[row : row + 1, : end - 1], "int8")
+        chances = whole_pass(network, tokens.ids[row : row + 1, : end - 1], quantize)
         found.append(chances[0, tokens.ids[row, end - 1]] - rollout.logprobs[row, end - 1])
         learner.append(float_ones[row, end - 1] - rollout.logprobs[row, end - 1])
     # One unit of the second digit, where float32 rounds to the other side; far from float32's own numbers.
@@ -55,13 +62,16 @@ def test_recorded_log_probs_are_those_that_it_drew_with(make_policy: MakeNetwork
     assert 1e-7 < figures["importance/kl"] < 0.02
 
 
-def test_answers_do_not_depend_on_the_rows_beside(make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
+@coarse
+def test_answers_do_not_depend_on_the_rows_beside(
+    make_policy: MakeNetwork, toy_prompts: list[Prompt], quantize: str
+) -> None:
     network = make_policy()
     together, alone = (
         sample(
             network,
             toy_prompts,
-            Sampling(max_new_tokens=10, rows=rows, quantize="int8"),
+            Sampling(max_new_tokens=10, rows=rows, quantize=quantize),
             torch.Generator().manual_seed(5),
         )
         for rows in (20, 1)
@@ -88,6 +98,7 @@ def test_a_shared_prompt_is_read_once_and_answered_as_if_it_were_alone(
     torch.testing.assert_close(shared.logprobs, alone.logprobs, rtol=0, atol=1e-5)
 
 
-def test_only_llama_has_an_int8_sampler() -> None:
-    with pytest.raises(ValueError, match=r"sampler.quantize = \'int8\'.* type \'tabular\'; it is for llama"):
-        decoder_for(loading.causal("trueward:nano", 0, torch.device("cpu")), "int8")
+@coarse
+def test_only_llama_has_a_coarse_sampler(quantize: str) -> None:
+    with pytest.raises(ValueError, match=rf"sampler.quantize = '{quantize}'.* type 'tabular'; it is for llama"):
+        decoder_for(loading.causal("trueward:nano", 0, torch.device("cpu")), quantize)

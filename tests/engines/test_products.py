@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from trueward.engines import products
-from trueward.engines.products import Int8, Packed, Transposed, product
+from trueward.engines.products import Bfloat16, Int8, Packed, Transposed, product
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -43,6 +43,7 @@ def test_operators_that_are_gone_or_lie_are_not_used(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(products, "_int8_linear", found)
         assert not Packed.is_there.__wrapped__()
         assert not Int8.is_there.__wrapped__()
+        assert not Bfloat16.is_there.__wrapped__()
 
 
 @pytest.mark.parametrize("rows", [1, 5, 63, 64, 90])
@@ -64,6 +65,28 @@ def test_whole_numbers_by_hand(rows: int, fast: bool, monkeypatch: pytest.Monkey
     assert (made(x) - F.linear(x, weight, bias)).abs().max() > 1e-4, "quantised indeed"
     other = numbers(rows, 9, seed=3)
     torch.testing.assert_close(made.onto(x, other.clone()), other + made(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_by_hand(fast: bool, with_bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides rounded, summed in float64, the sum rounded: at most one unit in the last of its 8 bits beside it."""
+    if not fast:
+        monkeypatch.setattr(Bfloat16, "is_there", staticmethod(lambda: False))
+    weight, x, other = numbers(33, 40), numbers(2, 7, 40, seed=2), numbers(7, 33, seed=3)
+    bias = numbers(33, seed=1) if with_bias else None
+    made = Bfloat16(weight, bias)
+    assert made.fast == fast
+    exact = x.bfloat16().double() @ weight.bfloat16().double().T
+    if bias is not None:
+        exact = exact.bfloat16().double() + bias.double()
+    found = made(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), exact, rtol=2**-7, atol=2**-9)
+    assert (found.float() - F.linear(x, weight, bias)).abs().max() > 1e-3, "coarser indeed"
+    summed = made.onto(x[0], other.clone())
+    assert summed.dtype == torch.float32, "what is added up over the layers stays fine"
+    torch.testing.assert_close(summed, other + made(x[0]).float(), rtol=0, atol=1e-6)
 
 
 def test_rows_of_zeros_and_rows_that_are_not_numbers() -> None:

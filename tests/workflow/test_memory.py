@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,35 @@ def test_freed_blocks_go_back() -> None:
     )
     assert kept > 220
     assert given < 160
+
+
+AGAIN = """
+import importlib.util, resource, sys
+spec = importlib.util.spec_from_file_location("memory", sys.argv[1])
+memory = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(memory)
+if sys.argv[2] != "no":
+    assert memory.give_back_what_is_freed()
+    assert memory.keep_what_is_freed()
+if sys.argv[2] == "back":
+    assert memory.give_back_what_is_freed()
+for turn in range(6):
+    if turn == 1:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    big = bytearray(b"x") * (64 << 20)
+    del big
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which does as it likes")
+def test_freed_blocks_are_used_again() -> None:
+    """64 MB are made five times more: their pages come from the system each time, or never again. Either can be undone."""
+    new, kept, back = (
+        int(subprocess.check_output([sys.executable, "-c", AGAIN, str(Path(memory.__file__)), word]))
+        for word in ("no", "yes", "back")
+    )
+    pages = (64 << 20) // resource.getpagesize()
+    assert new > 4 * pages or new < 0.1 * pages, "or they are huge ones"
+    assert kept < 0.1 * pages
+    assert back >= new / 2

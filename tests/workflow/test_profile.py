@@ -160,7 +160,7 @@ def test_a_runs_rungs_are_used(baseline: Path) -> None:
     ("setting", "counts", "said"),
     [
         ("sampler.rows=4", {"act": 8.0, "learn": 2.0}, "raise sampler.rows"),
-        ("sampler.rows=128", {"act": 8.0, "learn": 2.0}, 'sampler.quantize = "int8"'),
+        ("sampler.rows=128", {"act": 8.0, "learn": 2.0}, 'sampler.quantize = "bfloat16"'),
         ("sampler.rows=128", {"act": 1.0, "learn": 5.0, "hand over": 4.0}, "runtime.checkpoint_seconds"),
         ("sampler.rows=128", {"act": 1.0, "learn": 9.0}, "padding"),
     ],
@@ -171,7 +171,7 @@ def test_advice_is_drawn_from_the_numbers(setting: str, counts: dict[str, float]
         made = clock.counts
     made.beats |= counts
     made.seconds = sum(made.beats.values())
-    made.decodes, made.read["act"] = 10, 10 * (6e8 if "int8" in said else 6e6)
+    made.decodes, made.read["act"] = 10, 10 * (6e8 if "bfloat16" in said else 6e6)
     made.tokens["learn"], made.computed["learn"] = (50, 100) if said == "padding" else (99, 100)
     recipe = config.read("tiny", [setting])
     limits = {"gflops": 100.0, "gb_per_s": 10.0, "cores": 2, "threads": 2}

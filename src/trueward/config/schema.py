@@ -53,8 +53,8 @@ class Sampler(Section):
     """How many answers are written at once."""
     refresh: Positive = 1
     """Steps between two times that it takes over the policy's weights while that is trained; 1: always the newest."""
-    quantize: Literal["none", "int8"] = "none"
-    """Whether rollouts are written with whole numbers; then another policy writes than learns: policy.importance_cap."""
+    quantize: Literal["none", "int8", "bfloat16"] = "none"
+    """Whether rollouts are written with coarser numbers; then another policy writes than learns: policy.importance_cap."""
 
 
 class Evaluation(Section):

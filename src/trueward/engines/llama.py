@@ -74,7 +74,7 @@ class LlamaDecoder:
         once, of = torch.unique(marked, dim=0, return_inverse=True)
         last = self._read(at, once[:, :-1], once[:, -1], of)
         self.used = max(self.used, int(at.max()) + 1)
-        return self.head(self._normal(last, self.norm))[of]
+        return self.head(self._normal(last, self.norm)).to(last.dtype)[of]
 
     def _read(self, at: Tensor, ids: Tensor, lengths: Tensor, of: Tensor) -> Tensor:
         """Prompts [n, T] into the rows `at`, row i getting prompt of[i]; the state at each prompt's last token, [n, D]."""
@@ -84,7 +84,7 @@ class LlamaDecoder:
         turns = self.turns[:width, None]
         x = F.embedding(ids, self.embedding)
         for i, layer in enumerate(self.layers):
-            qkv = layer.qkv(self._normal(x, layer.before)).view(count, width, heads + 2 * kv, self.size)
+            qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(count, width, heads + 2 * kv, self.size)
             turned = _rotate(qkv[:, :, : heads + kv], turns).transpose(1, 2)
             q, k, v = turned[:, :heads], turned[:, heads:], qkv[:, :, heads + kv :].transpose(1, 2)
             self.keys[i][at, :, :width], self.values[i][at, :, :width] = k[of], v[of]
@@ -105,7 +105,7 @@ class LlamaDecoder:
         unseen = torch.zeros(count, 1, width, dtype=x.dtype, device=x.device)
         unseen.masked_fill_((self.columns[:width] > positions[:, None])[:, None], -math.inf)
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            qkv = layer.qkv(self._normal(x, layer.before)).view(count, heads + 2 * kv, size)
+            qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(count, heads + 2 * kv, size)
             turned = _rotate(qkv[:, : heads + kv], turns)
             keys.view(-1, size).index_copy_(0, at, turned[:, heads:].reshape(-1, size))
             values.view(-1, size).index_copy_(0, at, qkv[:, heads + kv :].reshape(-1, size))
@@ -115,7 +115,7 @@ class LlamaDecoder:
             weights = scores.view(count, heads, width).add_(unseen).softmax(-1)
             mixed = torch.bmm(weights.view(q.shape[0], -1, width), values[:count, :, :width].flatten(0, 1))
             x = self._finish(layer, x, mixed.view(count, heads * size))
-        return self.head(self._normal(x, self.norm))
+        return self.head(self._normal(x, self.norm)).to(x.dtype)
 
     def keep(self, rows: Tensor) -> None:
         if len(rows) == self.used:
@@ -151,7 +151,7 @@ class LlamaDecoder:
 
         def joined(norm: Tensor, *parts: tuple[Tensor, Tensor | None]) -> tuple[Product, Tensor | None]:
             biases = [bias for _, bias in parts if bias is not None]
-            return self._after(norm, torch.cat([w for w, _ in parts]), torch.cat(biases) if biases else None)
+            return self._after(norm, *(w for w, _ in parts), bias=torch.cat(biases) if biases else None)
 
         q, k = rows(attention.q_proj, True, scale), rows(attention.k_proj, True)
         qkv, before = joined(layer.input_layernorm.weight, q, k, rows(attention.v_proj))
@@ -165,11 +165,16 @@ class LlamaDecoder:
             between=between,
         )
 
-    def _after(self, norm: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Product, Tensor | None]:
-        """The product after a norm: with its weights multiplied in, or beside it where that would coarsen whole numbers."""
-        if self.quantize == "none":
-            return product(weight * norm, bias), None
-        return product(weight, bias, self.quantize), norm.detach()
+    def _after(self, norm: Tensor, *parts: Tensor, bias: Tensor | None = None) -> tuple[Product, Tensor | None]:
+        """The product after a norm, its parts below each other: with the norm's weights multiplied in, or beside it where
+        that would coarsen whole numbers."""
+        weights = [part.detach() for part in parts]
+        if self.quantize == "int8":
+            return product(torch.cat(weights), bias, self.quantize), norm.detach()
+        whole = torch.empty(sum(len(w) for w in weights), len(norm), dtype=norm.dtype, device=norm.device)
+        for weight, place in zip(weights, whole.split([len(w) for w in weights]), strict=True):
+            torch.mul(weight, norm.detach(), out=place)
+        return product(whole, bias, self.quantize), None
 
 
 def _paired(x: Tensor, size: int) -> Tensor:

@@ -27,7 +27,7 @@ from trueward.records import Prompt
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once, and whether in int8."""
+    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once, how coarsely."""
 
     temperature: float = 1.0
     max_new_tokens: int = 48
@@ -54,7 +54,7 @@ class Decoder(Protocol):
 
 
 def decoder_for(network: Network, quantize: str = "none") -> Decoder:
-    """The fast path where there is one for the model's family, else the general one, which has no int8: `ValueError`."""
+    """The fast path where there is one for the model's family, else the general one, in float32 alone: `ValueError`."""
     if LlamaDecoder.covers(network.model):
         return LlamaDecoder(network.model, quantize)
     if quantize != "none":

@@ -232,7 +232,7 @@ def watching(clock: Clock) -> Iterator[None]:
                 clock.draws = False
 
     def decoder_for(network: Network, quantize: str = "none") -> Any:
-        size = 1.0 if quantize == "int8" else 4.0
+        size = {"int8": 1.0, "bfloat16": 2.0}.get(quantize, 4.0)
         return Counted(decode(network, quantize), network.model, clock, size)
 
     def scored(*given: Any) -> Any:

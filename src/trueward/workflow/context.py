@@ -25,7 +25,7 @@ from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model, simulated
 from trueward.scorers.scorer import Scorer, fit_scale, scores
 from trueward.tracking import Tracker, follow
-from trueward.workflow.memory import give_back_what_is_freed
+from trueward.workflow.memory import give_back_what_is_freed, keep_what_is_freed
 
 REFERENCE = "reference.jsonl"  # the SFT policy's own answers, two to each prompt: what 0 and 1 are
 
@@ -48,8 +48,10 @@ class Context:
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Filling fresh memory with NaN costs a pass over all that's made, and nothing reads what it hasn't written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # not in torch's stubs
-        if recipe.lora.rank:
+        if recipe.lora.rank:  # which is there to save memory
             give_back_what_is_freed()
+        else:
+            keep_what_is_freed()
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
         return cls(recipe, loading.pick_device(recipe.runtime.device), reporter)
 

@@ -22,7 +22,7 @@ from trueward.workflow.memory import peak_memory_mb
 REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # of a run that is there
 ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is climbed
 COMPARISONS = 400  # at most; the sampler has shown long before what it can do
-LARGE = 50e6  # weights' bytes / 4: from here on int8 pays
+LARGE = 50e6  # weights' bytes / 4: from here on coarser weights pay
 
 
 def recipe_of(named: str, changes: list[str]) -> tuple[Recipe, Path | None]:
@@ -141,8 +141,8 @@ def _about_policy(recipe: Recipe, counts: Counts, row: dict[str, Any], seconds: 
     kinds = recipe.policy.kind in ("ppo", "grpo", "rloo")
     if acting > 0.3 and kinds and recipe.sampler.quantize == "none" and bytes_read > 4 * LARGE:
         found.append(
-            f'policy: act takes {acting:.0%} of a step; sampler.quantize = "int8" with policy.importance_cap = 2 is for '
-            "models of this size"
+            f'policy: act takes {acting:.0%} of a step; sampler.quantize = "bfloat16" (where the processor has AMX, '
+            'else "int8") with policy.importance_cap = 2 is for models of this size'
         )
     if acting > 0.3 and recipe.sampler.rows < min(recipe.policy.batch_size, 128):
         found.append(
