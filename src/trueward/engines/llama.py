@@ -172,8 +172,8 @@ class LlamaDecoder:
         if self.quantize == "int8":
             return product(torch.cat(weights), bias, self.quantize), norm.detach()
         whole = torch.empty(sum(len(w) for w in weights), len(norm), dtype=norm.dtype, device=norm.device)
-        for weight, place in zip(weights, whole.split([len(w) for w in weights]), strict=True):
-            torch.mul(weight, norm.detach(), out=place)
+        for part, place in zip(weights, whole.split([len(w) for w in weights]), strict=True):
+            torch.mul(part, norm.detach(), out=place)
         return product(whole, bias, self.quantize), None
 
 

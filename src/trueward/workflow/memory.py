@@ -22,9 +22,9 @@ NEVER = 2**31 - 1
 def keep_what_is_freed() -> bool:
     """What is freed stays with the process, for what is made next; whether malloc could be told so.
 
-    glibc gives every block of 32 MB and more back to the system, which hands it out again full of zeros, a page at a time. A step
-    of training makes and frees gradients, logits and activations of that size: on a model of 135 million weights it spends up to
-    a third of its time on that.
+    glibc gives every block of 32 MB and more back to the system, which hands it out again full of zeros, a page at a time.
+    A step of training makes and frees gradients, logits and activations of that size: on a model of 135 million weights it
+    spends up to a third of its time on that.
     """
     return _tell({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: NEVER})
 
