@@ -9,7 +9,7 @@ if __name__ == "__main__":
     context = ours.context(asked)
     policy = ours.policy(asked)
     prompts = ours.prompts(asked, asked["sampled"])
-    # The weights stay the same, on both sides; coarser ones are laid out anew each time, since they're for rollouts to learn from.
+    # The weights stay the same, on both sides; coarser ones are laid out anew each time: what they write is learned from.
     sample = context.sample if context.recipe.sampler.quantize == "none" else context.write
     written = []
     clock.start()

@@ -1,4 +1,4 @@
-"""The decoder made last, for as long as its model's weights are what they were: to lay them out takes as long as some tokens."""
+"""The decoder made last, while its model's weights are what they were: to lay them out takes as long as some tokens."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class Kept:
     """Holds one decoder, or none. It is taken out while it's used, so that two never use the same."""
 
     def __init__(self) -> None:
-        self._forgetting: Any = None
-        self.forget()
+        self._model: weakref.ref[torch.nn.Module] | None = None
+        self._what: tuple[str, Weights] | None = None
+        self._decoder: Any = None
+        self._hook: Any = None
 
     def take(self, model: torch.nn.Module, quantize: str) -> Any:
         """The decoder of this model as it is now; None if there isn't one. It is out then."""
@@ -36,13 +38,10 @@ class Kept:
         self.forget()
         self._model = weakref.ref(model, lambda _: self.forget())
         self._what, self._decoder = (quantize, weights(model)), decoder
-        self._forgetting = register_optimizer_step_post_hook(lambda *_: self.forget())
+        self._hook = register_optimizer_step_post_hook(lambda *_: self.forget())
 
     def forget(self) -> None:
         """Let it go."""
-        if self._forgetting is not None:
-            self._forgetting.remove()
-        self._model: weakref.ref[torch.nn.Module] | None = None
-        self._decoder: Any = None
-        self._what: tuple[str, Weights] | None = None
-        self._forgetting = None
+        if self._hook is not None:
+            self._hook.remove()
+        self._model = self._what = self._decoder = self._hook = None
