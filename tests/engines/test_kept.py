@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.optimizer import _global_optimizer_post_hooks
 
 from trueward.config import Lora
 from trueward.engines import sampler
@@ -132,12 +131,10 @@ def test_it_goes_with_its_model_and_as_soon_as_anything_learns(make_policy: Make
     kept.put(network.model, "none", object())
     learn(other)
     assert kept._decoder is None, "its memory is wanted now"
-    hooks = len(_global_optimizer_post_hooks)
     kept.put(network.model, "none", object())
     del network
     gc.collect()
     assert kept._decoder is None
-    assert len(_global_optimizer_post_hooks) == hooks, "no hook is left behind"
 
 
 def test_a_failure_keeps_nothing(make_policy: MakeNetwork, toy_prompts: list[Prompt], made: Made) -> None:

@@ -19,11 +19,13 @@ def weights(model: torch.nn.Module) -> Weights:
 class Kept:
     """Holds one decoder, or none. It is taken out while it's used, so that two never use the same."""
 
+    _model: weakref.ref[torch.nn.Module] | None
+    _what: tuple[str, Weights] | None
+    _decoder: Any
+
     def __init__(self) -> None:
-        self._model: weakref.ref[torch.nn.Module] | None = None
-        self._what: tuple[str, Weights] | None = None
-        self._decoder: Any = None
-        self._hook: Any = None
+        self.forget()
+        ALL.add(self)
 
     def take(self, model: torch.nn.Module, quantize: str) -> Any:
         """The decoder of this model as it is now; None if there isn't one. It is out then."""
@@ -35,13 +37,20 @@ class Kept:
 
     def put(self, model: torch.nn.Module, quantize: str, decoder: Any) -> None:
         """Keep it until another one comes, or the model goes, or anything learns: then it's stale, and memory is dear."""
-        self.forget()
         self._model = weakref.ref(model, lambda _: self.forget())
         self._what, self._decoder = (quantize, weights(model)), decoder
-        self._hook = register_optimizer_step_post_hook(lambda *_: self.forget())
 
     def forget(self) -> None:
         """Let it go."""
-        if self._hook is not None:
-            self._hook.remove()
-        self._model = self._what = self._decoder = self._hook = None
+        self._model = self._what = self._decoder = None
+
+
+ALL: weakref.WeakSet[Kept] = weakref.WeakSet()
+
+
+def _after_learning(*_: Any) -> None:
+    for kept in tuple(ALL):
+        kept.forget()
+
+
+register_optimizer_step_post_hook(_after_learning)
