@@ -193,7 +193,8 @@ class Counted:
         self.inner.start(rows, width)
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
-        self._count(int(lengths.sum()), ids.numel(), len(ids))
+        needed = int(lengths.sum())
+        self._count(needed, needed if self.own else ids.numel(), len(ids))  # the general path pads
         out: Tensor = self.inner.prefill(at, ids, lengths)
         return out
 
