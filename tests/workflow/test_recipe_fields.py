@@ -448,7 +448,7 @@ def test_sampler_rows(monkeypatch: pytest.MonkeyPatch, baseline: Path, climb: An
     start = llama.LlamaDecoder.start
     monkeypatch.setattr(llama.LlamaDecoder, "start", lambda self, n, width: (rows.append(n), start(self, n, width))[1])
     climb(baseline.parent, "sampler.rows", "sampler.rows=5", until="sft")
-    assert set(rows) == {5}
+    assert {n for n in rows if n} == {5}, "0 is when all is written, and the cache goes"
     assert digests(baseline.parent / "sampler.rows")["sft"] != digests(baseline)["sft"]
     other = baseline.parent / "sampler.rows/sft/reference.jsonl"
     assert other.read_text() == (baseline / "sft/reference.jsonl").read_text()
