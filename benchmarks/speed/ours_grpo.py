@@ -24,7 +24,7 @@ if __name__ == "__main__":
         recipe.policy,
         policy=policy,
         reference=reference,
-        sample=context.sample,
+        sample=context.write,
         scorer=scorer,
         prompts=ours.prompts(asked, steps * asked["rollouts"] // 8),
         temperature=recipe.sampler.temperature,

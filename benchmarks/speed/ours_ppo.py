@@ -33,7 +33,7 @@ if __name__ == "__main__":
         policy=policy,
         reference=reference,
         critic=critic,
-        sample=context.sample,
+        sample=context.write,
         scorer=scorer,
         prompts=ours.prompts(asked, steps * asked["rollouts"]),
         temperature=recipe.sampler.temperature,

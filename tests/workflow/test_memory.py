@@ -6,7 +6,9 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,7 +31,12 @@ print(next(int(line.split()[1]) for line in status.splitlines() if line.startswi
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which does as it likes")
+on_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's; what is done without it is tested below"
+)
+
+
+@on_glibc
 def test_freed_blocks_go_back() -> None:
     """120 of 240 MB are free: they are there still, or not."""
     kept, given = (
@@ -59,7 +66,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which does as it likes")
+@on_glibc
 def test_freed_blocks_are_used_again() -> None:
     """64 MB are made five times more: their pages come from the system each time, or never again. Either can be undone."""
     new, kept, back = (
@@ -70,3 +77,15 @@ def test_freed_blocks_are_used_again() -> None:
     assert new > 4 * pages or new < 0.1 * pages, "or they are huge ones"
     assert kept < 0.1 * pages
     assert back >= new / 2
+
+
+@pytest.mark.parametrize("ask", [memory.keep_what_is_freed, memory.give_back_what_is_freed])
+def test_another_c_library_is_left_alone(ask: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without `mallopt`, one that can't be opened, and one that refuses."""
+
+    def none(name: None) -> object:
+        raise OSError("no such library")
+
+    for library in (lambda name: object(), none, lambda name: SimpleNamespace(mallopt=lambda option, value: 0)):
+        monkeypatch.setattr(memory.ctypes, "CDLL", library)
+        assert ask() is False

@@ -92,9 +92,9 @@ def sample(
     room = [min(sampling.max_new_tokens, network.context - len(t)) for t in ids]
     chance = torch.rand(len(ids), sampling.max_new_tokens, generator=generator).to(network.device)
     there = network.model, sampling.quantize
-    decoder = (kept.take(*there) if kept else None) or decoder_for(network, sampling.quantize)
+    decoder = (kept.take(*there) if kept is not None else None) or decoder_for(network, sampling.quantize)
     responses, logprobs = _decode(decoder, network, ids, room, chance, sampling, tell)
-    if kept:
+    if kept is not None:
         decoder.start(0, 1)  # room for nobody: the cache goes
         kept.put(*there, decoder)
 

@@ -70,7 +70,7 @@ class Context:
         return sampler.sample(network, prompts, self.sampling, generator, kept=self.kept)
 
     def write(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        """Rollouts to learn from: as above, or in int8 if the recipe says so. What is measured is always the policy itself."""
+        """Rollouts to learn from: as above, or with coarser weights if the recipe says so. What is measured never is."""
         sampling = replace(self.sampling, quantize=self.recipe.sampler.quantize)
         rollout = sampler.sample(network, prompts, sampling, generator, kept=self.kept)
         self.kept.forget()  # the weights are about to change
