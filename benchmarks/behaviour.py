@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trueward import config, workflow
+from trueward import config, pipeline
 from trueward.artifacts import read_json
 from trueward.data import toy
-from trueward.progress import Reporter
+from trueward.progress import Progress
 from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import scores
 from trueward.scorers.sentiment import Lexicon
@@ -33,7 +33,7 @@ SETTINGS = (
     "comparisons.count=2000",
     "reward.learning_curve=false",
     "policy.steps=40",
-    "evaluation.prompts=256",
+    "evaluation.final_prompts=256",
     "evaluation.every=20",
     "evaluation.control=never",
     "runtime.threads=1",
@@ -66,7 +66,7 @@ def answers(run: Path, name: str) -> list[tuple[str, str]]:
 
 def climb(home: Path, name: str, *changes: str, until: str = "report") -> Path:
     recipe = config.read("tiny", [*SETTINGS, *changes])
-    workflow.climb(recipe, home, name, Reporter(), until=until)
+    pipeline.run_pipeline(recipe, home, name, Progress(), until=until)
     return home / name
 
 

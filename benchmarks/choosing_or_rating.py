@@ -29,15 +29,16 @@ import torch
 
 from trueward.algorithms import reward_model as fit
 from trueward.data.collate import Collator
-from trueward.fabric import ALONE
-from trueward.instruments.sweep import T_975, quantile
+from trueward.evaluation.sweep import T_975, quantile
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.schedule import learning_rate, rows_at, seed_for, set_rate
-from trueward.models.state import adam
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE
 from trueward.records import Comparison, Completion
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.seeds import seed_for
+from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.state import adam
 
 Row = dict[str, Any]
 RATERS, STRICTNESS = 10, 1.0
@@ -115,11 +116,11 @@ def fitted(question: str, network: Network, pairs: Sequence[Comparison], utility
 
 
 def on_nano(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
-    from trueward import nano
     from trueward.data import nano as text
     from trueward.models.tabular import BagOfWords
+    from trueward.pipeline import nano
     from trueward.scorers import simulated
-    from trueward.scorers.distinct import DistinctWords
+    from trueward.scorers.nano_utility import DistinctWords
 
     torch.set_num_threads(1)
     for seed in range(seeds):
@@ -152,17 +153,17 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
     from trueward import config
     from trueward.data import jsonl
     from trueward.models import loading
+    from trueward.pipeline import workers
+    from trueward.pipeline.env import REFERENCE, read_completions
+    from trueward.pipeline.reward_eval import split_comparisons
     from trueward.scorers import simulated
-    from trueward.workflow import crew
-    from trueward.workflow.context import REFERENCE, read_completions
-    from trueward.workflow.examined import split
 
-    def job(name: str, seed: int, *more: str, until: str = "report") -> crew.Job:
+    def job(name: str, seed: int, *more: str, until: str = "report") -> workers.Job:
         settings = [f"seed={seed}", "runtime.threads=1", *more]
-        return crew.Job(config.read("reviews", settings), folder, name, until)
+        return workers.Job(config.read("reviews", settings), folder, name, until)
 
     ladders = [job(f"choices,seed={seed}", seed, until="reward_model") for seed in range(seeds)]
-    failed = crew.work(ladders, jobs, lambda j, wrong: print(j.name, "ladder", flush=True))
+    failed = workers.run_jobs(ladders, jobs, lambda j, wrong: print(j.name, "ladder", flush=True))
     assert not failed, failed
     torch.set_num_threads(1)
     work = {}
@@ -172,7 +173,7 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
         temperature = json.loads((ladder / "comparisons" / "manifest.json").read_text())["summary"]["temperature"]
         rows = [Comparison.model_validate(r) for _, r in jsonl.read(ladder / "comparisons" / "comparisons.jsonl")]
         recipe = config.read("reviews", [f"seed={seed}"])
-        train, held_out = split(rows, recipe.reward.held_out)
+        train, held_out = split_comparisons(rows, recipe.reward.held_out)
         reference = read_completions(ladder / "sft" / REFERENCE)
         for question in QUESTIONS:
             short = question.replace(" ", "-").replace(",", "")
@@ -194,7 +195,7 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
                 found = accuracy(loading.reward(place, torch.device("cpu")), held_out, utility)
                 figure.write_text(json.dumps({"accuracy": found}))
     left = [j for j, _ in work.values() if not (folder / j.name / "report.json").is_file()]
-    failed = crew.work(left, jobs, lambda j, wrong: print(j.name, wrong, flush=True))
+    failed = workers.run_jobs(left, jobs, lambda j, wrong: print(j.name, wrong, flush=True))
     assert not failed, failed
     for (question, seed), (j, _) in work.items():
         report = json.loads((folder / j.name / "report.json").read_text())

@@ -53,7 +53,7 @@ def starts(times: int) -> dict[str, float]:
     return {
         "trueward --help": seconds([*me, "--help"], times),
         "import of torch and transformers' models": seconds(
-            [sys.executable, "-c", "import trueward.workflow.climb"], times
+            [sys.executable, "-c", "import trueward.pipeline.run"], times
         ),
         "trueward run tiny, to its first training step": min(first_step(me) for _ in range(times)),
     }

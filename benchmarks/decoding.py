@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from trueward.engines import sampler
-from trueward.engines.sampler import Sampling
-from trueward.models.loading import Network
+from trueward.models.network import Network
+from trueward.sampling import sampler
+from trueward.sampling.sampler import SamplingParams
 
 SHAPES: dict[str, dict[str, int]] = {
     "S": {
@@ -51,7 +51,7 @@ class NeverEnds:
 
 def ours(model: Any, ids: list[list[int]], new: int, quantize: str) -> None:
     network: Any = Network(model, NeverEnds())  # type: ignore[arg-type]  # all that decoding asks of it
-    settings = Sampling(1.0, new, len(ids), quantize)
+    settings = SamplingParams(1.0, new, len(ids), quantize)
     with torch.no_grad():
         decoder = sampler.decoder_for(network, quantize)
         sampler._decode(decoder, network, ids, [new] * len(ids), torch.rand(len(ids), new), settings, lambda done: None)

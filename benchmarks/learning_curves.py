@@ -23,11 +23,15 @@ VARIANTS = {
     "as the recipe has it": (),
     "two epochs, a value network of its own": ("policy.critic.trunk=own", *TWICE),
     "two epochs, value head on the policy's network": TWICE,
-    "two epochs, own value network, top two layers learn": ("policy.critic.trunk=own", "policy.train_layers=2", *TWICE),
-    "two epochs, value head, top two layers learn": ("policy.train_layers=2", *TWICE),
-    "rollouts in bfloat16": ("sampler.quantize=bfloat16", "policy.importance_cap=2"),
-    "rollouts in int8": ("sampler.quantize=int8", "policy.importance_cap=2"),
-    "top two layers learn, at a higher rate": ("policy.train_layers=2", "policy.learning_rate=1e-3"),
+    "two epochs, own value network, top two layers learn": (
+        "policy.critic.trunk=own",
+        "policy.trainable_layers=2",
+        *TWICE,
+    ),
+    "two epochs, value head, top two layers learn": ("policy.trainable_layers=2", *TWICE),
+    "rollouts in bfloat16": ("sampler.engine.quantize=bfloat16", "policy.importance_sampling_cap=2"),
+    "rollouts in int8": ("sampler.engine.quantize=int8", "policy.importance_sampling_cap=2"),
+    "top two layers learn, at a higher rate": ("policy.trainable_layers=2", "policy.learning_rate=1e-3"),
 }
 SHOWN = (5, 10, 15, 20)
 Curve = dict[str, Any]

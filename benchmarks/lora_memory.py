@@ -54,13 +54,14 @@ def write_base(shape: str, folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from trueward.models import loading, tiny
+    from trueward.models.network import Network
 
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**SHAPES[shape], tie_word_embeddings=True, max_position_embeddings=128))
     tokenizer = tiny.build()[1]
     for config in (model.config, model.generation_config):
         config.bos_token_id, config.eos_token_id, config.pad_token_id = 1, 2, 0
-    loading.save(loading.Network(model, tokenizer), folder)
+    loading.save(Network(model, tokenizer), folder)
 
 
 def measure(way: str, folder: Path, rank: int, batch: int, budget: int) -> dict[str, Any]:
@@ -69,13 +70,13 @@ def measure(way: str, folder: Path, rank: int, batch: int, budget: int) -> dict[
     import torch
 
     from trueward.algorithms import ppo
-    from trueward.config import Lora, Policy
-    from trueward.engines.sampler import Sampling, sample
-    from trueward.models import bases, loading
+    from trueward.config import LoraConfig, PolicyConfig
+    from trueward.models import loading, shared_base
+    from trueward.pipeline.memory import give_back_what_is_freed
     from trueward.records import Prompt
+    from trueward.sampling.sampler import SamplingParams, sample
     from trueward.scorers.reward_model import RewardModel
     from trueward.scorers.scorer import Scale
-    from trueward.workflow.memory import give_back_what_is_freed
 
     torch.manual_seed(0)
     if way == "imports alone":
@@ -84,9 +85,12 @@ def measure(way: str, folder: Path, rank: int, batch: int, budget: int) -> dict[
     if way.endswith("gives back"):
         give_back_what_is_freed()
     if way.startswith("adapters"):
-        lora = Lora(rank=rank)
-        policy, reference = bases.adapted(bases.policy(place, 0, cpu), lora, 0), bases.policy(place, 0, cpu)
-        reward, value = (bases.reward_from_policy(place, lora, seed, cpu) for seed in (1, 2))
+        lora = LoraConfig(rank=rank)
+        policy, reference = (
+            shared_base.adapted(shared_base.policy(place, 0, cpu), lora, 0),
+            shared_base.policy(place, 0, cpu),
+        )
+        reward, value = (shared_base.reward_from_policy(place, lora, seed, cpu) for seed in (1, 2))
     else:
         policy, reference = (loading.causal(place, 0, cpu) for _ in range(2))
         reward, value = (loading.reward_from_policy(place, cpu) for _ in range(2))
@@ -95,9 +99,11 @@ def measure(way: str, folder: Path, rank: int, batch: int, budget: int) -> dict[
     scorer = RewardModel(reward, Scale(0.0, 1.0), budget)
     scorer.freeze()
     weights = {p.data_ptr(): p.numel() * 4 for n in networks.values() for p in n.model.parameters()}
-    config = Policy(steps=1, batch_size=batch, epochs=1, minibatches=1, learning_rate=1e-5, value_learning_rate=1e-5)
+    config = PolicyConfig(
+        steps=1, batch_size=batch, epochs=1, minibatches=1, learning_rate=1e-5, value_learning_rate=1e-5
+    )
     state = ppo.start(config, policy, ppo.Critic(value, Scale(0.0, 1.0)))
-    sampling = Sampling(1.0, RESPONSE, batch)
+    sampling = SamplingParams(1.0, RESPONSE, batch)
     steps = ppo.train(
         config,
         policy=policy,

@@ -69,7 +69,7 @@ def on_nano(cells: Sequence[Cell], folder: Path) -> None:
     """In memory; one file a run."""
     import torch
 
-    from trueward import nano
+    from trueward.pipeline import nano
 
     torch.set_num_threads(1)
     lab: Any = None
@@ -90,7 +90,7 @@ def on_nano(cells: Sequence[Cell], folder: Path) -> None:
 def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
     """Ordinary runs of the recipe under one home, so that what they share is made once."""
     from trueward import config
-    from trueward.workflow import crew
+    from trueward.pipeline import workers
 
     work = []
     for cell in cells:
@@ -99,10 +99,12 @@ def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
         more = [f"policy.relabel.every={every}", f"policy.relabel.comparisons={asked}"] if cell.relabelled else []
         more += [f"seed={cell.seed}", f"comparisons.count={count}", f"policy.kl_coef={cell.beta}", "runtime.threads=1"]
         more += [f"policy.steps={STEPS['reviews']}", f"evaluation.every={EVERY['reviews']}", "evaluation.control=never"]
-        work.append((cell, crew.Job(config.read("reviews", more), folder, cell.name, until="evaluation")))
-    crew.work([crew.Job(j.recipe, j.home, j.name, "sft") for c, j in work if c == cells[0]], 1, lambda j, wrong: None)
+        work.append((cell, workers.Job(config.read("reviews", more), folder, cell.name, until="evaluation")))
+    workers.run_jobs(
+        [workers.Job(j.recipe, j.home, j.name, "sft") for c, j in work if c == cells[0]], 1, lambda j, wrong: None
+    )
     left = [job for cell, job in work if not (folder / f"{cell.name}.json").is_file()]
-    failed = crew.work(left, jobs, lambda job, wrong: print(job.name, wrong, flush=True))
+    failed = workers.run_jobs(left, jobs, lambda job, wrong: print(job.name, wrong, flush=True))
     assert not failed, failed
     for cell, job in work:
         looks = (folder / job.name / "policy/evaluations.jsonl").read_text(encoding="utf-8").splitlines()
@@ -112,7 +114,7 @@ def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
 
 def interval(values: Sequence[float]) -> str:
     """Mean and half a 95 % interval over seeds (Student's)."""
-    from trueward.instruments.sweep import T_975, quantile
+    from trueward.evaluation.sweep import T_975, quantile
 
     if len(values) < 2:
         return f"{values[0]:+.2f}" if values else ""
@@ -121,7 +123,7 @@ def interval(values: Sequence[float]) -> str:
 
 
 def tables(found: dict[Cell, list[Row]], task: str) -> Iterator[str]:
-    from trueward.instruments.sweep import fit_form
+    from trueward.evaluation.sweep import fit_form
 
     counts, betas = sorted({c.count for c in found if not c.relabelled}), sorted({c.beta for c in found})
 
@@ -162,7 +164,9 @@ def tables(found: dict[Cell, list[Row]], task: str) -> Iterator[str]:
 
 def plot(found: dict[Cell, list[Row]], beta: float, path: Path) -> None:
     """Truth and proxy by √KL at this β, one colour for each number of comparisons; means over seeds, step by step."""
-    from trueward.instruments import charts
+    from trueward.reporting.chart_series import Series
+    from trueward.reporting.chart_style import STYLE, TONE_STYLE
+    from trueward.reporting.charts import line_chart
 
     drawn = []
     for key, name in (("truth", "Truth"), ("proxy", "Proxy")):
@@ -172,12 +176,10 @@ def plot(found: dict[Cell, list[Row]], beta: float, path: Path) -> None:
             steps = list(zip(*group, strict=True))
             x = [math.sqrt(max(0.0, float(np.mean([row["kl"] for row in rows])))) for rows in steps]
             y = [float(np.mean([row[key] for row in rows])) for rows in steps]
-            series.append(charts.Series(f"{count:,}", y, x=x, tone=tone, look="truth" if key == "truth" else "proxy"))
+            series.append(Series(f"{count:,}", y, x=x, tone=tone, kind="truth" if key == "truth" else "proxy"))
         title = f"{name} by distance, without an anchor, by comparisons"
-        drawn.append(
-            charts.line_chart(title, "√KL, √nats", f"{name.lower()}, SDs", series, x=series[0].x or [], thin=True)
-        )
-    style = f"body{{width:860px;margin:0;padding:12px;font:14px system-ui}}{charts.STYLE}{charts.TONE_STYLE}"
+        drawn.append(line_chart(title, "√KL, √nats", f"{name.lower()}, SDs", series, x=series[0].x or [], thin=True))
+    style = f"body{{width:860px;margin:0;padding:12px;font:14px system-ui}}{STYLE}{TONE_STYLE}"
     path.write_text(f"<!doctype html><meta charset=utf-8><style>{style}</style>{''.join(drawn)}", encoding="utf-8")
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trueward import nano
-from trueward.instruments.sweep import T_975
+from trueward.evaluation.sweep import T_975
+from trueward.pipeline import nano
 
 Row = dict[str, Any]
 STEPS = 150

@@ -42,7 +42,7 @@ def on_nano(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
     """In memory; one file a run."""
     import torch
 
-    from trueward import nano
+    from trueward.pipeline import nano
 
     torch.set_num_threads(1)
     for labels in LABELS["nano"]:
@@ -69,7 +69,7 @@ def on_nano(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
 def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
     """Ordinary runs of the recipe under one home, so that a seed's lower rungs are made once."""
     from trueward import config
-    from trueward.workflow import crew
+    from trueward.pipeline import workers
 
     work = {}
     for seed in range(seeds):
@@ -85,11 +85,13 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
                 if rate := RATES["reviews"].get(method):
                     more.append(f"policy.dpo.learning_rate={rate}")
                     name += f",rate={rate}"
-                work[name] = (method, beta, seed, crew.Job(config.read("reviews", more), folder, name))
+                work[name] = (method, beta, seed, workers.Job(config.read("reviews", more), folder, name))
     first = {seed: job for _, _, seed, job in reversed(work.values())}
-    crew.work([crew.Job(j.recipe, j.home, j.name, "reward_model") for j in first.values()], jobs, lambda j, wrong: None)
+    workers.run_jobs(
+        [workers.Job(j.recipe, j.home, j.name, "reward_model") for j in first.values()], jobs, lambda j, wrong: None
+    )
     left = [job for _, _, _, job in work.values() if not (folder / job.name / "report.json").is_file()]
-    failed = crew.work(left, jobs, lambda job, wrong: print(job.name, wrong, flush=True))
+    failed = workers.run_jobs(left, jobs, lambda job, wrong: print(job.name, wrong, flush=True))
     assert not failed, failed
     for method, beta, seed, job in work.values():
         report = json.loads((folder / job.name / "report.json").read_text())
@@ -108,13 +110,13 @@ def rows(method: str, labels: int, beta: float, seed: int, looks: list[Row]) -> 
         "proxy": looks[-1]["proxy"],
         "kl": looks[-1]["kl"],
         "peak": max(look["truth"] for look in looks),
-        "looks": [(look["kl"], look["truth"]) for look in looks],
+        "evaluations": [(look["kl"], look["truth"]) for look in looks],
     }
 
 
 def interval(values: list[float]) -> str:
     """Mean and half a 95 % interval over the seeds."""
-    from trueward.instruments.sweep import T_975, quantile
+    from trueward.evaluation.sweep import T_975, quantile
 
     if len(values) < 2:
         return f"{values[0]:+.2f}"
@@ -124,7 +126,7 @@ def interval(values: list[float]) -> str:
 
 def at_distance(row: Row, kl: float) -> float:
     """The truth where the run's path first came to this KL, between two looks; NaN if it never did."""
-    path = row["looks"]
+    path = row["evaluations"]
     for (k0, t0), (k1, t1) in itertools.pairwise(path):
         if k0 <= kl <= k1:
             share = (math.sqrt(kl) - math.sqrt(max(k0, 0))) / max(math.sqrt(k1) - math.sqrt(max(k0, 0)), 1e-9)

@@ -34,7 +34,8 @@ DRAFTS, DEMONSTRATIONS, JUDGED = 4, 800, 300
 SOURCES = ("RLHF", "RLAIF", "RLVR", "demonstrations")
 SAME = {
     "tiny": (
-        "policy.steps=40", "policy.kl_coef=0.1", "evaluation.prompts=256", "evaluation.look_prompts=256", "evaluation.every=8",
+        "policy.steps=40", "policy.kl_coef=0.1",
+        "evaluation.final_prompts=256", "evaluation.step_prompts=256", "evaluation.every=8",
     ),
     "reviews": ("policy.kl_coef=0.05", "comparisons.count=2000"),
 }  # fmt: skip
@@ -42,11 +43,13 @@ SAME = {
 
 def base(recipe: str, home: Path, seed: int) -> Path:
     """The SFT policy of all, and the utilities."""
-    from trueward import config, workflow
-    from trueward.progress import Reporter
+    from trueward import config, pipeline
+    from trueward.progress import Progress
 
     name = f"base-{seed}"
-    workflow.climb(config.read(recipe, [f"seed={seed}", "runtime.threads=1"]), home, name, Reporter(), until="sft")
+    pipeline.run_pipeline(
+        config.read(recipe, [f"seed={seed}", "runtime.threads=1"]), home, name, Progress(), until="sft"
+    )
     return home / name
 
 
@@ -55,10 +58,10 @@ def written(start: Path, path: Path, seed: int) -> None:
 
     So they are fluent, and know nothing of any policy.
     """
+    from trueward.pipeline.env import read_completions
     from trueward.records import Completion
     from trueward.scorers import simulated
     from trueward.scorers.scorer import scores
-    from trueward.workflow.context import read_completions
 
     halves = ("demonstrations.jsonl", "demonstrations_held_out.jsonl")
     known = [one for half in halves for one in read_completions(start / "prepare" / half)]
@@ -105,10 +108,10 @@ def settings(source: str, recipe: str, text: str, shown: Path) -> list[str]:
 
 def climb(source: str, recipe: str, home: Path, seed: int) -> Row:
     """One run, and its row."""
-    from trueward import config, workflow
+    from trueward import config, pipeline
     from trueward.artifacts import read_json
-    from trueward.instruments.report import hacked_line
-    from trueward.progress import Reporter
+    from trueward.progress import Progress
+    from trueward.reporting.report_text import hacked_line
 
     start = base(recipe, home, seed)
     os.environ["SOURCES_TRUTH"] = str(start / "prepare/annotators/b.json")
@@ -121,7 +124,7 @@ def climb(source: str, recipe: str, home: Path, seed: int) -> Row:
         *SAME[recipe], *settings(source, recipe, text, shown),
     ]  # fmt: skip
     name = f"{source}-{seed}"
-    workflow.climb(config.read(recipe, changes), home, name, Reporter())
+    pipeline.run_pipeline(config.read(recipe, changes), home, name, Progress())
     report = read_json(home / name / "report.json")
     policy, asked = report["policies"]["policy"], report["recipe"]["policy"]
     judge = (report.get("annotators") or {}).get("judge") or {}

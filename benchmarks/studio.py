@@ -89,7 +89,7 @@ def judged(database: Database) -> None:
 def long_run(home: Path) -> None:
     (home / "long" / "policy").mkdir(parents=True)
     (home / "long" / "recipe.toml").write_text('name = "long"\n')
-    (home / "long" / "ladder.json").write_text(json.dumps([{"name": "policy", "state": "done", "seconds": 1.0}]))
+    (home / "long" / "pipeline.json").write_text(json.dumps([{"name": "policy", "state": "done", "seconds": 1.0}]))
     with (home / "long" / "policy" / "metrics.jsonl").open("w") as file:
         for step in range(1, STEPS + 1):
             row = {f"figure/{k}": math.sin(step / (50 + k)) for k in range(12)}

@@ -24,9 +24,9 @@ from trueward import config
 from trueward.config import Recipe
 from trueward.data.collate import Collator
 from trueward.models import loading
-from trueward.progress import Lines
+from trueward.pipeline.run import run_pipeline
+from trueward.progress import ProgressLines
 from trueward.records import Prompt
-from trueward.workflow.climb import climb
 
 HOME = peers.HOME / "time-to-truth"
 SETTINGS = (
@@ -39,7 +39,7 @@ SETTINGS = (
 def lower_rungs(seed: int, threads: int) -> Path:
     """The run of `reviews` with that seed up to its reward model."""
     recipe = config.read("reviews", [f"seed={seed}", f"runtime.threads={threads}"])
-    climb(recipe, HOME / "runs", f"reviews,seed={seed}", Lines(), until="reward_model")
+    run_pipeline(recipe, HOME / "runs", f"reviews,seed={seed}", ProgressLines(), until="reward_model")
     return HOME / "runs" / f"reviews,seed={seed}"
 
 

@@ -38,7 +38,7 @@ def measure(seed: int, betas: Sequence[float]) -> list[Row]:
     """The runs of one lab."""
     import torch
 
-    from trueward import nano
+    from trueward.pipeline import nano
 
     torch.set_num_threads(1)
     lab = nano.lab(seed)
@@ -46,22 +46,22 @@ def measure(seed: int, betas: Sequence[float]) -> list[Row]:
     for beta in betas:
         rows = nano.climb(lab, kl_coef=beta, steps=STEPS, every=EVERY, judged=True)
         looks = [{key: row[key] for key in KEPT} | {"drop": (row["fall"] or {}).get("drop")} for row in rows]
-        found.append({"seed": seed, "beta": beta, "looks": looks})
+        found.append({"seed": seed, "beta": beta, "evaluations": looks})
     return found
 
 
 def alarm(run: Row) -> int | None:
     """The number of the first look that alarms."""
-    return next((i for i, r in enumerate(run["looks"]) if r["verdict"] in ALARMS), None)
+    return next((i for i, r in enumerate(run["evaluations"]) if r["verdict"] in ALARMS), None)
 
 
 def rejudged(run: Row) -> Row | None:
     """The run as the least drop judges it, up to its first alarm; None where only running it again can tell."""
-    from trueward.instruments import verdict
+    from trueward.evaluation import verdict
 
-    looks: list[Row] = [run["looks"][0]]
+    looks: list[Row] = [run["evaluations"][0]]
     over, tests = False, 0
-    for old in run["looks"][1:]:
+    for old in run["evaluations"][1:]:
         now: Row = {**old, "fall": None}
         looks.append(now)
         measured, alarmed = old["drop"] is not None, old["verdict"] in ALARMS
@@ -74,19 +74,19 @@ def rejudged(run: Row) -> Row | None:
             least = verdict.least_drop(looks, peak["step"])
             z = verdict.needed(verdict.FALL, tests)  # found at an earlier, stricter level or not at all
             now["fall"] = verdict.fall_row(peak["step"], old["drop"], 0.0, z, 0.0, 0.0, 0, tests, least)
-            if now["fall"]["found"]:
+            if now["fall"]["is_fall"]:
                 if not alarmed:
                     return None  # large, not significant then; it may be so at the level that it has now
-                return {**run, "looks": [*looks[:-1], old, *run["looks"][len(looks) :]]}
+                return {**run, "evaluations": [*looks[:-1], old, *run["evaluations"][len(looks) :]]}
         over = over or alarmed
         now["verdict"] = "learning" if alarmed else old["verdict"]
-    return {**run, "looks": [{key: value for key, value in row.items() if key != "fall"} for row in looks]}
+    return {**run, "evaluations": [{key: value for key, value in row.items() if key != "fall"} for row in looks]}
 
 
 def fallen(run: Row) -> int | None:
     """The number of the first look at which the truth is clearly below the highest so far."""
     highest = float("-inf")
-    for i, row in enumerate(run["looks"]):
+    for i, row in enumerate(run["evaluations"]):
         if row["truth"] < highest - FALLEN:
             return i
         highest = max(highest, row["truth"])
@@ -94,7 +94,7 @@ def fallen(run: Row) -> int | None:
 
 
 def table(runs: Sequence[Row]) -> Iterator[str]:
-    from trueward.instruments.statistics import wilson
+    from trueward.evaluation.statistics import wilson
 
     def share(hits: int, of: int) -> str:
         low, high = wilson(hits, of)
@@ -124,7 +124,7 @@ def table(runs: Sequence[Row]) -> Iterator[str]:
     yield "|" + "---|" * len(late)
     yield "| " + " | ".join(str(sum(max(-2, min(x, 2)) == d for x in delays)) for d in late) + " |"
     yield ""
-    drops = [r["looks"][a]["drop"] for r in runs if r["beta"] in HEALTHY and (a := alarm(r)) is not None]
+    drops = [r["evaluations"][a]["drop"] for r in runs if r["beta"] in HEALTHY and (a := alarm(r)) is not None]
     known = [d for d in drops if d is not None]
     if known:
         yield (

@@ -20,6 +20,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from trueward import seeds
 from trueward.data import reviews
 
 SPECIAL = ["<|pad|>", "<|begin|>", "<|end|>"]
@@ -29,8 +30,8 @@ ROW = 256  # tokens a training row
 def documents(seed: int) -> tuple[list[str], list[str]]:
     """Training and held-out documents."""
     imdb = [r.text for r in reviews.load("imdb")]
-    train = [t for t in imdb if reviews.fraction("base:" + t) >= 0.1]
-    held_out = [t for t in imdb if reviews.fraction("base:" + t) < 0.1]
+    train = [t for t in imdb if seeds.fraction("base:" + t) >= 0.1]
+    held_out = [t for t in imdb if seeds.fraction("base:" + t) < 0.1]
     sentences = [r.text for r in reviews.load("rotten_tomatoes")]
     sentences = [s for s in sentences if (pair := reviews.halve(s)) and not reviews.held_out(pair[0])]
     shuffle = random.Random(seed)

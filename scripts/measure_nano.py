@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trueward import nano
-from trueward.workflow.examined import examine
+from trueward.pipeline import nano
+from trueward.pipeline.reward_eval import evaluate_reward_model
 
 BETAS = (0.0, 0.3, 1.0)
 OTHERS = (0.1, 3.0, 30.0)  # on fewer seeds, as best-of-n
@@ -35,7 +35,7 @@ def measure(seeds: int, out: Path) -> None:
 
         for seed, lab in labs.items():
             repeated = [v.parts["repeated"] < 0 for v in nano.DistinctWords(())(lab.answers)]
-            examined = examine(lab.proxy, lab.examined)
+            examined = evaluate_reward_model(lab.proxy, lab.examined)
             tell({"of": "lab", "seed": seed, "flips": lab.flips, "repeated": float(np.mean(repeated)), **examined})
         for beta in (*BETAS, *OTHERS):
             for seed, lab in list(labs.items())[: seeds if beta in BETAS else FEWER]:

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from trueward import cli, config
+from trueward import config
 from trueward.artifacts import Artifact
-from trueward.progress import Reporter
+from trueward.cli import app
+from trueward.progress import Progress
 
 SMALL = (
     "runtime.threads=1",
@@ -27,8 +28,8 @@ SMALL = (
     "policy.steps=3",
     "policy.batch_size=16",
     "sampler.max_new_tokens=12",
-    "evaluation.prompts=16",
-    "evaluation.look_prompts=16",
+    "evaluation.final_prompts=16",
+    "evaluation.step_prompts=16",
     "evaluation.every=1",
     "evaluation.control=never",
 )
@@ -38,7 +39,7 @@ UNTIMED = ("seconds", "peak_memory_mb", "command")
 # computes anything, and so has no threads that a fork could lose.
 SERVER = """
 import json, os, resource, sys
-import trueward.workflow, trueward.cli, transformers.models.llama.modeling_llama
+import trueward.pipeline, trueward.cli.app, transformers.models.llama.modeling_llama
 
 child = 0
 for request in map(json.loads, sys.stdin):
@@ -57,7 +58,7 @@ for request in map(json.loads, sys.stdin):
             resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
         sys.argv = ["trueward", *request["arguments"]]
         try:
-            trueward.cli.main()
+            trueward.cli.app.main()
         except SystemExit as stop:
             code = stop.code
         except BaseException:
@@ -114,7 +115,7 @@ class Processes:
         """Whether it was killed, and had not ended before."""
         os.kill(self.process, signal.SIGKILL)  # not waited for yet, so the id is still its own
         code = self.finish()
-        assert code in (0, cli.WAITING, -signal.SIGKILL), (self.folder / "stderr").read_text()
+        assert code in (0, app.WAITING, -signal.SIGKILL), (self.folder / "stderr").read_text()
         return code == -signal.SIGKILL
 
 
@@ -154,11 +155,11 @@ def small() -> Callable[..., list[str]]:
 @pytest.fixture(scope="session")
 def climb() -> Callable[..., Artifact]:
     """Climbs the small recipe, with changes, in this process."""
-    from trueward import workflow  # torch comes with it: only the tests that climb wait for that
+    from trueward import pipeline  # torch comes with it: only the tests that climb wait for that
 
     def climb_small(home: Path, name: str, *changes: str, until: str = "report") -> Artifact:
         recipe = config.read("tiny", [*SMALL, *changes])
-        return workflow.climb(recipe, home, name, Reporter(), until=until)
+        return pipeline.run_pipeline(recipe, home, name, Progress(), until=until)
 
     return climb_small
 
@@ -228,7 +229,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Call
         monkeypatch.setattr(sys, "argv", ["trueward", *arguments])
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            app.main()
         out, err = capfd.readouterr()
         return int(stop.value.code or 0), out, err
 
@@ -242,7 +243,7 @@ def tiny_network(kind: str, seed: int, dtype: Any, words: list[str] | None, **ch
 
     from trueward.data import toy
     from trueward.models import tiny
-    from trueward.models.loading import Network
+    from trueward.models.network import Network
 
     torch.manual_seed(seed)
     tokenizer = tiny.word_tokenizer(toy.words() if words is None else words)

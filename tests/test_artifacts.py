@@ -42,7 +42,7 @@ def test_no_manifest_no_artifact(tmp_path: Path) -> None:
     assert artifacts.load(tmp_path / "nothing") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1}', '{"format": 1, "files": 3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 2}', '{"format": 1, "files": 3}'])
 def test_a_damaged_manifest(tmp_path: Path, text: str) -> None:
     finished(tmp_path / "sft")
     (tmp_path / "sft/manifest.json").write_text(text)
@@ -106,7 +106,7 @@ def test_leftovers_of_a_killed_writer_are_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "policy/.best.tmp/deep").mkdir(parents=True)
     (tmp_path / "policy/.best.tmp/deep/weights").write_text("half")
     (tmp_path / "policy/.best.tmp/.config.json.7.tmp").write_text("half")
-    (tmp_path / ".ladder.json.7.tmp").write_text("half")
+    (tmp_path / ".pipeline.json.7.tmp").write_text("half")
     kept = [tmp_path / ".lock", tmp_path / "notes.tmp", tmp_path / "policy/metrics.jsonl"]
     for path in kept:
         path.write_text("whole")

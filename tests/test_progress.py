@@ -6,10 +6,11 @@ import io
 
 import pytest
 from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.progress import TextColumn
 
 from trueward import progress
-from trueward.progress import Bars, Lines, Reporter, clock
+from trueward.progress import Progress, ProgressBars, ProgressLines, clock
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_clock(seconds: float, text: str) -> None:
 
 def test_lines_say_what_how_far_and_time_left(at: list[float]) -> None:
     out = io.StringIO()
-    lines = Lines(out, every=5.0)
+    lines = ProgressLines(out, every=5.0)
     lines.start("sft", 10)
     for done in range(1, 11):
         at[0] += 2
@@ -43,7 +44,7 @@ def test_lines_say_what_how_far_and_time_left(at: list[float]) -> None:
 
 def test_a_resumed_stage_judges_by_what_was_done_here(at: list[float]) -> None:
     out = io.StringIO()
-    lines = Lines(out, every=1.0)
+    lines = ProgressLines(out, every=1.0)
     lines.start("ppo", 100)
     lines.at(90, "resumed")
     at[0] += 10
@@ -52,14 +53,14 @@ def test_a_resumed_stage_judges_by_what_was_done_here(at: list[float]) -> None:
 
 
 def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines()
+    lines = ProgressLines()
     lines.start("prepare", 0)
     lines.end()
     assert capsys.readouterr() == ("", "prepare: done in 0:00\n")
 
 
 def test_a_reporter_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    silent = Reporter()
+    silent = Progress()
     silent.start("sft", 3)
     silent.at(1, "note")
     silent.end()
@@ -67,7 +68,9 @@ def test_a_reporter_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bars() -> None:
-    bars = Bars(Progress(TextColumn("{task.fields[note]}"), console=Console(file=io.StringIO()), auto_refresh=False))
+    bars = ProgressBars(
+        RichProgress(TextColumn("{task.fields[note]}"), console=Console(file=io.StringIO()), auto_refresh=False)
+    )
     bars.start("sft", 4)
     bars.at(3, "nll 2")
     task = bars.progress.tasks[0]
@@ -79,14 +82,14 @@ def test_bars() -> None:
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
-    with progress.reporter() as reporter:
-        assert isinstance(reporter, Lines)
+    with progress.terminal_progress() as reporter:
+        assert isinstance(reporter, ProgressLines)
 
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True)
     monkeypatch.setattr(progress, "Console", lambda **_: terminal)
-    with progress.reporter() as reporter:
-        assert isinstance(reporter, Bars)
+    with progress.terminal_progress() as reporter:
+        assert isinstance(reporter, ProgressBars)
         reporter.start("sft", 1)
         reporter.end()

@@ -10,10 +10,10 @@ import torch
 
 from speed import meter, ours
 from trueward.algorithms import ppo, sft
-from trueward.models.schedule import generator
 from trueward.records import Completion, Prompt
 from trueward.scorers import reward_model
 from trueward.scorers.scorer import Scale
+from trueward.seeds import generator
 
 PROMPT, ANSWER = 16, 16  # tokens
 
@@ -70,7 +70,7 @@ def optimising(asked: dict[str, Any]) -> Callable[[], None]:
     critic = ppo.Critic(reward_model.load(Path(asked["material"]) / "reward", ours.CPU).network, Scale(0.0, 1.0))
     config = context.recipe.policy
     loop = ppo.train(
-        config, policy=policy, reference=ours.policy(asked), critic=critic, sample=context.write, scorer=scorer,
+        config, policy=policy, reference=ours.policy(asked), critic=critic, sample=context.sample_rollout, scorer=scorer,
         prompts=[Prompt(text=text(PROMPT, i)) for i in range(asked["amount"])], temperature=1.0,
         state=ppo.start(config, policy, critic), seed=0, micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
     )  # fmt: skip

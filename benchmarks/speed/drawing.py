@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from trueward.instruments.charts import STYLE, TONE_STYLE, Series, line_chart
+from trueward.reporting.chart_series import Series
+from trueward.reporting.chart_style import STYLE, TONE_STYLE
+from trueward.reporting.charts import line_chart
 
 Line = tuple[str, int, Sequence[float], Sequence[float]]  # name, tone, x, y
 ROOM = 60  # more on the right: the lines' names are bold, and wider than the chart reckons

@@ -10,22 +10,22 @@ import torch
 from speed import meter
 from trueward import config
 from trueward.models import loading
-from trueward.models.loading import Network
-from trueward.progress import Reporter
+from trueward.models.network import Network
+from trueward.pipeline.env import Env
+from trueward.progress import Progress
 from trueward.records import Comparison, Completion, Prompt, Response
-from trueward.workflow.context import Context
 
 CPU = torch.device("cpu")
 SEED = 0
 
 
-def context(asked: dict[str, Any], **sections: dict[str, Any]) -> Context:
+def context(asked: dict[str, Any], **sections: dict[str, Any]) -> Env:
     """`sections` are the recipe's; on top of them what the job sets itself (job["recipe"])."""
     table: dict[str, Any] = {"runtime": {"threads": asked["threads"]}, "sampler": {"max_new_tokens": asked["longest"]}}
     for more in (sections, asked.get("recipe", {})):
         for name, fields in more.items():
             table[name] = {**table.get(name, {}), **fields}
-    return Context.make(config.resolve(table, "the job"), Reporter())
+    return Env.make(config.resolve(table, "the job"), Progress())
 
 
 def policy(asked: dict[str, Any]) -> Network:

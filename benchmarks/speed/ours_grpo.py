@@ -24,7 +24,7 @@ if __name__ == "__main__":
         recipe.policy,
         policy=policy,
         reference=reference,
-        sample=context.write,
+        sample=context.sample_rollout,
         scorer=scorer,
         prompts=ours.prompts(asked, steps * asked["rollouts"] // 8),
         temperature=recipe.sampler.temperature,

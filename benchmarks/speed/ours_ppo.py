@@ -4,8 +4,8 @@ from pathlib import Path
 
 from speed import meter, ours
 from trueward.algorithms import ppo
-from trueward.models.loading import Network
-from trueward.models.trunk import ValueHead
+from trueward.models.frozen_layers import ValueHead
+from trueward.models.network import Network
 from trueward.scorers import reward_model
 from trueward.scorers.scorer import Scale
 
@@ -33,7 +33,7 @@ if __name__ == "__main__":
         policy=policy,
         reference=reference,
         critic=critic,
-        sample=context.write,
+        sample=context.sample_rollout,
         scorer=scorer,
         prompts=ours.prompts(asked, steps * asked["rollouts"]),
         temperature=recipe.sampler.temperature,

@@ -1,7 +1,7 @@
 """Answers drawn by trueward's sampler, with their log-probs."""
 
 from speed import meter, ours
-from trueward.models.schedule import generator
+from trueward.seeds import generator
 
 if __name__ == "__main__":
     asked = meter.job()
@@ -10,7 +10,7 @@ if __name__ == "__main__":
     policy = ours.policy(asked)
     prompts = ours.prompts(asked, asked["sampled"])
     # The weights stay the same, on both sides; coarser ones are laid out anew each time: what they write is learned from.
-    sample = context.sample if context.recipe.sampler.quantize == "none" else context.write
+    sample = context.sample if context.recipe.sampler.engine.quantize == "none" else context.sample_rollout
     written = []
     clock.start()
     for turn in range(ours.total(asked)):

@@ -15,13 +15,13 @@ from speed import meter
 from trueward import artifacts, config
 from trueward.artifacts import Artifact
 from trueward.batches import Step
-from trueward.models.state import State
-from trueward.progress import Reporter
-from trueward.workflow.context import Context
-from trueward.workflow.policies import POLICIES, Given
+from trueward.pipeline.env import Env
+from trueward.pipeline.policy_stage import POLICIES, OptimizerInputs
+from trueward.progress import Progress
+from trueward.training.state import State
 
 
-class Timed(Given):
+class Timed(OptimizerInputs):
     """Runs the loop against the clock, and does nothing else."""
 
     keep: Path
@@ -60,7 +60,7 @@ def main() -> None:
     clock = meter.Meter(asked)
     run = Path(asked["run"])
     recipe = config.read(str(run / "recipe.toml"), [f"runtime.threads={asked['threads']}", *asked["set"]])
-    context = Context.make(recipe, Reporter())
+    context = Env.make(recipe, Progress())
     given = Timed(context, stage(run, "prepare"), stage(run, "sft"), stage(run, "reward_model"))
     given.keep, given.clock = Path(asked["keep"]), clock
     POLICIES[recipe.policy.kind](given, None, given.keep)

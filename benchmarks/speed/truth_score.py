@@ -11,20 +11,20 @@ from safetensors.torch import load_file
 from speed import meter
 from speed.truth_ours import stage
 from trueward import config
-from trueward.progress import Reporter
-from trueward.workflow.context import Context
-from trueward.workflow.measuring import evaluated_on, gauge
+from trueward.pipeline.env import Env
+from trueward.pipeline.eval_setup import build_evaluator, final_prompts
+from trueward.progress import Progress
 
 
 def main() -> None:
     asked = meter.job()
     run, keep, scores = Path(asked["run"]), Path(asked["keep"]), Path(asked["scores"])
     recipe = config.read(str(run / "recipe.toml"), [f"runtime.threads={asked['threads']}"])
-    context = Context.make(recipe, Reporter())
+    context = Env.make(recipe, Progress())
     prepared, sft = stage(run, "prepare"), stage(run, "sft")
     policy, reference = context.policy(sft.model), context.policy(sft.model)
-    instrument = gauge(context, prepared, sft, None, reference)
-    prompts = evaluated_on(context, prepared)[: asked["prompts"]]
+    instrument = build_evaluator(context, prepared, sft, None, reference)
+    prompts = final_prompts(context, prepared)[: asked["prompts"]]
     done = {row["step"] for row in meter.read_rows(scores)} if scores.is_file() else set()
     parameters = dict(policy.model.named_parameters())
     with scores.open("a", encoding="utf-8") as file:

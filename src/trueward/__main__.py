@@ -1,6 +1,6 @@
 """`python -m trueward`."""
 
-from trueward.cli import main
+from trueward.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -20,8 +20,9 @@ from typing import Any
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"  # whose digest the files in a stage's directory belong to, until the manifest is there
 CHECKPOINTS = "checkpoints"
+PIPELINE, OLDER = "pipeline.json", "ladder.json"  # a run's list of stages, and what 0.1 called it
 KEYS = {"stage": str, "digest": str, "parents": list, "summary": dict, "files": dict}
-FORMAT = 1  # of the manifest and of everything that goes into a fingerprint
+FORMAT = 2  # of the manifest and of everything that goes into a fingerprint
 
 
 @contextmanager
@@ -101,6 +102,18 @@ def flush(path: Path) -> None:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory is a run's. `ValueError` in one line for a run of trueward 0.1, whose files have other names."""
+    if (path / PIPELINE).is_file():
+        return True
+    if (path / OLDER).is_file():
+        raise ValueError(
+            f"{path}: a run of trueward 0.1, which this version does not read; make it again (`trueward run` with a new "
+            "--out) or read it with trueward 0.1"
+        )
+    return False
 
 
 @dataclass(frozen=True)

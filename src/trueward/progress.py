@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 
 class WaitingError(ValueError):
@@ -21,7 +22,7 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-class Reporter:
+class Progress:
     """Where a stage tells how far it is. This one says nothing."""
 
     def start(self, what: str, total: int) -> None:
@@ -34,22 +35,22 @@ class Reporter:
         """The piece of work is over."""
 
 
-class Lines(Reporter):
+class ProgressLines(Progress):
     """Plain lines, at most one every few seconds, for logs and pipes."""
 
     def __init__(self, out: TextIO | None = None, every: float = 5.0) -> None:
         self.out, self.every = out or sys.stderr, every
 
     def start(self, what: str, total: int) -> None:
-        self.what, self.total, self.started, self.said = what, max(total, 1), time.monotonic(), time.monotonic()
+        self.what, self.total, self.started, self._last_update = what, max(total, 1), time.monotonic(), time.monotonic()
         self.first: int | None = None
 
     def at(self, done: int, note: str = "") -> None:
         now = time.monotonic()
         if self.first is None:  # a resumed stage starts in the middle: what is left is judged by what was done here
             self.first = done - 1
-        if now - self.said >= self.every and done < self.total:
-            self.said = now
+        if now - self._last_update >= self.every and done < self.total:
+            self._last_update = now
             left = (now - self.started) / max(done - self.first, 1) * (self.total - done)
             self.say(f"{done}/{self.total}, {clock(left)} left" + (f", {note}" if note else ""))
 
@@ -60,10 +61,10 @@ class Lines(Reporter):
         print(f"{self.what}: {text}", file=self.out, flush=True)
 
 
-class Bars(Reporter):
+class ProgressBars(Progress):
     """A bar for each piece of work."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: RichProgress) -> None:
         self.progress = progress
         self.task: TaskID | None = None
 
@@ -81,11 +82,11 @@ class Bars(Reporter):
 
 
 @contextmanager
-def reporter() -> Iterator[Reporter]:
+def terminal_progress() -> Iterator[Progress]:
     """Bars where standard error is a terminal, lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Lines()
+        yield ProgressLines()
         return
     columns = (
         TextColumn("{task.description:<34}"),
@@ -95,5 +96,5 @@ def reporter() -> Iterator[Reporter]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as progress:
-        yield Bars(progress)
+    with RichProgress(*columns, console=console) as progress:
+        yield ProgressBars(progress)

@@ -25,12 +25,15 @@ class Prompt(Record):
     """What is answered: plain text, or the messages of a conversation (then `text` is empty).
 
     `answer` is the answer key: what a verifier compares with. No policy and no reward model reads it, and it is no part
-    of the prompt's id. What is not a text stands there as JSON.
+    of the prompt's id. What is not a text stands there as JSON. `tools` are the functions that a chat template offers the
+    model, as JSON schemas; `columns` are further values of its row, for scorers, and no part of the id either.
     """
 
     text: str = ""
     messages: tuple[Message, ...] = ()
     answer: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    columns: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Prompt:
@@ -41,11 +44,15 @@ class Prompt(Record):
     @property
     def id(self) -> str:
         """The same 12 characters for the same prompt, everywhere: splits are made by it."""
-        return hashlib.sha256(self.asked().encode()).hexdigest()[:12]
+        return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]
 
-    def asked(self) -> str:
-        """What is asked, as JSON: all but the answer key."""
-        return self.model_dump_json(include={"text", "messages"})
+    def as_json(self) -> str:
+        """What is asked, as JSON: text or messages, and tools if there are any."""
+        return self.model_dump_json(include={"text", "messages", *(["tools"] if self.tools else [])})
+
+    def __hash__(self) -> int:
+        """Equal prompts have equal hashes; what a dict holds has none."""
+        return hash((self.text, self.messages, self.answer))
 
     def __str__(self) -> str:
         """The prompt as a person reads it."""
@@ -120,13 +127,16 @@ class Comparison(Record):
         )
 
 
-class Verdict(Record):
+class Score(Record):
     """What a scorer says of one completion: a score, what it is made of, what it cost, and a word about it."""
 
     score: float
     parts: dict[str, float] = {}
     cost: float = 0.0
     note: str = ""
+
+
+Verdict = Score  # its name in 0.1: scorers of users return it
 
 
 def response_id(prompt: Prompt, text: str) -> str:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from trueward.algorithms import ppo, reward_model, sft
 from trueward.batches import Tokens
-from trueward.config import Policy, Reward, Sft
+from trueward.config import PolicyConfig, RewardConfig, SftConfig
 from trueward.data.collate import Collator
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response
 from trueward.scorers.scorer import Scale
+from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
 BUDGETS = [1, 14, 25, 40]
@@ -53,7 +53,7 @@ def rankings() -> list[Comparison]:
 
 def one_sft_step(network: Network, rows: list[Completion], budget: int, optimizer: Any = plain) -> tuple[float, Tensor]:
     state = State({"policy": network.model}, {"policy": optimizer(network.model)})
-    config = Sft(batch_size=len(rows), epochs=1, learning_rate=1.0, max_grad_norm=NO_CLIP, warmup=0)
+    config = SftConfig(batch_size=len(rows), epochs=1, learning_rate=1.0, max_grad_norm=NO_CLIP, warmup=0)
     loop = sft.train(config, policy=network, demonstrations=rows, state=state, seed=1, micro_batch_tokens=budget)
     (step,) = list(loop)
     return step.metrics["nll"], weights(network.model)
@@ -61,7 +61,7 @@ def one_sft_step(network: Network, rows: list[Completion], budget: int, optimize
 
 def one_reward_step(network: Network, rows: list[Comparison], budget: int) -> tuple[float, Tensor]:
     state = State({"reward": network.model}, {"reward": plain(network.model)})
-    config = Reward(batch_size=10, epochs=1, learning_rate=1.0, max_grad_norm=NO_CLIP, warmup=0)
+    config = RewardConfig(batch_size=10, epochs=1, learning_rate=1.0, max_grad_norm=NO_CLIP, warmup=0)
     loop = reward_model.train(config, network=network, comparisons=rows, state=state, seed=1, micro_batch_tokens=budget)
     (step,) = list(loop)
     return step.metrics["loss"], weights(network.model)
@@ -82,8 +82,8 @@ def one_ppo_update(
         {"policy": policy.model, "value": value.model},
         {"policy": plain(policy.model), "value": plain(value.model)},
     )
-    config = Policy(max_grad_norm=NO_CLIP)
-    figures = ppo._update(config, policy, critic, state, ppo.Lesson(tokens, *arrays), order, 0.7, budget)
+    config = PolicyConfig(max_grad_norm=NO_CLIP)
+    figures = ppo._update(config, policy, critic, state, ppo.RolloutBatch(tokens, *arrays), order, 0.7, budget)
     return figures, weights(policy.model), weights(value.model)
 
 
@@ -119,7 +119,7 @@ def test_sft_with_adam_and_a_binding_clip(make_policy: MakeNetwork, demonstratio
     results = []
     for budget in (10_000, 1):
         network = make_policy(dtype=torch.float64)
-        config = Sft(batch_size=5, epochs=1, learning_rate=1e-3, max_grad_norm=0.05)
+        config = SftConfig(batch_size=5, epochs=1, learning_rate=1e-3, max_grad_norm=0.05)
         state = sft.start(config, network)
         steps = list(
             sft.train(

@@ -10,9 +10,9 @@ import torch
 
 from trueward.algorithms import best_of_n
 from trueward.batches import Rollout, Tokens
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
 
 # two prompts, three answers each: score, finished
 ANSWERS = [(1.0, True), (3.0, False), (2.5, True), (0.0, False), (0.3, False), (-2.0, True)]
@@ -33,8 +33,8 @@ def draw(network: Network, prompts: Sequence[Prompt], generator: torch.Generator
 def test_the_best_by_score_less_the_penalty_for_being_cut(penalty: float, kept: list[int]) -> None:
     network = Network(TabularPolicy(5, 1, 12), tokenizer(["a", "b"], 12))
 
-    def judge(completions: Sequence[Completion]) -> list[Verdict]:
-        return [Verdict(score=ANSWERS[int(c.response)][0]) for c in completions]
+    def judge(completions: Sequence[Completion]) -> list[Score]:
+        return [Score(score=ANSWERS[int(c.response)][0]) for c in completions]
 
     sample = best_of_n.sampler(3, judge, draw, penalty)
     rollout = sample(network, [Prompt(text="a"), Prompt(text="b")], torch.Generator())

@@ -13,12 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trueward.algorithms import dpo, grpo, ppo, reward_model, sft
 from trueward.batches import Rollout, Tokens
-from trueward.config import Policy, Reward, Sft
-from trueward.engines.sampler import Sampling, sample
-from trueward.models import fused, heads, packed
-from trueward.models.loading import Network
-from trueward.models.trunk import ValueHead
-from trueward.records import Comparison, Completion, Prompt, Response, Verdict
+from trueward.config import PolicyConfig, RewardConfig, SftConfig
+from trueward.models import heads
+from trueward.models.fast import fused, packed
+from trueward.models.frozen_layers import ValueHead
+from trueward.models.network import Network
+from trueward.records import Comparison, Completion, Prompt, Response, Score
+from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers.scorer import Scale
 
 MakeNetwork = Callable[..., Network]
@@ -59,15 +60,15 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Count:
     return found
 
 
-def judge(completions: Any) -> list[Verdict]:
-    return [Verdict(score=len(c.response) % 7 - 3.0) for c in completions]
+def judge(completions: Any) -> list[Score]:
+    return [Score(score=len(c.response) % 7 - 3.0) for c in completions]
 
 
 class Sampled:
     """The step's own rollout, kept."""
 
     def __call__(self, network: Network, prompts: Any, draw: torch.Generator) -> Rollout:
-        self.rollout = sample(network, prompts, Sampling(max_new_tokens=8), draw)
+        self.rollout = sample(network, prompts, SamplingParams(max_new_tokens=8), draw)
         return self.rollout
 
     @property
@@ -81,7 +82,9 @@ class Sampled:
         return int(self.rollout.tokens.lengths.sum()) - len(self.rollout.tokens)
 
 
-def by_sampling(config: Policy, sampled: Sampled, make_policy: MakeNetwork, prompts: list[Prompt]) -> dict[str, Any]:
+def by_sampling(
+    config: PolicyConfig, sampled: Sampled, make_policy: MakeNetwork, prompts: list[Prompt]
+) -> dict[str, Any]:
     shared = {"scorer": judge, "prompts": prompts, "temperature": 1.0, **SHARED}
     return {"policy": make_policy(), "reference": make_policy(), "sample": sampled, **shared}
 
@@ -91,7 +94,7 @@ def test_ppo(
     trunk: str, count: Count, make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[Prompt]
 ) -> None:
     """Reference and values read once; then a pass of policy and value network a minibatch, or one of both."""
-    config, sampled = Policy(batch_size=8, critic={"trunk": trunk}, **{**STILL, "epochs": 2}), Sampled()
+    config, sampled = PolicyConfig(batch_size=8, critic={"trunk": trunk}, **{**STILL, "epochs": 2}), Sampled()
     given = by_sampling(config, sampled, make_policy, toy_prompts)
     critic = ppo.Critic(make_reward(), Scale(0.0, 1.0))
     if trunk == "shared":
@@ -109,7 +112,7 @@ def test_ppo(
 
 
 def test_grpo_reads_a_prompt_once_a_group(count: Count, make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
-    config, sampled = Policy(kind="grpo", batch_size=8, group={"size": 4}, **STILL), Sampled()
+    config, sampled = PolicyConfig(kind="grpo", batch_size=8, group={"size": 4}, **STILL), Sampled()
     given = by_sampling(config, sampled, make_policy, toy_prompts)
     state = grpo.start(config, given["policy"])
     list(grpo.train(config, longest=8, state=state, **given))
@@ -136,7 +139,7 @@ def pairs(prompts: list[Prompt]) -> list[Comparison]:
 def test_a_reward_model_reads_each_answer_once_and_each_prompt_once(
     count: Count, make_reward: MakeNetwork, toy_prompts: list[Prompt]
 ) -> None:
-    config, network = Reward(batch_size=2, epochs=1), make_reward()
+    config, network = RewardConfig(batch_size=2, epochs=1), make_reward()
     state = reward_model.start(config, network)
     rows = pairs(toy_prompts)
     list(reward_model.train(config, network=network, comparisons=rows, state=state, **SHARED))
@@ -148,7 +151,7 @@ def test_a_reward_model_reads_each_answer_once_and_each_prompt_once(
 
 
 def test_dpo_reads_the_reference_once(count: Count, make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
-    config, policy = Policy(kind="dpo", batch_size=4, **{**STILL, "steps": 3}), make_policy()
+    config, policy = PolicyConfig(kind="dpo", batch_size=4, **{**STILL, "steps": 3}), make_policy()
     state, data = dpo.start(config, policy), dpo.pairs(make_policy(), pairs(toy_prompts), 10_000)
     list(dpo.train(config, policy=policy, data=data, state=state, **SHARED))
     assert count.of(learning=False) == 1
@@ -156,7 +159,7 @@ def test_dpo_reads_the_reference_once(count: Count, make_policy: MakeNetwork, to
 
 
 def test_sft(count: Count, make_policy: MakeNetwork, demonstrations: list[Completion]) -> None:
-    config, policy = Sft(batch_size=len(demonstrations), epochs=1), make_policy()
+    config, policy = SftConfig(batch_size=len(demonstrations), epochs=1), make_policy()
     list(sft.train(config, policy=policy, demonstrations=demonstrations, state=sft.start(config, policy), **SHARED))
     shown = sft.Collator(policy.tokenizer, policy.context).tokens(demonstrations)
     assert count.logits == [int(shown.response_lengths.sum())]

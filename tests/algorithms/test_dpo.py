@@ -11,12 +11,12 @@ from torch import Tensor
 
 from trueward.algorithms import dpo
 from trueward.batches import Step
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.losses import preference
-from trueward.models.loading import Network
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.records import Comparison, Prompt, Response
+from trueward.training.state import State
 
 TEXTS = ["a", "b a c", "", "c c"]
 ROWS = [
@@ -43,7 +43,7 @@ def run(budget: int = 10_000, seed: int = 0, **changes: Any) -> tuple[Tensor, li
     policy = network(seed)
     before = policy.model.table.detach().clone()
     settings = {"steps": 1, "batch_size": len(ROWS), "kl_coef": 0.3, "warmup": 0}
-    config = Policy(
+    config = PolicyConfig(
         **{
             "kind": "dpo",
             **settings,

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from trueward.algorithms import dpo, grpo, ppo, reward_model, sft
 from trueward.batches import Rollout, Step, Tokens
-from trueward.config import Policy, Reward, Sft
+from trueward.config import PolicyConfig, RewardConfig, SftConfig
 from trueward.data.collate import Collator
-from trueward.models.loading import Network
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
-from trueward.records import Comparison, Completion, Prompt, Response, Verdict
+from trueward.records import Comparison, Completion, Prompt, Response, Score
 from trueward.scorers.scorer import Scale
+from trueward.training.state import State
 
 PAD, ORDER, VOCABULARY = 0, 2, 6
 PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b")]
@@ -70,8 +70,8 @@ def rollout(network: Network, poison: float) -> Rollout:
     return Rollout(tokens, torch.where(tokens.response_mask, logprobs, poison), ANSWERS)
 
 
-def judge(completions: Sequence[Completion]) -> list[Verdict]:
-    return [Verdict(score=float(c.response.count("a") - 0.3 * c.response.count("b"))) for c in completions]
+def judge(completions: Sequence[Completion]) -> list[Score]:
+    return [Score(score=float(c.response.count("a") - 0.3 * c.response.count("b"))) for c in completions]
 
 
 def sampled(poison: float) -> dict[str, Any]:
@@ -79,21 +79,23 @@ def sampled(poison: float) -> dict[str, Any]:
     return {"sample": draw, "scorer": judge, "prompts": PROMPTS * 4, "temperature": 1.0, **SHARED}
 
 
-def settings(kind: str, **more: Any) -> Policy:
+def settings(kind: str, **more: Any) -> PolicyConfig:
     still = {"steps": 1, "batch_size": 16, "minibatches": 2, "epochs": 1, "warmup": 0, "max_grad_norm": 1e9}
-    return Policy(**{"kind": kind, "learning_rate": 1.0, "value_learning_rate": 1.0, "kl_coef": 0.2, **still, **more})
+    return PolicyConfig(
+        **{"kind": kind, "learning_rate": 1.0, "value_learning_rate": 1.0, "kl_coef": 0.2, **still, **more}
+    )
 
 
 def run_sft(poison: float) -> tuple[State, list[Step]]:
     policy = table(TabularPolicy, 0, poison)
-    config = Sft(batch_size=16, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
+    config = SftConfig(batch_size=16, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
     state = plain(policy=policy)
     return state, list(sft.train(config, policy=policy, demonstrations=ANSWERS, state=state, **SHARED))
 
 
 def run_reward_model(poison: float) -> tuple[State, list[Step]]:
     network = table(TabularScalar, 0, poison)
-    config = Reward(batch_size=4, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
+    config = RewardConfig(batch_size=4, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
     state = plain(reward=network)
     return state, list(reward_model.train(config, network=network, comparisons=PAIRS, state=state, **SHARED))
 

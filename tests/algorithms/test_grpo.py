@@ -11,17 +11,17 @@ from torch import Tensor
 
 from trueward.algorithms import grpo
 from trueward.batches import Rollout, Step
-from trueward.config import Policy
-from trueward.engines.sampler import Sampling, sample
+from trueward.config import PolicyConfig
 from trueward.losses.policy import token_weights
-from trueward.models.loading import Network
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
+from trueward.sampling.sampler import SamplingParams, sample
+from trueward.training.state import State
 
 PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b")]
 LONGEST = 5
-Score = Callable[[Completion], float]
+Rule = Callable[[Completion], float]
 
 
 def network(seed: int = 0) -> Network:
@@ -36,7 +36,7 @@ def words(completion: Completion) -> float:
 
 
 def run(
-    score: Score = words,
+    score: Rule = words,
     budget: int = 10_000,
     policy: Network | None = None,
     group: Any = None,
@@ -50,17 +50,17 @@ def run(
     before = moved.model.table.detach().clone()
     settings = {"kind": "grpo", "steps": 1, "batch_size": 16, "minibatches": 1, "epochs": 1, "kl_coef": 0.2}
     more = {"learning_rate": 1.0, "warmup": 0, "max_grad_norm": 1e9, "missing_eos_penalty": 0}
-    config = Policy(**{**settings, **more, "group": {"size": 4, **(group or {})}, **changes})
+    config = PolicyConfig(**{**settings, **more, "group": {"size": 4, **(group or {})}, **changes})
 
     def write(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, Sampling(max_new_tokens=LONGEST), generator)
+        return sample(network, prompts, SamplingParams(max_new_tokens=LONGEST), generator)
 
     loop = grpo.train(
         config,
         policy=moved,
         reference=network(),
         sample=write,
-        scorer=lambda completions: [Verdict(score=score(c)) for c in completions],
+        scorer=lambda completions: [Score(score=score(c)) for c in completions],
         prompts=prompts,
         temperature=1.0,
         longest=LONGEST,
@@ -68,7 +68,7 @@ def run(
         seed=3,
         micro_batch_tokens=budget,
         demonstrations=shown,
-        refresh=refresh,
+        sync_every=refresh,
     )
     steps = list(loop)
     return moved.model.table.detach() - before, steps
@@ -219,7 +219,7 @@ def test_demonstrations_add_the_gradient_of_their_loss() -> None:
 def test_with_its_own_rollouts_importance_weights_change_nothing(ratio: str, kl: str) -> None:
     settings: dict[str, Any] = {"group": {"ratio": ratio, "kl": kl}, "minibatches": 2, "epochs": 2}
     plain, (without,) = run(policy=network(5), **settings)
-    weighted, (step,) = run(policy=network(5), importance_cap=1.0 + 1e-4, **settings)
+    weighted, (step,) = run(policy=network(5), importance_sampling_cap=1.0 + 1e-4, **settings)
     torch.testing.assert_close(weighted, plain, rtol=0, atol=1e-5)
     assert step.metrics["importance/weight"] == pytest.approx(1, abs=1e-4)
     assert step.metrics["importance/log_ratio"] < 1e-4
@@ -298,7 +298,7 @@ def test_a_full_batch_is_not_refilled() -> None:
 
 def test_refilled_groups_weigh_like_the_others() -> None:
     """Micro-batches of any size, and wider or narrower rounds: the same update."""
-    settings: dict[str, Any] = {"steps": 1, "importance_cap": 2.0, "minibatches": 2, "epochs": 2}
+    settings: dict[str, Any] = {"steps": 1, "importance_sampling_cap": 2.0, "minibatches": 2, "epochs": 2}
     whole, small = (refilled(20, budget=budget, **settings)[0] for budget in (10_000, 9))
     assert whole.abs().max() > 1e-3
     torch.testing.assert_close(small, whole, rtol=0, atol=1e-12)

@@ -11,22 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from trueward import driver
 from trueward.algorithms import online_dpo
 from trueward.batches import Rollout, Step
-from trueward.config import Policy
-from trueward.engines.sampler import Sampling, sample
+from trueward.config import PolicyConfig
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.schedule import seed_for
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
-from trueward.progress import Reporter
-from trueward.records import Completion, Prompt, Verdict
+from trueward.progress import Progress
+from trueward.records import Completion, Prompt, Score
+from trueward.sampling.sampler import SamplingParams, sample
+from trueward.seeds import seed_for
+from trueward.training import driver
+from trueward.training.state import State
 
 PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b", "c", "a c")]
 BETA, PENALTY = 0.3, 0.5
-Score = Callable[[Completion], float]
+Rule = Callable[[Completion], float]
 LOSSES = ["sigmoid", "ipo", "robust", "simpo"]
 
 
@@ -42,7 +42,7 @@ def words(completion: Completion) -> float:
 
 
 def write(temperature: float, network: Network, prompts: Sequence[Prompt], draw: torch.Generator) -> Rollout:
-    return sample(network, prompts, Sampling(temperature, max_new_tokens=4), draw)
+    return sample(network, prompts, SamplingParams(temperature, max_new_tokens=4), draw)
 
 
 class Run:
@@ -50,7 +50,7 @@ class Run:
 
     def __init__(
         self,
-        score: Score = words,
+        score: Rule = words,
         budget: int = 10_000,
         policy: Network | None = None,
         temperature: float = 1.0,
@@ -63,7 +63,7 @@ class Run:
         self.before = self.policy.model.table.detach().clone()
         settings = {"kind": "dpo", "steps": 1, "batch_size": 6, "kl_coef": BETA, "missing_eos_penalty": PENALTY}
         more = {"warmup": 0, "max_grad_norm": 1e9, "dpo": {"online": True, "learning_rate": 1.0, **(dpo or {})}}
-        self.config = Policy(**{**settings, **more, **changes})
+        self.config = PolicyConfig(**{**settings, **more, **changes})
         self.state = State(
             {"policy": self.policy.model}, {"policy": torch.optim.SGD(self.policy.model.parameters(), lr=1.0)}
         )
@@ -85,7 +85,7 @@ class Run:
             policy=self.policy,
             reference=network(),
             sample=drawn,
-            scorer=lambda completions: [Verdict(score=score(c)) for c in completions],
+            scorer=lambda completions: [Score(score=score(c)) for c in completions],
             prompts=PROMPTS,
             temperature=temperature,
             state=self.state,
@@ -147,11 +147,11 @@ def test_at_the_tilt_soft_labels_leave_no_gradient_whatever_was_drawn() -> None:
         tilted.model.table[:, 2:] += torch.tensor([one[w] for w in ("", "a", "b", "c")]).double() / BETA
 
     def short(network: Network, prompts: Sequence[Prompt], draw: torch.Generator) -> Rollout:
-        return sample(network, prompts, Sampling(max_new_tokens=1), draw)
+        return sample(network, prompts, SamplingParams(max_new_tokens=1), draw)
 
     for labels, still in (("soft", True), ("hard", False)):
         state = State({"policy": tilted.model}, {"policy": torch.optim.SGD(tilted.model.parameters(), lr=1.0)})
-        config = Policy(
+        config = PolicyConfig(
             kind="dpo",
             steps=1,
             batch_size=6,
@@ -165,7 +165,7 @@ def test_at_the_tilt_soft_labels_leave_no_gradient_whatever_was_drawn() -> None:
             policy=tilted,
             reference=network(),
             sample=short,
-            scorer=lambda completions: [Verdict(score=one[c.response.strip()]) for c in completions],
+            scorer=lambda completions: [Score(score=one[c.response.strip()]) for c in completions],
             prompts=PROMPTS,
             temperature=1.0,
             state=state,
@@ -269,13 +269,13 @@ def test_every_setting_changes_the_weights() -> None:
 def drive(directory: Path, until: int | None = None) -> Tensor:
     """Six steps of Adam through the driver, a checkpoint at each; killed after `until` steps if that is given."""
     policy = network(5)
-    config = Policy(kind="dpo", steps=6, batch_size=6, kl_coef=BETA, dpo={"online": True, "learning_rate": 0.1})
+    config = PolicyConfig(kind="dpo", steps=6, batch_size=6, kl_coef=BETA, dpo={"online": True, "learning_rate": 0.1})
     state = online_dpo.start(config, policy)
 
-    def judge(completions: Sequence[Completion]) -> list[Verdict]:
+    def judge(completions: Sequence[Completion]) -> list[Score]:
         if until is not None and state.step >= until:
             raise KeyboardInterrupt
-        return [Verdict(score=words(c)) for c in completions]
+        return [Score(score=words(c)) for c in completions]
 
     driver.drive(
         lambda: online_dpo.train(
@@ -294,7 +294,7 @@ def drive(directory: Path, until: int | None = None) -> Tensor:
         directory=directory,
         total=6,
         what="online dpo",
-        reporter=Reporter(),
+        progress=Progress(),
         checkpoint_seconds=0,
     )
     return policy.model.table.detach()

@@ -12,20 +12,21 @@ from torch import Tensor
 
 from trueward.algorithms import ppo
 from trueward.batches import Rollout, Step, Tokens
-from trueward.config import Critic, Policy
-from trueward.engines.sampler import Sampling, sample
-from trueward.models import heads, imitation
-from trueward.models.loading import Network
-from trueward.models.state import State
-from trueward.records import Completion, Prompt, Verdict
+from trueward.config import CriticConfig, PolicyConfig
+from trueward.models import heads
+from trueward.models.network import Network
+from trueward.records import Completion, Prompt, Score
+from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers.scorer import Scale
+from trueward.training import ptx
+from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
 Run = Callable[..., tuple[list[Step], State, list[Rollout]]]
 
 
-def by_length(completions: Sequence[Completion]) -> list[Verdict]:
-    return [Verdict(score=0.1 * len(c.response)) for c in completions]
+def by_length(completions: Sequence[Completion]) -> list[Score]:
+    return [Score(score=0.1 * len(c.response)) for c in completions]
 
 
 @pytest.fixture
@@ -41,14 +42,14 @@ def run(
         optimizers: Callable[[State], None] = lambda state: None,
         **changes: Any,
     ) -> tuple[list[Step], State, list[Rollout]]:
-        config = Policy(**{"steps": 2, "batch_size": 8, "minibatches": 2, "learning_rate": 3e-3, **changes})
+        config = PolicyConfig(**{"steps": 2, "batch_size": 8, "minibatches": 2, "learning_rate": 3e-3, **changes})
         policy, critic = make_policy(), ppo.Critic(make_reward(), Scale(0.5, 2.0))
         state = ppo.start(config, policy, critic)
         optimizers(state)
         rollouts: list[Rollout] = []
 
         def draw(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-            settings = Sampling(temperature=temperature, max_new_tokens=8, rows=5)
+            settings = SamplingParams(temperature=temperature, max_new_tokens=8, max_num_seqs=5)
             rollouts.append(sample(network, prompts, settings, generator))
             return rollouts[-1]
 
@@ -179,7 +180,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 10,
     "kl_coef": 2.0,
     "target_kl": 0.01,
-    "train_layers": 1,
+    "trainable_layers": 1,
     "learning_rate": 1e-4,
     "value_learning_rate": 1e-4,
     "warmup": 1.0,
@@ -188,7 +189,7 @@ SETTINGS: dict[str, Any] = {
     "minibatches": 4,
     "clip": 0.001,
     "dual_clip": 1.0001,
-    "importance_cap": 1.0,
+    "importance_sampling_cap": 1.0,
     "value_clip": 0.001,
     "discount": 0.5,
     "gae_lambda": 0.1,
@@ -204,7 +205,7 @@ CRITIC = {"warmup_steps": 1, "gae_lambda": 0.5, "adaptive_lambda": 0.5}
 
 def test_every_setting_changes_the_weights(run: Run) -> None:
     assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n", "relabel"} == set(
-        Policy.model_fields
+        PolicyConfig.model_fields
     )
     _, plain, _ = run(steps=3)
     again = run(steps=3)[1]
@@ -212,7 +213,7 @@ def test_every_setting_changes_the_weights(run: Run) -> None:
     assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
     nested = {f"critic.{name}": {"critic": {name: value}} for name, value in CRITIC.items()}
     # The loop is given the value network; who makes it reads the others (tests/models/test_trunk.py).
-    assert {*CRITIC, "start", "trunk", "coef"} == set(Critic.model_fields)
+    assert {*CRITIC, "start", "trunk", "coef"} == set(CriticConfig.model_fields)
     for name, change in {**{name: {name: value} for name, value in SETTINGS.items()}, **nested}.items():
         _, changed, _ = run(steps=3, **change)
         assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name
@@ -230,7 +231,7 @@ def test_an_adaptive_beta_moves_towards_its_target(run: Run) -> None:
 
 def test_equal_scores_and_no_anchor_leave_no_nan(run: Run) -> None:
     steps, state, _ = run(
-        kl_coef=0.0, missing_eos_penalty=0.0, scorer=lambda cs: [Verdict(score=1.0) for _ in cs], steps=3
+        kl_coef=0.0, missing_eos_penalty=0.0, scorer=lambda cs: [Score(score=1.0) for _ in cs], steps=3
     )
     assert weights(state).isfinite().all()
     assert all(torch.tensor(list(step.metrics.values())).isfinite().all() for step in steps)
@@ -268,11 +269,11 @@ def test_while_the_value_network_warms_up_nothing_else_does(run: Run, make_polic
 
 
 def test_returns_and_advantages_by_their_own_lambda(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[ppo.Lesson] = []
+    seen: list[ppo.RolloutBatch] = []
     update = ppo._update
 
     def watched(
-        config: Policy, policy: Any, critic: Any, state: Any, lesson: ppo.Lesson, *rest: Any
+        config: PolicyConfig, policy: Any, critic: Any, state: Any, lesson: ppo.RolloutBatch, *rest: Any
     ) -> dict[str, float]:
         seen.append(lesson)
         return update(config, policy, critic, state, lesson, *rest)
@@ -309,13 +310,13 @@ def test_demonstrations_add_their_gradient_in_every_update(
     run: Run, monkeypatch: pytest.MonkeyPatch, demonstrations: list[Completion]
 ) -> None:
     batches: list[Tokens] = []
-    imitate = imitation.imitate
+    imitate = ptx.accumulate_ptx
 
     def watched(policy: Network, batch: Tokens, weight: float, budget: int, *rest: Any) -> float:
         batches.append(batch)
         return imitate(policy, batch, weight, budget, *rest)
 
-    monkeypatch.setattr(imitation, "imitate", watched)
+    monkeypatch.setattr(ptx, "imitate", watched)
     settings: dict[str, Any] = {"steps": 2, "epochs": 2, "minibatches": 3, "critic": {"warmup_steps": 1}}
     steps, _, _ = run(**settings)
     assert not batches
@@ -335,7 +336,7 @@ def test_a_large_weight_on_demonstrations_is_sft(run: Run) -> None:
 
 
 def test_with_its_own_rollouts_importance_weights_are_1(run: Run) -> None:
-    for step in run(importance_cap=2.0, learning_rate=1e-2, steps=3)[0]:
+    for step in run(importance_sampling_cap=2.0, learning_rate=1e-2, steps=3)[0]:
         assert step.metrics["importance/weight"] == pytest.approx(1, abs=1e-4)
         assert step.metrics["importance/log_ratio"] < 1e-4
         assert step.metrics["importance/truncated"] == 0

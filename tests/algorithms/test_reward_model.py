@@ -14,12 +14,12 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from trueward.algorithms import reward_model
-from trueward.config import Reward
+from trueward.config import RewardConfig
 from trueward.data.collate import Collator
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.records import Comparison, Prompt, Response
+from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
 TEXTS = [" is great .", " was dull and the plot was slow .", " feels warm", " seems bad but funny .", ""]
@@ -97,7 +97,7 @@ def test_a_ranking_is_one_element_with_one_pass_a_response_and_the_gradient_of_i
 
     monkeypatch.setattr(heads, "sequence_scores", watched)
     before = weights(model)
-    config = Reward(batch_size=1, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
+    config = RewardConfig(batch_size=1, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
     loop = reward_model.train(
         config, network=network, comparisons=rows, state=start(network), seed=0, micro_batch_tokens=budget
     )
@@ -132,7 +132,7 @@ def test_a_head_of_zeros_starts_at_ln_2_and_half(make_reward: MakeNetwork) -> No
     network = make_reward()
     torch.nn.init.zeros_(network.model.score.weight)
     rows = ranking("the film", TEXTS, [1.0, 0.0] * 5)
-    config = Reward(batch_size=4, epochs=1)
+    config = RewardConfig(batch_size=4, epochs=1)
     loop = reward_model.train(
         config,
         network=network,
@@ -154,7 +154,7 @@ def test_it_learns_what_it_is_told(make_reward: MakeNetwork) -> None:
         for noun in ("film", "movie", "story", "drama", "comedy", "sequel")
         for row in ranking(f"the {noun}", [" is great .", " is dull ."], [0.0])
     ]
-    config = Reward(batch_size=6, epochs=30, learning_rate=1e-2, weight_decay=0)
+    config = RewardConfig(batch_size=6, epochs=30, learning_rate=1e-2, weight_decay=0)
     loop = reward_model.train(
         config,
         network=network,
@@ -178,12 +178,14 @@ def test_accuracy_by_hand() -> None:
 def test_a_members_lesson() -> None:
     """The first has the run's own seed; a bootstrap sample keeps the count of prompts and of steps."""
     rows = [c for i in range(40) for c in ranking(f"p{i}", [" a", " b", " c"], [1.0, 0.0, 1.0])]
-    config = Reward(batch_size=8, epochs=3)
-    whole = reward_model.lesson(config, rows, 5, 0)
+    config = RewardConfig(batch_size=8, epochs=3)
+    whole = reward_model.member_plan(config, rows, 5, 0)
     assert (whole.config, list(whole.comparisons), whole.seed, whole.steps) == (config, rows, 5, 15)
-    other = reward_model.lesson(config, rows, 5, 1)
-    assert other.seed not in (5, reward_model.lesson(config, rows, 5, 2).seed)
-    drawn = [reward_model.lesson(Reward(batch_size=8, epochs=3, resample=True), rows, 5, m) for m in range(200)]
+    other = reward_model.member_plan(config, rows, 5, 1)
+    assert other.seed not in (5, reward_model.member_plan(config, rows, 5, 2).seed)
+    drawn = [
+        reward_model.member_plan(RewardConfig(batch_size=8, epochs=3, resample=True), rows, 5, m) for m in range(200)
+    ]
     assert drawn[0].comparisons != drawn[1].comparisons
     for lesson in drawn:
         assert len(lesson.comparisons) == len(rows)

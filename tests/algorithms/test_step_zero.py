@@ -13,11 +13,11 @@ from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadMo
 
 from trueward.algorithms import grpo, ppo
 from trueward.batches import Rollout
-from trueward.config import Policy
-from trueward.engines.sampler import Sampling, sample
+from trueward.config import PolicyConfig
 from trueward.models import heads, loading
-from trueward.models.loading import Network
-from trueward.records import Completion, Prompt, Verdict
+from trueward.models.network import Network
+from trueward.records import Completion, Prompt, Score
+from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers.scorer import Scale
 
 CPU = torch.device("cpu")
@@ -61,14 +61,16 @@ def test_no_dropout_from_the_sampler_to_the_last_update(
     value = loading.reward(str(with_dropout[1]), CPU)
 
     def draw(network: Network, prompts: list[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, Sampling(temperature=temperature, max_new_tokens=9, rows=5), generator)
+        return sample(
+            network, prompts, SamplingParams(temperature=temperature, max_new_tokens=9, max_num_seqs=5), generator
+        )
 
     rollout = draw(policy, toy_prompts, torch.Generator().manual_seed(1))
     one, other = (heads.response_logprobs(policy.model, rollout.tokens, temperature) for _ in range(2))
     assert ((one - other).exp() - 1).abs().max() < 1e-6  # the same path twice
     assert ((one - rollout.logprobs).exp() - 1).abs().max() < 1e-4  # learner against sampler
 
-    config = Policy(steps=2, batch_size=8, minibatches=2, learning_rate=1e-3)
+    config = PolicyConfig(steps=2, batch_size=8, minibatches=2, learning_rate=1e-3)
     critic = ppo.Critic(value, Scale(0.0, 1.0))
     loop = ppo.train(
         config,
@@ -76,7 +78,7 @@ def test_no_dropout_from_the_sampler_to_the_last_update(
         reference=reference,
         critic=critic,
         sample=draw,
-        scorer=lambda completions: [Verdict(score=float(len(c.response))) for c in completions],
+        scorer=lambda completions: [Score(score=float(len(c.response))) for c in completions],
         prompts=toy_prompts,
         temperature=temperature,
         state=ppo.start(config, policy, critic),
@@ -95,16 +97,18 @@ def test_groups_at_a_temperature(
     make_policy: Callable[..., Network], toy_prompts: list[Prompt], kind: str, temperature: float
 ) -> None:
     policy = make_policy()
-    config = Policy(kind=kind, steps=1, batch_size=8, minibatches=1, epochs=1, group={"size": 4})
+    config = PolicyConfig(kind=kind, steps=1, batch_size=8, minibatches=1, epochs=1, group={"size": 4})
 
-    def score(completion: Completion) -> Verdict:
-        return Verdict(score=float(len(completion.response)))
+    def score(completion: Completion) -> Score:
+        return Score(score=float(len(completion.response)))
 
     loop = grpo.train(
         config,
         policy=policy,
         reference=make_policy(),
-        sample=lambda n, p, g: sample(n, p, Sampling(temperature=temperature, max_new_tokens=9, rows=5), g),
+        sample=lambda n, p, g: sample(
+            n, p, SamplingParams(temperature=temperature, max_new_tokens=9, max_num_seqs=5), g
+        ),
         scorer=lambda completions: [score(c) for c in completions],
         prompts=toy_prompts,
         temperature=temperature,

@@ -16,7 +16,7 @@ from rich.console import Console
 from speed import arithmetic, comparisons, meter, peers, processes, results, rows
 from speed.sizes import SIZES, S
 
-from trueward.workflow.memory import give_back_what_is_freed, keep_what_is_freed
+from trueward.pipeline.memory import give_back_what_is_freed, keep_what_is_freed
 
 MACHINE = {"products": 300e9, "reads": 25e9}
 LENGTHS = {"prompt": 30.0, "chosen": 40.0, "rejected": 50.0}

@@ -9,7 +9,7 @@ from tokenizers import processors
 
 from trueward.data import toy
 from trueward.data.collate import Collator
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.models.tiny import word_tokenizer
 from trueward.records import Completion, Message, Prompt
 

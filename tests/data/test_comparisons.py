@@ -259,8 +259,8 @@ def test_rows_of_no_use_are_left_out_and_counted(name: str, tmp_path: Path) -> N
 
 def test_other_columns_are_counted(tmp_path: Path) -> None:
     extra = {"score_chosen": 8.0, "score_rejected": 2.0, "margin": 6.0}
-    told = {"prompt": [USER | {"name": "Ann"}], "chosen": [BLUE], "rejected": [GREEN]}
-    loaded = comparisons.read(save(tmp_path, TRL | extra, TRL, told))
+    named_user = {"prompt": [USER | {"name": "Ann"}], "chosen": [BLUE], "rejected": [GREEN]}
+    loaded = comparisons.read(save(tmp_path, TRL | extra, TRL, named_user))
     assert loaded.ignored == Counter({"score_chosen": 1, "score_rejected": 1, "margin": 1, "message.name": 1})
 
 

@@ -22,10 +22,10 @@ def save(path: Path, *rows: Any) -> str:
 
 def test_several_files_become_one(tmp_path: Path) -> None:
     one, two = save(tmp_path / "a.jsonl", TRL, TRL), save(tmp_path / "b.jsonl", JUDGED, JUDGED)
-    found = importing.gather([one, two])
-    assert [c.probability for c in found.rows] == [1, 1, 0.5, 0.5]
-    assert found.repeated == 2
-    assert found.table() == {
+    got = importing.gather([one, two])
+    assert [c.probability for c in got.rows] == [1, 1, 0.5, 0.5]
+    assert got.repeated == 2
+    assert got.table() == {
         "comparisons": 4,
         "prompts": 1,
         "rankings": 0,
@@ -36,9 +36,9 @@ def test_several_files_become_one(tmp_path: Path) -> None:
         "left_out": {},
         "ignored_columns": {},
     }
-    importing.save(tmp_path / "own.jsonl", found.rows)
-    assert comparisons.read(tmp_path / "own.jsonl").rows == found.rows
-    assert importing.gather([str(tmp_path / "own.jsonl")]).rows == found.rows
+    importing.save(tmp_path / "own.jsonl", got.rows)
+    assert comparisons.read(tmp_path / "own.jsonl").rows == got.rows
+    assert importing.gather([str(tmp_path / "own.jsonl")]).rows == got.rows
 
 
 def test_ties_and_repeated_rows_are_left_out_if_told_to(tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_ties_and_repeated_rows_are_left_out_if_told_to(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match=r"b\.jsonl, line 2: expected a table's form as on line 1, got TRL's"):
         importing.gather(files)
-    found = importing.gather([files[0], save(tmp_path / "b.jsonl", JUDGED)], ties=False, repeated=False)
-    assert found.left_out == Counter({"tie": 1, "repeated": 1})
-    assert len(found.rows) == 2
+    got = importing.gather([files[0], save(tmp_path / "b.jsonl", JUDGED)], ties=False, repeated=False)
+    assert got.left_out == Counter({"tie": 1, "repeated": 1})
+    assert len(got.rows) == 2
     with pytest.raises(ValueError, match=r"b\.jsonl: no row can be used \(tie 1\)"):
         importing.gather([str(tmp_path / "b.jsonl")], ties=False)
 
@@ -84,10 +84,10 @@ def test_a_hugging_face_data_set(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     rows = [TRL | {"score": 1.0}, TRL | {"prompt": " ", "score": 2.0}, TRL | {"chosen": '天\n"…"', "score": None}]
     datasets.Dataset.from_list(rows).save_to_disk(str(folder))
-    found = importing.gather([f"hf:{folder}"])
-    assert [c.first.text for c in found.rows] == [" blue.", '天\n"…"']
-    assert found.rows[0].source == f"hf:{folder}"
-    assert found.left_out == Counter({"empty prompt": 1})
-    assert found.ignored == Counter({"score": 2})
+    got = importing.gather([f"hf:{folder}"])
+    assert [c.first.text for c in got.rows] == [" blue.", '天\n"…"']
+    assert got.rows[0].source == f"hf:{folder}"
+    assert got.left_out == Counter({"empty prompt": 1})
+    assert got.ignored == Counter({"score": 2})
     with pytest.raises(ValueError, match="a Hugging Face data set is named owner/name"):
         importing.gather(["hf:nothing"])

@@ -268,23 +268,23 @@ def test_other_columns_only(datasets: Any, tmp_path: Path) -> None:
 
 
 def test_a_name_on_the_hub(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requested = []
 
     def load_dataset(name: str, *, split: str) -> Any:
-        asked.append((name, split))
+        requested.append((name, split))
         return datasets.Dataset.from_list([TEXT])
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert prompts("owner/name").rows == prompts("owner/name:test").rows == [SKY]
-    assert asked == [("owner/name", "train"), ("owner/name", "test")]
+    assert requested == [("owner/name", "train"), ("owner/name", "test")]
 
 
 def test_a_configuration_on_the_hub(datasets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`owner/name` has the configurations main and test; main has the splits train and held."""
-    asked: list[tuple[str, ...]] = []
+    requested: list[tuple[str, ...]] = []
 
     def load_dataset(name: str, *config: str, split: str) -> Any:
-        asked.append((name, *config, split))
+        requested.append((name, *config, split))
         if not config:
             raise ValueError("Config name is missing.\nPlease pick one among: ['main', 'test']")
         if split not in ("train", "held"):
@@ -294,14 +294,14 @@ def test_a_configuration_on_the_hub(datasets: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name: ["main", "test"])
     assert prompts("owner/name:main").rows == prompts("owner/name:main:held").rows == [SKY]
-    assert asked == [("owner/name", "main"), ("owner/name", "main", "train"), ("owner/name", "main", "held")]
-    for source, said in (
+    assert requested == [("owner/name", "main"), ("owner/name", "main", "train"), ("owner/name", "main", "held")]
+    for source, error in (
         ("owner/name", "owner/name: the data set can't be loaded: Config name is missing."),
         ("owner/name:else", "owner/name:else: the data set can't be loaded: Config name is missing."),
         ("owner/name:main:none", 'owner/name:main:none: the data set can\'t be loaded: Unknown split "none".'),
         ("owner/name:main:held:more", "no such file or folder; a Hugging Face data set is named owner/name"),
     ):
-        with pytest.raises(ValueError, match=re.escape(said)):
+        with pytest.raises(ValueError, match=re.escape(error)):
             prompts(source)
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from trueward.algorithms.reward_model import group_by_prompt
 from trueward.data import comparisons
+from trueward.pipeline.reward_eval import split_comparisons
 from trueward.records import Comparison
-from trueward.workflow.examined import split
 
 RANKED = {"prompt": "The sky is", "responses": [" blue.", " green.", " red."], "ranks": [1, 3, 2]}
 
@@ -26,7 +26,7 @@ def save(folder: Path, *rows: Any) -> Path:
     return path
 
 
-def said(rows: list[Comparison]) -> list[tuple[str, str, float]]:
+def labels(rows: list[Comparison]) -> list[tuple[str, str, float]]:
     return [(c.first.text.strip(" ."), c.second.text.strip(" ."), c.probability) for c in rows]
 
 
@@ -54,15 +54,15 @@ BY_HAND = [("blue", "green", 1), ("blue", "red", 1), ("green", "red", 0)]
 )
 def test_a_ranking_is_all_its_pairs(row: dict[str, Any], tmp_path: Path) -> None:
     rows = comparisons.read(save(tmp_path, row)).rows
-    assert said(rows) == BY_HAND
+    assert labels(rows) == BY_HAND
     assert {c.group for c in rows} == {"people.jsonl:1"}
 
 
 def test_without_ranks_the_best_comes_first_and_equal_ranks_are_ties(tmp_path: Path) -> None:
     rows = comparisons.read(save(tmp_path, {k: v for k, v in RANKED.items() if k != "ranks"})).rows
-    assert [p for *_, p in said(rows)] == [1, 1, 1]
+    assert [p for *_, p in labels(rows)] == [1, 1, 1]
     rows = comparisons.read(save(tmp_path, RANKED | {"ranks": [1, 2, 1]})).rows
-    assert [p for *_, p in said(rows)] == [1, 0.5, 0]
+    assert [p for *_, p in labels(rows)] == [1, 0.5, 0]
 
 
 def test_what_is_left_out_of_a_ranking(tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ def test_pairs_that_are_no_ranking_are_written_as_pairs_and_that_is_counted(tmp_
     for group in (rows[:2], circular):
         lost = comparisons.write(tmp_path / "again.jsonl", group, "rankings")
         assert lost == Counter({"rankings": len(group)})
-        assert said(comparisons.read(tmp_path / "again.jsonl").rows) == said(group)
+        assert labels(comparisons.read(tmp_path / "again.jsonl").rows) == labels(group)
 
 
 def test_the_pairs_of_a_ranking_stay_together(tmp_path: Path) -> None:
     many = [RANKED | {"prompt": f"Prompt {i}"} for i in range(40)]
     rows = comparisons.read(save(tmp_path, *many)).rows
-    train, held_out = split(rows, 0.3)
+    train, held_out = split_comparisons(rows, 0.3)
     assert not {c.group for c in train} & {c.group for c in held_out}
     batches = group_by_prompt(train)  # the elements of which minibatches are made
     assert all(len(element.completions) == 3 and len(element.compared) == 3 for element in batches)

@@ -26,9 +26,9 @@ def test_texts_come_back_as_they_were(ending: str, texts: list[tuple[str, str]])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"t.{ending}"
         tables.write(path, rows)
-        found = [row.values for row in tables.rows(path)]
+        got = [row.values for row in tables.rows(path)]
     written = {"csv": "0.1", "tsv": "0.1"}.get(ending, 0.1)
-    assert found == [row | {"probability": written} for row in rows]
+    assert got == [row | {"probability": written} for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -139,14 +139,14 @@ def test_conversations_in_cells(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     rows: list[dict[str, Any]] = [{"prompt": [user], "chosen": [blue], "rejected": [green]}]
     tables.write(path, rows)
-    (found,) = comparisons.read(path).rows
-    assert found.prompt.messages[0].content == user["content"]
-    assert (found.first.text, found.second.text) == ("Blue.", "Green.")
+    (got,) = comparisons.read(path).rows
+    assert got.prompt.messages[0].content == user["content"]
+    assert (got.first.text, got.second.text) == ("Blue.", "Green.")
     arena = [{"conversation_a": [user, blue], "conversation_b": [user, green], "winner": "model_b"}]
     for name in ("arena.csv", "arena.parquet", "arena.jsonl"):
         tables.write(tmp_path / name, arena)
         (again,) = comparisons.read(tmp_path / name).rows
-        assert (again.prompt, again.first, again.second) == (found.prompt, found.first, found.second)
+        assert (again.prompt, again.first, again.second) == (got.prompt, got.first, got.second)
         assert again.probability == 0
 
 

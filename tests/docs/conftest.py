@@ -24,8 +24,8 @@ SMALL = (
     "policy.minibatches=2",
     "sampler.max_new_tokens=8",
     "evaluation.every=1",
-    "evaluation.prompts=16",
-    "evaluation.look_prompts=16",
+    "evaluation.final_prompts=16",
+    "evaluation.step_prompts=16",
 )
 
 
@@ -63,8 +63,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
 @pytest.fixture(scope="session")
 def of_kind(tiny: Path) -> Callable[..., Path]:
     """A finished run of another `policy.kind`, with changes, beside `tiny`, so that it shares the lower stages."""
-    from trueward import config, workflow  # torch comes with it: only the tests that climb wait for that
-    from trueward.progress import Reporter
+    from trueward import config, pipeline  # torch comes with it: only the tests that climb wait for that
+    from trueward.progress import Progress
 
     less = ("policy.group.size=4", "policy.best_of_n.n=3", "policy.best_of_n.prompts=40")
 
@@ -72,7 +72,7 @@ def of_kind(tiny: Path) -> Callable[..., Path]:
     def climb(kind: str, *changes: str) -> Path:
         recipe = config.read("tiny", [*SMALL, *less, f"policy.kind={kind}", *changes])
         name = "-".join(("tiny", kind, *changes))
-        workflow.climb(recipe, tiny.parent, name, Reporter())
+        pipeline.run_pipeline(recipe, tiny.parent, name, Progress())
         return tiny.parent / name
 
     return climb

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import typer
 
-from trueward import broken, config
-from trueward.cli import app
+from trueward import config
+from trueward.cli.app import app
+from trueward.config import ablations
 from trueward.data import toy
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,9 @@ def test_recipes_shown_are_recipes() -> None:
 
 # The figures.
 
-KINDS = [kind for kind in get_args(config.Policy.model_fields["kind"].annotation) if kind != "ppo"]  # that is `tiny`
+KINDS = [
+    kind for kind in get_args(config.PolicyConfig.model_fields["kind"].annotation) if kind != "ppo"
+]  # that is `tiny`
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -182,7 +185,9 @@ def test_every_figure_of_every_kind_of_policy_is_explained(of_kind: Callable[...
 
 def test_every_figure_that_comes_with_a_setting_is_explained(of_kind: Callable[..., Path]) -> None:
     groups = ("policy.group.drop_equal_groups=true", "policy.group.refill=1")
-    run = of_kind("grpo", *groups, "policy.ptx_coef=0.1", "policy.importance_cap=2", "sampler.refresh=2")
+    run = of_kind(
+        "grpo", *groups, "policy.ptx_coef=0.1", "policy.importance_sampling_cap=2", "sampler.engine.sync_every=2"
+    )
     written = {key for row in rows(run / "policy/metrics.jsonl") for key in row}
     explained = sections(DOCS / "metrics.md")
     usual = set(explained["policy/metrics.jsonl (grpo, rloo)"])
@@ -199,7 +204,7 @@ def test_every_kind_of_policy_has_a_page() -> None:
     for page in (DOCS / "algorithms").glob("*.md"):
         first = re.match(r"# .*\n\n`policy\.kind = ([^`]*)`", page.read_text(encoding="utf-8"))
         found |= set(re.findall(r"\w+", first[1].replace(" or ", " "))) if first else set()
-    assert found == set(get_args(config.Policy.model_fields["kind"].annotation))
+    assert found == set(get_args(config.PolicyConfig.model_fields["kind"].annotation))
 
 
 ANY_KEY = {  # objects with names for keys, and what the documentation calls those
@@ -213,7 +218,7 @@ ANY_KEY = {  # objects with names for keys, and what the documentation calls tho
 ELSEWHERE = {
     "recipe",
     "history",
-    "moved",
+    "feature_shift",
     "doctor",
     "annotators.judge",
     "reward.judge",
@@ -254,26 +259,28 @@ def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str
 
 
 def test_what_people_say_is_explained() -> None:
-    from trueward.instruments.preference import preferred
+    from trueward.evaluation.preference import preferred
 
-    around = {"project", "is_truth", "votes", "looks", "verdict"}
+    around = {"project", "is_truth", "votes", "steps", "verdict"}
     assert set(sections(DOCS / "metrics.md")["People"]) == set(preferred([1.0])) | around
 
 
 def test_a_row_of_what_moved_is_explained() -> None:
-    from trueward.instruments.moved import Answer, moved
+    from trueward.evaluation.feature_shift import ScoredAnswer, feature_shift
 
-    (row,) = moved([Answer(f"you {i} .") for i in range(50)], [Answer(f"{i} .") for i in range(50)], most=1)
+    (row,) = feature_shift(
+        [ScoredAnswer(f"you {i} .") for i in range(50)], [ScoredAnswer(f"{i} .") for i in range(50)], most=1
+    )
     assert set(sections(DOCS / "metrics.md")["What moved"]) == set(row)
 
 
 def test_the_figures_of_a_judge_are_explained() -> None:
     import numpy as np
 
-    from trueward.instruments import judge_report
-    from trueward.scorers.judge.judge import Preference
+    from trueward.evaluation import judge_report
+    from trueward.scorers.judge.llm_judge import Preference
 
-    figures = judge_report.of_preferences([Preference(1.0, 0.5)], config.Judge(model="m"))
+    figures = judge_report.of_preferences([Preference(1.0, 0.5)], config.JudgeConfig(model="m"))
     figures |= judge_report.agreement(np.ones(1), np.ones(1), "people")
     assert set(sections(DOCS / "metrics.md")["The judge"]) == set(figures)
 
@@ -281,7 +288,7 @@ def test_the_figures_of_a_judge_are_explained() -> None:
 def test_the_manifest_and_the_ladder_are_explained(tiny: Path) -> None:
     manifest = json.loads((tiny / "policy/manifest.json").read_text(encoding="utf-8"))
     assert set(sections(DOCS / "artifacts.md")["The manifest"]) == set(manifest)
-    ladder = json.loads((tiny / "ladder.json").read_text(encoding="utf-8"))
+    ladder = json.loads((tiny / "pipeline.json").read_text(encoding="utf-8"))
     text = re.sub(r"\s+", " ", (DOCS / "artifacts.md").read_text(encoding="utf-8"))
     assert "one row a stage: " + ", ".join(ladder[0]) in text
     for row in ladder:
@@ -306,8 +313,8 @@ AT_MOST: dict[str, float] = {
     "policy.steps": 2,
     "policy.batch_size": 16,
     "policy.best_of_n.prompts": 40,
-    "evaluation.prompts": 16,
-    "evaluation.look_prompts": 16,
+    "evaluation.final_prompts": 16,
+    "evaluation.step_prompts": 16,
     "evaluation.every": 1,
     "sampler.max_new_tokens": 12,
 }
@@ -457,7 +464,7 @@ def small_run(words: list[str], directory: Path) -> list[str]:
     recipe = named[0] if named else "reviews"
     place = directory / recipe if recipe.endswith(".toml") else recipe
     try:
-        resolved = broken.read(str(place), changes, without)
+        resolved = ablations.read(str(place), changes, without)
     except ValueError:
         return words  # the page shows what goes wrong
     less = ["runtime.threads=1"]

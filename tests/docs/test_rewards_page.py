@@ -42,7 +42,7 @@ def test_options(name: str) -> None:
 
 
 def test_parts_of_a_mixture() -> None:
-    assert set(rows("Mixtures")) == set(config.Part.model_fields)
+    assert set(rows("Mixtures")) == set(config.RewardPartConfig.model_fields)
 
 
 def test_no_verifier_is_described_that_does_not_exist() -> None:

@@ -41,8 +41,8 @@ SMALL = (
     "policy.best_of_n.n=4",
     "policy.best_of_n.prompts=192",
     "sampler.max_new_tokens=10",
-    "evaluation.prompts=24",
-    "evaluation.look_prompts=24",
+    "evaluation.final_prompts=24",
+    "evaluation.step_prompts=24",
     "evaluation.every=2",
 )
 CASES: dict[str, tuple[str, ...]] = {
@@ -266,7 +266,7 @@ def test_with_other_kernels_it_stays_in_its_tolerance(
 def test_every_optimiser_has_its_record_and_no_record_is_left_over() -> None:
     assert {path.stem for path in FOLDER.iterdir()} == set(CASES)
     kinds = {config.read("tiny", changes).policy.kind for changes in CASES.values()}
-    assert kinds == set(get_args(config.Policy.model_fields["kind"].annotation))
+    assert kinds == set(get_args(config.PolicyConfig.model_fields["kind"].annotation))
 
 
 RECORD: Record = {

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueward.lab import chance, presets
-from trueward.lab.clicks import Click, RewardModel, clicked, loss, next_pair, parse, sigmoid, trained
+from trueward.lab.clicks import Click, LabRewardModel, clicked, loss, next_pair, parse, sigmoid, trained
 
 
 def test_three_clicks_by_hand() -> None:
@@ -41,20 +41,20 @@ def test_the_annotators_scores(name: str, scores: tuple[float, ...]) -> None:
 
 @given(st.lists(st.floats(-5, 5), min_size=3, max_size=3), st.booleans())
 def test_a_click_is_a_gradient_step_on_its_loss(scores: list[float], tie: bool) -> None:
-    model, click, h = RewardModel(tuple(scores), (True,) * 3), Click(0, 1, tie), 1e-5
+    model, click, h = LabRewardModel(tuple(scores), (True,) * 3), Click(0, 1, tie), 1e-5
     moved = clicked(model, click, lr=1.0)
     for i in range(3):
         up, down = [tuple(s + sign * h * (i == j) for j, s in enumerate(scores)) for sign in (1, -1)]
-        slope = (loss(RewardModel(up, model.compared), click) - loss(RewardModel(down, model.compared), click)) / (
-            2 * h
-        )
+        slope = (
+            loss(LabRewardModel(up, model.compared), click) - loss(LabRewardModel(down, model.compared), click)
+        ) / (2 * h)
         assert moved.scores[i] - scores[i] == pytest.approx(-slope, abs=1e-8)
 
 
 @given(st.floats(-30, 30))
 def test_a_constant_changes_nothing(constant: float) -> None:
     said = [Click(0, 1), Click(2, 1), Click(0, 2, tie=True)]
-    here, there = RewardModel.blank(3), RewardModel((constant,) * 3, (False,) * 3)
+    here, there = LabRewardModel.blank(3), LabRewardModel((constant,) * 3, (False,) * 3)
     for click in said:
         assert loss(there, click) == pytest.approx(loss(here, click), abs=1e-9)
         here, there = clicked(here, click, 0.5), clicked(there, click, 0.5)
@@ -62,7 +62,7 @@ def test_a_constant_changes_nothing(constant: float) -> None:
 
 
 def test_a_settled_pair_moves_less_each_time() -> None:
-    moves, model = [], RewardModel.blank(2)
+    moves, model = [], LabRewardModel.blank(2)
     for _ in range(8):
         after = clicked(model, Click(0, 1), 0.5)
         moves.append(after.scores[0] - model.scores[0])
@@ -72,14 +72,14 @@ def test_a_settled_pair_moves_less_each_time() -> None:
 
 
 def test_ties_pull_together_and_count_as_compared() -> None:
-    model = clicked(RewardModel((1.0, -1.0), (False, False)), Click(0, 1, tie=True), 0.5)
+    model = clicked(LabRewardModel((1.0, -1.0), (False, False)), Click(0, 1, tie=True), 0.5)
     assert model.scores == pytest.approx((1 - 0.5 * (sigmoid(2) - 0.5), -1 + 0.5 * (sigmoid(2) - 0.5)), abs=1e-12)
     assert model.compared == (True, True)
-    assert clicked(RewardModel.blank(2), Click(0, 1, tie=True), 0.5).scores == (0, 0)
+    assert clicked(LabRewardModel.blank(2), Click(0, 1, tie=True), 0.5).scores == (0, 0)
 
 
 def test_far_scores_stay_finite() -> None:
-    model = RewardModel((-2000.0, 2000.0), (True, True))
+    model = LabRewardModel((-2000.0, 2000.0), (True, True))
     assert loss(model, Click(0, 1)) == 4000
     assert clicked(model, Click(0, 1), 0.5).scores == (-1999.5, 1999.5)
     assert (sigmoid(-1000), sigmoid(1000)) == (0, 1)

@@ -23,7 +23,7 @@ ROWS = [
 def test_the_numbers(row: list[str]) -> None:
     name, beta, proxy, start, true, peak, kl, word = row
     found = sit(name, [(float(beta), 3000)])
-    first, last = found.run.looks[0], found.run.looks[-1]
+    first, last = found.run.history[0], found.run.history[-1]
     shown = [float(proxy), float(start), float(true), float(kl)]
     assert shown == pytest.approx([last.proxy, first.true, last.true, last.kl], abs=5.1e-4)
     assert found.verdict.word == word

@@ -22,7 +22,7 @@ PRESETS = ("classic", "showcase", "honest", "always-e", "inverted", "noisy")
 def test_the_tables(example: dict[str, Any]) -> None:
     said = clicks.parse("") if example.get("clicks") == "none" else None
     found = sit(example["preset"], [(example["beta"], 3000)], said)
-    first, last = found.run.looks[0], found.run.looks[-1]
+    first, last = found.run.history[0], found.run.history[-1]
     assert last.step == 3000
     assert [first.proxy, first.true] == pytest.approx(example["start"], abs=6e-4)
     assert [last.proxy, last.true, last.kl] == pytest.approx([example[k] for k in ("proxy", "true", "kl")], abs=6e-4)
@@ -41,13 +41,13 @@ def test_honest_clicks_never_hack(preset: str, beta: float) -> None:
     found = sit(preset, [(beta, 3000)], said)
     assert found.verdict.word == "learning"
     if beta == 0.05:
-        assert found.run.looks[-1].true == pytest.approx(max(truths), abs=6e-4)  # .950 in the classic preset
+        assert found.run.history[-1].true == pytest.approx(max(truths), abs=6e-4)  # .950 in the classic preset
 
 
 @pytest.mark.parametrize("beta", [0.05, 0.3, 1, 2, 3, 10, 100])
 def test_an_anchor_does_not_mend_a_wrong_reward(beta: float) -> None:
     found = sit("always-e", [(beta, 1500)])
-    assert found.run.looks[-1].true < found.run.looks[0].true
+    assert found.run.history[-1].true < found.run.history[0].true
     assert found.verdict.word == ("hacking" if beta <= 2 else "pinned" if beta < 20 else "no signal")
     assert tilt.best(found.sweep()).beta == 100
 
@@ -111,7 +111,7 @@ def test_the_objective_never_falls() -> None:
     for preset in PRESETS:
         for beta in (0.01, 0.3, 3, 100):
             found = sit(preset, [(beta, 400)])
-            values = [look.proxy - beta * look.kl for look in found.run.looks]
+            values = [step.proxy - beta * step.kl for step in found.run.history]
             assert all(b >= a - 1e-9 for a, b in itertools.pairwise(values)), (preset, beta)
 
 
@@ -119,19 +119,19 @@ def test_the_objective_never_falls() -> None:
 @pytest.mark.parametrize("score", [1.5, 60.0])
 def test_every_number_is_finite(beta: float, score: float) -> None:
     found = sit("classic", [(beta, 2000)], blind=score)
-    looks = found.run.looks
-    assert all(math.isfinite(x) for look in looks for x in (look.proxy, look.true, look.kl))
+    history = found.run.history
+    assert all(math.isfinite(x) for step in history for x in (step.proxy, step.true, step.kl))
     assert all(math.isfinite(x) for point in found.sweep() for x in (point.proxy, point.true, point.kl))
     assert sum(found.run.policy) == pytest.approx(1, abs=1e-12)
-    assert all(look.kl >= 0 for look in looks)
+    assert all(step.kl >= 0 for step in history)
 
 
 def test_a_changed_beta_goes_on_from_the_policy_so_far() -> None:
     first = sit("showcase", [(0.3, 78)])
     both = sit("showcase", [(0.3, 78), (3, 300)])
-    assert both.run.looks[:79] == first.run.looks
+    assert both.run.history[:79] == first.run.history
     # and the resting place depends on the last β alone
-    assert both.run.looks[-1].true == pytest.approx(sit("showcase", [(3, 3000)]).run.looks[-1].true, abs=1e-3)
+    assert both.run.history[-1].true == pytest.approx(sit("showcase", [(3, 3000)]).run.history[-1].true, abs=1e-3)
     assert both.verdict.word == "over-optimised"
     split = sit("showcase", [(0.3, 40), (0.3, 38)])
     assert split.run == first.run
@@ -145,7 +145,7 @@ def test_a_constant_on_every_score_changes_no_policy() -> None:
     assert shifted == pytest.approx([r + 1 for r in found.proxy])
     moved = policy.run(shifted, found.preset.truths, found.preset.reference, [(0.3, 300)])
     assert moved.policy == pytest.approx(found.run.policy, abs=1e-12)
-    assert moved.looks[-1].proxy == pytest.approx(found.run.looks[-1].proxy + 1, abs=1e-12)
+    assert moved.history[-1].proxy == pytest.approx(found.run.history[-1].proxy + 1, abs=1e-12)
 
 
 def test_the_covariance_is_the_slope_of_the_truth_along_the_tilt() -> None:
@@ -163,7 +163,7 @@ def test_the_covariance_is_the_slope_of_the_truth_along_the_tilt() -> None:
 def test_stopping_in_time_beats_every_beta_of_the_sweep() -> None:
     """What the fifth of the things to try claims."""
     found = sit("showcase", [(0.3, 78)])
-    assert found.run.looks[-1].true == pytest.approx(0.583, abs=6e-4)
+    assert found.run.history[-1].true == pytest.approx(0.583, abs=6e-4)
     best = tilt.best(found.sweep())
     assert (best.beta, best.true) == (pytest.approx(1.274, abs=6e-4), pytest.approx(0.337, abs=6e-4))
     assert len(tilt.BETAS) == 20

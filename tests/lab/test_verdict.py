@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from trueward.lab.policy import Look
+from trueward.lab.policy import LabStep
 from trueward.lab.verdict import judge, spread
 
 
-def path(*rows: tuple[float, float, float]) -> list[Look]:
+def path(*rows: tuple[float, float, float]) -> list[LabStep]:
     """Looks of (proxy, true, KL), the first at SFT."""
-    return [Look(step, *row) for step, row in enumerate(rows)]
+    return [LabStep(step, *row) for step, row in enumerate(rows)]
 
 
 START = (0.0, 1.0, 0.0)

@@ -14,14 +14,14 @@ from torch import Tensor
 from trueward.algorithms import best_of_n, grpo, online_dpo, ppo
 from trueward.algorithms import sft as imitate
 from trueward.batches import Rollout
-from trueward.config import Policy, Sft
+from trueward.config import PolicyConfig, SftConfig
 from trueward.data.collate import Collator
-from trueward.engines.sampler import Sampling, sample
-from trueward.models.loading import Network
-from trueward.models.schedule import generator
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
+from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers.scorer import Scale
+from trueward.seeds import generator
 
 END, WORDS = 2, ["a", "b"]
 State = tuple[int, ...]
@@ -151,8 +151,8 @@ class Task:
 
         return self.backward(rule)
 
-    def judge(self, completions: Sequence[Completion]) -> list[Verdict]:
-        return [Verdict(score=self.scores[c.response]) for c in completions]
+    def judge(self, completions: Sequence[Completion]) -> list[Score]:
+        return [Score(score=self.scores[c.response]) for c in completions]
 
     def policy(self) -> Network:
         """Starts at the reference."""
@@ -164,7 +164,7 @@ class Task:
         return Network(TabularScalar(3 + len(WORDS), self.order, self.context), self.tokenizer)
 
     def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, Sampling(max_new_tokens=self.longest, rows=10_000), generator)
+        return sample(network, prompts, SamplingParams(max_new_tokens=self.longest, max_num_seqs=10_000), generator)
 
 
 @pytest.fixture
@@ -218,10 +218,10 @@ def optimise(
 ) -> Optimised:
     """Any algorithm that learns from a scorer, through its own loop: a kind of policy, or "online_dpo"."""
     name = "dpo" if kind == "online_dpo" else kind
-    config = Policy(**{"kind": name, "warmup": 0, "missing_eos_penalty": 0, **changes})
+    config = PolicyConfig(**{"kind": name, "warmup": 0, "missing_eos_penalty": 0, **changes})
 
-    def judge(completions: Sequence[Completion]) -> list[Verdict]:
-        return [Verdict(score=score(c)) for c in completions]
+    def judge(completions: Sequence[Completion]) -> list[Score]:
+        return [Score(score=score(c)) for c in completions]
 
     given: dict[str, Any] = {"policy": policy, "seed": seed, "micro_batch_tokens": 10**6}
     sampled = {"reference": reference, "sample": sample, "scorer": judge, "prompts": prompts, "temperature": 1.0}
@@ -237,7 +237,7 @@ def optimise(
         if kind == "best_of_n":
             return Optimised(policy, best)
         chosen = best(reference, prompts, generator(seed, "best of n")).completions
-        supervised = Sft(**{"warmup": 0, **(sft or {})})
+        supervised = SftConfig(**{"warmup": 0, **(sft or {})})
         loop = imitate.train(supervised, demonstrations=chosen, state=imitate.start(supervised, policy), **given)
     for _ in loop:
         pass

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from trueward.algorithms import dpo
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.losses import preference
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.records import Comparison, Response
 
 BETA = 0.5
@@ -45,7 +45,7 @@ def population(task: Any) -> list[Comparison]:
 
 def learned(task: Any, rows: list[Comparison], **changes: Any) -> Network:
     settings = {"steps": 300, "warmup": 0, "kl_coef": BETA, "max_grad_norm": 1e9}
-    config = Policy(
+    config = PolicyConfig(
         **{
             "kind": "dpo",
             "batch_size": len(rows),

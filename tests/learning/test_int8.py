@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from trueward.engines.llama import LlamaDecoder
 from trueward.losses.importance import importance_weights
 from trueward.losses.policy import clipped_surrogate
-from trueward.models.loading import Network
+from trueward.models.network import Network
+from trueward.sampling.llama import LlamaDecoder
 
 
 @pytest.fixture

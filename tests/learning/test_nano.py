@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from trueward import nano
+from trueward.pipeline import nano
 
 SEEDS = (0, 1, 2)
 Row = dict[str, Any]

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from trueward.algorithms import grpo, ppo
 from trueward.batches import Rollout, Tokens
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
-from trueward.models.loading import Network
-from trueward.models.state import State
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar
 from trueward.records import Prompt
 from trueward.scorers.scorer import Scale
+from trueward.training.state import State
 
 BETA = 0.5
 KINDS: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ def update(task: Any, kind: str, answers: Sequence[int], **changes: Any) -> tupl
     settings = {"kl_coef": BETA, "missing_eos_penalty": 0, "whiten_advantages": False, "value_clip": 1e9}
     once = {"steps": 2, "epochs": 1, "minibatches": 1, "warmup": 0, "decay": False}
     free = {"learning_rate": 1.0, "value_learning_rate": 1.0, "max_grad_norm": 1e9}
-    config = Policy(**{"kind": kind.split(",")[0], **settings, **once, **free, **KINDS[kind], **changes})
+    config = PolicyConfig(**{"kind": kind.split(",")[0], **settings, **once, **free, **KINDS[kind], **changes})
     policy, older = random(task, 1), random(task, 2)
     before = policy.model.table.detach().clone()
 
@@ -113,13 +113,13 @@ def task(make_task: Callable[..., Any]) -> Any:
 def test_weighted_and_not_truncated_the_expected_update_is_that_on_policy(task: Any, kind: str) -> None:
     wanted = on_policy_gradient(task)
     assert wanted.abs().max() > 0.02
-    torch.testing.assert_close(expected_update(task, kind, importance_cap=1e9), wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(expected_update(task, kind, importance_sampling_cap=1e9), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["ppo", "rloo"])
 def test_unweighted_or_truncated_it_is_another_one(task: Any, kind: str) -> None:
     wanted = on_policy_gradient(task)
-    for changes in ({}, {"importance_cap": 1.0}):
+    for changes in ({}, {"importance_sampling_cap": 1.0}):
         assert (expected_update(task, kind, **changes) - wanted).abs().max() > 0.01
 
 
@@ -130,8 +130,8 @@ def test_the_cap_bounds_what_a_token_weighs(task: Any) -> None:
     assert max(ratios.values()) > 1.3
     assert min(ratios.values()) < 1
     for answer, ratio in ratios.items():
-        free, figures = update(task, "ppo", [answer], importance_cap=1e9)
-        capped, seen = update(task, "ppo", [answer], importance_cap=1.2)
+        free, figures = update(task, "ppo", [answer], importance_sampling_cap=1e9)
+        capped, seen = update(task, "ppo", [answer], importance_sampling_cap=1.2)
         torch.testing.assert_close(capped, free * min(ratio, 1.2) / ratio, rtol=1e-9, atol=1e-12)
         assert figures["importance/weight"] == pytest.approx(ratio, rel=1e-9)
         assert seen["importance/weight"] == pytest.approx(min(ratio, 1.2), rel=1e-9)

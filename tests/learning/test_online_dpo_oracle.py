@@ -9,9 +9,9 @@ import pytest
 from torch import Tensor
 
 from trueward.algorithms import online_dpo
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.losses.preference import labels as label
-from trueward.models.loading import Network
+from trueward.models.network import Network
 
 BETA = 0.5
 CLOSE, APART = 0.01, 0.05  # nats
@@ -25,7 +25,7 @@ def task(make_task: Callable[..., Any]) -> Any:
 
 def learned(task: Any, seed: int = 0, steps: int = 150, beta: float = BETA, **dpo: Any) -> Network:
     """128 comparisons a step: as many answers as the other sampled oracles have."""
-    config = Policy(
+    config = PolicyConfig(
         kind="dpo",
         steps=steps,
         batch_size=128,
@@ -73,7 +73,8 @@ def equilibrium(task: Any, how: str, beta: float) -> Tensor:
     held fixed.
     """
     rewards = task.rewards()
-    chance = label(rewards[:, None], rewards[None, :], how)
+    others = rewards.expand(len(rewards), -1)
+    chance = label(others.T, others, how)
     reference = task.probabilities(task.of(task.reference))
     found = reference
     for _ in range(500):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from trueward.algorithms import grpo, ppo
-from trueward.config import Policy
-from trueward.models.loading import Network
+from trueward.config import PolicyConfig
+from trueward.models.network import Network
 from trueward.scorers.scorer import Scale
 
 BETA = 0.5
@@ -43,7 +43,7 @@ AS_SHIPPED = {
 
 
 def learned(task: Any, kind: str, seed: int = 0, **changes: Any) -> Network:
-    config = Policy(kind=kind, **{**SETTINGS, **changes})
+    config = PolicyConfig(kind=kind, **{**SETTINGS, **changes})
     policy = task.policy()
     shared = {
         "policy": policy,

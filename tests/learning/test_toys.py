@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from trueward.batches import Rollout
-from trueward.engines.sampler import Sampling, sample
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
 from trueward.records import Completion, Prompt
+from trueward.sampling.sampler import SamplingParams, sample
 
 END = 2
 BEFORE, AFTER = 0.2, 0.9
@@ -60,9 +60,9 @@ class Toy:
         return Network(TabularScalar(3 + len(self.vocabulary), self.order, 8), tokenizer(self.vocabulary, 8))
 
     def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, Sampling(max_new_tokens=self.longest, rows=10_000), generator)
+        return sample(network, prompts, SamplingParams(max_new_tokens=self.longest, max_num_seqs=10_000), generator)
 
-    def asked(self, count: int) -> list[Prompt]:
+    def as_json(self, count: int) -> list[Prompt]:
         return [Prompt(text=text) for text in itertools.islice(itertools.cycle(self.prompts), count)]
 
 
@@ -105,7 +105,7 @@ def learn(optimise_by: Callable[..., Any]) -> Callable[..., Any]:
             critic=toy.critic(),
             sample=toy.sample,
             score=toy.verify,
-            prompts=toy.asked(96),
+            prompts=toy.as_json(96),
             longest=toy.longest,
             seed=seed,
             **{**SETTINGS[kind], **changes},
@@ -116,14 +116,14 @@ def learn(optimise_by: Callable[..., Any]) -> Callable[..., Any]:
 
 def success(toy: Toy, write: Any, policy: Network, count: int = ANSWERS, seed: int = 77) -> float:
     """Share of right answers among fresh ones."""
-    rollout = write(policy, toy.asked(count), torch.Generator().manual_seed(seed))
+    rollout = write(policy, toy.as_json(count), torch.Generator().manual_seed(seed))
     return sum(toy.verify(c) for c in rollout.completions) / count
 
 
 @pytest.mark.parametrize("name", TOYS)
 def test_a_verifier_knows_its_answer_key_and_nothing_else(name: str) -> None:
     toy = TOYS[name]
-    for prompt in toy.asked(len(toy.prompts)):
+    for prompt in toy.as_json(len(toy.prompts)):
         right = toy.key(prompt.text)
         assert toy.verify(Completion(prompt=prompt, response=right)) == 1
         wrong = {"", f"{prompt.text} {right}", " ".join(toy.words), " ".join(toy.vocabulary)} - {right}
@@ -158,7 +158,7 @@ def test_one_seed_is_one_result_and_two_seeds_are_two(learn: Any, kind: str) -> 
     toy, made = TOYS["parity"], []
     for seed in (0, 0, 1):
         found = learn(kind, toy, seed, steps=8, best_of_n={"n": 2})
-        answers = found.write(found.policy, toy.asked(24), torch.Generator().manual_seed(seed)).tokens.ids
+        answers = found.write(found.policy, toy.as_json(24), torch.Generator().manual_seed(seed)).tokens.ids
         made.append(answers.flatten() if kind == "best_of_n" else weights(found.policy))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
@@ -186,7 +186,7 @@ def test_a_network_learns_too(
     torch.nn.init.zeros_(critic.model.score.weight)
 
     def write(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, Sampling(max_new_tokens=4, rows=96), generator)
+        return sample(network, prompts, SamplingParams(max_new_tokens=4, max_num_seqs=96), generator)
 
     def ended(completion: Completion) -> float:
         return float(completion.finished and not completion.response)

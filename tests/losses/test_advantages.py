@@ -66,9 +66,9 @@ def test_equals_the_weighted_sum_of_n_step_advantages(discount: float, lam: floa
         for t in range(start, end):
             steps = []
             for n in range(1, end - t + 1):
-                paid = sum(discount**k * rewards[row, t + k].item() for k in range(n))
+                discounted = sum(discount**k * rewards[row, t + k].item() for k in range(n))
                 rest = discount**n * values[row, t + n].item() if t + n < end else 0.0
-                steps.append(paid + rest - values[row, t].item())
+                steps.append(discounted + rest - values[row, t].item())
             expected = (
                 sum((1 - lam) * lam**n * a for n, a in enumerate(steps[:-1])) + lam ** (len(steps) - 1) * steps[-1]
             )
@@ -120,9 +120,9 @@ def test_whitened_values_have_mean_0_and_sd_1_over_the_mask() -> None:
     assert (white[~mask] == 0).all()
     assert white[mask].mean().item() == pytest.approx(0, abs=1e-12)
     assert white[mask].std(correction=0).item() == pytest.approx(1, abs=1e-8)
-    kept = whiten(x, mask, shift_mean=False)
-    assert kept[mask].mean().item() == pytest.approx(x[mask].mean().item(), abs=1e-12)
-    assert (kept[~mask] == 0).all()
+    stored = whiten(x, mask, shift_mean=False)
+    assert stored[mask].mean().item() == pytest.approx(x[mask].mean().item(), abs=1e-12)
+    assert (stored[~mask] == 0).all()
 
 
 def test_a_constant_whitens_to_0() -> None:

@@ -22,7 +22,7 @@ def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 def test_every_function_stays_on_its_device() -> None:
     x, mask, logits = empty(3, 4), empty(3, 4, dtype=torch.bool), empty(3, 4, 7)
     ids = empty(3, 4, dtype=torch.long)
-    found = [
+    got = [
         masked(x, mask),
         masked_mean(x, mask),
         whiten(x, mask),
@@ -37,7 +37,7 @@ def test_every_function_stays_on_its_device() -> None:
         clipped_value(x, x, x, mask, 0.2)[0],
         *(token_weights(mask, reducer, 7.0, 3, 5) for reducer in ("token", "sequence", "constant")),
     ]
-    assert {tensor.device.type for tensor in found} == {"meta"}
+    assert {tensor.device.type for tensor in got} == {"meta"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

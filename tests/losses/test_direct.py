@@ -120,8 +120,8 @@ def test_a_loss_by_its_name_is_that_loss() -> None:
     }
     for name, loss in expected.items():
         settings = {"beta": 0.3, "label_smoothing": 0.1, "simpo_beta": 1.5, "simpo_margin": 0.4}
-        found, figures = direct(logprobs, reference, lengths, label, loss=name, **settings)
-        torch.testing.assert_close(found, loss, rtol=0, atol=1e-12)
+        got, figures = direct(logprobs, reference, lengths, label, loss=name, **settings)
+        torch.testing.assert_close(got, loss, rtol=0, atol=1e-12)
         implicit = 0.3 * (logprobs - reference)
         better = torch.stack([implicit[0], implicit[2], implicit[5], implicit[7]])  # the first one in a tie
         worse = torch.stack([implicit[1], implicit[3], implicit[4], implicit[6]])

@@ -108,7 +108,7 @@ for baseline in ("mean", "others"):
             [RETURNS],
         )
 CONSTANT = {
-    *("at_temperature", "masked_infinite"),  # parts of other functions here, without a formula of their own
+    *("at_temperature", "masked_infinite", "require"),  # parts of other functions here, without a formula of their own
     *("adaptive_lambda", "importance_weights", "labels", "mismatch"),  # numbers that nothing is differentiated through
 }
 
@@ -116,11 +116,11 @@ CONSTANT = {
 @pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(losses.__path__)])
 def test_no_loss_is_forgotten(module: str) -> None:
     """Every public function of every module is differentiated above."""
-    found = importlib.import_module(f"trueward.losses.{module}")
+    result = importlib.import_module(f"trueward.losses.{module}")
     public = {
         name
-        for name, function in inspect.getmembers(found, inspect.isfunction)
-        if function.__module__ == found.__name__ and not name.startswith("_")
+        for name, function in inspect.getmembers(result, inspect.isfunction)
+        if function.__module__ == result.__name__ and not name.startswith("_")
     }
     known = " ".join([*LOSSES, *FROZEN]) + " token_logprobs dpo_margin"
     assert {name for name in public - CONSTANT if name not in known} == set()
@@ -128,7 +128,7 @@ def test_no_loss_is_forgotten(module: str) -> None:
 
 def differences(function: Callable[..., Tensor], inputs: list[Tensor], h: float = 1e-5) -> Tensor:
     """Central differences of a scalar function in every number of its inputs, one after the other."""
-    found = []
+    result = []
     with torch.no_grad():
         for which, x in enumerate(inputs):
             for place in range(x.numel()):
@@ -137,8 +137,8 @@ def differences(function: Callable[..., Tensor], inputs: list[Tensor], h: float 
                     moved = [y.detach().clone() for y in inputs]
                     moved[which].view(-1)[place] += sign * h
                     ends.append(function(*moved))
-                found.append((ends[0] - ends[1]) / (2 * h))
-    return torch.stack(found)
+                result.append((ends[0] - ends[1]) / (2 * h))
+    return torch.stack(result)
 
 
 def relative_error(function: Callable[..., Tensor], inputs: list[Tensor]) -> float:

@@ -57,8 +57,8 @@ def test_the_leave_one_out_gradient_is_unbiased_and_the_means_is_smaller(size: i
             drawn = torch.tensor(group)
             advantages = group_advantages(arms[drawn][None], baseline, "none")[0]
             total = total + logp[drawn].sum().exp().detach() * (advantages * logp[drawn]).mean()
-        (found,) = torch.autograd.grad(total, logits, retain_graph=True)
-        torch.testing.assert_close(found, factor * exact, rtol=0, atol=1e-12)
+        (got,) = torch.autograd.grad(total, logits, retain_graph=True)
+        torch.testing.assert_close(got, factor * exact, rtol=0, atol=1e-12)
 
 
 def weights(reducer: str, rows: Tensor | None = None) -> Tensor:
@@ -78,13 +78,13 @@ def test_token_weights_by_hand() -> None:
 
 def one_token(ratio: float, advantage: float, function: str, **settings: float) -> tuple[float, float]:
     """Loss and its gradient in log π."""
-    behaviour = torch.tensor([[-1.0]], dtype=torch.float64)
-    logprob = (behaviour + torch.tensor(ratio, dtype=torch.float64).log()).requires_grad_()
-    credit, mask = torch.tensor([[advantage]], dtype=torch.float64), torch.ones(1, 1, dtype=torch.bool)
+    sampler_logprobs = torch.tensor([[-1.0]], dtype=torch.float64)
+    logprob = (sampler_logprobs + torch.tensor(ratio, dtype=torch.float64).log()).requires_grad_()
+    advantage_tensor, mask = torch.tensor([[advantage]], dtype=torch.float64), torch.ones(1, 1, dtype=torch.bool)
     if function == "surrogate":
-        loss, _ = clipped_surrogate(logprob, behaviour, credit, mask, 0.2, **settings)
+        loss, _ = clipped_surrogate(logprob, sampler_logprobs, advantage_tensor, mask, 0.2, **settings)
     else:
-        loss, _ = clipped_weight(logprob, behaviour, credit, mask, 0.2)
+        loss, _ = clipped_weight(logprob, sampler_logprobs, advantage_tensor, mask, 0.2)
     (gradient,) = torch.autograd.grad(loss.sum(), logprob)
     return loss.item(), gradient.item()
 
@@ -108,9 +108,9 @@ def test_a_sequences_ratio_by_hand() -> None:
     ratios = torch.tensor([[9.0, 2.0, 0.5, 9.0], [3.0, 9.0, 9.0, 9.0], [9.0, 1.0, 1.1, 1.21]], dtype=torch.float64)
     mask = torch.tensor([[False, True, True, False], [True, False, False, False], [False, True, True, True]])
     advantages = torch.tensor([[2.0], [-1.0], [5.0]], dtype=torch.float64).expand(3, 4)
-    behaviour = torch.full((3, 4), -4.0, dtype=torch.float64)
-    logprobs = (behaviour + ratios.log()).requires_grad_()
-    loss, seen = clipped_surrogate(logprobs, behaviour, advantages, mask, 0.2, whole_sequence=True)
+    sampler_logprobs = torch.full((3, 4), -4.0, dtype=torch.float64)
+    logprobs = (sampler_logprobs + ratios.log()).requires_grad_()
+    loss, seen = clipped_surrogate(logprobs, sampler_logprobs, advantages, mask, 0.2, whole_sequence=True)
     expected = torch.where(mask, torch.tensor([[-2.0], [3.0], [-5.5]], dtype=torch.float64), 0.0)
     torch.testing.assert_close(loss.detach(), expected, rtol=0, atol=1e-12)
     ratio = torch.where(mask, torch.tensor([[1.0], [3.0], [1.1]], dtype=torch.float64), 0.0)
@@ -119,18 +119,18 @@ def test_a_sequences_ratio_by_hand() -> None:
     (gradient,) = torch.autograd.grad(loss.sum(), logprobs)
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
     nobody = torch.zeros_like(mask)
-    assert (clipped_surrogate(logprobs, behaviour, advantages, nobody, 0.2, whole_sequence=True)[0] == 0).all()
+    assert (clipped_surrogate(logprobs, sampler_logprobs, advantages, nobody, 0.2, whole_sequence=True)[0] == 0).all()
 
 
 def test_what_the_clip_says_of_itself_by_hand() -> None:
     ratio = torch.tensor([[1.0, 1.2, 1.5, 0.5, 2.0]], dtype=torch.float64)
     mask = torch.tensor([[True, True, True, True, False]])
-    behaviour = torch.full((1, 5), -2.0, dtype=torch.float64)
-    logprobs, advantages = behaviour + ratio.log(), torch.ones(1, 5, dtype=torch.float64)
+    sampler_logprobs = torch.full((1, 5), -2.0, dtype=torch.float64)
+    logprobs, advantages = sampler_logprobs + ratio.log(), torch.ones(1, 5, dtype=torch.float64)
     # k3 to the behaviour: ρ − 1 − log ρ
     expected = [[r - 1 - math.log(r) for r in (1.0, 1.2, 1.5, 0.5)] + [0.0]]
     for function in (clipped_surrogate, clipped_weight):
-        seen = function(logprobs, behaviour, advantages, mask, 0.2 if function is clipped_surrogate else 0.3)[1]
+        seen = function(logprobs, sampler_logprobs, advantages, mask, 0.2 if function is clipped_surrogate else 0.3)[1]
         assert seen["ratio"].tolist() == [pytest.approx([1.0, 1.2, 1.5, 0.5, 0.0], abs=1e-12)]
         assert seen["clipped"].tolist() == [[0.0, 0.0, 1.0, 0.0, 0.0]]
         assert seen["kl"].tolist() == [pytest.approx(expected[0], abs=1e-12)]

@@ -19,14 +19,14 @@ LEARNER = SAMPLER + RATIOS.log()
     ("cap", "expected"), [(math.inf, [0.5, 4, 1, 2]), (3.0, [0.5, 3, 1, 2]), (1.0, [0.5, 1, 1, 1])]
 )
 def test_by_hand(cap: float, expected: list[float]) -> None:
-    found = importance_weights(LEARNER, SAMPLER, MASK, cap)
-    assert found[MASK].tolist() == pytest.approx(expected, abs=1e-12)
-    assert (found[~MASK] == 0).all()
+    got = importance_weights(LEARNER, SAMPLER, MASK, cap)
+    assert got[MASK].tolist() == pytest.approx(expected, abs=1e-12)
+    assert (got[~MASK] == 0).all()
 
 
 def test_the_figures_by_hand() -> None:
-    found = mismatch(LEARNER, SAMPLER, MASK, 1.5)
-    assert found == pytest.approx(
+    got = mismatch(LEARNER, SAMPLER, MASK, 1.5)
+    assert got == pytest.approx(
         {
             "importance/weight": (0.5 + 1.5 + 1 + 1.5) / 4,
             "importance/truncated": 0.5,
@@ -49,9 +49,9 @@ def test_a_policy_is_like_itself() -> None:
 def test_no_gradient_and_nothing_from_outside() -> None:
     leaf = torch.where(MASK, LEARNER, torch.nan).requires_grad_()
     dirty = torch.where(MASK, SAMPLER, torch.nan)
-    found = importance_weights(leaf, dirty, MASK, 3.0)
-    assert not found.requires_grad
-    assert torch.equal(found, importance_weights(LEARNER, SAMPLER, MASK, 3.0))
+    got = importance_weights(leaf, dirty, MASK, 3.0)
+    assert not got.requires_grad
+    assert torch.equal(got, importance_weights(LEARNER, SAMPLER, MASK, 3.0))
     assert mismatch(leaf, dirty, MASK, 3.0) == mismatch(LEARNER, SAMPLER, MASK, 3.0)
 
 

@@ -102,9 +102,9 @@ def test_garbage_is_in_no_figure(poison: float, whole_sequence: bool) -> None:
         (x, y, z), mask = placed("middle", poison)
         seen = clipped_surrogate(x, y, z, mask, 0.2, whole_sequence=whole_sequence)[1]
         more = clipped_weight(x, y, z, mask, 0.2)[1]
-        found = [*seen.values(), *more.values(), clipped_value(x, y, z, mask, 0.2)[1]]
-        assert all((figure[~mask] == 0).all() for figure in found)
-        return found
+        got = [*seen.values(), *more.values(), clipped_value(x, y, z, mask, 0.2)[1]]
+        assert all((figure[~mask] == 0).all() for figure in got)
+        return got
 
     for one, other in zip(figures(0.0), figures(poison), strict=True):
         assert torch.equal(one, other)

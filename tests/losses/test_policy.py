@@ -21,11 +21,11 @@ def reals(*shape: int, seed: int = 0) -> Tensor:
 
 def surrogate_gradient(ratio: float, advantage: float, **more: Any) -> tuple[float, float, float]:
     """Loss, its gradient in log π, and the flag, at one token."""
-    behaviour = torch.tensor([[-1.0]], dtype=torch.float64)
-    logprob = (behaviour + math.log(ratio)).requires_grad_()
+    sampler_logprobs = torch.tensor([[-1.0]], dtype=torch.float64)
+    logprob = (sampler_logprobs + math.log(ratio)).requires_grad_()
     mask = torch.ones(1, 1, dtype=torch.bool)
     loss, seen = clipped_surrogate(
-        logprob, behaviour, torch.tensor([[advantage]], dtype=torch.float64), mask, CLIP, **more
+        logprob, sampler_logprobs, torch.tensor([[advantage]], dtype=torch.float64), mask, CLIP, **more
     )
     loss.sum().backward()
     assert logprob.grad is not None
@@ -79,8 +79,8 @@ def test_where_the_clip_binds(ratio: float, advantage: float, loss: float, gradi
 def test_where_the_dual_clip_binds(
     ratio: float, advantage: float, loss: float, gradient: float, clipped: float, whole_sequence: bool
 ) -> None:
-    found = surrogate_gradient(ratio, advantage, dual_clip=3.0, whole_sequence=whole_sequence)
-    assert found == pytest.approx((loss, gradient, clipped), abs=1e-12)
+    result = surrogate_gradient(ratio, advantage, dual_clip=3.0, whole_sequence=whole_sequence)
+    assert result == pytest.approx((loss, gradient, clipped), abs=1e-12)
 
 
 @pytest.mark.parametrize(

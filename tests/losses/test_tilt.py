@@ -1,4 +1,4 @@
-"""Laws of the anchored optimum π* = p e^{r/b} / Z, with the KL that we measure: EXACT, rows 1 and 2."""
+"""Laws of the KL-regularised optimum π* = p e^{r/b} / Z, with the KL that we measure: EXACT, rows 1 and 2."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_tilt_identity_for_any_policy(b: float) -> None:
     q[0, :9] = -torch.inf  # and one that never does most of it
     q = q.log_softmax(-1)
     constant = b * torch.logsumexp(p + r / b, -1)
-    left = gain(q, r) - b * kl.exact(q, p) + b * kl.exact(q, tilt(p, r, b))
+    left = gain(q, r) - b * kl.exact(q, p.expand_as(q)) + b * kl.exact(q, tilt(p, r, b).expand_as(q))
     torch.testing.assert_close(left, constant.expand(500), rtol=0, atol=1e-12 * max(1.0, b))
 
 
@@ -42,13 +42,13 @@ def test_along_the_tilt_reward_costs_b_a_nat_and_grows_with_its_variance(b: floa
     p, r = reals(12, seed=3).log_softmax(-1), reals(12, seed=4)
     s = torch.tensor(1 / b, dtype=torch.float64, requires_grad=True)
     optimum = tilt(p, r, 1 / s)
-    won, paid = gain(optimum, r), kl.exact(optimum, p)
+    won, cost = gain(optimum, r), kl.exact(optimum, p)
     (won_by_s,) = torch.autograd.grad(won, s, retain_graph=True)
-    (paid_by_s,) = torch.autograd.grad(paid, s)
+    (cost_by_s,) = torch.autograd.grad(cost, s)
     chance = optimum.detach().exp()
     variance = (chance * r**2).sum() - (chance * r).sum() ** 2
     assert won_by_s.item() == pytest.approx(variance.item(), rel=1e-9)
-    assert (won_by_s / paid_by_s).item() == pytest.approx(b, rel=1e-8)
+    assert (won_by_s / cost_by_s).item() == pytest.approx(b, rel=1e-8)
 
 
 @pytest.mark.parametrize("b", [0.5, 1.0, 2.0])

@@ -12,7 +12,7 @@ from torch import Tensor
 from trueward.batches import Tokens, micro_batches
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
-from trueward.models.loading import Network
+from trueward.models.network import Network
 
 MakeNetwork = Callable[..., Network]
 PAIRS = [([1, 9, 12, 7], [20, 31, 2]), ([1, 8], [25, 14, 40, 33, 2]), ([1, 30, 11], [17])]
@@ -33,8 +33,8 @@ def with_other_padding(tokens: Tokens, seed: int) -> Tokens:
 
 
 def gradient(model: Any, loss: Tensor) -> Tensor:
-    found = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
-    return torch.cat([g.flatten() for g in found if g is not None])
+    result = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    return torch.cat([g.flatten() for g in result if g is not None])
 
 
 def test_masks_and_lengths_by_hand() -> None:
@@ -45,7 +45,7 @@ def test_masks_and_lengths_by_hand() -> None:
         [0, 0, 1, 1, 1, 1, 1],
         [0, 0, 0, 1, 0, 0, 0],
     ]
-    assert heads.before(tokens.response_mask).long().tolist() == [
+    assert heads.shift_left(tokens.response_mask).long().tolist() == [
         [0, 0, 0, 1, 1, 1, 0],
         [0, 1, 1, 1, 1, 1, 0],
         [0, 0, 1, 0, 0, 0, 0],
@@ -122,5 +122,5 @@ def test_entropy_comes_without_gradient_and_where_tokens_were_chosen(make_policy
 def test_the_logits_are_those_of_the_models_own_forward_pass(make_policy: MakeNetwork) -> None:
     model = make_policy(dtype=torch.float64).model
     plain = heads.response_logits(model, clean())
-    whole = model(input_ids=clean().ids).logits[heads.before(clean().response_mask)]
+    whole = model(input_ids=clean().ids).logits[heads.shift_left(clean().response_mask)]
     torch.testing.assert_close(plain, whole, rtol=0, atol=1e-12)

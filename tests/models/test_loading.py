@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from trueward.models import loading, tabular
-from trueward.models.loading import Network
+from trueward.models.network import Network
 
 MakeNetwork = Callable[..., Network]
 CPU = torch.device("cpu")

@@ -14,18 +14,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from trueward.batches import Tokens
-from trueward.config import Lora
-from trueward.engines.llama import LlamaDecoder
-from trueward.engines.sampler import Sampling, sample
+from trueward.config import LoraConfig
 from trueward.losses.masks import masked_sum
-from trueward.models import bases, heads, loading, lora
-from trueward.models.loading import Network
-from trueward.models.state import State, adam
-from trueward.models.writer import behind, writer
+from trueward.models import heads, loading, lora, shared_base
+from trueward.models.network import Network
 from trueward.records import Completion, Prompt
+from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.sampler import SamplingParams, sample
+from trueward.training.stale_sampler import rollout_network, stale_copy
+from trueward.training.state import State, adam
 
 CPU = torch.device("cpu")
-FULL = Lora(rank=64)  # as wide as the model
+FULL = LoraConfig(rank=64)  # as wide as the model
 
 
 def tokens() -> Tokens:
@@ -41,27 +41,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def learner(folder: Path, config: Lora = FULL, seed: int = 0) -> Network:
-    return bases.adapted(bases.policy(str(folder), 0, CPU), config, seed)
+def learner(folder: Path, config: LoraConfig = FULL, seed: int = 0) -> Network:
+    return shared_base.adapted(shared_base.policy(str(folder), 0, CPU), config, seed)
 
 
 def move(network: Network, seed: int = 1) -> Network:
     """Adapters that do something."""
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for p in lora.own(network.model).values():
+        for p in lora.own_parameters(network.model).values():
             p.add_(0.05 * torch.randn(p.shape, generator=draw))
     return network
 
 
 def digest(model: Any) -> str:
     """Of all weights that are not an adapter's or a head's."""
-    mine = lora.own(model) if lora.is_adapted(model) else {}
-    found = hashlib.sha256()
+    mine = lora.own_parameters(model) if lora.is_adapted(model) else {}
+    result = hashlib.sha256()
     for name, p in model.named_parameters():
         if name not in mine:
-            found.update(p.detach().numpy().tobytes())
-    return found.hexdigest()
+            result.update(p.detach().numpy().tobytes())
+    return result.hexdigest()
 
 
 def storages(*models: Any) -> list[int]:
@@ -73,25 +73,29 @@ def storages(*models: Any) -> list[int]:
 
 def test_a_fresh_adapter_changes_nothing(folder: Path) -> None:
     """At full rank too: B is zero, so the ratio is 1 and the KL 0, to the last bit."""
-    policy, reference, plain = learner(folder), bases.policy(str(folder), 0, CPU), loading.causal(str(folder), 0, CPU)
-    found, anchor, sft = (heads.response_logprobs(n.model, tokens()) for n in (policy, reference, plain))
-    assert torch.equal(found, anchor)
-    assert torch.equal(anchor, sft)
-    assert torch.equal((found - anchor).exp(), torch.ones_like(found))
-    assert any(p.abs().max() > 0 for n, p in lora.own(policy.model).items() if "lora_A" in n)
-    assert all(p.abs().max() == 0 for n, p in lora.own(policy.model).items() if "lora_B" in n)
+    policy, reference, plain = (
+        learner(folder),
+        shared_base.policy(str(folder), 0, CPU),
+        loading.causal(str(folder), 0, CPU),
+    )
+    result, ref_logprobs, sft = (heads.response_logprobs(n.model, tokens()) for n in (policy, reference, plain))
+    assert torch.equal(result, ref_logprobs)
+    assert torch.equal(ref_logprobs, sft)
+    assert torch.equal((result - ref_logprobs).exp(), torch.ones_like(result))
+    assert any(p.abs().max() > 0 for n, p in lora.own_parameters(policy.model).items() if "lora_A" in n)
+    assert all(p.abs().max() == 0 for n, p in lora.own_parameters(policy.model).items() if "lora_B" in n)
 
 
 def test_the_reference_stays_the_sft_policy_while_the_adapter_learns(folder: Path) -> None:
-    policy, reference = learner(folder), bases.policy(str(folder), 0, CPU)
+    policy, reference = learner(folder), shared_base.policy(str(folder), 0, CPU)
     before = heads.response_logprobs(reference.model, tokens())
     move(policy)
     assert torch.equal(heads.response_logprobs(reference.model, tokens()), before)
     assert (heads.response_logprobs(policy.model, tokens()) - before).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("config", [FULL, Lora(rank=2, alpha=1.5, targets=("q_proj", "down_proj"))])
-def test_merged_is_the_same_model(folder: Path, config: Lora) -> None:
+@pytest.mark.parametrize("config", [FULL, LoraConfig(rank=2, alpha=1.5, targets=("q_proj", "down_proj"))])
+def test_merged_is_the_same_model(folder: Path, config: LoraConfig) -> None:
     policy = move(learner(folder, config))
     whole = lora.merged(policy.model)
     one, two = (heads.response_logprobs(m, tokens()) for m in (policy.model, whole))
@@ -119,15 +123,15 @@ def test_the_sampler_sees_merged_weights(folder: Path) -> None:
     """Its log-probs are those of the adapted model, far from the base's."""
     policy = move(learner(folder), 5)
     prompts = [Prompt(text=t) for t in ("the film is", "a drama about dogs", "this movie")]
-    rollout = sample(policy, prompts, Sampling(1.0, 12, 4), torch.Generator().manual_seed(0))
+    rollout = sample(policy, prompts, SamplingParams(1.0, 12, 4), torch.Generator().manual_seed(0))
     again = heads.response_logprobs(policy.model, rollout.tokens)
-    base = heads.response_logprobs(bases.policy(str(folder), 0, CPU).model, rollout.tokens)
+    base = heads.response_logprobs(shared_base.policy(str(folder), 0, CPU).model, rollout.tokens)
     assert (again - rollout.logprobs).abs().max() < 1e-4
     assert (base - rollout.logprobs).abs().max() > 0.1
 
 
 def test_gradients_flow_into_adapters_and_heads_alone(folder: Path) -> None:
-    policy, value = learner(folder), bases.reward_from_policy(str(folder), FULL, 1, CPU)
+    policy, value = learner(folder), shared_base.reward_from_policy(str(folder), FULL, 1, CPU)
     base = digest(policy.model)
     optimizers = [adam(n.model, 0.01) for n in (policy, value)]
     for _ in range(3):
@@ -135,7 +139,7 @@ def test_gradients_flow_into_adapters_and_heads_alone(folder: Path) -> None:
         (loss + (heads.response_values(value.model, tokens()) - 1).pow(2).sum()).backward()
         for network in (policy, value):
             got = {n for n, p in network.model.named_parameters() if p.grad is not None}
-            assert got == set(lora.own(network.model))
+            assert got == set(lora.own_parameters(network.model))
             assert all(".lora_" in n or n == "score.weight" for n in got)
         for optimizer in optimizers:
             optimizer.step()
@@ -146,35 +150,38 @@ def test_gradients_flow_into_adapters_and_heads_alone(folder: Path) -> None:
 
 def test_one_base_in_memory(folder: Path, tmp_path: Path) -> None:
     """Policy, reference, reward model, value network and a sampler that is behind: each weight lies in one place."""
-    policy, reference = learner(folder), bases.policy(str(folder), 0, CPU)
-    fresh = bases.reward_from_policy(str(folder), FULL, 1, CPU)
+    policy, reference = learner(folder), shared_base.policy(str(folder), 0, CPU)
+    fresh = shared_base.reward_from_policy(str(folder), FULL, 1, CPU)
     loading.save(fresh, tmp_path / "model")
-    rewards = [bases.reward(tmp_path / "model", CPU) for _ in range(2)]
-    older = behind(policy, 2)["sampler"]
+    rewards = [shared_base.reward(tmp_path / "model", CPU) for _ in range(2)]
+    older = stale_copy(policy, 2)["sampler"]
     everyone = [n.model for n in (policy, reference, fresh, *rewards)] + [older]
     names = [n for n, _ in reference.model.named_parameters()]
     assert len(storages(*everyone)) == len(names) == len(storages(reference.model))
-    own = [p.data_ptr() for m in everyone for p in (lora.own(m) if lora.is_adapted(m) else {}).values()]
+    own = [p.data_ptr() for m in everyone for p in (lora.own_parameters(m) if lora.is_adapted(m) else {}).values()]
     assert len(own) == len(set(own))
     assert len(storages(loading.causal(str(folder), 0, CPU).model, reference.model)) == 2 * len(names)
 
 
 def test_a_base_goes_when_nothing_stands_on_it(folder: Path) -> None:
-    policy = bases.policy(str(folder), 0, CPU)
+    policy = shared_base.policy(str(folder), 0, CPU)
     gone = weakref.ref(policy.base)
-    assert bases.policy(str(folder), 0, CPU).base is policy.base
+    assert shared_base.policy(str(folder), 0, CPU).base is policy.base
     del policy
     assert gone() is None
 
 
 def test_a_state_holds_what_is_trained_and_comes_back_to_the_bit(folder: Path, tmp_path: Path) -> None:
     def made() -> tuple[State, Network, Network]:
-        policy, value = learner(folder, Lora(rank=4)), bases.reward_from_policy(str(folder), Lora(rank=4), 1, CPU)
+        policy, value = (
+            learner(folder, LoraConfig(rank=4)),
+            shared_base.reward_from_policy(str(folder), LoraConfig(rank=4), 1, CPU),
+        )
         optimizers = {"policy": adam(policy.model, 0.01), "value": adam(value.model, 0.01)}
-        return State({"policy": policy.model, "value": value.model, **behind(policy, 2)}, optimizers), policy, value
+        return State({"policy": policy.model, "value": value.model, **stale_copy(policy, 2)}, optimizers), policy, value
 
     def step(state: State, policy: Network, value: Network) -> None:
-        loss = -heads.response_logprobs(writer(state, policy, 2) and policy.model, tokens()).sum()
+        loss = -heads.response_logprobs(rollout_network(state, policy, 2) and policy.model, tokens()).sum()
         (loss + heads.sequence_scores(value.model, tokens()).sub(1).pow(2).sum()).backward()
         for optimizer in state.optimizers.values():
             optimizer.step()
@@ -191,13 +198,13 @@ def test_a_state_holds_what_is_trained_and_comes_back_to_the_bit(folder: Path, t
     )
     step(other, again, its_value)
     for name, network in state.networks.items():
-        mine, theirs = lora.own(network), lora.own(other.networks[name])
+        mine, theirs = lora.own_parameters(network), lora.own_parameters(other.networks[name])
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    kept = sum(f.stat().st_size for f in (tmp_path / "saved").glob("*.safetensors"))
+    bytes_saved = sum(f.stat().st_size for f in (tmp_path / "saved").glob("*.safetensors"))
     whole = 4 * loading.parameters(loading.causal(str(folder), 0, CPU).model)
     names = {k for f in ("policy", "value", "sampler") for k in loaded(tmp_path / "saved" / f"{f}.safetensors")}
     assert all(".lora_" in n or n == "score.weight" for n in names)
-    assert kept < whole
+    assert bytes_saved < whole
 
 
 def loaded(file: Path) -> list[str]:
@@ -209,13 +216,13 @@ def loaded(file: Path) -> list[str]:
 
 def test_a_sampler_that_is_behind_takes_over_the_adapter_alone(folder: Path) -> None:
     policy = learner(folder)
-    state = State({"policy": policy.model, **behind(policy, 2)}, {}, step=1)
+    state = State({"policy": policy.model, **stale_copy(policy, 2)}, {}, step=1)
     move(policy)
-    before = heads.response_logprobs(writer(state, policy, 2).model, tokens())
+    before = heads.response_logprobs(rollout_network(state, policy, 2).model, tokens())
     assert not torch.equal(before, heads.response_logprobs(policy.model, tokens()))
     state.step = 2
     assert torch.equal(
-        heads.response_logprobs(writer(state, policy, 2).model, tokens()),
+        heads.response_logprobs(rollout_network(state, policy, 2).model, tokens()),
         heads.response_logprobs(policy.model, tokens()),
     )
 
@@ -223,10 +230,10 @@ def test_a_sampler_that_is_behind_takes_over_the_adapter_alone(folder: Path) -> 
 @pytest.mark.parametrize("form", ["merged", "adapter"])
 def test_saved_and_loaded_again(folder: Path, tmp_path: Path, form: Any) -> None:
     """A policy, by us with a shared base and without, and by plain transformers or peft: the same log-probs."""
-    policy = move(learner(folder, Lora(rank=3, save=form)))
+    policy = move(learner(folder, LoraConfig(rank=3, save=form)))
     expected = heads.response_logprobs(policy.model, tokens())
     loading.save(policy, tmp_path / "policy")
-    shared = bases.policy(str(tmp_path / "policy"), 0, CPU)
+    shared = shared_base.policy(str(tmp_path / "policy"), 0, CPU)
     assert torch.equal(heads.response_logprobs(shared.model, tokens()), expected)
     assert storages(shared.model) == storages(policy.model)
     plain = loading.causal(str(tmp_path / "policy"), 0, CPU)
@@ -243,7 +250,7 @@ def test_saved_and_loaded_again(folder: Path, tmp_path: Path, form: Any) -> None
 def test_an_adapter_alone_is_what_peft_reads(folder: Path, tmp_path: Path) -> None:
     from peft import PeftModel
 
-    policy = move(learner(folder, Lora(rank=3, save="adapter")))
+    policy = move(learner(folder, LoraConfig(rank=3, save="adapter")))
     loading.save(policy, tmp_path / "policy")
     table = json.loads((tmp_path / "policy" / "adapter_config.json").read_text())
     assert Path(table["base_model_name_or_path"]) == folder
@@ -262,7 +269,7 @@ def test_a_reward_model_saved_and_loaded_again(folder: Path, tmp_path: Path, for
     from trueward.scorers import reward_model
     from trueward.scorers.scorer import Scale
 
-    network = move(bases.reward_from_policy(str(folder), Lora(rank=3, save=form), 1, CPU))
+    network = move(shared_base.reward_from_policy(str(folder), LoraConfig(rank=3, save=form), 1, CPU))
     answers = [Completion(prompt=Prompt(text="the film is"), response=" warm and bright ."), *answer_pairs()]
     made = reward_model.RewardModel(network, Scale(0.5, 2.0))
     made.save(tmp_path / "reward")
@@ -278,8 +285,8 @@ def test_a_reward_model_saved_and_loaded_again(folder: Path, tmp_path: Path, for
     else:
         base = kind.from_pretrained(folder, num_labels=1)
         theirs = PeftModel.from_pretrained(base, tmp_path / "reward").merge_and_unload()
-    found = theirs.eval()(input_ids=tokens().ids, attention_mask=tokens().ids != 0).logits.squeeze(-1)
-    assert (found - heads.sequence_scores(network.model, tokens())).abs().max() < 1e-5
+    result = theirs.eval()(input_ids=tokens().ids, attention_mask=tokens().ids != 0).logits.squeeze(-1)
+    assert (result - heads.sequence_scores(network.model, tokens())).abs().max() < 1e-5
 
 
 def answer_pairs() -> list[Completion]:
@@ -293,8 +300,8 @@ def test_a_frozen_reward_model_and_the_value_network_from_it_share_no_head(folde
     """Neither with an adapter of its own, nor one that came whole."""
     whole = loading.reward_from_policy(folder, CPU)
     loading.save(whole, tmp_path / "reward")
-    proxy = bases.reward(tmp_path / "reward", CPU)
-    value = bases.adapted(bases.reward(tmp_path / "reward", CPU), FULL, 1)
+    proxy = shared_base.reward(tmp_path / "reward", CPU)
+    value = shared_base.adapted(shared_base.reward(tmp_path / "reward", CPU), FULL, 1)
     assert storages(proxy.model) == storages(value.model)
     before = heads.sequence_scores(proxy.model, tokens())
     move(value)
@@ -305,25 +312,29 @@ def test_a_frozen_reward_model_and_the_value_network_from_it_share_no_head(folde
 def test_a_run_that_was_moved_finds_its_base(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(folder, run / "sft" / "model")
-    policy = move(bases.adapted(bases.policy(str(run / "sft" / "model"), 0, CPU), Lora(rank=2, save="adapter"), 0))
+    policy = move(
+        shared_base.adapted(
+            shared_base.policy(str(run / "sft" / "model"), 0, CPU), LoraConfig(rank=2, save="adapter"), 0
+        )
+    )
     loading.save(policy, run / "policy" / "model")
     expected = heads.response_logprobs(policy.model, tokens())
     run.rename(tmp_path / "elsewhere")
-    found = loading.causal(str(tmp_path / "elsewhere" / "policy" / "model"), 0, CPU)
-    assert (heads.response_logprobs(found.model, tokens()) - expected).abs().max() < 1e-5
+    result = loading.causal(str(tmp_path / "elsewhere" / "policy" / "model"), 0, CPU)
+    assert (heads.response_logprobs(result.model, tokens()) - expected).abs().max() < 1e-5
     shutil.rmtree(tmp_path / "elsewhere" / "sft")
-    with pytest.raises(ValueError, match="the model that this adapter stands on is gone"):
+    with pytest.raises(ValueError, match="the model that this adapter is for is gone"):
         loading.causal(str(tmp_path / "elsewhere" / "policy" / "model"), 0, CPU)
 
 
 def test_another_base_under_the_same_name_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "base")
     loading.save(
-        bases.adapted(bases.policy(str(tmp_path / "base"), 0, CPU), Lora(rank=2, save="adapter"), 0),
+        shared_base.adapted(shared_base.policy(str(tmp_path / "base"), 0, CPU), LoraConfig(rank=2, save="adapter"), 0),
         tmp_path / "policy",
     )
     loading.save(loading.causal("trueward:tiny", 4, CPU), tmp_path / "base")
-    for load in (loading.causal, bases.policy):
+    for load in (loading.causal, shared_base.policy):
         with pytest.raises(ValueError, match="its base has changed since this adapter was trained"):
             load(str(tmp_path / "policy"), 0, CPU)
 
@@ -332,15 +343,15 @@ def test_targets_are_checked(folder: Path) -> None:
     with pytest.raises(
         ValueError, match=r"lora.targets: 'query' is no linear layer of this model; there are down_proj, g"
     ):
-        learner(folder, Lora(rank=2, targets=("query",)))
+        learner(folder, LoraConfig(rank=2, targets=("query",)))
     with pytest.raises(ValueError, match="a table has no linear layers"):
-        bases.adapted(loading.causal("trueward:nano", 0, CPU), Lora(rank=2), 0)
-    policy = learner(folder, Lora(rank=2, targets=("q_proj",)))
-    assert {n.split(".")[4] for n in lora.own(policy.model)} == {"q_proj"}
+        shared_base.adapted(loading.causal("trueward:nano", 0, CPU), LoraConfig(rank=2), 0)
+    policy = learner(folder, LoraConfig(rank=2, targets=("q_proj",)))
+    assert {n.split(".")[4] for n in lora.own_parameters(policy.model)} == {"q_proj"}
 
 
 def test_a_seed_is_an_adapter(folder: Path) -> None:
-    one, same, other = (lora.own(learner(folder, Lora(rank=2), seed).model) for seed in (1, 1, 2))
+    one, same, other = (lora.own_parameters(learner(folder, LoraConfig(rank=2), seed).model) for seed in (1, 1, 2))
     assert all(torch.equal(one[n], same[n]) for n in one)
     assert not any(torch.equal(one[n], other[n]) for n in one if "lora_A" in n)
 
@@ -359,13 +370,13 @@ def test_other_families(family: str, tmp_path: Path) -> None:
     )
     torch.manual_seed(0)
     loading.save(Network(AutoModelForCausalLM.from_config(config).eval(), tokenizer), tmp_path / "base")
-    policy = move(learner(tmp_path / "base", Lora(rank=2)))
-    value = move(bases.reward_from_policy(str(tmp_path / "base"), Lora(rank=2), 1, CPU))
+    policy = move(learner(tmp_path / "base", LoraConfig(rank=2)))
+    value = move(shared_base.reward_from_policy(str(tmp_path / "base"), LoraConfig(rank=2), 1, CPU))
     one, two = (heads.response_logprobs(m, tokens()) for m in (policy.model, lora.merged(policy.model)))
     assert (one - two).abs().max() < 1e-5
     assert (
-        one - heads.response_logprobs(bases.policy(str(tmp_path / "base"), 0, CPU).model, tokens())
+        one - heads.response_logprobs(shared_base.policy(str(tmp_path / "base"), 0, CPU).model, tokens())
     ).abs().max() > 1e-3
     loading.save(value, tmp_path / "reward")
-    found = heads.sequence_scores(loading.reward(tmp_path / "reward", CPU).model, tokens())
-    assert (found - heads.sequence_scores(value.model, tokens())).abs().max() < 1e-5
+    result = heads.sequence_scores(loading.reward(tmp_path / "reward", CPU).model, tokens())
+    assert (result - heads.sequence_scores(value.model, tokens())).abs().max() < 1e-5

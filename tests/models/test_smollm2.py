@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trueward import config
 from trueward.data.collate import Collator
 from trueward.models import heads, loading, smollm2
+from trueward.pipeline import prepare
 from trueward.records import Completion, Message, Prompt
-from trueward.workflow import prepare
 
 CPU = torch.device("cpu")
 TEMPLATE = (
@@ -54,7 +54,7 @@ def write_gguf(path: Path) -> dict[str, torch.Tensor]:
     writer.add_unk_token_id(0)
     writer.add_pad_token_id(2)
     writer.add_chat_template(TEMPLATE)
-    kept: dict[str, torch.Tensor] = {}
+    weights_written: dict[str, torch.Tensor] = {}
 
     def add(name: str, *shape: int) -> None:
         values = draw.normal(0, 0.2, shape).astype(np.float32)
@@ -62,7 +62,7 @@ def write_gguf(path: Path) -> dict[str, torch.Tensor]:
             writer.add_tensor(name, values + 1)
             return
         packed = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_1)
-        kept[name] = torch.tensor(gguf.quants.dequantize(packed, gguf.GGMLQuantizationType.Q4_1))
+        weights_written[name] = torch.tensor(gguf.quants.dequantize(packed, gguf.GGMLQuantizationType.Q4_1))
         writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q4_1)
 
     add("token_embd.weight", len(tokens), WIDTH)
@@ -79,16 +79,16 @@ def write_gguf(path: Path) -> dict[str, torch.Tensor]:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return kept
+    return weights_written
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """A small model in the place of the package's."""
     monkeypatch.setenv("TRUEWARD_CACHE", str(tmp_path / "cache"))
-    kept = write_gguf(tmp_path / smollm2.FILE)
+    weights_written = write_gguf(tmp_path / smollm2.FILE)
     monkeypatch.setattr(smollm2, "source", lambda: tmp_path / smollm2.FILE)
-    return kept
+    return weights_written
 
 
 def test_it_is_converted_once(
@@ -149,22 +149,22 @@ def test_an_instruction_goes_through_the_chat_template(installed: dict[str, torc
     plain = prepare.read(config.read("smollm2", ["data.demonstrations=trueward:toy", "data.instruction="]))
     assert plain.prompts[0].text
     first = source.demonstrations[0]
-    said = f"Finish this one-sentence film review: {plain.prompts[0].text}"
-    assert first.prompt == Prompt(messages=(Message(role="user", content=said),)) == source.prompts[0]
+    instruction = f"Finish this one-sentence film review: {plain.prompts[0].text}"
+    assert first.prompt == Prompt(messages=(Message(role="user", content=instruction),)) == source.prompts[0]
     assert first.response == plain.demonstrations[0].response.strip()
     network = loading.causal("trueward:smollm2", 0, CPU)
     ids = Collator(network.tokenizer, network.context).prompt_ids(first.prompt)
-    assert network.tokenizer.decode(ids) == f"<|im_start|>user {said}<|im_end|><|im_start|>assistant "
+    assert network.tokenizer.decode(ids) == f"<|im_start|>user {instruction}<|im_end|><|im_start|>assistant "
     assert ids[0] == 1
     assert ids.count(2) == 1
 
 
 def test_a_conversation_keeps_its_own_words() -> None:
     talk = Prompt(messages=(Message(role="user", content="hello"),))
-    found = prepare.instructed(prepare.Source([], [talk, Prompt(text="a film", answer="7")]), "Say {prompt}!")
-    assert found.prompts[0] == talk
-    assert found.prompts[1].messages[0].content == "Say a film!"
-    assert found.prompts[1].answer == "7"
+    got = prepare.instructed(prepare.Source([], [talk, Prompt(text="a film", answer="7")]), "Say {prompt}!")
+    assert got.prompts[0] == talk
+    assert got.prompts[1].messages[0].content == "Say a film!"
+    assert got.prompts[1].answer == "7"
 
 
 def test_an_instruction_has_a_place_for_the_prompt() -> None:
@@ -198,6 +198,18 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_its_tokenizer_comes_without_the_model(
+    installed: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = loading.causal("trueward:smollm2", 0, CPU)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *_, **__: pytest.fail("a model was loaded"))
+    tokenizer, context = loading.tokenizer("trueward:smollm2")
+    assert tokenizer.get_vocab() == network.tokenizer.get_vocab()
+    assert tokenizer.special_tokens_map == network.tokenizer.special_tokens_map
+    assert tokenizer.chat_template == network.tokenizer.chat_template
+    assert (tokenizer.pad_token_id, context) == (network.tokenizer.pad_token_id, network.context)
+
+
 def test_the_model_itself() -> None:
     """134.5 million parameters; half a minute the first time, two seconds from then on."""
     try:
@@ -207,8 +219,8 @@ def test_the_model_itself() -> None:
     network = loading.causal("trueward:smollm2", 0, CPU)
     assert loading.parameters(network.model) == 134_515_008
     assert network.tokenizer.pad_token_id == 0
-    asked = Prompt(messages=(Message(role="user", content="What is the capital of France?"),))
-    ids = Collator(network.tokenizer, network.context).prompt_ids(asked)
+    question = Prompt(messages=(Message(role="user", content="What is the capital of France?"),))
+    ids = Collator(network.tokenizer, network.context).prompt_ids(question)
     with torch.no_grad():
         for _ in range(8):
             ids = [*ids, int(network.model(torch.tensor([ids])).logits[0, -1].argmax())]

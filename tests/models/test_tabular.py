@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from trueward.engines import sampler
-from trueward.engines.sampler import Sampling, sample
-from trueward.engines.tabular import TabularDecoder
 from trueward.models import heads, tabular
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.records import Prompt
+from trueward.sampling import sampler
+from trueward.sampling.sampler import SamplingParams, sample
+from trueward.sampling.tabular import TabularDecoder
 
 WORDS = ["a", "b", "c"]
 PROMPTS = [Prompt(text=text) for text in ("a", "b c", "c c a b", "a b c a b")] * 8
@@ -44,7 +44,8 @@ def test_the_sampler_equals_the_forward_pass_whatever_the_prompts_lengths(order:
     made = network(order)
     assert isinstance(sampler.decoder_for(made), TabularDecoder)
     rollouts = [
-        sample(made, PROMPTS, Sampling(temperature, 5, rows), torch.Generator().manual_seed(3)) for rows in (1, 5, 99)
+        sample(made, PROMPTS, SamplingParams(temperature, 5, rows), torch.Generator().manual_seed(3))
+        for rows in (1, 5, 99)
     ]
     lengths = rollouts[0].tokens.response_lengths
     assert int(lengths.min()) < int(lengths.max())
@@ -92,22 +93,22 @@ def test_a_bag_of_words_sums_the_weights_so_far() -> None:
 @pytest.mark.parametrize("order", [1, 3])
 def test_a_row_normalised_once_is_what_every_position_would_have_said(order: int, temperature: float) -> None:
     made = network(order, torch.float64)
-    tokens = sample(made, PROMPTS, Sampling(1.0, 5), torch.Generator().manual_seed(1)).tokens
+    tokens = sample(made, PROMPTS, SamplingParams(1.0, 5), torch.Generator().manual_seed(1)).tokens
     logp, entropy = heads.response_logprobs_and_entropy(made.model, tokens, temperature)
     everywhere = (made.model(tokens.ids).logits / temperature).log_softmax(-1)
     plain = everywhere.detach()
     for row, (prompt, length) in enumerate(zip(tokens.prompt_lengths.tolist(), tokens.lengths.tolist(), strict=True)):
         for at in range(tokens.ids.shape[1]):
-            said = plain[row, at - 1]
+            row_logp = plain[row, at - 1]
             inside = prompt <= at < length
-            expected = (said[tokens.ids[row, at]], -(said.exp() * said).sum()) if inside else (0.0, 0.0)
-            found = (logp[row, at].item(), entropy[row, at].item())
-            assert found == pytest.approx([float(x) for x in expected], abs=1e-12)
+            expected = (row_logp[tokens.ids[row, at]], -(row_logp.exp() * row_logp).sum()) if inside else (0.0, 0.0)
+            got = (logp[row, at].item(), entropy[row, at].item())
+            assert got == pytest.approx([float(x) for x in expected], abs=1e-12)
     weight = torch.rand(logp.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    (found_gradient,) = torch.autograd.grad((weight * logp).sum(), made.model.table)
+    (table_gradient,) = torch.autograd.grad((weight * logp).sum(), made.model.table)
     chosen = everywhere[:, :-1].gather(2, tokens.ids[:, 1:, None]).squeeze(2)
     (gradient,) = torch.autograd.grad((weight * tokens.response_mask)[:, 1:].mul(chosen).sum(), made.model.table)
-    torch.testing.assert_close(found_gradient, gradient, rtol=0, atol=1e-12)
+    torch.testing.assert_close(table_gradient, gradient, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "llama"}'])

@@ -12,13 +12,13 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from trueward.artifacts import write_json
-from trueward.config import Reward
-from trueward.models.loading import Network
+from trueward.config import RewardConfig
+from trueward.models.network import Network
 from trueward.records import Completion
 from trueward.scorers import ensemble
-from trueward.scorers.ensemble import Ensemble, averaged, combine, put_together
+from trueward.scorers.ensemble import Ensemble, averaged, build_proxy, combine
 from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import Scored, scores
+from trueward.scorers.scorer import ScoredBatch, scores
 
 MakeNetwork = Callable[..., Network]
 CPU = torch.device("cpu")
@@ -40,10 +40,10 @@ def test_no_uncertainty_is_the_mean() -> None:
 
 @pytest.fixture
 def networks(make_reward: MakeNetwork) -> list[Network]:
-    found = [make_reward(seed) for seed in range(3)]
+    got = [make_reward(seed) for seed in range(3)]
     with torch.no_grad():
-        found[1].model.score.weight.mul_(50.0)  # another unit; it is not to count for more
-    return found
+        got[1].model.score.weight.mul_(50.0)  # another unit; it is not to count for more
+    return got
 
 
 @pytest.fixture
@@ -56,25 +56,25 @@ def answers(demonstrations: list[Completion]) -> list[Completion]:
 
 @pytest.mark.parametrize("how", ["mean", "worst", "uncertainty", "weights"])
 def test_every_combination_has_the_unit_of_one_model(networks: list[Network], answers: Any, how: str) -> None:
-    made = put_together(Reward(members=3, combine=how), networks, answers, 512)
-    found = scores(made, answers).reshape(-1, 2)
-    assert found.mean() == pytest.approx(0, abs=1e-9)
-    assert np.sqrt(found.var(axis=1, ddof=1).mean()) == pytest.approx(1)
+    made = build_proxy(RewardConfig(members=3, combine=how), networks, answers, 512)
+    got = scores(made, answers).reshape(-1, 2)
+    assert got.mean() == pytest.approx(0, abs=1e-9)
+    assert np.sqrt(got.var(axis=1, ddof=1).mean()) == pytest.approx(1)
 
 
 def test_a_members_own_unit_does_not_count(networks: list[Network], answers: Any) -> None:
-    config = Reward(members=3, combine="worst")
-    one = scores(put_together(config, networks, answers, 512), answers)
+    config = RewardConfig(members=3, combine="worst")
+    one = scores(build_proxy(config, networks, answers, 512), answers)
     with torch.no_grad():
         networks[2].model.score.weight.mul_(7.0)
-    np.testing.assert_allclose(scores(put_together(config, networks, answers, 512), answers), one, atol=1e-5)
+    np.testing.assert_allclose(scores(build_proxy(config, networks, answers, 512), answers), one, atol=1e-5)
 
 
 def test_the_spread_is_that_between_the_members(networks: list[Network], answers: Any) -> None:
-    made = put_together(Reward(members=3), networks, answers, 512)
+    made = build_proxy(RewardConfig(members=3), networks, answers, 512)
     assert isinstance(made, Ensemble)
-    each = np.stack([scores(ensemble.scaled(n, answers, 512), answers) for n in networks])
-    np.testing.assert_allclose(Scored.of(made, answers).parts["member_sd"], each.std(axis=0), atol=1e-9)
+    each = np.stack([scores(ensemble.with_scale(n, answers, 512), answers) for n in networks])
+    np.testing.assert_allclose(ScoredBatch.of(made, answers).parts["member_sd"], each.std(axis=0), atol=1e-9)
     sds = [m.scale.sd for m in made.members]
     np.testing.assert_allclose(made.raw(answers), each.mean(axis=0) * np.mean(sds), atol=1e-9)
 
@@ -88,7 +88,7 @@ def test_averaged_weights_by_hand_and_the_members_as_they_were(networks: list[Ne
 
 @pytest.mark.parametrize("how", ["worst", "uncertainty"])
 def test_read_back_it_says_the_same(networks: list[Network], answers: Any, tmp_path: Path, how: str) -> None:
-    made = put_together(Reward(members=3, combine=how, uncertainty=0.3), networks, answers, 8192)
+    made = build_proxy(RewardConfig(members=3, combine=how, uncertainty=0.3), networks, answers, 8192)
     made.write(tmp_path)
     assert (scores(ensemble.load(tmp_path, CPU), answers) == scores(made, answers)).all()
     for place in ("model", "members/0", "members/1", "members/2"):
@@ -99,7 +99,7 @@ def test_read_back_it_says_the_same(networks: list[Network], answers: Any, tmp_p
 
 
 def test_a_damaged_table_is_one_line(networks: list[Network], answers: Any, tmp_path: Path) -> None:
-    put_together(Reward(members=3), networks, answers, 512).write(tmp_path)
+    build_proxy(RewardConfig(members=3), networks, answers, 512).write(tmp_path)
     write_json(tmp_path / "ensemble.json", {"members": 3})
     with pytest.raises(ValueError, match=r"ensemble\.json: damaged"):
         ensemble.load(tmp_path, CPU)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
 from trueward.scorers.mix import Ingredient, Mix, length
 
 
@@ -14,20 +14,20 @@ def completions(*texts: str) -> list[Completion]:
     return [Completion(prompt=Prompt(text="p"), response=t) for t in texts]
 
 
-def vowels(given: Sequence[Completion]) -> list[Verdict]:
-    return [Verdict(score=c.response.count("a"), parts={"a": float(c.response.count("a"))}, cost=0.5) for c in given]
+def vowels(given: Sequence[Completion]) -> list[Score]:
+    return [Score(score=c.response.count("a"), parts={"a": float(c.response.count("a"))}, cost=0.5) for c in given]
 
 
-def short(given: Sequence[Completion]) -> list[Verdict]:
-    return [Verdict(score=float(len(c.response) < 9), note="" if len(c.response) < 9 else "too long") for c in given]
+def short(given: Sequence[Completion]) -> list[Score]:
+    return [Score(score=float(len(c.response) < 9), note="" if len(c.response) < 9 else "too long") for c in given]
 
 
 def test_a_weighted_sum_with_its_parts() -> None:
     mix = Mix([Ingredient("v", vowels, 2.0), Ingredient("words", length, -0.5)], floor=-7.0)
-    found = mix(completions("a banana", "b"))
-    assert [v.score for v in found] == [2 * 4 - 0.5 * 2, -0.5]
-    assert found[0].parts == {"v": 4.0, "v.a": 4.0, "words": 2.0}
-    assert found[0].cost == 0.5
+    got = mix(completions("a banana", "b"))
+    assert [v.score for v in got] == [2 * 4 - 0.5 * 2, -0.5]
+    assert got[0].parts == {"v": 4.0, "v.a": 4.0, "words": 2.0}
+    assert got[0].cost == 0.5
 
 
 def test_a_gate_adds_nothing_and_has_to_be_passed() -> None:

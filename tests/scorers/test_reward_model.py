@@ -13,9 +13,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trueward.algorithms import reward_model as training
 from trueward.batches import Tokens
-from trueward.config import Reward
+from trueward.config import RewardConfig
 from trueward.models import heads, loading
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response
 from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
@@ -100,7 +100,7 @@ def test_scoring_reads_the_very_tokens_of_training(make_reward: MakeNetwork, mon
 
     monkeypatch.setattr(heads, "sequence_states", watched)
     network = make_reward()
-    config = Reward(batch_size=3, epochs=1)
+    config = RewardConfig(batch_size=3, epochs=1)
     list(
         training.train(
             config,

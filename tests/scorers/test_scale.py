@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
 from trueward.scorers.scorer import Scale, fit_scale, scores
 
 
@@ -30,10 +30,10 @@ def test_the_sd_is_that_of_the_noise_within_a_prompt() -> None:
     draw = np.random.default_rng(1)
     prompts, answers, sd = 3000, 4, 2.5
     score = draw.normal(size=(prompts, 1)) * 10 + draw.normal(size=(prompts, answers)) * sd
-    found = fit_scale(score, "it")
+    result = fit_scale(score, "it")
     freedom = prompts * (answers - 1)
-    assert abs(found.sd - sd) <= 4.5 * sd / (2 * freedom) ** 0.5
-    assert abs(found.mean) <= 4.5 * (100 / prompts + sd**2 / (prompts * answers)) ** 0.5
+    assert abs(result.sd - sd) <= 4.5 * sd / (2 * freedom) ** 0.5
+    assert abs(result.mean) <= 4.5 * (100 / prompts + sd**2 / (prompts * answers)) ** 0.5
 
 
 @pytest.mark.parametrize("score", [np.zeros((5, 2)), np.array([[1.0, 1.0], [7.0, 7.0]]), np.full((2, 2), np.nan)])
@@ -45,7 +45,7 @@ def test_no_spread_is_said_in_one_line(score: np.ndarray) -> None:
 
 def test_scores_are_the_verdicts_in_order() -> None:
     completions = [Completion(prompt=Prompt(text="p"), response="x" * n) for n in (3, 1, 2)]
-    got = scores(lambda cs: [Verdict(score=len(c.response)) for c in cs], completions)
+    got = scores(lambda cs: [Score(score=len(c.response)) for c in cs], completions)
     assert got.dtype == np.float64
     assert got.tolist() == [3.0, 1.0, 2.0]
     assert Scale(0.0, 1.0).apply(got).tolist() == [3.0, 1.0, 2.0]

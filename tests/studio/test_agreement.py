@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from trueward.instruments.annotators import examine
+from trueward.evaluation.annotators import examine
 from trueward.records import Comparison, Prompt, Response, response_id
 from trueward.studio import agreement
 

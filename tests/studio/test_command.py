@@ -115,8 +115,8 @@ def test_a_reward_model_says_which_pairs_to_ask_about(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--model", "x", "--project", "p", "--select", "gap"), "go by a reward model"),
-        (("--model", "x", "--project", "p", "--reward", "r"), "go by a reward model"),
+        (("--model", "x", "--project", "p", "--select", "gap"), "use a reward model"),
+        (("--model", "x", "--project", "p", "--reward", "r"), "use a reward model"),
         (("--model", "x", "--project", "p", "--select", "best"), "expected random, d-optimal or gap"),
         (("--model", "x", "--project", "p"), "brings its own"),
         (("--model", "x", "--project", "p", "--prompts", "none.jsonl"), "none.jsonl"),

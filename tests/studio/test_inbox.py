@@ -17,9 +17,9 @@ from trueward.studio.store.database import Database
 from trueward.studio.store.inbox import Inbox
 
 
-def asked(n: int, what: str = "one") -> list[questions.Question]:
+def asked(n: int, what: str = "one") -> list[questions.PeoplePair]:
     return [
-        questions.question(
+        questions.people_pair(
             Prompt(text=f"prompt {i}", answer="forty-two"), (f"{what} {i}", True), (f"two {i}", i % 2 == 0)
         )
         for i in range(n)
@@ -27,8 +27,8 @@ def asked(n: int, what: str = "one") -> list[questions.Question]:
 
 
 def test_a_file_becomes_pairs_of_a_project(database: Database, tmp_path: Path) -> None:
-    equal = questions.question(Prompt(text="p"), ("same", True), ("same", True))
-    talk = questions.question(Prompt(messages=(Message(role="user", content="hi"),)), ("a", True), ("b", True))
+    equal = questions.people_pair(Prompt(text="p"), ("same", True), ("same", True))
+    talk = questions.people_pair(Prompt(messages=(Message(role="user", content="hi"),)), ("a", True), ("b", True))
     questions.pose("film", "my run/1", [*asked(3), equal, talk], tmp_path)
     inbox = Inbox(tmp_path)
     assert inbox.take_in(database) == 4, "equal answers are not asked about"
@@ -58,18 +58,18 @@ def test_a_file_that_can_not_be_used_stops_nobody(database: Database, tmp_path: 
     assert list(inbox.refused) == [tmp_path / "asked/essays/run.jsonl"]
 
 
-@pytest.mark.parametrize("look", ["/api/projects", "/api/projects/film", "queue"])
+@pytest.mark.parametrize("page", ["/api/projects", "/api/projects/film", "queue"])
 def test_a_page_that_is_looked_at_has_what_was_asked(
-    client: Callable[..., TestClient], studio: Studio, look: str
+    client: Callable[..., TestClient], studio: Studio, page: str
 ) -> None:
     boss, anna = client("boss", "admin"), client("anna")
     questions.pose("film", "run", asked(2), studio.data)
-    if look == "queue":
+    if page == "queue":
         found = anna.post("/api/projects/film/queue", json={"count": 5}).json()
         assert len(found["items"]) == 2
         assert "run" not in str(found), "who asked, and who wrote what, is not told"
     else:
-        assert boss.get(look).status_code == 200
+        assert boss.get(page).status_code == 200
         assert boss.get("/api/projects").json()[0]["round"]["items"] == 2
 
 
@@ -79,7 +79,7 @@ def test_votes_find_their_question_whichever_side_came_first() -> None:
     one, two, three = asked(3)
     prompt = Prompt(text="prompt 0", answer="another key")  # the studio's copy of a prompt may differ in it
 
-    def vote(q: questions.Question, probability: float, turned: bool) -> Comparison:
+    def vote(q: questions.PeoplePair, probability: float, turned: bool) -> Comparison:
         first, second = (q.theirs, q.ours) if turned else (q.ours, q.theirs)
         asked = prompt if q is one else q.prompt
         return Comparison(prompt=asked, first=first, second=second, probability=probability, source="s")

@@ -53,7 +53,7 @@ def asked(tmp_path: Path) -> Any:
 
 def click(here: Studio, person: Person, item: dict[str, Any]) -> None:
     key = secrets.token_hex(8)
-    given = work.Given(assignment=item["assignment"], key=key, kind="win", side="left")
+    given = work.GivenAnswer(assignment=item["assignment"], key=key, kind="win", side="left")
     work.answer(given, here, person)
 
 

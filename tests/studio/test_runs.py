@@ -40,7 +40,7 @@ def make_run(
     settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in policy.items())
     (run / "recipe.toml").write_text(f'name = "r"\nseed = 3\n[policy]\nkind = "ppo"\nsteps = 9\n{settings}')
     table = [{"name": name, "digest": "d", "parents": [], "state": s, "seconds": 1.0} for name, s in stages]
-    (run / "ladder.json").write_text(json.dumps(table))
+    (run / "pipeline.json").write_text(json.dumps(table))
     (run / ".lock").touch()
     return run
 
@@ -116,7 +116,7 @@ def test_few_points_are_all_there() -> None:
 @pytest.mark.skipif(state.held() is None, reason="this system does not tell who holds a lock (no /proc/locks)")
 def test_the_badge(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    stages = json.loads((run / "ladder.json").read_text())
+    stages = json.loads((run / "pipeline.json").read_text())
     assert state.state(run, stages, state.held()) == "crashed"
     with (run / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,7 +129,7 @@ def test_the_badge(tmp_path: Path) -> None:
 
 def test_the_badge_where_nobody_tells_who_holds_a_lock(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    stages = json.loads((run / "ladder.json").read_text())
+    stages = json.loads((run / "pipeline.json").read_text())
     assert state.state(run, stages, None) == "live"
     assert state.state(run, stages, None, now=time.time() + 500) == "stale"
 
@@ -147,7 +147,7 @@ def test_runs_are_found_without_configuration(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "recipe.toml").write_text("not toml [")
-    (tmp_path / "broken" / "ladder.json").write_text("{")
+    (tmp_path / "broken" / "pipeline.json").write_text("{")
     append(tmp_path / "one" / "policy" / "evaluations.jsonl", '{"step": 5, "truth": 0.5, "verdict": "learning"}\n')
     table = {row["name"]: row for row in Library(tmp_path).table()}
     assert set(table) == {"one", "sweep/two, three", "broken"}
@@ -161,25 +161,25 @@ def test_a_stream_tells_what_is_new_and_resumes(tmp_path: Path) -> None:
     metrics = run / "policy" / "metrics.jsonl"
     append(metrics, rows(1, 3))
     following = watch.Following(run, {})
-    first = following.look()
+    first = following.poll()
     assert [(e.event, len(e.data.get("rows", []))) for e in first] == [("rows", 3), ("state", 0)]
-    assert following.look() == []
+    assert following.poll() == []
     append(metrics, rows(4, 5))
     append(run / "policy" / "evaluations.jsonl", '{"step": 5}\n')
-    second = following.look()
+    second = following.poll()
     assert {e.data["log"]: [r["step"] for r in e.data["rows"]] for e in second} == {
         "policy/metrics": [4, 5],
         "policy/evaluations": [5],
     }
     # a page that lost its line after the first event goes on from there
-    resumed = watch.Following(run, watch._cursor(str(first[0].id))).look()
+    resumed = watch.Following(run, watch._cursor(str(first[0].id))).poll()
     assert {e.data["log"]: [r["step"] for r in e.data["rows"]] for e in resumed if e.event == "rows"} == {
         "policy/metrics": [4, 5],
         "policy/evaluations": [5],
     }
     os.truncate(metrics, len(rows(1, 2)))
     append(metrics, rows(3, 3, again=1))
-    third = following.look()
+    third = following.poll()
     assert [(e.event, [r["step"] for r in e.data.get("rows", [])]) for e in third] == [
         ("again", []),
         ("rows", [1, 2, 3]),
@@ -189,7 +189,7 @@ def test_a_stream_tells_what_is_new_and_resumes(tmp_path: Path) -> None:
 def test_a_large_batch_is_told_in_parts_of_which_none_is_lost(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     append(run / "policy" / "metrics.jsonl", rows(1, 1234))
-    told = [e for e in watch.Following(run, {}).look() if e.event == "rows"]
+    told = [e for e in watch.Following(run, {}).poll() if e.event == "rows"]
     assert [len(e.data["rows"]) for e in told] == [500, 500, 234]
     assert watch._cursor(str(told[0].id)) == {}
     assert watch._cursor(str(told[-1].id)) == {"policy/metrics": (run / "policy" / "metrics.jsonl").stat().st_size}
@@ -222,6 +222,24 @@ def test_runs_over_http(client: Client, tmp_path: Path) -> None:
     item = admin.post("/api/projects/p/queue", json={"count": 1}).json()["items"][0]
     assert {item["left"]["text"], item["right"]["text"]} == {"old", "new"}
     assert "policy@" not in json.dumps(item)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_runs_and_sweeps_of_the_first_version_are_skipped(client: Client, tmp_path: Path) -> None:
+    """They have ladder.json, and format 1, and names of figures that this version doesn't know."""
+    for name in ("older", "sweep-older/older"):
+        older = make_run(tmp_path / "runs", name)
+        (older / "pipeline.json").rename(older / "ladder.json")
+        append(older / "policy" / "evaluations.jsonl", json.dumps({"step": 1, "truth": 0.5, "early_signs": []}) + "\n")
+    sweep = {"format": 1, "recipe": "r", "over": "policy.kl_coef", "points": [{"at": 1}], "runs": [{"run": "older"}]}
+    (tmp_path / "runs" / "sweep-older" / "sweep.json").write_text(json.dumps(sweep))
+    make_run(tmp_path / "runs", "newer")
+    admin = client("boss", "admin")
+    assert [run["name"] for run in admin.get("/api/runs").json()] == ["newer"]
+    assert admin.get("/api/sweeps").json() == []
+    for path in ("runs/older", "runs/older/series/policy", "runs/older/samples", "sweeps/sweep-older"):
+        assert admin.get(f"/api/{path}").status_code == 404
+    assert admin.get("/api/frontier?run=older&run=newer").status_code == 404
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)

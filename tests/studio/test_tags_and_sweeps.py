@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from starlette.testclient import TestClient
 
-from trueward.instruments import sweep
+from trueward.evaluation import sweep
 from trueward.studio.api.place import Studio
 from trueward.studio.runs import sweeps
 
@@ -21,7 +21,7 @@ Client = Callable[..., TestClient]
 def make_run(home: Path, name: str) -> None:
     (home / name).mkdir(parents=True)
     (home / name / "recipe.toml").write_text('name = "r"\n')
-    (home / name / "ladder.json").write_text("[]")
+    (home / name / "pipeline.json").write_text("[]")
 
 
 def test_tags_are_added_taken_off_and_kept(client: Client, studio: Studio) -> None:
@@ -54,13 +54,13 @@ def swept(values: dict[float, float], planned: int) -> dict[str, Any]:
     rows = []
     for value, truth in values.items():
         end = {"proxy": truth + 0.5, "proxy_se": 0.1, "truth": truth, "truth_se": 0.1, "win_rate": 0.6, "kl": 4 - value}
-        looks = [{"step": s, "truth": truth * s / 4, "proxy": s / 4, "kl": (4 - value) * s / 4} for s in range(5)]
-        report = {"policies": {"policy": end}, "history": looks, "verdict": {"word": "learning"}}
+        history = [{"step": s, "truth": truth * s / 4, "proxy": s / 4, "kl": (4 - value) * s / 4} for s in range(5)]
+        report = {"policies": {"policy": end}, "history": history, "verdict": {"word": "learning"}}
         rows.append(sweep.row(value, 0, f"policy.kl_coef={value:g},seed=0", report))
     points = sweep.points(rows)
     advice = sweep.advise(points)
     found = {
-        "format": 1, "recipe": "r", "over": "policy.kl_coef", "command": "trueward sweep r", "planned": planned,
+        "format": 2, "recipe": "r", "over": "policy.kl_coef", "command": "trueward sweep r", "planned": planned,
         "advice": advice.table() if advice else None, "sentence": sweep.sentence("policy.kl_coef", advice),
         "points": [p.table() for p in points], "forms": {n: f.table() for n, f in sweep.forms(rows).items()}, "runs": rows,
     }  # fmt: skip
@@ -81,7 +81,7 @@ def test_a_sweep_is_shown_while_it_goes_on(client: Client, studio: Studio) -> No
     assert viewer.get("/api/sweeps/sweep-r/value.svg").status_code == 200
     file.write_text(json.dumps(swept({1.0: 0.2, 0.1: 1.5, 0.3: 1.0}, 3)))
     page = viewer.get("/api/sweeps/sweep-r").json()
-    assert [p["shown"] for p in page["points"]] == ["0.1", "0.3", "1"]  # in order, however they came
+    assert [p["text"] for p in page["points"]] == ["0.1", "0.3", "1"]  # in order, however they came
     assert page["points"][0]["standing"] == "best"
     assert page["runs"][1]["run"] == "sweep-r/policy.kl_coef=0.1,seed=0"
     assert viewer.get(f"/api/runs/{page['runs'][1]['run']}").status_code == 200
@@ -104,7 +104,7 @@ def test_what_is_no_sweep_is_not_shown(client: Client, studio: Studio) -> None:
         (home / name).mkdir()
         (home / name / "sweep.json").write_text(text)
     (home / "run").mkdir()
-    (home / "run" / "ladder.json").write_text("[]")
+    (home / "run" / "pipeline.json").write_text("[]")
     viewer, anna = client("eve", "viewer"), client("anna")
     assert viewer.get("/api/sweeps").json() == []
     for name in ("a", "..", "../secrets", "nowhere"):

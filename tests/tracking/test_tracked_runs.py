@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from trueward import cli, config
+from trueward import config
+from trueward.cli import app
 from trueward.tracking import rows
 
 
@@ -36,7 +37,7 @@ def agrees(run: Path, stage: str) -> None:
 
 
 def digests(run: Path) -> dict[str, str]:
-    return {row["name"]: row["digest"] for row in json.loads((run / "ladder.json").read_text())}
+    return {row["name"]: row["digest"] for row in json.loads((run / "pipeline.json").read_text())}
 
 
 def test_every_stage_is_tracked_and_nothing_else_changes(tmp_path: Path, climb: Any, baseline: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_missing_package_costs_nothing(
     for command in (["run", "tiny"], ["sweep", "tiny", "--over", "policy.kl_coef=0,1"]):
         monkeypatch.setattr("sys.argv", ["trueward", *command, "--set", "tracking=trackio"])
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            app.main()
         assert stopped.value.code == 2
         said = capsys.readouterr().err.strip()
         assert said == "trueward: runtime.tracking: trackio is not installed: pip install 'trueward[trackio]'"

@@ -17,12 +17,13 @@ import pytest
 import torch
 from torch import nn
 
-from trueward import driver, tracking
+from trueward import tracking
 from trueward.batches import Step
-from trueward.driver import Look, Looking
-from trueward.models.state import State, adam
-from trueward.progress import Reporter
+from trueward.progress import Progress
 from trueward.tracking import rows
+from trueward.training import driver
+from trueward.training.driver import EvalSchedule, Evaluation
+from trueward.training.state import State, adam
 
 TOTAL = 6
 KINDS = ("tensorboard", "wandb", "trackio")
@@ -33,7 +34,7 @@ class PowerCutError(Exception):
 
 
 def ride(stage: Path, kind: str, cut: int = 0, every: int = 2, digest: str = "d", kill: bool = False) -> None:
-    """A loop of six steps with a look at every second one and a checkpoint where a look is; the power goes after `cut`."""
+    """A loop of six steps with an evaluation at every second one and a checkpoint at each; the power goes after `cut`."""
     network = nn.Linear(1, 1, bias=False)
     state = State({"policy": network}, {"policy": adam(network, 0.1)})
 
@@ -47,23 +48,23 @@ def ride(stage: Path, kind: str, cut: int = 0, every: int = 2, digest: str = "d"
             if n == cut:
                 raise PowerCutError
 
-    def look(step: int) -> Look:
+    def evaluate(step: int) -> Evaluation:
         row = {
             "truth": step / 10,
             "truths": {"b": step / 10},
             "kl": None,
             "verdict": "learning" if step else "no signal",
         }
-        return Look(row, [], step / 10)
+        return Evaluation(row, [], step / 10)
 
     stage.mkdir(parents=True, exist_ok=True)
     (stage / "unfinished.json").write_text(json.dumps({"digest": digest}))
     tracker = tracking.follow(kind, {"name": "r", "policy": {"kl_coef": 0.1}}, stage)
     with tracker if not kill else _unclosed(tracker) as sending:
         driver.drive(
-            loop, state=state, directory=stage, total=TOTAL, what="toy", reporter=Reporter(),
+            loop, state=state, directory=stage, total=TOTAL, what="toy", progress=Progress(),
             checkpoint_seconds=0.0 if every == 1 else 1e9,
-            looking=Looking(2, look, lambda path: path.mkdir()), tracker=sending,
+            schedule=EvalSchedule(2, evaluate, lambda path: path.mkdir()), tracker=sending,
         )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def test_the_same_numbers_as_in_the_logs(tmp_path: Path, told: Told, kind: str) 
     ride(stage, kind)
     same(told(kind), expected(stage))
     last = dict(told(kind))[6]
-    assert last == pytest.approx({"nll": 1 / 6, "val/ratio": 7.0, "look/truth": 0.6, "look/truths/b": 0.6})
+    assert last == pytest.approx({"nll": 1 / 6, "val/ratio": 7.0, "eval/truth": 0.6, "eval/truths/b": 0.6})
     assert "val/ratio" not in dict(told(kind))[2]  # what is not a number is a gap
 
 
@@ -273,5 +274,12 @@ def test_wandb_without_a_key_is_said_before_it_asks(kept: Kept, monkeypatch: pyt
 
 def test_figures_of_a_row() -> None:
     assert rows.of_step({"step": 3, "nll": 1, "gap": None, "note": "x"}) == {"nll": 1.0}
-    look = {"step": 3, "truth": 0.5, "truths": {"a": 1.0}, "moved": [{"n": 1}], "verdict": "hacking", "rule": "why"}
-    assert rows.of_look(look) == {"look/truth": 0.5, "look/truths/a": 1.0, "look/verdict": "hacking"}
+    evaluation = {
+        "step": 3,
+        "truth": 0.5,
+        "truths": {"a": 1.0},
+        "feature_shift": [{"n": 1}],
+        "verdict": "hacking",
+        "rule": "why",
+    }
+    assert rows.of_evaluation(evaluation) == {"eval/truth": 0.5, "eval/truths/a": 1.0, "eval/verdict": "hacking"}

@@ -56,11 +56,11 @@ class Shown:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.page, name)
 
-    def said(self, id: str) -> str:
+    def text(self, id: str) -> str:
         return str(self.page.locator(f"#{id}").text_content())
 
     def number(self, id: str) -> float:
-        return float(self.said(id).replace("−", "-").replace(",", ""))
+        return float(self.text(id).replace("−", "-").replace(",", ""))
 
     def until(self, expression: str, seconds: float = 15) -> None:
         """Playwright's own waiting evaluates text inside of the page, which the page's policy forbids."""

@@ -31,7 +31,7 @@ class Served:
     address: str
     browser: Any
     said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    as_json: list[str] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
 
     def enter(self, name: str, role: str = "annotator", path: str = "", **settings: Any) -> Any:
@@ -63,7 +63,7 @@ class Served:
 
         page.on("console", heard)
         page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("request", lambda request: self.as_json.append(request.url))
 
     def votes(self, project: str = "p") -> list[Any]:
         with self.studio.database.reading() as connection:
@@ -105,4 +105,4 @@ def serving_studio(folder: Path, browser: Any) -> Iterator[Served]:
         thread.join(timeout=10)
         listening.close()
     assert served.said == []
-    assert {url for url in served.asked if not url.startswith(served.address)} <= set()
+    assert {url for url in served.as_json if not url.startswith(served.address)} <= set()

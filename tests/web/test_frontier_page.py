@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from trueward import terminal
-from trueward.instruments import frontier_page
-from trueward.instruments.frontier import frontier
+from trueward.cli import terminal
+from trueward.evaluation.frontier import frontier
+from trueward.reporting import frontier_page
 
 
 @pytest.fixture(scope="module")

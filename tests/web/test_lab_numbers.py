@@ -54,11 +54,11 @@ THEIRS = """(jobs) => jobs.map((job) => {
   for (const [beta, steps] of job.path) t.goOn(run, beta, steps);
   const beta = job.path[2][0];
   const points = t.sweep(proxy, truths, reference);
-  const found = t.judge(run.looks, t.spread(truths, reference));
+  const found = t.judge(run.history, t.spread(truths, reference));
   return {
     clicks: t.writeClicks(t.parseClicks(job.clicks, 5)),
     scores: model.scores, losses: rows.map((row) => row.loss), proxy,
-    looks: run.looks.map((look) => [look.step, look.proxy, look.true, look.kl]),
+    history: run.history.map((point) => [point.step, point.proxy, point.true, point.kl]),
     policy: t.policyOf(run), verdict: found.word,
     numbers: [found.sd, found.proxy, found.true, found.peak, found.peakStep, found.kl],
     gradient: t.gradient(run.logits, proxy, run.logReference, beta),
@@ -84,14 +84,14 @@ def ours(job: dict[str, Any]) -> dict[str, Any]:
     beta = job["path"][2][0]
     reference = [math.log(p) for p in preset.reference]
     points = tilt.sweep(proxy, preset.truths, preset.reference)
-    found = verdict.judge(run.looks, verdict.spread(preset.truths, preset.reference))
+    found = verdict.judge(run.history, verdict.spread(preset.truths, preset.reference))
     word = [f"{'ABCDE'[c.winner]}{'ABCDE'[c.loser]}" for c in preset.annotated(job["seed"])]
     return {
         "clicks": job["clicks"],
         "scores": list(model.scores),
         "losses": losses,
         "proxy": proxy,
-        "looks": [[look.step, look.proxy, look.true, look.kl] for look in run.looks],
+        "history": [[step.step, step.proxy, step.true, step.kl] for step in run.history],
         "policy": run.policy,
         "verdict": found.word,
         "numbers": [found.sd, found.proxy, found.true, found.peak, found.peak_step, found.kl],
@@ -141,14 +141,14 @@ def test_the_tables_in_the_page(lab: Open, example: dict[str, Any]) -> None:
     shown = lab(f"preset={example['preset']}&steps=3000&beta={example['beta']}" + (f"&clicks={said}" if said else ""))
     assert [shown.number("tile-proxy"), shown.number("tile-true")] == pytest.approx(example["start"], abs=1.1e-3)
     shown.click("#play")
-    assert shown.said("verdict") == example["word"]
+    assert shown.text("verdict") == example["word"]
     tiles = [shown.number(f"tile-{name}") for name in ("step", "proxy", "true", "kl")]
     assert tiles == pytest.approx([3000, example["proxy"], example["true"], example["kl"]], abs=1.1e-3)
     label = shown.get_attribute("#traces svg", "aria-label")
-    assert f"By step 3000: proxy {shown.said('tile-proxy')}, true {shown.said('tile-true')}" in label
-    assert shown.locator("#traces text", has_text=f"true {shown.said('tile-true')}").count() == 1
+    assert f"By step 3000: proxy {shown.text('tile-proxy')}, true {shown.text('tile-true')}" in label
+    assert shown.locator("#traces text", has_text=f"true {shown.text('tile-true')}").count() == 1
     if "peak" in example:
-        assert f"peak {example['peak'][0]:.3f} at step {example['peak'][1]}" in shown.said("tile-peak")
+        assert f"peak {example['peak'][0]:.3f} at step {example['peak'][1]}" in shown.text("tile-peak")
     assert shown.locator("#rules tr.best th").text_content() == example["word"]
     for bar, probability in zip(
         shown.locator("#bars text.figure").all_text_contents(), sit_of(example).run.policy, strict=True
@@ -180,8 +180,8 @@ def test_the_sweep_and_its_best(lab: Open) -> None:
     shown.click("#sweep")
     assert shown.locator("#distance .point").count() == 20
     assert shown.locator("#distance text", has_text="best β 1.27").count() == 1
-    assert "true 0.337" in shown.said("sweep-said")
-    assert "β = 0.3 ends: true −1.200, KL 3.657" in shown.said("sweep-said")
+    assert "true 0.337" in shown.text("sweep-note")
+    assert "β = 0.3 ends: true −1.200, KL 3.657" in shown.text("sweep-note")
     assert shown.locator("#distance .diamond").count() == 1
 
 
@@ -196,8 +196,8 @@ def test_the_things_to_try_do_what_they_say(lab: Open) -> None:
         shown.until(f"document.querySelectorAll('.outcome')[{n}].textContent !== ''")
         assert sure[n] in boxes.nth(n).locator(".outcome").text_content()
         boxes.nth(n).locator("a").click()
-        assert shown.said("verdict") == "not run yet"
+        assert shown.text("verdict") == "not run yet"
         shown.click("#play")
-        assert shown.said("verdict") == word, n
+        assert shown.text("verdict") == word, n
         if word == "learning":  # the true reward that is promised is the one that came
             assert sure[n][:4] == f"{shown.number('tile-true'):.3f}"[1:5]

@@ -20,7 +20,7 @@ Open = Callable[..., Any]
 def test_extreme_anchors_give_finite_numbers(lab: Open, preset: str, beta: float) -> None:
     shown = lab(f"preset={preset}&beta={beta}&clicks={CLASSIC}&steps=5000&path={beta}x5000&sweep=1")
     assert not re.search("NaN|Infinity|undefined", shown.evaluate("document.body.outerHTML"))
-    assert shown.evaluate("trueward.view().run.looks.every((l) => [l.proxy, l.true, l.kl].every(Number.isFinite))")
+    assert shown.evaluate("trueward.view().run.history.every((l) => [l.proxy, l.true, l.kl].every(Number.isFinite))")
     shown.click("#play")
     assert shown.number("tile-step") == 10000
 
@@ -88,7 +88,7 @@ def test_roles_names_and_live_regions(lab: Open) -> None:
     ids = shown.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
     assert len(ids) == len(set(ids))
     assert shown.get_attribute("div:has(> #verdict)", "aria-live") == "polite"
-    assert shown.get_attribute("#said", "role") == "status"
+    assert shown.get_attribute("#last-click", "role") == "status"
     assert shown.evaluate("document.documentElement.lang") == "en"
     levels = shown.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map((e) => Number(e.tagName[1]))")
     assert levels[0] == 1
@@ -113,8 +113,8 @@ def test_reduced_motion_does_not_move(lab: Open) -> None:
 
 def test_the_code_that_is_shown_is_the_code_that_runs(lab: Open) -> None:
     shown = lab()
-    source = shown.said("source")
-    small = shown.said("source-small")
+    source = shown.text("source")
+    small = shown.text("source-small")
     core = page.files()["core.js"].replace("export ", "")
     for part in re.findall(r"^function \w+", source, re.MULTILINE):
         assert part in core

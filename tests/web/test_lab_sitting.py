@@ -27,7 +27,7 @@ def test_predict_then_reveal(lab: Open) -> None:
     shown.locator("#guess-word label", has_text="learning").click()
     shown.click("#reveal-button")
     assert shown.locator("#revealed-rows td.truth").all_text_contents() == ["0.95", "0.70", "0.55", "0.45", "0.20"]
-    assert shown.said("reveal-said") == "D is the best, as you said. And it was learning, as you said."
+    assert shown.text("reveal-note") == "D is the best, as you said. And it was learning, as you said."
     assert "D: score 1.10, true 0.95" in shown.get_attribute("#revealed-chart svg", "aria-label")
     shown.click("#reveal-button")
     assert shown.locator("#revealed *").count() == 0
@@ -59,12 +59,12 @@ def test_before_the_reveal_the_page_is_the_same_whoever_is_best(
         shown.evaluate(OPEN)
         shown.wait_for_timeout(50)
         pages.append(shown)
-    one, other = (shown.evaluate(SOURCE, "#slope *, #slope-said") for shown in pages)
+    one, other = (shown.evaluate(SOURCE, "#slope *, #slope-note") for shown in pages)
     assert one == other
     assert pages[0].locator("script").count() == 0  # a script's own text would hold them
     for shown in pages:
         shown.click("#reveal-button")
-    one, other = (shown.evaluate(SOURCE, "#slope *, #slope-said") for shown in pages)
+    one, other = (shown.evaluate(SOURCE, "#slope *, #slope-note") for shown in pages)
     assert one != other
 
 
@@ -80,7 +80,7 @@ def test_no_true_reward_is_written_while_a_run_shows_its_averages(
     written = [text for t in truths for text in (f"{t:.3f}", f"{t:.4f}", f"{t:.3f}"[1:]) if text in source]
     assert written == []
     shown.click("#reveal-button")
-    assert all(f"{t:.2f}" in shown.said("revealed-rows") for t in truths)
+    assert all(f"{t:.2f}" in shown.text("revealed-rows") for t in truths)
 
 
 def test_a_link_may_not_reveal_without_both_guesses(lab: Open) -> None:
@@ -92,7 +92,7 @@ def test_clicks_ties_undo_and_the_log(lab: Open) -> None:
     shown = lab()
     pairs = []
     for act in ("#left", "#right", "#tie", "#left"):
-        pairs.append((shown.said("left-letter"), shown.said("right-letter")))
+        pairs.append((shown.text("left-letter"), shown.text("right-letter")))
         shown.click(act)
     said = (
         f"{pairs[0][0]}{pairs[0][1]}.{pairs[1][1]}{pairs[1][0]}.{pairs[2][0]}={pairs[2][1]}.{pairs[3][0]}{pairs[3][1]}"
@@ -106,78 +106,78 @@ def test_clicks_ties_undo_and_the_log(lab: Open) -> None:
     assert shown.number("tile-clicks") == 4
     for pair in reversed(pairs):  # the same pair comes back, on the same sides
         shown.click("#undo")
-        assert (shown.said("left-letter"), shown.said("right-letter")) == pair
+        assert (shown.text("left-letter"), shown.text("right-letter")) == pair
     assert shown.is_disabled("#undo")
-    assert shown.said("said").startswith("Undone. No clicks so far")
+    assert shown.text("last-click").startswith("Undone. No clicks so far")
 
 
 def test_another_pair_is_another_pair(lab: Open) -> None:
     shown = lab()
     for n in range(12):
-        pair = {shown.said("left-letter"), shown.said("right-letter")}
+        pair = {shown.text("left-letter"), shown.text("right-letter")}
         shown.click("#another")
-        assert {shown.said("left-letter"), shown.said("right-letter")} != pair, n
+        assert {shown.text("left-letter"), shown.text("right-letter")} != pair, n
     assert shown.number("tile-clicks") == 0
     shown = lab("clicks=AB.AC.AD.AE.BC.BD.BE.CD.CE")  # only D and E are left: there is no other
     shown.click("#another")
-    assert {shown.said("left-letter"), shown.said("right-letter")} == {"D", "E"}
+    assert {shown.text("left-letter"), shown.text("right-letter")} == {"D", "E"}
 
 
 def test_the_callouts(lab: Open) -> None:
     shown = lab(f"preset=classic&clicks={CLASSIC}&beta=0.3&path=0.3x300")
     before = shown.evaluate("trueward.view().pi")
     proxy = shown.number("tile-proxy")
-    chance = re.search(r"= (0\.\d{3})\.", shown.said("shift-said"))
+    chance = re.search(r"= (0\.\d{3})\.", shown.text("shift-note"))
     shown.click("#shift")
     assert chance
-    assert f"= {chance[1]}." in shown.said("shift-said")
+    assert f"= {chance[1]}." in shown.text("shift-note")
     assert shown.evaluate("trueward.view().pi") == pytest.approx(before, abs=1e-12)
     assert shown.number("tile-proxy") == pytest.approx(proxy + 1, abs=1.1e-3)
-    assert "Never compared: E." in shown.said("known-said")
+    assert "Never compared: E." in shown.text("known-note")
     moves = [float(m) for m in re.findall(r"\d\.\d{3}", shown.get_attribute("#settled svg", "aria-label"))]
     assert moves == sorted(moves, reverse=True)
-    assert "moves them by 0.250" in shown.said("settled-said")
+    assert "moves them by 0.250" in shown.text("settled-note")
 
 
 def test_who_is_left_out_is_not_asked_about(lab: Open) -> None:
     shown = lab()
     shown.locator("#leave-out label", has_text="E").click()
     for _ in range(12):
-        assert "E" not in (shown.said("left-letter"), shown.said("right-letter"))
+        assert "E" not in (shown.text("left-letter"), shown.text("right-letter"))
         shown.click("#left")
-    assert "Never compared: E." in shown.said("known-said")
+    assert "Never compared: E." in shown.text("known-note")
 
 
 def test_changing_beta_while_it_runs_goes_on(lab: Open) -> None:
     shown = lab("preset=showcase&beta=0.3&steps=300", still=False)
     shown.click("#play")
-    assert shown.said("play") == "Pause"
-    shown.until("trueward.view().run.looks.length > 8")
+    assert shown.text("play") == "Pause"
+    shown.until("trueward.view().run.history.length > 8")
     shown.fill("#beta-number", "3")
     shown.press("#beta-number", "Enter")
     shown.until("trueward.state().path.length === 2")
     shown.click("#play")  # pause
-    assert shown.said("play") == "Go on"
+    assert shown.text("play") == "Go on"
     path = shown.evaluate("trueward.state().path")
     assert [beta for beta, _ in path] == [0.3, 3]
     found = sit("showcase", [(beta, steps) for beta, steps in path])
     assert shown.evaluate("trueward.view().pi") == pytest.approx(found.run.policy, abs=1e-9)
-    assert shown.said("verdict") == found.verdict.word
+    assert shown.text("verdict") == found.verdict.word
     shown.click("#step")
     assert shown.number("tile-step") == sum(steps for _, steps in path) + 1
     shown.click("#play")
-    shown.until(f"trueward.view().run.looks.length > {sum(steps for _, steps in path) + 3}")
+    shown.until(f"trueward.view().run.history.length > {sum(steps for _, steps in path) + 3}")
     shown.click("#play")
     shown.click("#reset")
-    assert (shown.number("tile-step"), shown.said("verdict")) == (0, "not run yet")
+    assert (shown.number("tile-step"), shown.text("verdict")) == (0, "not run yet")
 
 
 def test_a_run_plays_to_its_end_by_itself(lab: Open) -> None:
     shown = lab("preset=showcase&beta=1", still=False)
     shown.click("#play")
-    assert shown.said("verdict") == "climbing …"
+    assert shown.text("verdict") == "running …"
     shown.until("document.querySelector('#play').textContent === 'Go on'")
-    assert shown.said("verdict") == "over-optimised"
+    assert shown.text("verdict") == "over-optimised"
     assert shown.number("tile-step") == 300
     assert "path=1x300" in shown.url
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trueward.artifacts import read_json
-from trueward.instruments import report
+from trueward.reporting import report
 
 HOSTILE = "<img src=x onerror=document.title='owned'> \u202e<script>document.title='owned'</script>"
 

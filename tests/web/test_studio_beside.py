@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trueward.instruments import sweep
+from trueward.evaluation import sweep
 from trueward.records import Prompt
 from trueward.studio import demonstration
 from trueward.studio.store import accounts, answers, labels, projects, queue
@@ -27,7 +27,7 @@ def swept(home: Path, runs: dict[str, float], planned: int) -> None:
     points = sweep.points(rows)
     advice = sweep.advise(points)
     found = {
-        "format": 1, "recipe": "tiny", "over": BETA, "command": "trueward sweep tiny", "planned": planned,
+        "format": 2, "recipe": "tiny", "over": BETA, "command": "trueward sweep tiny", "planned": planned,
         "advice": advice.table() if advice else None, "sentence": sweep.sentence(BETA, advice),
         "points": [p.table() for p in points], "forms": {}, "runs": rows,
     }  # fmt: skip
@@ -121,7 +121,7 @@ def test_tags_are_put_on_and_runs_found_by_them(furnished: Any) -> None:
     assert eve.locator(".runs tbody tr").count() == 1
     eve.get_by_role("link", name="sweep/a").click()
     eve.locator(".tags .chip", has_text="paper").wait_for()
-    assert eve.locator(".tags button").count() == 0  # a viewer looks on
+    assert eve.locator(".tags button").count() == 0  # a viewer can only watch
 
 
 def test_each_token_has_its_number(furnished: Any) -> None:

@@ -29,12 +29,12 @@ def many(n: int) -> list[tuple[str, str, str]]:
 
 
 def sides(page: Any) -> tuple[str, str]:
-    answers = page.locator(".answer .said")
+    answers = page.locator(".answer .verbatim")
     return answers.nth(0).inner_text(), answers.nth(1).inner_text()
 
 
 def shown(page: Any) -> str:
-    return str(page.locator(".prompt .said").inner_text())
+    return str(page.locator(".prompt .verbatim").inner_text())
 
 
 def press(page: Any, key: str) -> None:
@@ -74,7 +74,9 @@ def test_two_people_at_once_one_by_keys_and_one_by_clicks(served: Any) -> None:
             else:
                 page.get_by_role("button", name="A slightly" if left else "B slightly").click()
             if i < 11:
-                page.wait_for_function("old => document.querySelector('.prompt .said').textContent !== old", arg=prompt)
+                page.wait_for_function(
+                    "old => document.querySelector('.prompt .verbatim').textContent !== old", arg=prompt
+                )
     for page in (anna, ben):
         page.locator("[data-test=finished]").wait_for()
         settled(page)
@@ -192,7 +194,7 @@ def test_a_click_that_arrived_unheard_is_sent_again_and_stored_once(served: Any)
     served.until(lambda: page.evaluate("window.lost") > 1)
     settled(page)
     assert len(served.events()) == 1
-    assert sum(url.endswith("/api/answers") for url in served.asked) == 2
+    assert sum(url.endswith("/api/answers") for url in served.as_json) == 2
 
 
 @pytest.mark.parametrize("differences", [False, True])

@@ -83,7 +83,7 @@ def test_every_page_fits_and_is_accessible(furnished: Any, axe: str, width: int,
 def test_hostile_samples_stay_text(furnished: Any) -> None:
     page = furnished.enter("boss", "admin", "/runs/baseline")
     page.locator("text=What it says").wait_for()
-    assert page.locator(".side .said").nth(1).inner_text() == HOSTILE.replace("\u202e", "U+202E")
+    assert page.locator(".side .verbatim").nth(1).inner_text() == HOSTILE.replace("\u202e", "U+202E")
     assert page.locator("main img").count() == 0
     assert page.title() == "trueward studio"
 
@@ -107,7 +107,7 @@ def test_two_runs_on_one_plot(furnished: Any) -> None:
 def test_a_sample_goes_to_compare_blind(furnished: Any) -> None:
     page = furnished.enter("boss", "admin", "/runs/baseline")
     page.locator("text=What it says").wait_for()
-    page.get_by_label("step", exact=True).fill("1")  # the second look
+    page.get_by_label("step", exact=True).fill("1")  # the second evaluation
     page.locator("[data-test=step]", has_text="1").wait_for()
     page.get_by_role("button", name="next prompt").click()
     page.get_by_role("button", name="Send this pair to Compare").click()
@@ -180,7 +180,7 @@ def grow(run: Path, first: int, last: int) -> None:
             file.write(json.dumps({"step": step, "objective/scores": value, "policy/entropy_avg": 3.0}) + "\n")
 
 
-def look(run: Path, step: int, truth: float, verdict: str) -> None:
+def evaluated(run: Path, step: int, truth: float, verdict: str) -> None:
     row = {"step": step, "proxy": step / 5, "truth": truth, "truth_se": 0.1, "kl": step / 2, "win_rate": 0.6}
     with (run / "policy" / "evaluations.jsonl").open("a") as file:
         file.write(json.dumps({**row, "verdict": verdict, "rule": "as it is"}) + "\n")
@@ -191,10 +191,10 @@ def test_a_run_is_watched_live(served: Any) -> None:
     run = served.studio.runs.home / "live one"
     (run / "policy").mkdir(parents=True)
     (run / "recipe.toml").write_text('name = "x"\n[policy]\nkind = "ppo"\nsteps = 30\n')
-    (run / "ladder.json").write_text(json.dumps([{"name": "policy", "state": "running", "seconds": 0}]))
+    (run / "pipeline.json").write_text(json.dumps([{"name": "policy", "state": "running", "seconds": 0}]))
     lock = (run / ".lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    look(run, 0, 0.0, "inconclusive")
+    evaluated(run, 0, 0.0, "inconclusive")
     grow(run, 1, 6)
     page = served.enter("boss", "admin", "/runs")
     page.get_by_role("link", name="live one").click()
@@ -203,15 +203,15 @@ def test_a_run_is_watched_live(served: Any) -> None:
     chart = page.locator(".chart", has_text="Proxy of the rollouts")
     chart.locator("text=step 6").wait_for()
     grow(run, 7, 12)
-    look(run, 10, 0.9, "learning")
+    evaluated(run, 10, 0.9, "learning")
     chart.locator("text=step 12").wait_for()
     verdict.locator("text=learning").wait_for()
     page.locator("[data-test=peak]").wait_for()
-    look(run, 20, 0.2, "over-optimised")
+    evaluated(run, 20, 0.2, "over-optimised")
     verdict.locator("text=over-optimised").wait_for()
     lock.close()
     badge.locator("text=crashed").wait_for()
-    # it goes on from its checkpoint: rows 9 and on, and the last look, are told again
+    # it goes on from its checkpoint: rows 9 and on, and the last evaluation, are written again
     lines = (run / "policy" / "metrics.jsonl").read_text().splitlines(keepends=True)
     os.truncate(run / "policy" / "metrics.jsonl", sum(map(len, lines[:8])))
     lock = (run / ".lock").open("w")

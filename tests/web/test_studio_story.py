@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trueward import asking
+from trueward.cli import collect
 from trueward.data import comparisons as compared
 from trueward.data import snapshots
 
@@ -17,7 +17,7 @@ PAIRS = 40
 def judge(page: Any, turns: int, choose: Callable[[int, str, str], str]) -> None:
     """Press a key for each of so many pairs, and see the next one come."""
     for turn in range(turns):
-        answers = page.locator(".answer .said")
+        answers = page.locator(".answer .verbatim")
         answers.first.wait_for()
         before = page.locator(".answers").inner_text() + page.locator("[data-test=progress]").inner_text()
         page.keyboard.press(choose(turn, answers.nth(0).inner_text(), answers.nth(1).inner_text()))
@@ -36,7 +36,7 @@ def test_the_whole_story(
     served: Any, baseline: Path, tmp_path: Path, make_processes: Any, small: Callable[..., list[str]]
 ) -> None:
     # a policy answers, and the pairs are put to two people
-    asking.make(f"{baseline}/sft", "p", overlap=2, count=PAIRS, max_new_tokens=12, data=served.studio.data)
+    collect.make(f"{baseline}/sft", "p", overlap=2, count=PAIRS, max_new_tokens=12, data=served.studio.data)
     with served.studio.database.reading() as connection:
         from trueward.studio.store import counts, projects
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from trueward.instruments import sweep, sweep_page
+from trueward.evaluation import sweep
+from trueward.reporting import sweep_page
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trueward.batches import Rollout
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.records import Completion, Prompt
 from trueward.scorers.scorer import Scorer, scores
 
@@ -22,12 +22,12 @@ Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Candidates:
     """n answers to each prompt, side by side, before one of them is kept."""
 
     completions: Sequence[Completion]  # [prompts · n]
     score: Tensor  # [prompts, n], float64, the scorer's
-    paid: Tensor  # [prompts, n], what is compared: less the penalty for being cut, −inf where there is no score
+    rewards: Tensor  # [prompts, n], what is compared: less the penalty for being cut, −inf where there is no score
 
 
 def sampler(
@@ -35,7 +35,7 @@ def sampler(
     scorer: Scorer,
     sample: Sample,
     missing_eos_penalty: float,
-    see: Callable[[Drawn], None] = lambda drawn: None,
+    on_candidates: Callable[[Candidates], None] = lambda candidates: None,
 ) -> Sample:
     """A sampler whose answers are the best of n; a cut answer's score is lowered as in training.
 
@@ -45,10 +45,10 @@ def sampler(
     def best(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
         rollout = sample(network, [p for p in prompts for _ in range(n)], generator)
         score = torch.as_tensor(scores(scorer, rollout.completions)).view(-1, n)
-        cut = torch.tensor([not c.finished for c in rollout.completions]).view(-1, n)
-        paid = torch.nan_to_num(score - missing_eos_penalty * cut, nan=-torch.inf)
-        see(Drawn(rollout.completions, score, paid))
-        picked = paid.argmax(1) + torch.arange(len(prompts)) * n
+        truncated = torch.tensor([not c.finished for c in rollout.completions]).view(-1, n)
+        rewards = torch.nan_to_num(score - missing_eos_penalty * truncated, nan=-torch.inf)
+        on_candidates(Candidates(rollout.completions, score, rewards))
+        picked = rewards.argmax(1) + torch.arange(len(prompts)) * n
         tokens = rollout.tokens.take(picked)
         return replace(
             rollout,

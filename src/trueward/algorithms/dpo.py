@@ -15,16 +15,16 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from trueward.batches import Pairs, Step
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
-from trueward.fabric import ALONE, Fabric
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.pairs import accumulate
-from trueward.models.schedule import learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam, clip
-from trueward.models.trunk import train_top
+from trueward.models.frozen_layers import freeze_lower_layers
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Comparison
+from trueward.training.preference_step import accumulate
+from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.state import State, adam, clip
 
 
 def pairs(
@@ -39,13 +39,13 @@ def pairs(
     return Pairs(tokens, logprobs.sum(1), probability)
 
 
-def start(config: Policy, policy: Network) -> State:
-    train_top(policy.model, config.train_layers)
+def start(config: PolicyConfig, policy: Network) -> State:
+    freeze_lower_layers(policy.model, config.trainable_layers)
     return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
 
 
 def train(
-    config: Policy,
+    config: PolicyConfig,
     *,
     policy: Network,
     data: Pairs,

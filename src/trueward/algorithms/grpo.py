@@ -19,21 +19,23 @@ import torch
 from torch import Tensor
 
 from trueward.batches import Rollout, Step, Tokens, stacked
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
-from trueward.fabric import ALONE, Fabric
 from trueward.losses import kl
 from trueward.losses.advantages import group_advantages
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_sum
 from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weights
-from trueward.models import heads, imitation, trunk
-from trueward.models.loading import Network
-from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam, clip
-from trueward.models.writer import behind, writer
+from trueward.models import frozen_layers, heads
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Completion, Prompt
-from trueward.scorers.scorer import Scored, Scorer
+from trueward.scorers.scorer import ScoredBatch, Scorer
+from trueward.seeds import generator
+from trueward.training import ptx
+from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.stale_sampler import rollout_network, stale_copy
+from trueward.training.state import State, adam, clip
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
@@ -49,55 +51,55 @@ AVERAGED = {  # a figure of every update, and what its mean over a step's update
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one rollout teaches, by token: all [B, T]."""
+class GroupBatch:
+    """A rollout with all that an update needs of it, by token: all [B, T]."""
 
     tokens: Tokens
-    behaviour: Tensor
-    anchor: Tensor
-    credit: Tensor
+    sampler_logprobs: Tensor
+    ref_logprobs: Tensor
+    advantages: Tensor
     importance: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A rollout, groups next to each other, and what its answers are paid."""
+class ScoredGroups:
+    """A rollout, groups next to each other, and the rewards of its answers."""
 
     rollout: Rollout
     old: Tensor  # [B, T] log-probs under the policy at the step's start, or the sampler's where they are the same
-    anchor: Tensor  # [B, T]
+    ref_logprobs: Tensor  # [B, T]
     score: Tensor  # [B]
-    paid: Tensor  # [B]
-    said: Scored
+    rewards: Tensor  # [B]
+    scored: ScoredBatch
 
     def alive(self, size: int) -> Tensor:
         """Which groups carry a signal: [groups]."""
-        grouped = self.paid.view(-1, size)
+        grouped = self.rewards.view(-1, size)
         return grouped.max(1).values - grouped.min(1).values > 1e-9
 
     @classmethod
-    def join(cls, rounds: Sequence[Judged]) -> Judged:
+    def join(cls, rounds: Sequence[ScoredGroups]) -> ScoredGroups:
         return cls(
             Rollout.join([r.rollout for r in rounds]),
             stacked([r.old for r in rounds]),
-            stacked([r.anchor for r in rounds]),
+            stacked([r.ref_logprobs for r in rounds]),
             torch.cat([r.score for r in rounds]),
-            torch.cat([r.paid for r in rounds]),
-            Scored.join([r.said for r in rounds]),
+            torch.cat([r.rewards for r in rounds]),
+            ScoredBatch.join([r.scored for r in rounds]),
         )
 
 
-def start(config: Policy, policy: Network, refresh: int = 1) -> State:
-    trunk.train_top(policy.model, config.train_layers)
+def start(config: PolicyConfig, policy: Network, sync_every: int = 1) -> State:
+    frozen_layers.freeze_lower_layers(policy.model, config.trainable_layers)
     return State(
-        {"policy": policy.model, **behind(policy, refresh)},
+        {"policy": policy.model, **stale_copy(policy, sync_every)},
         {"policy": adam(policy.model, config.learning_rate)},
         numbers={"kl_coef": config.kl_coef},
     )
 
 
 def train(
-    config: Policy,
+    config: PolicyConfig,
     *,
     policy: Network,
     reference: Network,
@@ -110,120 +112,134 @@ def train(
     seed: int,
     micro_batch_tokens: int,
     demonstrations: Sequence[Completion] = (),
-    refresh: int = 1,
+    sync_every: int = 1,
     fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `policy` in place, from `state` on.
 
-    longest: the most tokens an answer can have. demonstrations: what is imitated, with weight `ptx_coef`. refresh: steps
-    between two times that the sampler takes over the policy's weights.
+    longest: the most tokens an answer can have. demonstrations: what is imitated, with weight `ptx_coef`. sync_every:
+    sync the sampler's weights every N steps (1: on-policy).
     """
-    device, group, cap = policy.device, config.group, config.importance_cap
-    off_policy = refresh > 1 or cap is not None
-    shown = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
+    device, group, cap = policy.device, config.group, config.importance_sampling_cap
+    off_policy = sync_every > 1 or cap is not None
+    ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
-        turn = state.step
+        step = state.step
 
-        rounds: list[Judged] = []
-        asked: list[int] = []
+        rounds: list[ScoredGroups] = []
+        used: list[int] = []
         missing = config.batch_size // group.size
-        while missing and len(rounds) <= group.refill and len(asked) < len(prompts):
+        while missing and len(rounds) <= group.refill and len(used) < len(prompts):
             # Act. Sample a group of answers to each prompt from the policy as it is now, or was a few steps ago.
-            picked = next_prompts(turn, len(rounds), missing, len(prompts), asked, seed)
-            asked += picked
-            draw = generator(seed, "refill", turn, len(rounds)) if rounds else generator(seed, "rollout", turn)
+            picked = next_prompts(step, len(rounds), missing, len(prompts), used, seed)
+            used += picked
+            draw = generator(seed, "refill", step, len(rounds)) if rounds else generator(seed, "rollout", step)
             repeated = [prompts[i] for i in picked for _ in range(group.size)]
-            rollout = sample(writer(state, policy, refresh), repeated, draw).to(device)
+            rollout = sample(rollout_network(state, policy, sync_every), repeated, draw).to(device)
             # The reference and the policy have their lowest layers in common, if these don't learn.
-            lower = trunk.with_lower(policy.model, rollout.tokens, config.train_layers, micro_batch_tokens)
+            lower = frozen_layers.with_lower_states(
+                policy.model, rollout.tokens, config.trainable_layers, micro_batch_tokens
+            )
             rollout = replace(rollout, tokens=lower)
-            tokens, behaviour = rollout.tokens, rollout.logprobs
+            tokens, sampler_logprobs = rollout.tokens, rollout.logprobs
 
             # Judge. Score it; the KL anchor per token.
-            said = Scored.of(scorer, rollout.completions)
-            score = torch.as_tensor(said.score, dtype=behaviour.dtype, device=device)
-            cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
-            paid = score - config.missing_eos_penalty * cut
-            paid = paid - overlong(tokens.response_lengths, longest, group.overlong_tokens)
+            scored = ScoredBatch.of(scorer, rollout.completions)
+            score = torch.as_tensor(scored.score, dtype=sampler_logprobs.dtype, device=device)
+            truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+            rewards = score - config.missing_eos_penalty * truncated
+            rewards = rewards - overlong(tokens.response_lengths, longest, group.overlong_tokens)
             with torch.no_grad():
-                anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
-                old = behaviour
+                ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
+                old = sampler_logprobs
                 if off_policy:
                     old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
             if group.kl == "reward":
-                paid = paid - config.kl_coef * masked(kl.k1(old, anchor), tokens.response_mask).sum(1)
-            rounds.append(Judged(rollout, old, anchor, score, paid, said))
+                rewards = rewards - config.kl_coef * masked(kl.k1(old, ref_logprobs), tokens.response_mask).sum(1)
+            rounds.append(ScoredGroups(rollout, old, ref_logprobs, score, rewards, scored))
             missing -= int(rounds[-1].alive(group.size).sum())
 
         # Credit. Each answer against its group; groups of equal reward carry no signal and can be left out.
-        judged = Judged.join(rounds)
-        rollout, old, anchor, score, paid = judged.rollout, judged.old, judged.anchor, judged.score, judged.paid
-        tokens, behaviour, mask = rollout.tokens, rollout.logprobs, rollout.tokens.response_mask
-        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
-        sequence_kl = masked(kl.k1(old, anchor), mask).sum(1)
-        grouped, alive = paid.view(-1, group.size), judged.alive(group.size)
+        groups = ScoredGroups.join(rounds)
+        rollout, old, ref_logprobs, score, rewards = (
+            groups.rollout,
+            groups.old,
+            groups.ref_logprobs,
+            groups.score,
+            groups.rewards,
+        )
+        tokens, sampler_logprobs, mask = rollout.tokens, rollout.logprobs, rollout.tokens.response_mask
+        truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        sequence_kl = masked(kl.k1(old, ref_logprobs), mask).sum(1)
+        grouped, alive = rewards.view(-1, group.size), groups.alive(group.size)
         baseline = "others" if config.kind == "rloo" else "mean"
-        credit = group_advantages(grouped, baseline, group.std)
-        kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(cut)
-        importance = None if cap is None else importance_weights(old, behaviour, mask, cap)
-        denominator = behaviour if cap is None else old
-        lesson = Lesson(tokens, denominator, anchor, credit.reshape(-1, 1).expand(mask.shape), importance)
+        advantages = group_advantages(grouped, baseline, group.std)
+        kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(truncated)
+        importance = None if cap is None else importance_weights(old, sampler_logprobs, mask, cap)
+        denominator = sampler_logprobs if cap is None else old
+        experience = GroupBatch(
+            tokens, denominator, ref_logprobs, advantages.reshape(-1, 1).expand(mask.shape), importance
+        )
 
         # Learn. Clipped updates in minibatches.
-        rate = config.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
+        rate = config.learning_rate * learning_rate(1.0, step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         figures: dict[str, list[float]] = {}
         rows = kept.cpu().nonzero().squeeze(1)
         for epoch in range(config.epochs if len(rows) else 0):
-            order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", turn, epoch))]
+            order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", step, epoch))]
             parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
-            turns = turn * config.epochs + epoch
-            examples = imitation.beside(shown, [len(c) for c in parts], config.batch_size, turns, seed)
+            turns = step * config.epochs + epoch
+            examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], config.batch_size, turns, seed)
             for chosen, example in zip(parts, examples, strict=True):
-                found = _update(
-                    config, policy, state, lesson, chosen, temperature, longest, micro_batch_tokens, example, fabric
+                update = _update(
+                    config, policy, state, experience, chosen, temperature, longest, micro_batch_tokens, example, fabric
                 )
-                for name, value in found.items():
+                for name, value in update.items():
                     figures.setdefault(name, []).append(value)
 
         # Hand over.
         state.step += 1
         metrics = {
-            "objective/scores": (score - config.missing_eos_penalty * cut).mean().item(),
+            "objective/scores": (score - config.missing_eos_penalty * truncated).mean().item(),
             "objective/kl": sequence_kl.mean().item(),
-            "objective/rlhf_reward": (paid if group.kl == "reward" else paid - config.kl_coef * sequence_kl)
+            "objective/rlhf_reward": (rewards if group.kl == "reward" else rewards - config.kl_coef * sequence_kl)
             .mean()
             .item(),
             "objective/kl_coef": config.kl_coef,
-            **judged.said.metrics(),
+            **groups.scored.metrics(),
             "objective/group_sd": grouped.std(1).mean().item(),
             "objective/equal_groups": 1.0 - alive.float().mean().item(),
             "length": tokens.response_lengths.float().mean().item(),
-            "val/num_eos_tokens": float((~cut).sum()),
+            "val/num_eos_tokens": float((~truncated).sum()),
             "lr": rate,
         }
         if group.refill:
             metrics |= {"refill/rounds": len(rounds) - 1.0, "refill/dropped": float((~alive).sum())}
         if off_policy:
-            metrics |= mismatch(old, behaviour, mask, cap or math.inf)
+            metrics |= mismatch(old, sampler_logprobs, mask, cap or math.inf)
         if figures:
             metrics |= {name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures}
             metrics["val/ratio_first"] = figures["ratio_worst"][0]
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
             for s, k, n, more in zip(
-                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), judged.said.rows(), strict=True
+                score.tolist(),
+                sequence_kl.tolist(),
+                tokens.response_lengths.tolist(),
+                groups.scored.rows(),
+                strict=True,
             )
         ]
         yield Step(state.step, metrics, rollout.completions, details)
 
 
-def next_prompts(turn: int, again: int, count: int, prompts: int, asked: Sequence[int], seed: int) -> list[int]:
+def next_prompts(step: int, round_number: int, count: int, prompts: int, used: Sequence[int], seed: int) -> list[int]:
     """The prompts of round `again` (from 0) of a step: first the step's own, then others that it hasn't asked yet."""
-    if not again:
-        return [int(i) for i in rows_at(turn, prompts, count, seed, "prompts")]
-    order = torch.randperm(prompts, generator=generator(seed, "other prompts", turn, again)).tolist()
-    known = set(asked)
+    if not round_number:
+        return [int(i) for i in rows_at(step, prompts, count, seed, "prompts")]
+    order = torch.randperm(prompts, generator=generator(seed, "other prompts", step, round_number)).tolist()
+    known = set(used)
     return [i for i in order if i not in known][:count]
 
 
@@ -234,24 +250,24 @@ def overlong(lengths: Tensor, longest: int, buffer: int) -> Tensor:
     return ((lengths - (longest - buffer)).clamp(min=0) / buffer).clamp(max=1.0)
 
 
-def _anchored(placement: str, logprobs: Tensor, anchor: Tensor, behaviour: Tensor) -> Tensor:
+def _anchored(placement: str, logprobs: Tensor, ref_logprobs: Tensor, sampler_logprobs: Tensor) -> Tensor:
     """The KL term by token, [B, T]. Which objective each one belongs to: docs/algorithms/grpo.md.
 
     Minibatches after the first are off policy and weighted by ρ = π/π_behaviour: detached for k2; differentiated in
     "k3-weighted", which makes its gradient that of the KL; "k3" is the GRPO paper's, with no weight.
     """
     if placement == "k2":
-        return kl.k2(logprobs, anchor) * (logprobs - behaviour).exp().detach()
+        return kl.k2(logprobs, ref_logprobs) * (logprobs - sampler_logprobs).exp().detach()
     if placement == "k3":
-        return kl.k3(logprobs, anchor)
-    return kl.k3(logprobs, anchor) * (logprobs - behaviour).exp()
+        return kl.k3(logprobs, ref_logprobs)
+    return kl.k3(logprobs, ref_logprobs) * (logprobs - sampler_logprobs).exp()
 
 
 def _update(
-    config: Policy,
+    config: PolicyConfig,
     policy: Network,
     state: State,
-    lesson: Lesson,
+    batch: GroupBatch,
     chosen: Tensor,
     temperature: float,
     longest: int,
@@ -261,44 +277,46 @@ def _update(
 ) -> dict[str, float]:
     """One step of the optimiser on one minibatch; its figures. `example`: demonstrations to imitate in it."""
     group = config.group
-    batch = lesson.tokens.take(chosen)
-    total = float(batch.response_lengths.sum())
+    tokens = batch.tokens.take(chosen)
+    total = float(tokens.response_lengths.sum())
     sums: dict[str, float] = {}
-    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens, heads.together(policy.model, batch)):
-        part = batch.take(rows)
+    for rows in fabric.micro_batches(
+        tokens.lengths.cpu(), micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
+    ):
+        part = tokens.take(rows)
         mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
-        weights = token_weights(mask, group.reducer, total, len(batch), longest)
-        if lesson.importance is not None:
-            weights = weights * lesson.importance[at, :width]
+        weights = token_weights(mask, group.reducer, total, len(tokens), longest)
+        if batch.importance is not None:
+            weights = weights * batch.importance[at, :width]
         logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-        old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
+        old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
         if group.ratio == "weight":
             high = config.clip if group.clip_high is None else group.clip_high
-            loss, seen = clipped_weight(logprobs, old, ahead, mask, high)
+            loss, ratios = clipped_weight(logprobs, old, advantages, mask, high)
         else:
             whole = group.ratio == "sequence"
-            loss, seen = clipped_surrogate(
-                logprobs, old, ahead, mask, config.clip, group.clip_high, config.dual_clip, whole_sequence=whole
+            loss, ratios = clipped_surrogate(
+                logprobs, old, advantages, mask, config.clip, group.clip_high, config.dual_clip, whole_sequence=whole
             )
         policy_loss = (loss * weights).sum()
         kl_loss = torch.zeros((), dtype=policy_loss.dtype, device=policy_loss.device)
         if group.kl != "reward":
-            by_token = _anchored(group.kl, logprobs, masked(lesson.anchor[at, :width], mask), masked(old, mask))
+            by_token = _anchored(group.kl, logprobs, masked(batch.ref_logprobs[at, :width], mask), masked(old, mask))
             kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
         (policy_loss + kl_loss).backward()
         for name, value in {
             "policy_loss": policy_loss,
             "kl_loss": kl_loss,
             "entropy": masked_sum(entropy, mask, total),
-            "ratio": masked_sum(seen["ratio"], mask, total),
-            "clipfrac": masked_sum(seen["clipped"], mask, total),
-            "approxkl": masked_sum(seen["kl"], mask, total),
+            "ratio": masked_sum(ratios["ratio"], mask, total),
+            "clipfrac": masked_sum(ratios["clipped"], mask, total),
+            "approxkl": masked_sum(ratios["kl"], mask, total),
         }.items():
             sums[name] = sums.get(name, 0.0) + value.item()
-        worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
+        worst = torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max().item()
         sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
     if example is not None:
-        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
+        sums["ptx_loss"] = ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
     sums = fabric.figures(sums, ("ratio_worst",))
     fabric.sum_gradients(policy.model.parameters())
     sums["policy_norm"] = clip(policy.model, config.max_grad_norm)

@@ -18,29 +18,30 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from trueward.batches import Pairs, Rollout, Step
-from trueward.config import Policy
-from trueward.fabric import ALONE, Fabric
+from trueward.config import PolicyConfig
 from trueward.losses import kl, preference
 from trueward.losses.masks import masked
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.pairs import accumulate
-from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam, clip
-from trueward.models.trunk import train_top
+from trueward.models.frozen_layers import freeze_lower_layers
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Prompt
-from trueward.scorers.scorer import Scored, Scorer
+from trueward.scorers.scorer import ScoredBatch, Scorer
+from trueward.seeds import generator
+from trueward.training.preference_step import accumulate
+from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.state import State, adam, clip
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
 
-def start(config: Policy, policy: Network) -> State:
-    train_top(policy.model, config.train_layers)
+def start(config: PolicyConfig, policy: Network) -> State:
+    freeze_lower_layers(policy.model, config.trainable_layers)
     return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
 
 
 def train(
-    config: Policy,
+    config: PolicyConfig,
     *,
     policy: Network,
     reference: Network,
@@ -59,30 +60,30 @@ def train(
     """
     device = policy.device
     while state.step < config.steps:
-        turn = state.step
+        step = state.step
 
         # Act. Two answers to each prompt from the policy as it is now.
-        picked = rows_at(turn, len(prompts), config.batch_size, seed, "prompts").tolist()
-        rollout = sample(policy, [prompts[i] for i in picked for _ in range(2)], generator(seed, "rollout", turn))
-        tokens, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
+        picked = rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()
+        rollout = sample(policy, [prompts[i] for i in picked for _ in range(2)], generator(seed, "rollout", step))
+        tokens, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
 
         # Judge. Score them; the reference's log-probs, once a step.
         with torch.no_grad():
-            anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
-        judged = Scored.of(scorer, rollout.completions)
-        score = torch.as_tensor(judged.score, dtype=anchor.dtype, device=device)
-        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
-        paid = score - config.missing_eos_penalty * cut
-        sequence_kl = masked(kl.k1(behaviour, anchor), tokens.response_mask).sum(1)
+            ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
+        scored = ScoredBatch.of(scorer, rollout.completions)
+        score = torch.as_tensor(scored.score, dtype=ref_logprobs.dtype, device=device)
+        truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        rewards = score - config.missing_eos_penalty * truncated
+        sequence_kl = masked(kl.k1(sampler_logprobs, ref_logprobs), tokens.response_mask).sum(1)
 
         # Credit. Each answer against the other one; two that are the same have nothing to say to each other.
-        first, second = paid.view(-1, 2).unbind(1)
-        batch = Pairs(tokens, anchor.sum(1), preference.labels(first, second, config.dpo.labels))
+        first, second = rewards.view(-1, 2).unbind(1)
+        batch = Pairs(tokens, ref_logprobs.sum(1), preference.labels(first, second, config.dpo.labels))
         figures = accumulate(config, policy, batch, micro_batch_tokens, temperature, fabric)
 
         # Learn.
         norm = clip(policy.model, config.max_grad_norm)
-        rate = config.dpo.learning_rate * learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
+        rate = config.dpo.learning_rate * learning_rate(1.0, step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         state.optimizers["policy"].step()
         state.optimizers["policy"].zero_grad()
@@ -92,15 +93,15 @@ def train(
         sides = zip(rollout.completions[::2], rollout.completions[1::2], strict=True)
         same = sum((a.response, a.finished) == (b.response, b.finished) for a, b in sides)
         metrics = {
-            "objective/scores": paid.mean().item(),
+            "objective/scores": rewards.mean().item(),
             "objective/kl": sequence_kl.mean().item(),
-            "objective/rlhf_reward": (paid - config.kl_coef * sequence_kl).mean().item(),
+            "objective/rlhf_reward": (rewards - config.kl_coef * sequence_kl).mean().item(),
             "objective/kl_coef": config.kl_coef,
             "objective/scores_margin": (first - second).abs().mean().item(),
             "objective/equal_pairs": same / len(first),
-            **judged.metrics(),
+            **scored.metrics(),
             **figures,
-            "val/num_eos_tokens": float((~cut).sum()),
+            "val/num_eos_tokens": float((~truncated).sum()),
             "policy/grad_norm": norm,
             "length": tokens.response_lengths.float().mean().item(),
             "lr": rate,
@@ -108,7 +109,7 @@ def train(
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
             for s, k, n, more in zip(
-                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), judged.rows(), strict=True
+                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), scored.rows(), strict=True
             )
         ]
         yield Step(state.step, metrics, rollout.completions, details)

@@ -23,21 +23,23 @@ import torch
 from torch import Tensor
 
 from trueward.batches import Rollout, Step, Tokens
-from trueward.config import Policy
+from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
-from trueward.fabric import ALONE, Fabric
 from trueward.losses import advantages as adv
 from trueward.losses import kl
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value
-from trueward.models import heads, imitation, trunk
-from trueward.models.loading import Network
-from trueward.models.schedule import generator, learning_rate, rows_at, set_rate
-from trueward.models.state import State, adam, clip
-from trueward.models.writer import behind, writer
+from trueward.models import frozen_layers, heads
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Completion, Prompt
-from trueward.scorers.scorer import Scale, Scored, Scorer
+from trueward.scorers.scorer import Scale, ScoredBatch, Scorer
+from trueward.seeds import generator
+from trueward.training import ptx
+from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.stale_sampler import rollout_network, stale_copy
+from trueward.training.state import State, adam, clip
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
@@ -75,33 +77,35 @@ class Critic:
         if self.trunk is None:
             return self.scaled(heads.response_values(self.network.model, tokens), tokens)
         with torch.no_grad():
-            states = heads.states_at(self.trunk, tokens, heads.before(tokens.response_mask))
+            states = heads.states_at(self.trunk, tokens, heads.shift_left(tokens.response_mask))
         raw = self.network.model.score(states).squeeze(-1)
-        return self.scaled(heads.spread(raw, tokens.response_mask), tokens)
+        return self.scaled(heads.from_flat(raw, tokens.response_mask), tokens)
 
     def scaled(self, raw: Tensor, tokens: Tokens) -> Tensor:
         return torch.where(tokens.response_mask, (raw - self.scale.mean) / self.scale.sd, 0.0)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class RolloutBatch:
     """What one rollout teaches, by token: all [B, T]. `credit` is None while only the value network learns."""
 
     tokens: Tokens
-    behaviour: Tensor
-    credit: Tensor | None
+    sampler_logprobs: Tensor
+    advantages: Tensor | None
     old_values: Tensor
     returns: Tensor
     importance: Tensor | None = None
-    valued: Tokens | None = None  # the same tokens with the value network's own lower layers, if these don't learn
+    value_tokens: Tokens | None = (
+        None  # the same tokens with the value network's own lower layers, if these don't learn
+    )
 
 
-def start(config: Policy, policy: Network, critic: Critic, refresh: int = 1) -> State:
-    trunk.train_top(policy.model, config.train_layers)
+def start(config: PolicyConfig, policy: Network, critic: Critic, sync_every: int = 1) -> State:
+    frozen_layers.freeze_lower_layers(policy.model, config.trainable_layers)
     if critic.trunk is None:
-        trunk.train_top(critic.network.model, config.train_layers)
+        frozen_layers.freeze_lower_layers(critic.network.model, config.trainable_layers)
     return State(
-        {"policy": policy.model, "value": critic.network.model, **behind(policy, refresh)},
+        {"policy": policy.model, "value": critic.network.model, **stale_copy(policy, sync_every)},
         {
             "policy": adam(policy.model, config.learning_rate),
             "value": adam(critic.network.model, config.value_learning_rate),
@@ -111,7 +115,7 @@ def start(config: Policy, policy: Network, critic: Critic, refresh: int = 1) -> 
 
 
 def train(
-    config: Policy,
+    config: PolicyConfig,
     *,
     policy: Network,
     reference: Network,
@@ -124,74 +128,78 @@ def train(
     seed: int,
     micro_batch_tokens: int,
     demonstrations: Sequence[Completion] = (),
-    refresh: int = 1,
+    sync_every: int = 1,
     fabric: Fabric = ALONE,
 ) -> Iterator[Step]:
     """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's.
 
-    demonstrations: what the policy imitates beside its reward, with weight `ptx_coef`. refresh: steps between two times
-    that the sampler takes over the policy's weights.
+    demonstrations: what the policy imitates beside its reward, with weight `ptx_coef`. sync_every: sync the sampler's
+    weights every N steps (1: on-policy).
     """
-    device, first, cap = policy.device, config.critic.warmup_steps, config.importance_cap
-    off_policy = refresh > 1 or cap is not None
-    shown = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
+    device, first, cap = policy.device, config.critic.warmup_steps, config.importance_sampling_cap
+    off_policy = sync_every > 1 or cap is not None
+    ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
-        turn = state.step
-        warming = turn < first
+        step = state.step
+        warming = step < first
         beta = state.numbers["kl_coef"]
 
         # Act. Sample a rollout from the policy as it is now, or was a few steps ago.
-        batch = [prompts[i] for i in rows_at(turn, len(prompts), config.batch_size, seed, "prompts").tolist()]
-        rollout = sample(writer(state, policy, refresh), batch, generator(seed, "rollout", turn))
-        plain, behaviour = rollout.tokens.to(device), rollout.logprobs.to(device)
+        batch = [prompts[i] for i in rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()]
+        rollout = sample(rollout_network(state, policy, sync_every), batch, generator(seed, "rollout", step))
+        plain, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
         tokens, mask = plain, plain.response_mask
 
         # Judge. Score it; the KL anchor per token.
-        judged = Scored.of(scorer, rollout.completions)
-        score = torch.as_tensor(judged.score, dtype=torch.float32, device=device)
-        cut = torch.tensor([not c.finished for c in rollout.completions], device=device)
-        paid = score - config.missing_eos_penalty * cut
+        scored = ScoredBatch.of(scorer, rollout.completions)
+        raw_scores = torch.as_tensor(scored.score, dtype=torch.float32, device=device)
+        truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        scores = raw_scores - config.missing_eos_penalty * truncated
         with torch.no_grad():
             # The reference and the policy have their lowest layers in common, if these don't learn.
-            tokens = trunk.with_lower(policy.model, tokens, config.train_layers, micro_batch_tokens)
-            anchor = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
-            valued = tokens
+            tokens = frozen_layers.with_lower_states(policy.model, tokens, config.trainable_layers, micro_batch_tokens)
+            ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
+            value_tokens = tokens
             if critic.trunk is None:
-                valued = trunk.with_lower(critic.body, plain, config.train_layers, micro_batch_tokens)
-            beside = heads.together(critic.body, valued)
-            values = fabric.by_parts(critic.values, valued, micro_batch_tokens, beside)
-            old = behaviour
+                value_tokens = frozen_layers.with_lower_states(
+                    critic.body, plain, config.trainable_layers, micro_batch_tokens
+                )
+            groups = heads.prompt_groups(critic.body, value_tokens)
+            values = fabric.by_parts(critic.values, value_tokens, micro_batch_tokens, groups)
+            old = sampler_logprobs
             if off_policy:
                 old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
-        token_kl = masked(kl.k1(old, anchor), mask)
-        rewards = kl.token_rewards(paid, token_kl, mask, beta)
+        token_kl = masked(kl.k1(old, ref_logprobs), mask)
+        rewards = kl.token_rewards(scores, token_kl, mask, beta)
 
-        # Credit. Advantages and the returns that the values should have foretold.
+        # Credit. Advantages and value targets.
         lam, value_lam = lambdas(config, tokens.response_lengths, warming)
         advantages = adv.gae(rewards, values, mask, config.discount, lam)[0]
         returns = adv.gae(rewards, values, mask, config.discount, value_lam)[1]
-        credit = whiten(advantages, mask) if config.whiten_advantages else advantages
+        advantages = whiten(advantages, mask) if config.whiten_advantages else advantages
 
         # Learn. Clipped updates in minibatches; while the value network warms up, of it alone.
-        share = learning_rate(1.0, turn, config.steps, config.warmup, config.decay)
+        share = learning_rate(1.0, step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["value"], config.value_learning_rate * share)
-        share = learning_rate(1.0, turn - first, config.steps - first, config.warmup, config.decay)
+        share = learning_rate(1.0, step - first, config.steps - first, config.warmup, config.decay)
         rate = 0.0 if warming else config.learning_rate * share
         set_rate(state.optimizers["policy"], rate)
-        importance = None if cap is None else importance_weights(old, behaviour, mask, cap)
-        denominator = behaviour if cap is None else old
-        lesson = Lesson(tokens, denominator, None if warming else credit, values, returns, importance, valued)
+        importance = None if cap is None else importance_weights(old, sampler_logprobs, mask, cap)
+        denominator = sampler_logprobs if cap is None else old
+        experience = RolloutBatch(
+            tokens, denominator, None if warming else advantages, values, returns, importance, value_tokens
+        )
         figures: dict[str, list[float]] = {}
         for epoch in range(config.epochs):
-            order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", turn, epoch))
+            order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", step, epoch))
             parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
-            turns = turn * config.epochs + epoch
-            examples = imitation.beside(shown, [len(c) for c in parts], len(tokens), turns, seed)
+            turns = step * config.epochs + epoch
+            examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], len(tokens), turns, seed)
             for chosen, example in zip(parts, examples, strict=True):
-                found = _update(
-                    config, policy, critic, state, lesson, chosen, temperature, micro_batch_tokens, example, fabric
+                update = _update(
+                    config, policy, critic, state, experience, chosen, temperature, micro_batch_tokens, example, fabric
                 )
-                for name, value in found.items():
+                for name, value in update.items():
                     figures.setdefault(name, []).append(value)
 
         sequence_kl = token_kl.sum(1)
@@ -204,29 +212,29 @@ def train(
         spread = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
         missed = masked_mean((returns - values) ** 2, mask)
         metrics = {
-            "objective/scores": paid.mean().item(),
+            "objective/scores": scores.mean().item(),
             "objective/kl": sequence_kl.mean().item(),
             "objective/rlhf_reward": rewards.sum(1).mean().item(),
             "objective/kl_coef": beta,
-            **judged.metrics(),
+            **scored.metrics(),
             **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
-            **(mismatch(old, behaviour, mask, cap or math.inf) if off_policy else {}),
+            **(mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}),
             **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
             "val/explained_variance": (1 - missed / spread.clamp(min=1e-8)).item(),
-            "val/num_eos_tokens": float((~cut).sum()),
+            "val/num_eos_tokens": float((~truncated).sum()),
             "length": tokens.response_lengths.float().mean().item(),
             "lr": rate,
         }
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
             for s, k, n, more in zip(
-                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), judged.rows(), strict=True
+                raw_scores.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), scored.rows(), strict=True
             )
         ]
         yield Step(state.step, metrics, rollout.completions, details)
 
 
-def lambdas(config: Policy, lengths: Tensor, warming: bool) -> tuple[float | Tensor, float | Tensor]:
+def lambdas(config: PolicyConfig, lengths: Tensor, warming: bool) -> tuple[float | Tensor, float | Tensor]:
     """λ of the policy's advantages, one or by answer, and λ of the value network's returns. lengths: [B] tokens."""
     settings = config.critic
     lam: float | Tensor = config.gae_lambda
@@ -240,11 +248,11 @@ def lambdas(config: Policy, lengths: Tensor, warming: bool) -> tuple[float | Ten
 
 
 def _update(
-    config: Policy,
+    config: PolicyConfig,
     policy: Network,
     critic: Critic,
     state: State,
-    lesson: Lesson,
+    batch: RolloutBatch,
     chosen: Tensor,
     temperature: float,
     micro_batch_tokens: int,
@@ -255,50 +263,52 @@ def _update(
 
     example: demonstrations that the policy imitates in this step.
     """
-    batch, valued = lesson.tokens.take(chosen), (lesson.valued or lesson.tokens).take(chosen)
-    shared = critic.trunk is not None and lesson.credit is not None
-    count = float(batch.response_lengths.sum())
+    tokens, value_tokens = batch.tokens.take(chosen), (batch.value_tokens or batch.tokens).take(chosen)
+    shared = critic.trunk is not None and batch.advantages is not None
+    count = float(tokens.response_lengths.sum())
     sums: dict[str, float] = {}
-    for rows in fabric.micro_batches(batch.lengths.cpu(), micro_batch_tokens, heads.together(policy.model, batch)):
-        part = batch.take(rows)
+    for rows in fabric.micro_batches(
+        tokens.lengths.cpu(), micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
+    ):
+        part = tokens.take(rows)
         mask, width = part.response_mask, part.ids.shape[1]
         at = chosen[rows]
-        found: dict[str, Tensor] = {}
-        if lesson.credit is not None:
-            old, ahead = lesson.behaviour[at, :width], lesson.credit[at, :width]
+        figures: dict[str, Tensor] = {}
+        if batch.advantages is not None:
+            old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
             if shared:
                 score = critic.network.model.score
                 logprobs, entropy, raw = heads.logprobs_entropy_and_values(policy.model, score, part, temperature)
             else:
                 logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-            loss, seen = clipped_surrogate(logprobs, old, ahead, mask, config.clip, dual_clip=config.dual_clip)
-            if lesson.importance is not None:
-                loss = loss * lesson.importance[at, :width]
+            loss, ratios = clipped_surrogate(logprobs, old, advantages, mask, config.clip, dual_clip=config.dual_clip)
+            if batch.importance is not None:
+                loss = loss * batch.importance[at, :width]
             policy_loss = masked_sum(loss, mask, count)
             if not shared:
                 policy_loss.backward()
-            found = {
+            figures = {
                 "policy_loss": policy_loss,
                 "entropy": masked_sum(entropy, mask, count),
-                "ratio": masked_sum(seen["ratio"], mask, count),
-                "clipfrac": masked_sum(seen["clipped"], mask, count),
-                "approxkl": masked_sum(seen["kl"], mask, count),
+                "ratio": masked_sum(ratios["ratio"], mask, count),
+                "clipfrac": masked_sum(ratios["clipped"], mask, count),
+                "approxkl": masked_sum(ratios["kl"], mask, count),
             }
-            worst = torch.where(mask, (seen["ratio"] - 1).abs(), 0.0).max().item()
+            worst = torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max().item()
             sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
 
-        values = critic.scaled(raw, part) if shared else critic.values(valued.take(rows))
-        old_values = lesson.old_values[at, :width]
-        loss, bound = clipped_value(values, old_values, lesson.returns[at, :width], mask, config.value_clip)
+        values = critic.scaled(raw, part) if shared else critic.values(value_tokens.take(rows))
+        old_values = batch.old_values[at, :width]
+        loss, clipped = clipped_value(values, old_values, batch.returns[at, :width], mask, config.value_clip)
         value_loss = masked_sum(loss, mask, count)
-        (found["policy_loss"] + config.critic.coef * value_loss if shared else value_loss).backward()
-        found |= {"value_loss": value_loss, "value_clipfrac": masked_sum(bound, mask, count)}
-        for name, value in found.items():
+        (figures["policy_loss"] + config.critic.coef * value_loss if shared else value_loss).backward()
+        figures |= {"value_loss": value_loss, "value_clipfrac": masked_sum(clipped, mask, count)}
+        for name, value in figures.items():
             sums[name] = sums.get(name, 0.0) + value.item()
-    if example is not None and lesson.credit is not None:
-        sums["ptx_loss"] = imitation.imitate(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
+    if example is not None and batch.advantages is not None:
+        sums["ptx_loss"] = ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
     sums = fabric.figures(sums, ("ratio_worst",))
-    for name in ("value",) if lesson.credit is None else ("policy", "value"):
+    for name in ("value",) if batch.advantages is None else ("policy", "value"):
         network = state.networks[name]
         fabric.sum_gradients(network.parameters())
         sums[f"{name}_norm"] = clip(network, config.max_grad_norm)

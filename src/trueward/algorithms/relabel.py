@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trueward import seeds
 from trueward.batches import Step
-from trueward.data import reviews
-from trueward.models.state import State
 from trueward.records import Comparison
 from trueward.scorers.ensemble import Proxy
+from trueward.training.state import State
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Relabelling:
     def at(self, step: int) -> None:
         """Ask, fit and go on with the new one. What the old one is worth shows on the fresh comparisons."""
         fresh = self.ask(step)
-        out = [reviews.fraction("examined:" + c.prompt.id) < self.held_out for c in fresh]
+        out = [seeds.fraction("examined:" + c.prompt.id) < self.held_out for c in fresh]
         unseen = [c for c, o in zip(fresh, out, strict=True) if o]
         known = [*self.known, *(c for c, o in zip(fresh, out, strict=True) if not o)]
         new = self.fit(step, known)

@@ -15,31 +15,32 @@ import torch
 from torch import Tensor
 
 from trueward.batches import Step, Tokens
-from trueward.config import Reward
+from trueward.config import RewardConfig
 from trueward.data.collate import Collator
-from trueward.fabric import ALONE, Fabric
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.schedule import generator, learning_rate, rows_at, seed_for, set_rate, total_steps
-from trueward.models.state import State, adam, clip
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Comparison, Completion
+from trueward.seeds import generator, seed_for
+from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.training.state import State, adam, clip
 
 
-class Group(NamedTuple):
+class PromptGroup(NamedTuple):
     """All comparisons of one prompt: its distinct responses, and which two are compared with what outcome."""
 
     completions: list[Completion]
     compared: list[tuple[int, int, float]]  # first, second, probability of the first being better
 
 
-def group_by_prompt(comparisons: Sequence[Comparison]) -> list[Group]:
+def group_by_prompt(comparisons: Sequence[Comparison]) -> list[PromptGroup]:
     """One group a prompt, in the order in which prompts first appear."""
-    groups: dict[str, Group] = {}
+    groups: dict[str, PromptGroup] = {}
     places: dict[str, dict[Completion, int]] = {}
     for comparison in comparisons:
         key = comparison.prompt.id
-        group, place = groups.setdefault(key, Group([], [])), places.setdefault(key, {})
+        group, place = groups.setdefault(key, PromptGroup([], [])), places.setdefault(key, {})
         sides = []
         for completion in comparison.completions():
             if completion not in place:
@@ -50,18 +51,18 @@ def group_by_prompt(comparisons: Sequence[Comparison]) -> list[Group]:
     return list(groups.values())
 
 
-def start(config: Reward, network: Network) -> State:
+def start(config: RewardConfig, network: Network) -> State:
     return State({"reward": network.model}, {"reward": adam(network.model, config.learning_rate, config.weight_decay)})
 
 
-def steps(config: Reward, prompts: int) -> int:
+def steps(config: RewardConfig, prompts: int) -> int:
     return total_steps(prompts, config.batch_size, config.epochs)
 
 
-class Lesson(NamedTuple):
+class MemberPlan(NamedTuple):
     """What one member of an ensemble is fitted to, and how."""
 
-    config: Reward
+    config: RewardConfig
     comparisons: Sequence[Comparison]
     seed: int
 
@@ -70,7 +71,7 @@ class Lesson(NamedTuple):
         return steps(self.config, len({c.prompt.id for c in self.comparisons}))
 
 
-def lesson(config: Reward, comparisons: Sequence[Comparison], seed: int, member: int) -> Lesson:
+def member_plan(config: RewardConfig, comparisons: Sequence[Comparison], seed: int, member: int) -> MemberPlan:
     """Member number `member` (from 0): the first has the seed of a reward model that is alone.
 
     With `resample` it gets as many prompts as there are, drawn with replacement, each with all its comparisons; one that was
@@ -78,7 +79,7 @@ def lesson(config: Reward, comparisons: Sequence[Comparison], seed: int, member:
     """
     own = seed_for(seed, "member", member) if member else seed
     if not config.resample:
-        return Lesson(config, comparisons, own)
+        return MemberPlan(config, comparisons, own)
     by_prompt: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         by_prompt.setdefault(comparison.prompt.id, []).append(comparison)
@@ -86,11 +87,11 @@ def lesson(config: Reward, comparisons: Sequence[Comparison], seed: int, member:
     drawn = torch.randint(len(groups), (len(groups),), generator=generator(seed, "resample", member)).tolist()
     epochs = config.epochs * len(groups) / len(set(drawn)) * (1 - 1e-12)  # rounding up makes no further step
     again = config.model_copy(update={"epochs": epochs})
-    return Lesson(again, [c for i in drawn for c in groups[i]], own)
+    return MemberPlan(again, [c for i in drawn for c in groups[i]], own)
 
 
 def train(
-    config: Reward,
+    config: RewardConfig,
     *,
     network: Network,
     comparisons: Sequence[Comparison],
@@ -114,7 +115,7 @@ def train(
         # Judge. Score each response once. The loss ties responses of different micro-batches together. What fits the
         # budget is kept until the loss is there; with more, the loss's gradient with respect to the scores comes first,
         # and then goes back through the network part by part, each read again.
-        parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens, heads.together(model, tokens))
+        parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(model, tokens))
         fits = len(parts) == 1 or int(tokens.lengths.sum()) <= micro_batch_tokens
         whole = fits and fabric.world == 1
         with torch.enable_grad() if whole else torch.no_grad():
@@ -158,7 +159,7 @@ def _dtype(model: torch.nn.Module) -> torch.dtype:
     return next(model.parameters()).dtype
 
 
-def _compared(groups: Sequence[Group]) -> tuple[Tensor, Tensor, Tensor]:
+def _compared(groups: Sequence[PromptGroup]) -> tuple[Tensor, Tensor, Tensor]:
     """Indices into the groups' responses, one after the other, and the probabilities."""
     first, second, probability, offset = [], [], [], 0
     for group in groups:
@@ -179,13 +180,13 @@ def accuracy(margin: Tensor, probability: Tensor) -> float:
     return float(((right + 1) / 2).mean())
 
 
-class Reads(Protocol):
+class RawScorer(Protocol):
     """A reward model, or whatever gives raw scores."""
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray: ...
 
 
-def accuracy_on(model: Reads, comparisons: Sequence[Comparison]) -> float | None:
+def accuracy_on(model: RawScorer, comparisons: Sequence[Comparison]) -> float | None:
     """The same of a fitted model; None if no comparison is decided."""
     if not any(c.probability != 0.5 for c in comparisons):
         return None

@@ -11,27 +11,27 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from trueward.batches import Step, Tokens, micro_batches
-from trueward.config import Sft
+from trueward.config import SftConfig
 from trueward.data.collate import Collator
-from trueward.fabric import ALONE, Fabric
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
-from trueward.models.loading import Network
-from trueward.models.schedule import learning_rate, rows_at, set_rate, total_steps
-from trueward.models.state import State, adam, clip
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Completion
+from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.training.state import State, adam, clip
 
 
-def start(config: Sft, policy: Network) -> State:
+def start(config: SftConfig, policy: Network) -> State:
     return State({"policy": policy.model}, {"policy": adam(policy.model, config.learning_rate, config.weight_decay)})
 
 
-def steps(config: Sft, rows: int) -> int:
+def steps(config: SftConfig, rows: int) -> int:
     return total_steps(rows, config.batch_size, config.epochs)
 
 
 def train(
-    config: Sft,
+    config: SftConfig,
     *,
     policy: Network,
     demonstrations: Sequence[Completion],
@@ -51,7 +51,7 @@ def train(
 
         # Judge and credit. Every token of the response counts the same.
         nll = 0.0
-        for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.together(model, batch)):
+        for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.prompt_groups(model, batch)):
             part = batch.take(rows).to(policy.device)
             loss = cross_entropy(heads.response_logprobs(model, part), part.response_mask, count)
             loss.backward()
@@ -76,6 +76,6 @@ def held_out_nll(policy: Network, demonstrations: Sequence[Completion], micro_ba
     """Mean negative log-likelihood of the responses' tokens, in nats a token."""
     tokens: Tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
     total = 0.0
-    for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.together(policy.model, tokens)):
+    for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)):
         total -= heads.response_logprobs(policy.model, tokens.take(rows).to(policy.device)).sum().item()
     return round(total / int(tokens.response_lengths.sum()), 4)

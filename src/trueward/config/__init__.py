@@ -3,39 +3,39 @@
 A recipe is a TOML file that says only how it differs from the defaults; `--set section.key=value` goes on top.
 """
 
-from trueward.config.judge import Judge
-from trueward.config.lora import Lora
-from trueward.config.policy import BestOfN, Critic, Dpo, Group, Policy, Relabel
+from trueward.config.judge import JudgeConfig
+from trueward.config.lora import LoraConfig
+from trueward.config.policy import BestOfNConfig, CriticConfig, DpoConfig, GroupConfig, PolicyConfig, RelabelConfig
 from trueward.config.reading import canonical, changes_no_result, explain, put, read, resolve, shipped, variant
-from trueward.config.reward import SHAPING, Comparisons, Part, Reward
-from trueward.config.runtime import Calls, Runtime
-from trueward.config.schema import Data, Evaluation, Model, Recipe, Sampler
+from trueward.config.reward import SHAPING, ComparisonsConfig, RewardConfig, RewardPartConfig
+from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
+from trueward.config.schema import DataConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
 from trueward.config.section import Section
-from trueward.config.supervised import Sft, Supervised
+from trueward.config.supervised import SftConfig, SupervisedConfig
 
 __all__ = [
     "SHAPING",
-    "BestOfN",
-    "Calls",
-    "Comparisons",
-    "Critic",
-    "Data",
-    "Dpo",
-    "Evaluation",
-    "Group",
-    "Judge",
-    "Lora",
-    "Model",
-    "Part",
-    "Policy",
+    "BestOfNConfig",
+    "ComparisonsConfig",
+    "CriticConfig",
+    "DataConfig",
+    "DpoConfig",
+    "EvaluationConfig",
+    "GroupConfig",
+    "JudgeCallsConfig",
+    "JudgeConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "PolicyConfig",
     "Recipe",
-    "Relabel",
-    "Reward",
-    "Runtime",
-    "Sampler",
+    "RelabelConfig",
+    "RewardConfig",
+    "RewardPartConfig",
+    "RuntimeConfig",
+    "SamplerConfig",
     "Section",
-    "Sft",
-    "Supervised",
+    "SftConfig",
+    "SupervisedConfig",
     "canonical",
     "changes_no_result",
     "explain",

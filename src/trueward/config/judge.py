@@ -1,4 +1,4 @@
-"""The section about a model that judges: which one, and what it is asked."""
+"""[judge]: a language model as a judge: which one, and its questions."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from trueward.config.section import NonNegative, Positive, Section, Share
 Word = Annotated[str, Field(min_length=1)]
 
 
-class Judge(Section):
+class JudgeConfig(Section):
     """[judge]: a model that says which of two answers is better, or how good one is."""
 
     model: str = ""
-    """A causal language model, as in model.base; with `endpoint`, what it is called there."""
+    """A causal language model, as in model.base; with `endpoint`, the model's name there."""
     endpoint: str = ""
-    """The base address of a service with OpenAI's interface, up to and with /v1; empty: the model runs here."""
+    """Base URL of an OpenAI-compatible service, /v1 included; empty: the model runs in this process."""
     principles: Annotated[tuple[Word, ...], Field(min_length=1)] = (
         "The better answer is helpful, honest and harmless.",
     )
-    """The constitution: what answers are judged by."""
+    """The constitution: the principles by which answers are judged."""
     draw: Literal["one", "all"] = "one"
-    """One principle drawn for each label, or all of them asked and averaged."""
+    """one: a random principle for each label; all: every principle is asked and the answers averaged."""
     question: str = ""
-    """What is asked of two answers, with {principle}, {prompt}, {first}, {second}; or of each alone, with {response}."""
+    """The question about two answers, with {principle}, {prompt}, {first}, {second}; or about each alone, with {response}."""
     choices: Annotated[tuple[Word, ...], Field(min_length=2, max_length=2)] = ("A", "B")
-    """What stands for the first and the second answer; of an answer alone, for good and for bad."""
+    """The judge's two words: for the first and the second answer; of an answer alone, for good and bad."""
     rating: str = ""
-    """reward.kind = "judge": what is asked of an answer, with {principle}, {prompt}, {response}."""
+    """With reward.kind = "judge": the question about one answer, with {principle}, {prompt}, {response}."""
     ratings: Annotated[tuple[Word, ...], Field(min_length=2)] = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10")
-    """reward.kind = "judge": the answers to that, from worst to best; they are worth 1, 2, 3, …"""
+    """With reward.kind = "judge": the possible ratings, from worst to best; they are worth 1, 2, 3, …"""
     clamp: Annotated[float, Field(gt=0, lt=0.5)] | None = None
-    """c. If set, a label's probability is held between c and 1 − c (Constitutional AI: 0.4 with chain of thought)."""
+    """If set to c, label probabilities are clamped to [c, 1 − c] (Constitutional AI: 0.4 with chain of thought)."""
     reasons: Annotated[int, Field(ge=0)] = 0
-    """Tokens of reasons that it may write before it answers (chain of thought); 0: none. Needs `endpoint`."""
+    """Maximum tokens of chain of thought before the answer; 0: none. Needs `endpoint`."""
     temperature: NonNegative = 0.0
-    """With `endpoint`: that of its answers."""
+    """With `endpoint`: sampling temperature of the judge."""
     logprobs: bool = True
-    """With `endpoint`: whether log-probs are asked for; without them an answer's text is all there is."""
+    """With `endpoint`: whether log-probs are requested; without them the judge's text is the label."""
     certainty: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """What probability an answer stands for that came as text alone."""
+    """Probability of a label that came as text alone."""
     max_failed: Share = 0.05
-    """The share of pairs (or answers) without a judgement beyond which the run fails."""
+    """Largest share of pairs (or answers) without a judgement; with more of them the run fails."""
     check: Positive = 200
-    """With comparisons.path: on how many of people's comparisons it is held against them."""
+    """With comparisons.path: people's comparisons on which the judge's agreement with them is measured."""
 
     @model_validator(mode="after")
-    def _questions_ask(self) -> Judge:
+    def _questions_ask(self) -> JudgeConfig:
         pair = "{first}" in self.question and "{second}" in self.question
         alone = "{response}" in self.question
         if self.question and pair == alone:
@@ -64,7 +64,7 @@ class Judge(Section):
         return self
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Judge:
+    def _endpoint_fits(self) -> JudgeConfig:
         if self.endpoint:
             address = urlsplit(self.endpoint)
             if address.scheme not in ("http", "https") or not address.hostname:

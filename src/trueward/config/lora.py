@@ -1,4 +1,4 @@
-"""[lora]: adapters in place of whole networks."""
+"""[lora]: low-rank adapters."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pydantic import Field, field_validator
 from trueward.config.section import Rate, Section
 
 
-class Lora(Section):
+class LoraConfig(Section):
     """[lora]: low-rank adapters on frozen weights (Hu et al. 2021, arXiv 2106.09685); one base in memory for every network.
 
-    Without dropout: it would make the policy that learns another one than the policy that wrote the rollout.
+    There is no dropout: with it, the policy that learns would differ from the one that wrote the rollout.
     """
 
     rank: Annotated[int, Field(ge=0)] = 0
-    """r of the adapters W + alpha/r · B·A that are trained in place of the weights W; 0: the weights themselves are."""
+    """Rank r of the adapters, W + alpha/r · B·A; 0: no adapters, all weights are trained."""
     alpha: Rate = 32.0
-    """Their scale, as alpha/r."""
+    """Scale of the adapters: B·A is multiplied by alpha/r."""
     targets: Literal["all-linear"] | tuple[Annotated[str, Field(min_length=1)], ...] = "all-linear"
-    """The layers that get one: every linear layer of the trunk, or those of these names, such as ["q_proj", "v_proj"]."""
+    """Layers with an adapter: every linear layer of the trunk, or those with these names, such as ["q_proj", "v_proj"]."""
     save: Literal["merged", "adapter"] = "merged"
-    """What reward models and policies are written as: whole models with the adapter added in, or adapters alone (peft)."""
+    """How reward models and policies are saved: merged into whole models, or as adapters alone (peft's format)."""
 
     @field_validator("targets")
     @classmethod

@@ -1,4 +1,4 @@
-"""[policy] and its own sections: the optimiser and its anchor."""
+"""[policy] and its own sections: the optimiser and its KL anchor."""
 
 from __future__ import annotations
 
@@ -9,122 +9,138 @@ from pydantic import Field, model_validator
 from trueward.config.section import NonNegative, Positive, Rate, Section, Share
 
 
-class Group(Section):
-    """[policy.group]: what grpo and rloo add."""
+class GroupConfig(Section):
+    """[policy.group]: settings of grpo and rloo."""
 
     size: Annotated[int, Field(ge=2)] = 8
-    """Answers to each prompt; policy.batch_size is a multiple of it."""
+    """Samples of each prompt; policy.batch_size must be a multiple of it."""
     std: Literal["none", "population", "sample"] = "none"
-    """Whether advantages are divided by their group's SD, and by which (GRPO: yes; Dr. GRPO: no)."""
+    """The group's SD by which advantages are divided: none (Dr. GRPO), the population's or the sample's (GRPO)."""
     kl: Literal["reward", "k2", "k3", "k3-weighted"] = "reward"
-    """Where the anchor stands: k1 in the reward, or an estimator in the loss (docs/algorithms/grpo.md: what each optimises)."""
+    """Where the KL penalty is: k1 in the reward, or an estimator in the loss (docs/algorithms/grpo.md compares them)."""
     reducer: Literal["token", "sequence", "constant"] = "token"
-    """How tokens are averaged: over all of the step (DAPO), by answer first (GRPO), over the longest answer (Dr. GRPO)."""
+    """How the loss is averaged: over the step's tokens (DAPO), by answer first (GRPO), by the maximum length (Dr. GRPO)."""
     ratio: Literal["token", "sequence", "weight"] = "token"
-    """PPO's ratio by token, GSPO's by answer, or CISPO's clipped weight."""
+    """The importance ratio: by token (PPO), by answer (GSPO), or as a clipped weight (CISPO)."""
     clip_high: Rate | None = None
-    """Another clip range above 1 than below (DAPO)."""
+    """If set, the clip range above 1, in place of policy.clip (DAPO)."""
     drop_equal_groups: bool = False
     """Leave out groups whose answers all have the same reward (DAPO); exact only without an anchor."""
     refill: Annotated[int, Field(ge=0)] = 0
-    """At most so many further rounds of other prompts in the place of dropped groups, until the batch is full (DAPO)."""
+    """At most N more rounds of sampling other prompts to replace dropped groups (DAPO)."""
     overlong_tokens: Annotated[int, Field(ge=0)] = 0
-    """Length of the zone before the limit in which an answer pays up to 1 SD for its length (DAPO); 0: none."""
+    """Tokens before the length limit over which a penalty grows to 1 SD (DAPO); 0: none."""
 
 
-class Critic(Section):
-    """[policy.critic]: what ppo's value network can do otherwise."""
+class CriticConfig(Section):
+    """[policy.critic]: ppo's value network."""
 
     trunk: Literal["own", "shared"] = "own"
-    """shared: the values are a head on the policy's own network, so one pass reads both; it starts from zero."""
+    """own: a network of its own; shared: a value head on the policy's network, which starts from zero."""
     coef: Rate = 0.1
-    """trunk = "shared": weight of the value loss, whose gradient reaches the policy's network too."""
+    """With trunk = "shared": weight of the value loss, whose gradient reaches the policy's network too."""
     start: Literal["reward_model", "zero"] = "reward_model"
-    """For demonstrations. zero: the SFT policy's network with a head of zeros, which has seen no reward."""
+    """Start of the value network: the reward model's weights, or the SFT policy's with a value head of zeros."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """So many of policy.steps come first and teach only the value network, on Monte-Carlo returns (VC-PPO)."""
+    """First N of policy.steps, in which only the value network learns, from Monte-Carlo returns (VC-PPO)."""
     gae_lambda: Share | None = None
-    """Another λ for the returns that the value network learns than for the policy's advantages (VC-PPO)."""
+    """If set, λ of the value targets, in place of policy.gae_lambda (VC-PPO)."""
     adaptive_lambda: Rate | None = None
-    """α. If set, the policy's λ is 1 − 1/(α·length) of each answer, in place of policy.gae_lambda (VAPO)."""
+    """If set to α, the advantages' λ is 1 − 1/(α·length) for each answer, in place of policy.gae_lambda (VAPO)."""
 
 
-class Dpo(Section):
-    """[policy.dpo]: what dpo adds; β is policy.kl_coef."""
+class DpoConfig(Section):
+    """[policy.dpo]: settings of dpo; β is policy.kl_coef."""
 
     learning_rate: Rate = 1e-4
-    """Peak rate, in place of policy.learning_rate: log-probs of whole answers move far on little."""
+    """Peak learning rate, in place of policy.learning_rate."""
     loss: Literal["sigmoid", "ipo", "robust", "simpo"] = "sigmoid"
+    """DPO's logistic loss, IPO, robust DPO, or SimPO (without a reference policy)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """sigmoid: conservative DPO's ε; robust: the share of labels that is taken to be flipped."""
+    """With sigmoid: ε of conservative DPO; with robust: the assumed share of flipped labels."""
     simpo_beta: Rate = 2.0
+    """With simpo: β, the scale of the difference of mean log-probs."""
     simpo_margin: NonNegative = 1.0
+    """With simpo: γ, the margin that the difference has to reach."""
     online: bool = False
-    """Pairs of answers of the policy as it is, labelled by the proxy, in place of the comparisons (Guo et al. 2024)."""
+    """Learn from pairs of the current policy's answers, labelled by the proxy, not from the comparisons (Guo et al. 2024)."""
     labels: Literal["soft", "hard"] = "soft"
-    """online: σ of the difference of the scores, in SDs, whose optimum is the tilt; or the higher one wins, and has none."""
+    """With online: soft labels (σ of the score difference, in SDs) or hard ones (1 for the higher score; no optimum exists)."""
 
 
-class BestOfN(Section):
-    """[policy.best_of_n]: what best_of_n and sft_on_best add."""
+class BestOfNConfig(Section):
+    """[policy.best_of_n]: settings of best_of_n and sft_on_best."""
 
     n: Annotated[int, Field(ge=2)] = 8
-    """Answers of the SFT policy to each prompt, of which the scorer's favourite is kept."""
+    """Samples of the SFT policy for each prompt, of which the one with the highest score is kept."""
     prompts: Positive = 2000
-    """sft_on_best: prompts whose best answers are trained on, once over, with the settings of [sft]."""
+    """With sft_on_best: prompts whose best answers are trained on for one epoch, with the settings of [sft]."""
 
 
-class Relabel(Section):
+class RelabelConfig(Section):
     """[policy.relabel]: new comparisons of the policy's own answers while it is trained."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Steps between two times that the reward model is fitted again, from the SFT policy, to all comparisons; 0: never."""
+    """Refit the reward model, from the SFT policy, to all comparisons every N steps; 0: never."""
     comparisons: Positive = 200
-    """Pairs of the policy's answers that the annotators compare each time."""
+    """Pairs of the policy's answers that are compared before each refit."""
 
 
-class Policy(Section):
-    """[policy]: the optimiser and its anchor."""
+class PolicyConfig(Section):
+    """[policy]: the optimiser and its KL anchor."""
 
     kind: Literal["ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best"] = "ppo"
+    """The algorithm."""
     steps: Positive = 50
+    """Training steps (ppo, grpo, rloo: one rollout each)."""
     batch_size: Positive = 128
     """Completions a step (ppo: one a prompt; grpo, rloo: group.size a prompt); dpo: comparisons a step, of two answers each."""
     kl_coef: NonNegative = 0.1
-    """Weight β of the KL anchor, with the proxy in units of its SD under the reference policy."""
+    """Weight β of the KL penalty to the reference policy, with the proxy in units of its SD under that policy."""
     target_kl: Rate | None = None
-    """Nats. If set, β is adapted so that the sequence-level KL comes to this value (Ziegler et al. 2019)."""
+    """If set, β is adapted to reach this sequence-level KL, in nats (Ziegler et al. 2019)."""
     learning_rate: Rate = 3e-4
+    """Peak learning rate of the policy."""
     value_learning_rate: Rate = 1e-3
+    """Peak learning rate of the value network."""
     warmup: Share = 0.1
+    """Share of the steps over which the rates rise linearly from zero."""
     decay: bool = True
-    """Whether the rates fall to zero, linearly, after the warm-up."""
+    """Whether the rates fall linearly to zero after the warm-up."""
     epochs: Positive = 2
+    """Passes over each rollout."""
     minibatches: Positive = 4
+    """Minibatches of each pass, with an optimiser step each."""
     clip: Rate = 0.2
+    """Clip range ε of the ratio: [1 − ε, 1 + ε]."""
     dual_clip: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
-    """c. If set, a token of negative advantage gets no gradient where its ratio is above c (Ye et al. 2020)."""
-    importance_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """C. If set, PPO's ratio is to the policy at the step's start, and tokens weigh min(π/π_sampler, C) (docs/losses.md)."""
+    """If set to c, tokens of negative advantage with a ratio above c get no gradient (Ye et al. 2020)."""
+    importance_sampling_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """If set to C, PPO's ratio is to the policy at the step's start, and tokens weigh min(π/π_sampler, C) (docs/losses.md)."""
     value_clip: Rate = 0.2
+    """Clip range of the values around those at the rollout."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """γ, the discount of rewards by token."""
     gae_lambda: Share = 0.95
+    """λ of generalized advantage estimation."""
     whiten_advantages: bool = True
+    """With ppo: scale advantages to mean 0 and SD 1 over each rollout."""
     missing_eos_penalty: NonNegative = 1.0
-    """Taken from the score of an answer that was cut, in SDs of the proxy."""
+    """Subtracted from the score of a truncated answer, in SDs of the proxy."""
     max_grad_norm: Rate = 1.0
+    """Gradients are clipped to this norm."""
     ptx_coef: NonNegative = 0.0
-    """Weight of the SFT loss on demonstrations, beside the policy's loss in every minibatch (PPO-ptx, InstructGPT)."""
-    train_layers: Annotated[int, Field(ge=0)] = 0
-    """Only so many top layers and the last norm learn; what's below is computed once a rollout. 0: everything learns."""
-    critic: Critic = Critic()
-    group: Group = Group()
-    dpo: Dpo = Dpo()
-    best_of_n: BestOfN = BestOfN()
-    relabel: Relabel = Relabel()
+    """Weight of the SFT loss on demonstrations that is added to the policy's loss in every minibatch (PPO-ptx, InstructGPT)."""
+    trainable_layers: Annotated[int, Field(ge=0)] = 0
+    """Train only the top N layers and the last norm; the layers below are computed once a rollout. 0: train all layers."""
+    critic: CriticConfig = CriticConfig()
+    group: GroupConfig = GroupConfig()
+    dpo: DpoConfig = DpoConfig()
+    best_of_n: BestOfNConfig = BestOfNConfig()
+    relabel: RelabelConfig = RelabelConfig()
 
     @model_validator(mode="after")
-    def _something_is_paid(self) -> Policy:
+    def _relabelling_has_a_loop(self) -> PolicyConfig:
         if self.relabel.every and (
             self.kind in ("best_of_n", "sft_on_best") or (self.kind == "dpo" and not self.dpo.online)
         ):
@@ -135,7 +151,7 @@ class Policy(Section):
         return self
 
     @model_validator(mode="after")
-    def _group_fits(self) -> Policy:
+    def _group_fits(self) -> PolicyConfig:
         if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
             raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
         if self.group.refill and not self.group.drop_equal_groups:
@@ -149,7 +165,7 @@ class Policy(Section):
         return self
 
     @model_validator(mode="after")
-    def _some_steps_are_left(self) -> Policy:
+    def _some_steps_are_left(self) -> PolicyConfig:
         if self.kind == "ppo" and self.critic.warmup_steps >= self.steps:
             raise ValueError(
                 f"critic.warmup_steps ({self.critic.warmup_steps}) has to be less than steps ({self.steps}): "
@@ -158,7 +174,7 @@ class Policy(Section):
         return self
 
     @model_validator(mode="after")
-    def _minibatches_fit(self) -> Policy:
+    def _minibatches_fit(self) -> PolicyConfig:
         if self.kind in ("ppo", "grpo", "rloo") and self.minibatches > self.batch_size:
             raise ValueError(f"minibatches ({self.minibatches}) can't be more than batch_size ({self.batch_size})")
         if self.target_kl is not None and self.kl_coef == 0:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trueward.config.reward import Part
+from trueward.config.renamed import explain_other_name
+from trueward.config.reward import RewardPartConfig
 from trueward.config.schema import Recipe
 
 SHORT = {"tracking": "runtime.tracking"}  # what an override may leave out
@@ -64,13 +65,15 @@ def resolve(table: dict[str, Any], where: str) -> Recipe:
 
 
 def explain(error: ValidationError) -> str:
-    """The first mistake of a validation: its field, what was expected, what was found."""
+    """The first mistake of a validation: its field, what was expected, and the value."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
+        if known := explain_other_name(field):
+            return known
         section: Any = Recipe
         for part in first["loc"][:-1]:
-            section = Part if isinstance(part, int) else section.model_fields[str(part)].annotation
+            section = RewardPartConfig if isinstance(part, int) else section.model_fields[str(part)].annotation
         near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
         return f"unknown key {field}" + (
             f"; did you mean {near[0]}?" if near else f"; known: {', '.join(section.model_fields)}"

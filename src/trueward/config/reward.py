@@ -1,4 +1,4 @@
-"""[comparisons] and [reward]: who says which answer is better, and the proxy."""
+"""[comparisons] and [reward]: the annotators, and the proxy."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from trueward.config.section import NonNegative, Positive, Rate, Section
-from trueward.config.supervised import Supervised
+from trueward.config.supervised import SupervisedConfig
 
 SOURCES = ("simulated", "file", "demonstrations", "judge")
 
 
-class Comparisons(Section):
-    """[comparisons]: who says which answer is better."""
+class ComparisonsConfig(Section):
+    """[comparisons]: pairs of answers and who labels them."""
 
     source: str = "simulated"
-    """Who compares: `simulated`, `file`, `demonstrations`, `judge`, or `studio:NAME`, the closed rounds of a studio's project
-    (`studio:NAME@2`: up to the second)."""
+    """Where labels come from: `simulated`, `file`, `demonstrations`, `judge`, or `studio:NAME`, the closed rounds of a studio's
+    project (`studio:NAME@2`: up to the second)."""
     path: str = ""
-    """With source = "file": people's comparisons (docs/comparisons.md); with "judge": those the judge is held against."""
+    """With source = "file": people's comparisons (docs/comparisons.md); with "judge": those that the judge is compared with."""
     count: Positive = 4000
-    """Pairs, but for "file": of two answers of the SFT policy to a prompt; of a demonstration and one of those."""
+    """Pairs to label (not with "file"): two answers of the SFT policy, or a demonstration and one such answer."""
     annotator: str = Field("a", min_length=1)
-    """With source = "simulated": whose utility the annotators go by; a judge is held against it."""
+    """With source = "simulated": the utility function of the annotators; a judge is compared with it."""
     agreement: Annotated[float, Field(gt=0.5, lt=1)] = 0.73
-    """With source = "simulated": how often two of them agree; sets their temperature."""
+    """With source = "simulated": how often two annotators agree, which sets their temperature."""
     tie_width: NonNegative = 0.0
-    """With source = "simulated": utilities closer than this many temperatures are called a tie."""
+    """With source = "simulated": a tie if utilities differ by less than this many temperatures."""
     length_bias: NonNegative = 0.0
-    """With source = "simulated": what the annotators add to an answer's utility for every ten words of it."""
+    """With source = "simulated": added to an answer's utility for every ten words."""
 
     @model_validator(mode="after")
-    def _source_is_there(self) -> Comparisons:
+    def _source_is_there(self) -> ComparisonsConfig:
         if self.source not in SOURCES and not self.source.startswith("studio:"):
             raise ValueError(f"source: expected {', '.join(SOURCES)} or studio:NAME, got {self.source!r}")
         if self.source == "file" and not self.path:
@@ -40,60 +40,64 @@ class Comparisons(Section):
         return self
 
 
-class Part(Section):
-    """[[reward.parts]]: one of the scorers that a mixture is made of."""
+class RewardPartConfig(Section):
+    """[[reward.parts]]: one scorer of a mixture."""
 
     scorer: str = Field(min_length=1)
     """`verifier:NAME`, `module:function`, `model:DIRECTORY` or `length`."""
     name: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$")
-    """What it is called in the logs; empty: after its scorer."""
+    """Name in the logs; empty: the scorer's."""
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    """Weight in the sum."""
     gate: bool = False
-    """Whether it adds nothing, but has to score 1, or the whole mixture scores reward.floor."""
+    """Not part of the sum: where this scorer gives less than 1, the mixture scores reward.floor."""
     options: dict[str, Any] = Field({})
+    """With a verifier: its options."""
 
 
-class Reward(Supervised):
+class RewardConfig(SupervisedConfig):
     """[reward]: the proxy."""
 
     kind: Literal["reward_model", "verifier", "mix", "judge"] = "reward_model"
+    """What scores answers."""
     learning_rate: Rate = 5e-4
+    """Peak learning rate."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the compared prompts on which the reward model is examined."""
+    """Share of the compared prompts held out to evaluate the reward model."""
     normalize: bool = True
-    """For demonstrations. false: scores as the network gives them, and β in units that no one knows."""
+    """Whether scores are scaled to mean 0 and SD 1 under the SFT policy; false: raw scores, so β has no fixed unit."""
     template: Literal["auto", "chat", "plain", "pair"] = "auto"
-    """How a ready `model` from elsewhere reads a completion: as a conversation, one text, or two; auto: by its tokenizer."""
+    """How a `model` from elsewhere reads a completion: as a conversation, one text, or two; auto: by its tokenizer."""
     learning_curve: bool = False
-    """Whether it is fitted to an eighth, a quarter and half of the comparisons too, to say if more of them would help."""
+    """Also fit to an eighth, a quarter and half of the comparisons, to estimate whether more would help."""
     members: Positive = 1
-    """Reward models fitted to the same comparisons, each with a seed of its own."""
+    """Reward models in the ensemble, fitted to the same comparisons with different seeds."""
     resample: bool = False
-    """Whether each member is fitted to a bootstrap sample of the compared prompts."""
+    """Fit each member to a bootstrap sample of the compared prompts."""
     combine: Literal["mean", "worst", "uncertainty", "weights"] = "mean"
-    """How several are made one: mean, worst case, mean − uncertainty·variance of their scores, or the mean of their weights."""
+    """How members are combined: mean, minimum, mean − uncertainty·variance of their scores, or the mean of their weights."""
     uncertainty: NonNegative = 0.5
-    """combine = "uncertainty": what a variance of 1 SD² between the members costs, in SDs."""
+    """With combine = "uncertainty": the penalty, in SDs, for a variance of 1 SD² between the members."""
     clip: Rate | None = None
-    """c. If set, what the policy is paid is held to ±c SDs."""
+    """If set to c, rewards are clipped to ±c SDs."""
     shaping: Literal["none", "sigmoid"] = "none"
-    """sigmoid: paid is the mean of σ(score − score of a reference answer) over reference answers (PAR), in SDs again."""
+    """sigmoid: the reward is the mean of σ(score − score of a reference answer), rescaled to SDs (PAR)."""
     references: Positive = 4
-    """shaping = "sigmoid": reference answers of the SFT policy, drawn afresh for each prompt of a step."""
+    """With shaping = "sigmoid": reference answers of the SFT policy, sampled for each prompt of a step."""
     length_penalty: NonNegative = 0.0
-    """SDs taken off for each token beyond the mean length of the SFT policy's answers."""
+    """SDs subtracted for each token beyond the mean length of the SFT policy's answers."""
 
     verifier: str = ""
-    """With kind = "verifier": the name of one that ships (`trueward verifiers list`), or `module:function`."""
+    """With kind = "verifier": a shipped verifier's name (`trueward verifiers list`), or `module:function`."""
     options: dict[str, Any] = Field({})
     """With kind = "verifier": its options (docs/rewards.md)."""
-    parts: tuple[Part, ...] = ()
-    """With kind = "mix": what is summed, and what has to pass."""
+    parts: tuple[RewardPartConfig, ...] = ()
+    """With kind = "mix": the scorers that are summed, and the gates."""
     floor: Annotated[float, Field(allow_inf_nan=False)] = 0.0
-    """With kind = "mix": the score of an answer that does not pass a gate."""
+    """With kind = "mix": the score of an answer that fails a gate."""
 
     @model_validator(mode="after")
-    def _kind_has_its_settings(self) -> Reward:
+    def _kind_has_its_settings(self) -> RewardConfig:
         if self.model and self.members > 1:
             raise ValueError(f"model is one reward model that is ready, so members has to be 1, not {self.members}")
         if self.kind == "verifier" and not self.verifier:
@@ -107,4 +111,4 @@ class Reward(Supervised):
 
 
 SHAPING = ("clip", "shaping", "references", "length_penalty")
-"""Fields of [reward] that say what the policy is paid for a score; the reward model does not depend on them."""
+"""Fields of [reward] that turn a score into a reward; the reward model does not depend on them."""

@@ -1,4 +1,4 @@
-"""The section about the machine, and about services elsewhere: nothing in it changes a result."""
+"""[runtime]: the machine and external services; nothing in it changes a result."""
 
 from __future__ import annotations
 
@@ -9,47 +9,48 @@ from pydantic import Field, model_validator
 from trueward.config.section import NonNegative, Positive, Rate, Section
 
 
-class Calls(Section):
-    """[runtime.judge]: how a service is called, and what it may cost. No result depends on it."""
+class JudgeCallsConfig(Section):
+    """[runtime.judge]: calls of a judge's service, and their cost limit. No result depends on it."""
 
     key: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
-    """The name of the environment variable that holds the service's key; empty: none is sent."""
+    """Environment variable that holds the API key; empty: no key is sent."""
     concurrency: Positive = 8
-    """Requests under way at once."""
+    """Requests at a time."""
     retries: Annotated[int, Field(ge=0)] = 6
-    """How often a request is made again after a time-out, a lost connection, 429 or 5xx, with growing waits."""
+    """Retries after a time-out, a lost connection, 429 or 5xx, with growing waits."""
     timeout: Rate = 60.0
-    """Seconds that an answer may take."""
+    """Seconds until a request times out."""
     cache: str = "runs/judge.jsonl"
-    """The file that keeps every answer, so that none is asked and paid for twice; empty: none is kept."""
+    """File that stores every answer, so that no request is made twice; empty: none."""
     price_input: NonNegative = 0.0
-    """Price of a million tokens that it reads, in any currency."""
+    """Price of a million input tokens, in any currency."""
     price_output: NonNegative = 0.0
-    """Price of a million tokens that it writes."""
+    """Price of a million output tokens."""
     cap: Rate | None = None
-    """If set, no request is made that could bring the cost of all that is in the cache above this."""
+    """If set, no request is made that could raise the cost of all answers in the cache above this."""
 
     @model_validator(mode="after")
-    def _cap_has_prices(self) -> Calls:
+    def _cap_has_prices(self) -> JudgeCallsConfig:
         if self.cap is not None and not (self.price_input or self.price_output):
             raise ValueError("cap: what a request costs is only known with price_input and price_output")
         return self
 
 
-class Runtime(Section):
-    """[runtime]: where and how it runs; changes no result, so it's outside every fingerprint."""
+class RuntimeConfig(Section):
+    """[runtime]: where and how a run is computed; changes no result, so it is outside every fingerprint."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """The device; auto: CUDA, else MPS, else the CPU."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """0: as many as there are cores."""
+    """CPU threads; 0: one a core."""
     micro_batch_tokens: Positive = 4096
-    """Tokens that go through a model at once while it learns: memory, not mathematics."""
+    """Tokens in one forward and backward pass: sets the memory, and no result."""
     checkpoint_seconds: NonNegative = 20.0
-    """Seconds between two checkpoints; 0: one at every step."""
+    """Write a checkpoint every N seconds; 0: at every step."""
     wait_for_people: Annotated[int, Field(ge=0)] = 0
-    """With a truth `people:NAME`: pairs to be judged, in closed rounds, before the report is written; 0: none is waited for."""
+    """With a truth `people:NAME`: judged pairs in closed rounds that the report waits for; 0: it does not wait."""
     tracking: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
-    """Where the run's numbers are sent, beside its own logs. `--set tracking=` means this."""
+    """Service to which metrics are sent, beside the run's own logs; `--set tracking=` for short."""
     compile: bool = False
-    """Whether layers of Llama-like models are compiled for training; needs a C++ compiler."""
-    judge: Calls = Calls()
+    """Compile the layers of Llama-like models for training; needs a C++ compiler."""
+    judge: JudgeCallsConfig = JudgeCallsConfig()

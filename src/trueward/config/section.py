@@ -1,4 +1,4 @@
-"""What every section of the recipe is, and the kinds of numbers in it."""
+"""The base class of the recipe's sections, and the types of their numbers."""
 
 from __future__ import annotations
 

@@ -7,14 +7,17 @@ sees in PPO exactly the tokens that it saw in training: chat format, end-of-sequ
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from transformers import PreTrainedTokenizerBase
-
-from trueward.batches import Tokens
 from trueward.records import Completion, Prompt
 
-# Prompts come back at every epoch and at every look, so what a tokenizer said of their text is remembered.
+if TYPE_CHECKING:  # this room is read without torch and transformers
+    from transformers import PreTrainedTokenizerBase
+
+    from trueward.batches import Tokens
+
+# Prompts come back at every epoch and every evaluation, so their token ids are remembered, by tokenizer and text.
 _remembered: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = WeakKeyDictionary()
 
 
@@ -53,7 +56,7 @@ class Collator:
         return ids
 
     def response_ids(self, text: str, finished: bool) -> list[int]:
-        """The response's tokens; with end-of-sequence if it ended by itself. A cut, empty response has none."""
+        """The response's tokens; with end-of-sequence if it is finished. A truncated, empty response has none."""
         return self.responses_ids([(text, finished)])[0]
 
     def responses_ids(self, responses: Iterable[tuple[str, bool]]) -> list[list[int]]:
@@ -68,13 +71,13 @@ class Collator:
         return list(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
 
     def completion(self, prompt: Prompt, ids: Sequence[int]) -> Completion:
-        """What a policy wrote, as text: without its end-of-sequence and other special tokens."""
+        """A policy's response as text, without its end-of-sequence and other special tokens."""
         finished = bool(ids) and ids[-1] == self.end
         text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Completion(prompt=prompt, response=text, finished=finished)
 
     def completions(self, prompts: Sequence[Prompt], ids: Sequence[Sequence[int]]) -> list[Completion]:
-        """The same of several answers; all at once is some times faster."""
+        """The same of several responses; all at once is some times faster."""
         if not self.tokenizer.is_fast:
             return [self.completion(p, i) for p, i in zip(prompts, ids, strict=True)]
         texts = self.tokenizer.backend_tokenizer.decode_batch(ids, skip_special_tokens=True)
@@ -84,7 +87,7 @@ class Collator:
         ]
 
     def pairs(self, completions: Sequence[Completion]) -> list[tuple[list[int], list[int]]]:
-        """Prompt and response ids of each completion, the response cut to the context.
+        """Prompt and response ids of each completion, the response truncated to the context.
 
         `ValueError` if a prompt alone is longer than the context.
         """
@@ -104,4 +107,7 @@ class Collator:
         return out
 
     def tokens(self, completions: Sequence[Completion]) -> Tokens:
+        """Prompt and response ids of each completion as one batch, padded on the right. `ValueError` as `pairs`."""
+        from trueward.batches import Tokens
+
         return Tokens.collate(self.pairs(completions), self.pad)

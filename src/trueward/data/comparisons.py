@@ -1,4 +1,4 @@
-"""Comparisons from files, in trueward's form and others', and back; `agreement` says how sure people are of them."""
+"""Comparisons from files, in trueward's form and others', and back; `agreement` measures how often votes agree."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HUB = "hf:"
 
 
 def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
-    """The comparisons of a JSONL, CSV or Parquet file in any form of docs/comparisons.md; the first row says which.
+    """The comparisons of a JSONL, CSV or Parquet file in any form of docs/comparisons.md; the first row decides which.
 
-    `hf:NAME` is a data set of the Hugging Face library `datasets`. `format` says the form (`trl`, `hh`...) or the kind
-    of file (`csv`...) where they can't be told. Repeated rows are kept, because every row is a vote. `ValueError` names
-    file, line and field of the first mistake.
+    `hf:NAME` is a data set of the Hugging Face library `datasets`. `format` names the form (`trl`, `hh`...) or the kind of
+    file (`csv`...) where the rows or the file's name don't show it. Repeated rows are kept: every row is a vote.
+    `ValueError` names file, line and field of the first mistake.
     """
     if format and format not in READABLE:
         raise ValueError(f'format: expected {", ".join(READABLE[:-1])} or {READABLE[-1]}, got "{format}"')
@@ -31,15 +31,15 @@ def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
     as_form = "" if as_container else format.replace("trl-conversational", "trl")
     source, files = str(path), [Path(path)]
     if source.startswith(HUB):
-        found, files = hub.rows(source.removeprefix(HUB))
+        source_rows, files = hub.rows(source.removeprefix(HUB))
         default = source
     else:
-        found, default = tables.rows(Path(path), as_container), f"file:{Path(path).name}"
+        source_rows, default = tables.rows(Path(path), as_container), f"file:{Path(path).name}"
     rows: list[Comparison] = []
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     first: tuple[Row, str] | None = None
-    for row in found:
+    for row in source_rows:
         is_form = as_form or form(row)
         first = first or (row, is_form)
         if is_form != first[1]:
@@ -63,11 +63,11 @@ def read_all(paths: Iterable[Path]) -> Loaded[Comparison]:
 
 
 def agreement(comparisons: Iterable[Comparison]) -> float | None:
-    """How probable it is that two votes on the same two responses to the same prompt agree.
+    """The probability that two votes on the same two responses to the same prompt agree.
 
     Of every two responses that were judged at least twice, the mean over all ways to take two of the n votes:
     Σ_{i<j} (p_i p_j + (1 - p_i)(1 - p_j)) / (n (n - 1) / 2), with p the probability that the one is better; then the
-    mean over the responses, however many votes each got. The order in which the two were shown doesn't matter. A tie
+    mean over the responses, however many votes each got. Which of the two is `first` doesn't matter. A tie
     is half a vote for either, so it agrees by half with everything. None if nothing was judged twice.
     """
     votes: defaultdict[tuple[Prompt, object], list[float]] = defaultdict(list)

@@ -69,13 +69,13 @@ def _extra(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     for c in comparisons:
         votes[c.pair].append(c.for_lower)
     strong = all(c.strength for c in comparisons)
-    found = []
+    columns = []
     for c in comparisons:
         lower = sum(votes[c.pair]) / len(votes[c.pair])
         agreement = 0.5 if c.for_lower == 0.5 else lower if c.for_lower > 0.5 else 1 - lower
         row: dict[str, Any] = {"votes": len(votes[c.pair]), "agreement": round(agreement, 6)}
-        found.append(row | ({"margin": float(c.strength or 0)} if strong else {}))
-    return found
+        columns.append(row | ({"margin": float(c.strength or 0)} if strong else {}))
+    return columns
 
 
 def _export(comparison: Comparison, format: str, path: Path, dropped: Counter[str]) -> dict[str, Any] | str:
@@ -92,10 +92,10 @@ def _export(comparison: Comparison, format: str, path: Path, dropped: Counter[st
     row = EXPORTS[format](comparison.prompt, better.text, worse.text)
     if isinstance(row, str):
         return row
-    found = _read_back(row, format.replace("trl-conversational", "trl"), path)
-    if len(found) != 1:
+    parsed = _read_back(row, format.replace("trl-conversational", "trl"), path)
+    if len(parsed) != 1:
         return UNHELD
-    back = found[0]
+    back = parsed[0]
     same_texts = (back.first.text, back.second.text) == (better.text, worse.text)
     if format != "trl-implicit" and not same_texts:
         return UNHELD
@@ -104,7 +104,7 @@ def _export(comparison: Comparison, format: str, path: Path, dropped: Counter[st
 
 
 def _read_back(row: dict[str, Any], as_form: str, path: Path) -> list[Comparison]:
-    read = Row(str(path), tables.seen(tables.container(path), row))
+    read = Row(str(path), tables.as_read(tables.container(path), row))
     try:
         return parse(read, f"file:{path.name}", as_form, Counter()) if form(read) == as_form else []
     except ValueError:

@@ -34,10 +34,10 @@ YES = {"true": True, "false": False, "1": True, "0": False}
 
 def sides(row: Row) -> tuple[str, str] | None:
     """The two columns that hold the responses, if the row has such."""
-    found = next((pair for pair in SIDES if row.has(*pair)), None)
-    if found == OWN and not all(isinstance(row.values[name], str) for name in OWN):
+    columns = next((pair for pair in SIDES if row.has(*pair)), None)
+    if columns == OWN and not all(isinstance(row.values[name], str) for name in OWN):
         return None
-    return found
+    return columns
 
 
 def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
@@ -46,12 +46,12 @@ def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
     if names is None:
         raise row.error('expected two responses, as "first" and "second" or as "response_a" and "response_b"')
     row.taken.update(FURTHER, (f"{name}_finished" for name in OWN))
-    found = _texts(row, names)
+    texts_or_reason = _texts(row, names)
     probability = _probability(row)
-    if isinstance(found, str):
-        left_out[found] += 1
+    if isinstance(texts_or_reason, str):
+        left_out[texts_or_reason] += 1
         return []
-    prompt, texts = found
+    prompt, texts = texts_or_reason
     if names != OWN and not all(text.strip() for text in texts):
         left_out[EMPTY] += 1
         return []
@@ -118,7 +118,7 @@ def _strength(row: Row) -> Literal[1, 2, 3] | None:
 
 
 def row_of(comparison: Comparison) -> dict[str, Any]:
-    """All of a comparison in plain columns; those that say nothing are left out."""
+    """All of a comparison in plain columns; empty ones are left out."""
     c = comparison
     prompt: dict[str, Any] = {"prompt": c.prompt.text}
     if c.prompt.messages:

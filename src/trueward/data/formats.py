@@ -81,21 +81,23 @@ def parse(row: Row, source: str, as_form: str, left_out: Counter[str]) -> list[C
         return flat.parse(row, source, left_out)
     if as_form == "rankings":
         return rankings.parse(row, source, left_out)
-    found = {"trl": _trl, "trl-implicit": _implicit, "hh": _hh}[as_form](row)
-    if not isinstance(found, str):
-        prompt, *texts = found
-        found = EMPTY if not all(text.strip() for text in texts) else IDENTICAL if texts[0] == texts[1] else found
-    if isinstance(found, str):
-        left_out[found] += 1
+    texts_or_reason = {"trl": _trl, "trl-implicit": _implicit, "hh": _hh}[as_form](row)
+    if not isinstance(texts_or_reason, str):
+        prompt, *texts = texts_or_reason
+        texts_or_reason = (
+            EMPTY if not all(text.strip() for text in texts) else IDENTICAL if texts[0] == texts[1] else texts_or_reason
+        )
+    if isinstance(texts_or_reason, str):
+        left_out[texts_or_reason] += 1
         return []
     first, second = (Response(id=response_id(prompt, text), text=text) for text in texts)
     return [Comparison(prompt=prompt, first=first, second=second, probability=1.0, source=source)]
 
 
-Found = tuple[Prompt, str, str] | str
+TextsOrReason = tuple[Prompt, str, str] | str
 
 
-def _trl(row: Row) -> Found:
+def _trl(row: Row) -> TextsOrReason:
     if row.is_list("prompt"):
         prompt = row.prompt()
         answers = row.answer("chosen"), row.answer("rejected")
@@ -113,7 +115,7 @@ def _trl(row: Row) -> Found:
     return (prompt, *answers) if prompt else EMPTY_PROMPT
 
 
-def _implicit(row: Row) -> Found:
+def _implicit(row: Row) -> TextsOrReason:
     if row.is_list("chosen") or row.is_list("rejected"):
         (before, chosen), (other, rejected) = row.conversation("chosen"), row.conversation("rejected")
         if before != other:
@@ -169,7 +171,7 @@ def join_hh(messages: tuple[Message, ...]) -> str:
     return "".join(f"\n\n{speakers[message.role]}: {message.content}" for message in messages)
 
 
-def _hh(row: Row) -> Found:
+def _hh(row: Row) -> TextsOrReason:
     sides = []
     for name in ("chosen", "rejected"):
         turns = split_hh(row.text(name))

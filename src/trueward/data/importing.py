@@ -13,7 +13,7 @@ from trueward.records import Comparison, line
 
 
 @dataclass(frozen=True)
-class Gathered:
+class ImportResult:
     """`rows` to write; `left_out` by reason; `ignored` columns by name; `repeated` rows that are kept, as votes."""
 
     rows: list[Comparison]
@@ -35,8 +35,8 @@ class Gathered:
         }
 
 
-def gather(sources: Sequence[str], format: str = "", *, ties: bool = True, repeated: bool = True) -> Gathered:
-    """The comparisons of all sources, in order (`comparisons.read`); without ties or repeated rows if told to.
+def gather(sources: Sequence[str], format: str = "", *, ties: bool = True, repeated: bool = True) -> ImportResult:
+    """The comparisons of all sources, in order (`comparisons.read`); `ties`, `repeated`: keep tied and repeated rows.
 
     A row is repeated if prompt, responses, outcome, strength, annotator and check are those of one before it.
     `ValueError` for the first row that is wrong, and if nothing is left.
@@ -66,7 +66,7 @@ def gather(sources: Sequence[str], format: str = "", *, ties: bool = True, repea
     if not rows:
         reasons = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
         raise ValueError(f"{', '.join(sources)}: no row can be used ({reasons})")
-    return Gathered(rows, left_out, ignored, again)
+    return ImportResult(rows, left_out, ignored, again)
 
 
 def save(path: Path, rows: Sequence[Comparison]) -> None:

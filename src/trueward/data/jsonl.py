@@ -16,7 +16,7 @@ KINDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object", in
 
 
 def kind(value: object) -> str:
-    """What a JSON value is, as an error message says it."""
+    """The kind of a JSON value, in words for an error message."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     return KINDS.get(type(value), f"a {type(value).__name__}")
@@ -71,7 +71,7 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     while text[at] != "]":
         number += 1
         _, end = decoder.raw_decode(text, at)
-        # read as a line is, so that the same mistakes are found and said the same way
+        # read as a line is, so that the same mistakes give the same errors
         yield number, _object(text[at:end].encode("utf-8", "surrogatepass"), f"{path}, row {number}")
         at = _after(text, end)
         at = _after(text, at + 1) if text[at] == "," else at

@@ -21,15 +21,15 @@ T = TypeVar("T")
 DEMONSTRATIONS = 'understood are {"prompt", "completion"} and {"messages"}'
 PROMPTS = 'understood are {"prompt"} and {"messages"}'
 FIELDS = ("prompt", "completion", "messages", "text", "label", "answer")
-"""All that is ever looked at; other columns are ignored, and counted."""
+"""All columns that are read; others are ignored, and counted."""
 
 
 @dataclass(frozen=True)
 class Loaded(Generic[T]):
-    """What came of some files.
+    """The usable rows of some files.
 
     `left_out` counts the rows that could not be used, by reason; `ignored` the rows with a value in a column that
-    nobody reads, by column; `files` are those that were read, for a fingerprint.
+    isn't read, by column; `files` are those that were read, for a fingerprint.
     """
 
     rows: list[T]
@@ -39,7 +39,7 @@ class Loaded(Generic[T]):
 
 
 def demonstrations(source: str, *, base: Path = Path()) -> Loaded[Demonstration]:
-    """Prompts with the answers that somebody wrote.
+    """Prompts with responses to imitate.
 
     `source` is a .jsonl or .json file or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the latter
     two take `:split` at the end, else it is train, and the last one `:configuration` before it. `ValueError` in one line if
@@ -64,7 +64,7 @@ def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
 
 
 def _load(source: str, base: Path, parse: Callable[[Row], T | str]) -> Loaded[T]:
-    kept: dict[T, None] = {}
+    unique: dict[T, None] = {}
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     rows, files = _open(source, base, ignored)
@@ -72,13 +72,13 @@ def _load(source: str, base: Path, parse: Callable[[Row], T | str]) -> Loaded[T]
         record = parse(row)
         if isinstance(record, str):
             left_out[record] += 1
-        elif record in kept:
+        elif record in unique:
             left_out["repeated"] += 1
         else:
-            kept[record] = None
+            unique[record] = None
         ignored.update(row.ignored())
     place = base / Path(source).expanduser()
-    return used(str(place) if place.exists() else source, Loaded(list(kept), left_out, files, ignored))
+    return used(str(place) if place.exists() else source, Loaded(list(unique), left_out, files, ignored))
 
 
 def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row], list[Path]]:
@@ -114,7 +114,7 @@ def _demonstration(row: Row) -> Demonstration | str:
         before = as_prompt(messages)
     else:
         raise _not_understood(row, DEMONSTRATIONS)
-    if row.values.get("label") is False:  # a response that somebody judged to be bad is no example to follow
+    if row.values.get("label") is False:  # a response that was judged to be bad is no example
         row.taken.add("label")
         return "label is false"
     before = row.keyed(before)
@@ -125,14 +125,14 @@ def _demonstration(row: Row) -> Demonstration | str:
 
 def _prompt(row: Row) -> Prompt | str:
     if row.has("messages") and not row.has("prompt", "completion"):
-        return row.keyed(as_prompt(_before_the_answer(row.messages("messages")))) or "empty prompt"
+        return row.keyed(as_prompt(_without_answer(row.messages("messages")))) or "empty prompt"
     if row.has("prompt"):
         row.taken.add("completion")
         return row.keyed(row.prompt()) or "empty prompt"
     raise _not_understood(row, PROMPTS)
 
 
-def _before_the_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _without_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return messages[:-1] if messages and messages[-1].role == "assistant" else messages
 
 

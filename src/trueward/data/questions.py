@@ -1,7 +1,7 @@
-"""Pairs of a run's answers for people to judge: put where the studio takes them in, and matched with what came back.
+"""Pairs of responses for people to compare: handed to a studio, and matched with the votes that came back.
 
-A run writes a file in `asked/PROJECT/` of the studio's directory. The studio takes it into the project's open round when it is
-next looked at, and makes the project if there is none. So training needs no database, in this direction either.
+A run writes a file in `asked/PROJECT/` of the studio's directory. The studio adds it to the project's open round at its next
+request, and makes the project if there is none. So training needs no database, in this direction either.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from trueward.data.snapshots import data_directory
 from trueward.records import Comparison, Prompt, Record, Response, line, response_id
 
 PREFIX = "people:"
-FOLDER = "asked"
+FOLDER = "asked"  # in the studio's directory
 ASKS = "Which answer is better?"
 
 
-class Question(Record):
-    """One prompt and the answers of two models, whose order people don't see. `ours` is the policy's where one is."""
+class PeoplePair(Record):
+    """One prompt and a response by each of two models; people don't see which is whose. `ours`: the policy's, if it is one."""
 
     prompt: Prompt
     ours: Response
@@ -40,27 +40,28 @@ class Question(Record):
         return (self.ours.text, self.ours.finished) != (self.theirs.text, self.theirs.finished)
 
 
-def question(prompt: Prompt, ours: tuple[str, bool], theirs: tuple[str, bool]) -> Question:
-    """From texts, and whether each of them ended by itself. The answer key stays here."""
+def people_pair(prompt: Prompt, ours: tuple[str, bool], theirs: tuple[str, bool]) -> PeoplePair:
+    """From (text, finished) of each side. The answer key is left out: people are not shown it."""
     plain = Prompt(text=prompt.text, messages=prompt.messages)
     sides = (Response(id=response_id(plain, text), text=text, finished=done) for text, done in (ours, theirs))
-    return Question(prompt=plain, ours=next(sides), theirs=next(sides))
+    return PeoplePair(prompt=plain, ours=next(sides), theirs=next(sides))
 
 
-def keep(path: Path, questions: Sequence[Question]) -> None:
+def save_pairs(path: Path, questions: Sequence[PeoplePair]) -> None:
+    """Write pairs to a file of the run, so that votes can be matched later."""
     path.parent.mkdir(parents=True, exist_ok=True)
     jsonl.write(path, [line(q) for q in questions])
 
 
-def kept(path: Path) -> list[Question]:
-    """What was kept; nothing if there is no such file."""
-    return [Question.model_validate(row) for _, row in jsonl.read(path)] if path.is_file() else []
+def read_pairs(path: Path) -> list[PeoplePair]:
+    """The pairs in a file that `save_pairs` wrote; none if there is no such file."""
+    return [PeoplePair.model_validate(row) for _, row in jsonl.read(path)] if path.is_file() else []
 
 
-def pose(project: str, name: str, questions: Sequence[Question], data: Path | None = None) -> Path:
-    """Put questions where the studio finds them; doing it twice is doing it once.
+def pose(project: str, name: str, questions: Sequence[PeoplePair], data: Path | None = None) -> Path:
+    """Hand pairs to the studio; a second call with the same pairs changes nothing.
 
-    Which answer comes first is drawn from the texts, so the order tells nothing. Equal answers are not asked about.
+    Which response comes first is drawn from a hash of the texts. Pairs of equal responses are left out.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     path = (data or data_directory()) / FOLDER / project / f"{safe}.jsonl"
@@ -78,29 +79,29 @@ def pose(project: str, name: str, questions: Sequence[Question], data: Path | No
     return path
 
 
-def votes(questions: Iterable[Question], said: Iterable[Comparison]) -> dict[tuple[str, object], list[float]]:
-    """By question, for each vote on it whether ours was preferred: 1, 0, or ½ for a tie."""
-    asked = {q.key: q for q in questions}
-    found: dict[tuple[str, object], list[float]] = defaultdict(list)
-    for vote in said:
+def votes(questions: Iterable[PeoplePair], cast_votes: Iterable[Comparison]) -> dict[tuple[str, object], list[float]]:
+    """By pair, for each vote on it whether ours was preferred: 1, 0, or ½ for a tie."""
+    by_key = {q.key: q for q in questions}
+    shares: dict[tuple[str, object], list[float]] = defaultdict(list)
+    for vote in cast_votes:
         key = vote.prompt.id, frozenset((side.text, side.finished) for side in (vote.first, vote.second))
-        if (q := asked.get(key)) is not None:
+        if (q := by_key.get(key)) is not None:
             is_first = (vote.first.text, vote.first.finished) == (q.ours.text, q.ours.finished)
-            found[key].append(vote.probability if is_first else 1 - vote.probability)
-    return found
+            shares[key].append(vote.probability if is_first else 1 - vote.probability)
+    return shares
 
 
-def preferences(questions: Sequence[Question], said: Iterable[Comparison]) -> list[float | None]:
-    """For each question the share of its votes that prefer ours; None where nobody has said anything yet."""
-    found = votes(questions, said)
-    return [sum(v) / len(v) if (v := found.get(q.key)) else None for q in questions]
+def preferences(questions: Sequence[PeoplePair], cast_votes: Iterable[Comparison]) -> list[float | None]:
+    """For each pair the share of its votes that prefer ours; None without a vote."""
+    by_pair = votes(questions, cast_votes)
+    return [sum(v) / len(v) if (v := by_pair.get(q.key)) else None for q in questions]
 
 
-def matching(questions: Sequence[Question], said: Iterable[Comparison]) -> list[Comparison]:
-    """Of what people said, that which answers one of the questions."""
-    asked = {q.key for q in questions}
+def matching(questions: Sequence[PeoplePair], cast_votes: Iterable[Comparison]) -> list[Comparison]:
+    """The votes on one of these pairs."""
+    keys = {q.key for q in questions}
     return [
         vote
-        for vote in said
-        if (vote.prompt.id, frozenset((side.text, side.finished) for side in (vote.first, vote.second))) in asked
+        for vote in cast_votes
+        if (vote.prompt.id, frozenset((side.text, side.finished) for side in (vote.first, vote.second))) in keys
     ]

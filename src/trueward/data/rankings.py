@@ -39,14 +39,14 @@ def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
     source = row.name("source") or source
     if empty := sum(not text.strip() for text in texts):
         left_out[EMPTY] += empty
-    kept = [(Response(id=response_id(prompt, t), text=t), r) for t, r in zip(texts, ranks, strict=True) if t.strip()]
-    found = []
-    for (first, one), (second, other) in combinations(kept, 2):
+    ranked = [(Response(id=response_id(prompt, t), text=t), r) for t, r in zip(texts, ranks, strict=True) if t.strip()]
+    pairs = []
+    for (first, one), (second, other) in combinations(ranked, 2):
         if first.text == second.text:
             left_out[IDENTICAL] += 1
             continue
         probability = 0.5 if one == other else float(one < other)
-        found.append(
+        pairs.append(
             Comparison(
                 prompt=prompt,
                 first=first,
@@ -57,7 +57,7 @@ def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
                 group=group,
             )
         )
-    return found
+    return pairs
 
 
 def _ranked(row: Row) -> tuple[list[str], list[float]]:
@@ -108,31 +108,31 @@ def rows_of(comparisons: Sequence[Comparison]) -> list[tuple[dict[str, Any], lis
     groups: dict[object, list[Comparison]] = {}
     for place, comparison in enumerate(comparisons):
         groups.setdefault(comparison.group or place, []).append(comparison)
-    found: list[tuple[dict[str, Any], list[Comparison]]] = []
+    rankings: list[tuple[dict[str, Any], list[Comparison]]] = []
     for group in groups.values():
         if row := _row(group):
-            found.append((row, group))
+            rankings.append((row, group))
         else:
-            found += [(_pair(c), [c]) for c in group]
-    return found
+            rankings += [(_pair(c), [c]) for c in group]
+    return rankings
 
 
 def _row(group: Sequence[Comparison]) -> dict[str, Any] | None:
     """The ranking of which these are all pairs in their order; None if there's no such one."""
     texts = list(dict.fromkeys(side.text for c in group for side in (c.first, c.second)))
-    said = {(c.first.text, c.second.text): c.probability for c in group}
+    labels = {(c.first.text, c.second.text): c.probability for c in group}
     pairs = list(combinations(texts, 2))
-    about = {(c.prompt, c.source, c.annotator) for c in group}
-    if len(about) > 1 or [(c.first.text, c.second.text) for c in group] != pairs:
+    sources = {(c.prompt, c.source, c.annotator) for c in group}
+    if len(sources) > 1 or [(c.first.text, c.second.text) for c in group] != pairs:
         return None
     ahead = Counter[str]()
-    for (one, other), probability in said.items():
+    for (one, other), probability in labels.items():
         if probability not in (0, 0.5, 1):
             return None
         if probability != 0.5:
             ahead[other if probability == 1 else one] += 1  # so many are better than it
     ranks = {text: 1 + ahead[text] for text in texts}
-    if any(said[p] != (0.5 if ranks[p[0]] == ranks[p[1]] else float(ranks[p[0]] < ranks[p[1]])) for p in pairs):
+    if any(labels[p] != (0.5 if ranks[p[0]] == ranks[p[1]] else float(ranks[p[0]] < ranks[p[1]])) for p in pairs):
         return None
     return _as_row(group[0], texts, [ranks[text] for text in texts], group[0].group)
 

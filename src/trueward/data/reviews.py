@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 import importlib.resources
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+from trueward.seeds import fraction
 
 HELD_OUT = 0.1  # share of the prompts that no model, the base model included, is ever trained on
 
@@ -52,11 +53,6 @@ def load(source: str) -> tuple[Review, ...]:
             if row["source"] == source and (text := clean(row["text"])):
                 seen.setdefault(text, Review(text, row["label"] == "1"))
     return tuple(seen.values())
-
-
-def fraction(text: str) -> float:
-    """A number in [0, 1) that depends on nothing but the text: the seed of every split, the same in every run."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 def halve(sentence: str) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""One row of somebody's data: its fields, checked one by one, with errors that say where and what was expected."""
+"""One row of a user's data: its fields, checked one by one, with errors that name the place and what was expected."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Row:
         return as_prompt(self.text(name, "a string or a list of messages"))
 
     def ignored(self) -> set[str]:
-        """What no one has looked at: columns, and keys of messages as `message.KEY`."""
+        """Fields that nothing read: columns, and keys of messages as `message.KEY`."""
         return (self.values.keys() - self.taken) | self.ignored_keys
 
 

@@ -33,20 +33,20 @@ def snapshots(source: str, data: Path | None = None) -> list[Path]:
         raise ValueError(f"{source}: expected studio:NAME, or studio:NAME@ROUND")
     project, last = named[1], named[2]
     data = data or data_directory()
-    found = sorted((data / "rounds" / project).glob("[0-9]*.jsonl"))
+    files = sorted((data / "rounds" / project).glob("[0-9]*.jsonl"))
     if last:
-        found = found[: int(last)]
-        if len(found) < int(last):
-            raise ValueError(f"{source}: only {len(found)} rounds of it are closed in {data}")
-    if not found:
+        files = files[: int(last)]
+        if len(files) < int(last):
+            raise ValueError(f"{source}: only {len(files)} rounds of it are closed in {data}")
+    if not files:
         raise ValueError(f"{source}: no closed round in {data} (close one in the studio; $TRUEWARD_STUDIO says where)")
-    for path in found:
+    for path in files:
         manifest = path.with_suffix(".json")
         if not manifest.is_file():
             raise ValueError(f"{manifest}: missing beside {path.name}")
         if artifacts.read_json(manifest).get("sha256") != artifacts.sha256(path):
             raise ValueError(f"{path}: is not what was closed (its SHA-256 differs from the one in {manifest.name})")
-    return found
+    return files
 
 
 def compared(source: str, path: str) -> list[Path]:

@@ -97,11 +97,13 @@ def _messages(cell: str) -> list[Any]:
     if not cell.lstrip().startswith("["):
         return []
     try:
-        found = json.loads(cell)
+        messages = json.loads(cell)
     except (json.JSONDecodeError, RecursionError):
         return []
-    is_list = isinstance(found, list) and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in found)
-    return found if is_list else []
+    is_list = isinstance(messages, list) and all(
+        isinstance(m, dict) and {"role", "content"} <= m.keys() for m in messages
+    )
+    return messages if is_list else []
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -128,8 +130,8 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def seen(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What reading gives back of one row that is written as `kind`."""
+def as_read(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that reading gives of one row written as `kind`."""
     if kind != "csv":
         return dict(values)
     names = list(values)

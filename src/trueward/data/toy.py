@@ -23,7 +23,7 @@ def words() -> list[str]:
 
 
 def lexicon(half: str) -> dict[str, float]:
-    """Words with what they are worth to an annotator: two annotators, `a` and `b`, who differ a little in their weights."""
+    """Each word's weight to one of two annotators, `a` and `b`, who differ a little."""
     shift = {"a": 0, "b": 3}[half]
     return {
         word: sign * (1.0 + 0.2 * ((i + shift) % 4))

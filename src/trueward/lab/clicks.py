@@ -23,14 +23,14 @@ class Click:
 
 
 @dataclass(frozen=True)
-class RewardModel:
+class LabRewardModel:
     """A score r̂ for each response, and whether the response was ever compared."""
 
     scores: tuple[float, ...]
     compared: tuple[bool, ...]
 
     @classmethod
-    def blank(cls, responses: int) -> RewardModel:
+    def blank(cls, responses: int) -> LabRewardModel:
         return cls((0.0,) * responses, (False,) * responses)
 
 
@@ -39,14 +39,14 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def loss(model: RewardModel, click: Click) -> float:
+def loss(model: LabRewardModel, click: Click) -> float:
     """−log σ(r̂_w − r̂_l) in nats; of a tie the mean of both directions."""
     d = model.scores[click.winner] - model.scores[click.loser]
     win = math.log1p(math.exp(-abs(d))) + max(-d, 0)
     return win + d / 2 if click.tie else win  # −log σ(−d) = −log σ(d) + d
 
 
-def clicked(model: RewardModel, click: Click, lr: float) -> RewardModel:
+def clicked(model: LabRewardModel, click: Click, lr: float) -> LabRewardModel:
     """One gradient step: r̂_w += lr·g, r̂_l −= lr·g, with g = σ(r̂_l − r̂_w), and ½ less in a tie."""
     g = sigmoid(model.scores[click.loser] - model.scores[click.winner])
     move = lr * (g - 0.5 if click.tie else g)
@@ -54,12 +54,12 @@ def clicked(model: RewardModel, click: Click, lr: float) -> RewardModel:
     scores[click.winner] += move
     scores[click.loser] -= move
     compared[click.winner] = compared[click.loser] = True
-    return RewardModel(tuple(scores), tuple(compared))
+    return LabRewardModel(tuple(scores), tuple(compared))
 
 
-def trained(clicks: Sequence[Click], responses: int, lr: float = 0.5) -> tuple[RewardModel, list[float]]:
+def trained(clicks: Sequence[Click], responses: int, lr: float = 0.5) -> tuple[LabRewardModel, list[float]]:
     """The reward model after all clicks, from scores of 0, and the loss of each click before its step."""
-    model, losses = RewardModel.blank(responses), []
+    model, losses = LabRewardModel.blank(responses), []
     for click in clicks:
         losses.append(loss(model, click))
         model = clicked(model, click, lr)
@@ -71,12 +71,12 @@ def next_pair(
 ) -> tuple[int, int]:
     """The pair to show, left and right: at random among the pairs compared least.
 
-    `skipped` pairs were passed over; nobody is asked about the responses of `left_out`.
+    `skipped` pairs were passed over; pairs with a response of `left_out` are not shown.
     """
-    asked = [i for i in range(responses) if i not in left_out]
-    if len(asked) < 2:
+    eligible = [i for i in range(responses) if i not in left_out]
+    if len(eligible) < 2:
         raise ValueError(f"left_out {sorted(left_out)}: expected at least two responses that are not in it")
-    counts = {(i, j): 0 for i in asked for j in asked if i < j}
+    counts = {(i, j): 0 for i in eligible for j in eligible if i < j}
     for click in clicks:
         pair = (min(click.winner, click.loser), max(click.winner, click.loser))
         if pair in counts:
@@ -89,7 +89,7 @@ def next_pair(
 
 def parse(text: str, responses: int = 5) -> list[Click]:
     """Clicks as a link writes them: "BA" is B over A, "B=A" a tie, with dots between them."""
-    found = []
+    clicks = []
     for word in filter(None, text.split(".")):
         match = re.fullmatch(r"([A-Z])(=?)([A-Z])", word)
         places = [ord(letter) - ord("A") for letter in (match[1], match[3])] if match else []
@@ -97,5 +97,5 @@ def parse(text: str, responses: int = 5) -> list[Click]:
             raise ValueError(
                 f"clicks: {word!r}: expected two different letters up to {chr(64 + responses)}, e.g. BA or B=A"
             )
-        found.append(Click(places[0], places[1], bool(match[2])))
-    return found
+        clicks.append(Click(places[0], places[1], bool(match[2])))
+    return clicks

@@ -21,10 +21,10 @@ _TOP = re.compile(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+|\$
 
 def files() -> dict[str, str]:
     """The page as a server sends it: file name to text. The server adds `POLICY` as a header."""
-    found = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.iterdir()) if path.is_file()}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.iterdir()) if path.is_file()}
     table = json.dumps(presets.tables(), ensure_ascii=False, indent=1)
-    found["presets.js"] = f"// Made from presets.json.\nexport const PRESETS = {table};\n"
-    return found
+    texts["presets.js"] = f"// Made from presets.json.\nexport const PRESETS = {table};\n"
+    return texts
 
 
 def whole() -> str:

@@ -1,4 +1,4 @@
-"""Act 2: a softmax policy over the responses climbs E[proxy] − β·KL(π‖π_SFT) by its exact gradient.
+"""Act 2: gradient ascent of a softmax policy over the responses on E[proxy] − β·KL(π‖π_SFT), exact.
 
 All sums run over the five responses, so nothing is sampled and nothing is estimated. KL in nats.
 """
@@ -9,13 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueward.lab.clicks import RewardModel
+from trueward.lab.clicks import LabRewardModel
 
 Vector = Sequence[float]
 
 
-def proxies(model: RewardModel, blind: float | None, shift: float = 0.0) -> list[float]:
-    """What the policy is paid: r̂ where the response was ever compared, else the blind-spot value (None: r̂ everywhere).
+def proxies(model: LabRewardModel, blind: float | None, shift: float = 0.0) -> list[float]:
+    """The reward of each response: r̂ where the response was ever compared, else the blind-spot value (None: r̂ everywhere).
 
     `shift` is added to all of them. Only differences of scores mean anything, so no policy depends on it.
     """
@@ -61,7 +61,7 @@ def objective(log_policy: Vector, proxy: Vector, log_reference: Vector, beta: fl
 
 
 @dataclass(frozen=True)
-class Look:
+class LabStep:
     """Where the policy stands: averages under it, and its distance from SFT in nats."""
 
     step: int
@@ -71,10 +71,10 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A policy's path: one look before the first step and one after each, and the policy at its end."""
+class LabRun:
+    """A policy's path: where it stood before the first step and after each, and the policy at its end."""
 
-    looks: list[Look]
+    history: list[LabStep]
     log_policy: list[float]
 
     @property
@@ -82,22 +82,22 @@ class Run:
         return [math.exp(x) for x in self.log_policy]
 
 
-def run(proxy: Vector, truths: Vector, reference: Vector, stretches: Sequence[tuple[float, int]]) -> Run:
+def run(proxy: Vector, truths: Vector, reference: Vector, stretches: Sequence[tuple[float, int]]) -> LabRun:
     """Gradient ascent from π_SFT: for each (β, steps) of `stretches` so many steps, going on from the policy so far."""
     log_reference = [math.log(p) for p in reference]
     logits = list(log_reference)
 
-    def look(step: int) -> Look:
+    def evaluate(step: int) -> LabStep:
         log_policy = log_softmax(logits)
         policy = [math.exp(x) for x in log_policy]
-        return Look(step, mean(policy, proxy), mean(policy, truths), kl(log_policy, log_reference))
+        return LabStep(step, mean(policy, proxy), mean(policy, truths), kl(log_policy, log_reference))
 
-    looks = [look(0)]
+    history = [evaluate(0)]
     for beta, steps in stretches:
         if not (math.isfinite(beta) and beta > 0):
             raise ValueError(f"beta {beta}: expected a number above 0")
         for _ in range(steps):
             slope = gradient(logits, proxy, log_reference, beta)
             logits = [x + rate(beta) * g for x, g in zip(logits, slope, strict=True)]
-            looks.append(look(len(looks)))
-    return Run(looks, log_softmax(logits))
+            history.append(evaluate(len(history)))
+    return LabRun(history, log_softmax(logits))

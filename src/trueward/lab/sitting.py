@@ -11,14 +11,14 @@ from trueward.lab.clicks import Click
 
 @dataclass(frozen=True)
 class Sitting:
-    """All that the engine says of it. `losses` has one value a click; `proxy` one a response."""
+    """All that the engine computes of it. `losses` has one value a click; `proxy` one a response."""
 
     preset: presets.Preset
-    model: clicks.RewardModel
+    model: clicks.LabRewardModel
     losses: list[float]
     proxy: list[float]
-    run: policy.Run
-    verdict: verdict.Verdict
+    run: policy.LabRun
+    verdict: verdict.LabVerdict
 
     @property
     def covariance(self) -> float:
@@ -33,16 +33,18 @@ class Sitting:
 def sit(
     name: str,
     stretches: Sequence[tuple[float, int]] = (),
-    said: Sequence[Click] | None = None,
+    own_clicks: Sequence[Click] | None = None,
     *,
     seed: int = 1,
     lr: float = 0.5,
     blind: float | None = None,
 ) -> Sitting:
-    """Clicks of one's own or the annotator's, then a path of (β, steps). `blind` replaces the preset's value, if given."""
+    """`own_clicks`, or the preset's annotator's, then a path of (β, steps). `blind` replaces the preset's value, if given."""
     preset = presets.preset(name)
-    model, losses = clicks.trained(preset.annotated(seed) if said is None else said, len(preset.responses), lr)
+    model, losses = clicks.trained(
+        preset.annotated(seed) if own_clicks is None else own_clicks, len(preset.responses), lr
+    )
     proxy = policy.proxies(model, preset.blind if blind is None else blind)
     run = policy.run(proxy, preset.truths, preset.reference, stretches)
-    found = verdict.judge(run.looks, verdict.spread(preset.truths, preset.reference))
-    return Sitting(preset, model, losses, proxy, run, found)
+    judged = verdict.judge(run.history, verdict.spread(preset.truths, preset.reference))
+    return Sitting(preset, model, losses, proxy, run, judged)

@@ -1,6 +1,6 @@
 """One word on a run, by rules that stand beside it: the first that holds decides.
 
-The lab knows the truth exactly, so its rules are plain thresholds; `instruments.verdict` asks the same of a real run,
+The lab knows the truth exactly, so its rules are plain thresholds; `evaluation.verdict` asks the same of a real run,
 where all is measured with an error.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trueward.lab.policy import Look, Vector, mean
+from trueward.lab.policy import LabStep, Vector, mean
 
 Word = Literal["no signal", "pinned", "hacking", "over-optimised", "learning", "inconclusive"]
 STILL, NEAR = 0.001, 0.01  # a change of the proxy and a KL that are nothing; a KL in nats that is hardly anything
@@ -19,7 +19,7 @@ FALL, GAIN, LOST = 0.05, 0.08, 0.25  # in SDs of the true reward under SFT; the 
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LabVerdict:
     """The word, and the numbers that decided; `true`, `peak` and `proxy` are changes since SFT."""
 
     word: Word
@@ -37,10 +37,10 @@ def spread(truths: Vector, reference: Vector) -> float:
     return math.sqrt(sum(p * (t - centre) ** 2 for p, t in zip(reference, truths, strict=True)))
 
 
-def judge(looks: Sequence[Look], sd: float) -> Verdict:
+def judge(history: Sequence[LabStep], sd: float) -> LabVerdict:
     """The verdict on a path that begins at SFT; `sd` is that of `spread`."""
-    start, end = looks[0], looks[-1]
-    highest = max(looks, key=lambda look: (look.true, -look.step))
+    start, end = history[0], history[-1]
+    highest = max(history, key=lambda step: (step.true, -step.step))
     proxy, true, peak = end.proxy - start.proxy, end.true - start.true, highest.true - start.true
     word: Word = "inconclusive"
     if end.kl < STILL and abs(proxy) < STILL:
@@ -53,4 +53,4 @@ def judge(looks: Sequence[Look], sd: float) -> Verdict:
         word = "over-optimised"
     elif true > GAIN * sd:
         word = "learning"
-    return Verdict(word, sd, proxy, true, peak, highest.step, end.kl)
+    return LabVerdict(word, sd, proxy, true, peak, highest.step, end.kl)

@@ -1,4 +1,4 @@
-"""Rollouts that another policy wrote than the one that learns: weights that make up for it, and by how much they differ.
+"""Rollouts sampled from another policy than the one that learns: weights that correct for it, and measures of the mismatch.
 
 Truncated importance weights: decoupled PPO (Hilton et al. 2022, arXiv 2110.00641) and Yao et al. 2025, "Your efficient RL
 framework secretly brings you off-policy RL training".
@@ -12,27 +12,31 @@ from torch import Tensor
 
 from trueward.losses import kl
 from trueward.losses.masks import masked, masked_mean
+from trueward.losses.shapes import require
 
 
-def importance_weights(learner: Tensor, sampler: Tensor, mask: Tensor, cap: float = math.inf) -> Tensor:
-    """min(π/π_sampler, cap) of each token, 0 outside the mask; no gradient flows through it. All [B, T].
+def importance_weights(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, cap: float = math.inf) -> Tensor:
+    """min(π/π_sampler, cap) of each token, 0 outside the mask, without gradient.
 
-    E_sampler[w·f] = E_π[f] at each position while nothing is truncated; the states stay those that the sampler came to.
+    logprobs: the learner's. All three of any one shape, log-probs in nats. E_sampler[w·f] = E_π[f] at each position while
+    nothing is truncated; the distribution of the states stays the sampler's.
     """
-    ratio = (masked(learner, mask) - masked(sampler, mask)).exp().detach()
+    require(logprobs.shape, sampler_logprobs, mask)
+    ratio = (masked(logprobs, mask) - masked(sampler_logprobs, mask)).exp().detach()
     return masked(ratio.clamp(max=cap), mask)
 
 
-def mismatch(learner: Tensor, sampler: Tensor, mask: Tensor, cap: float = math.inf) -> dict[str, float]:
-    """Figures over the tokens of a rollout: the mean weight, the share truncated, KL(sampler ‖ learner) in nats a token
-    (k3), and the largest |log-ratio|. All [B, T].
+def mismatch(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, cap: float = math.inf) -> dict[str, float]:
+    """How far the learner is from the sampler on a rollout: the mean weight, the share of weights truncated,
+    KL(sampler ‖ learner) in nats a token (k3), and the largest |log-ratio|. All three of any one shape.
     """
-    learner, sampler = masked(learner.detach(), mask), masked(sampler, mask)
-    weights = importance_weights(learner, sampler, mask, cap)
-    truncated = masked((learner - sampler).exp() > cap, mask)
+    require(logprobs.shape, sampler_logprobs, mask)
+    logprobs, sampler_logprobs = masked(logprobs.detach(), mask), masked(sampler_logprobs, mask)
+    weights = importance_weights(logprobs, sampler_logprobs, mask, cap)
+    truncated = masked((logprobs - sampler_logprobs).exp() > cap, mask)
     return {
         "importance/weight": masked_mean(weights, mask).item(),
         "importance/truncated": masked_mean(truncated, mask).item(),
-        "importance/kl": masked_mean(kl.k3(sampler, learner), mask).item(),
-        "importance/log_ratio": (learner - sampler).abs().max().item(),
+        "importance/kl": masked_mean(kl.k3(sampler_logprobs, logprobs), mask).item(),
+        "importance/log_ratio": (logprobs - sampler_logprobs).abs().max().item(),
     }

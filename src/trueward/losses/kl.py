@@ -10,31 +10,36 @@ from torch import Tensor
 
 from trueward.losses.logprobs import at_temperature, masked_infinite
 from trueward.losses.masks import masked
+from trueward.losses.shapes import require
 
 
-def k1(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """log π − log π_ref of sampled tokens, any shape. Unbiased; put into the reward its gradient is that of the KL."""
-    return logprobs - reference
+def k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+    """log π − log π_ref of sampled tokens, any one shape. Unbiased; put into the reward its gradient is that of the KL."""
+    require(logprobs.shape, ref_logprobs)
+    return logprobs - ref_logprobs
 
 
-def k2(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """½(log π − log π_ref)². Biased in value; differentiated in the loss, its gradient is that of the per-token KL."""
-    return 0.5 * (logprobs - reference) ** 2
+def k2(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+    """½(log π − log π_ref)², any one shape. Biased in value; as a loss, its gradient is that of the per-token KL."""
+    require(logprobs.shape, ref_logprobs)
+    return 0.5 * (logprobs - ref_logprobs) ** 2
 
 
-def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """π_ref/π − 1 − log(π_ref/π) ≥ 0. Unbiased in value; its gradient is that of another divergence."""
-    return torch.expm1(reference - logprobs) - (reference - logprobs)
+def k3(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+    """π_ref/π − 1 − log(π_ref/π) ≥ 0, any one shape. Unbiased in value; its gradient is that of another divergence."""
+    require(logprobs.shape, ref_logprobs)
+    return torch.expm1(ref_logprobs - logprobs) - (ref_logprobs - logprobs)
 
 
-def exact(logits: Tensor, reference_logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Σ_a π(a)(log π(a) − log π_ref(a)) at each position: logits [..., V] -> [...].
+def exact(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Σ_a π(a)(log π(a) − log π_ref(a)) at each position: both logits [..., V] -> [...].
 
     Infinite where the policy does what the reference never does. Summed over a sampled response it estimates the
     sequence KL without the noise of the sampled token (Rao–Blackwell).
     """
+    require(logits.shape, ref_logits)
     logp = torch.log_softmax(at_temperature(logits, temperature), dim=-1)
-    logq = torch.log_softmax(at_temperature(reference_logits, temperature), dim=-1)
+    logq = torch.log_softmax(at_temperature(ref_logits, temperature), dim=-1)
     possible = ~torch.isinf(logp)
     return masked(logp.exp() * (masked_infinite(logp) - masked(logq, possible)), possible).sum(-1)
 
@@ -44,7 +49,9 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float) -> T
 
     scores [B], kl [B, T], mask [B, T] -> [B, T]. A response has at least one token.
     """
+    require(kl.shape, mask, rank=2)
+    require(kl.shape[:1], scores)
     rewards = masked(-kl_coef * masked(kl, mask), mask)
-    at = torch.arange(mask.shape[1], device=mask.device)
-    last = torch.where(mask, at, -1).max(dim=1).values
-    return rewards + torch.where(at == last[:, None], scores[:, None].to(rewards.dtype), 0.0)
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    last = torch.where(mask, positions, -1).max(dim=1).values
+    return rewards + torch.where(positions == last[:, None], scores[:, None].to(rewards.dtype), 0.0)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trueward.losses.shapes import require
+
 
 def token_logprobs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Tensor:
     """log π(token): logits [..., V], ids [...] -> [...], in nats."""
+    require(logits.shape[:-1], ids)
     scaled = at_temperature(logits, temperature)
     chosen = scaled.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
     return chosen - scaled.logsumexp(-1)
 
 
 def at_temperature(logits: Tensor, temperature: float) -> Tensor:
-    """logits / temperature, at least in float32."""
+    """logits / temperature, at least in float32: [..., V] -> [..., V]."""
+    assert logits.ndim > 0, "expected logits [..., V], got a scalar"
     wide = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     return wide if temperature == 1.0 else wide / temperature
 
@@ -27,5 +31,5 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def masked_infinite(logp: Tensor) -> Tensor:
-    """0 in place of −inf: a token of probability 0 adds nothing to an expectation."""
+    """0 in place of −inf: a token of probability 0 adds nothing to an expectation. Any shape."""
     return torch.where(torch.isinf(logp), torch.zeros_like(logp), logp)

@@ -6,30 +6,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trueward.losses.shapes import require
+
 
 def bradley_terry(first: Tensor, second: Tensor, probability: Tensor | float = 1.0) -> Tensor:
     """−p·log σ(r_1 − r_2) − (1 − p)·log σ(r_2 − r_1), unreduced (Bradley & Terry 1952; InstructGPT eq. 1).
 
-    first, second: rewards, any one shape. probability: that the first response is the better one; a tie is .5, and its
-    loss the mean of both directions. At equal rewards the loss is ln 2, whatever the label.
+    first, second: rewards, any one shape. probability: that the first response is the better one, a number or of the same
+    shape; a tie is .5, and its loss the mean of both directions. At equal rewards the loss is ln 2, whatever the label.
     """
+    require(first.shape, second, probability)
     margin = first - second
     return -(probability * F.logsigmoid(margin) + (1.0 - probability) * F.logsigmoid(-margin))
 
 
-def dpo_margin(first: Tensor, second: Tensor, reference_first: Tensor, reference_second: Tensor, beta: float) -> Tensor:
+def dpo_margin(first: Tensor, second: Tensor, ref_first: Tensor, ref_second: Tensor, beta: float) -> Tensor:
     """β·(log π/π_ref (first) − log π/π_ref (second)): the difference of the implicit rewards.
 
-    Each argument: log-prob of the whole response, in nats, [n] (Rafailov et al. 2023, arXiv 2305.18290, eq. 5).
+    Each tensor: log-probs of whole responses, in nats, any one shape (Rafailov et al. 2023, arXiv 2305.18290, eq. 5).
     """
-    return beta * ((first - reference_first) - (second - reference_second))
+    require(first.shape, second, ref_first, ref_second)
+    return beta * ((first - ref_first) - (second - ref_second))
 
 
 def dpo(margin: Tensor, probability: Tensor | float = 1.0, label_smoothing: float = 0.0) -> Tensor:
     """Bradley–Terry on the implicit rewards (eq. 7), unreduced; at the reference policy ln 2.
 
+    margin: of `dpo_margin`, any shape. probability: that the first response is the better one, a number or of the same shape.
     label_smoothing ε: labels are taken to be flipped with probability ε (conservative DPO, Mitchell 2023).
     """
+    require(margin.shape, probability)
     probability = probability * (1.0 - label_smoothing) + (1.0 - probability) * label_smoothing
     return -(probability * F.logsigmoid(margin) + (1.0 - probability) * F.logsigmoid(-margin))
 
@@ -37,9 +43,10 @@ def dpo(margin: Tensor, probability: Tensor | float = 1.0, label_smoothing: floa
 def robust_dpo(margin: Tensor, probability: Tensor | float, flipped: float) -> Tensor:
     """DPO's loss made unbiased for labels flipped with probability ε < ½ (Chowdhury et al. 2024, arXiv 2403.00409, eq. 6).
 
-    ((1−ε)·l(m) − ε·l(−m)) / (1−2ε): its mean over the flips is the loss on clean labels.
+    ((1−ε)·l(m) − ε·l(−m)) / (1−2ε): its mean over the flips is the loss on clean labels. margin, probability: as for `dpo`.
     """
-    assert 0 <= flipped < 0.5
+    require(margin.shape, probability)
+    assert 0 <= flipped < 0.5, "labels flipped at random half of the time carry no information"
     return ((1.0 - flipped) * dpo(margin, probability) - flipped * dpo(-margin, probability)) / (1.0 - 2.0 * flipped)
 
 
@@ -47,7 +54,9 @@ def ipo(margin: Tensor, probability: Tensor | float, beta: float) -> Tensor:
     """(h − (2p − 1)/(2τ))² + const, with h = margin/β and τ = β (Azar et al. 2023, arXiv 2310.12036, eq. 17), for soft labels.
 
     A label p is p wins and 1 − p losses: p·(h − 1/2τ)² + (1−p)·(h + 1/2τ)². The optimum is finite even for p = 1.
+    margin, probability: as for `dpo`.
     """
+    require(margin.shape, probability)
     h = margin / beta
     half = 1.0 / (2.0 * beta)
     return probability * (h - half) ** 2 + (1.0 - probability) * (h + half) ** 2
@@ -56,8 +65,10 @@ def ipo(margin: Tensor, probability: Tensor | float, beta: float) -> Tensor:
 def simpo(first: Tensor, second: Tensor, probability: Tensor | float, beta: float, target_margin: float) -> Tensor:
     """−log σ(β·(mean log π(first) − mean log π(second)) − γ), no reference (Meng et al. 2024, arXiv 2405.14734, eq. 6).
 
-    first, second: mean log-prob a token, [n]. A label p is p wins and 1 − p losses.
+    first, second: mean log-prob a token, in nats, any one shape. probability: a number or of the same shape; a label p is
+    p wins and 1 − p losses.
     """
+    require(first.shape, second, probability)
     margin = beta * (first - second)
     return -(
         probability * F.logsigmoid(margin - target_margin) + (1.0 - probability) * F.logsigmoid(-margin - target_margin)
@@ -66,7 +77,7 @@ def simpo(first: Tensor, second: Tensor, probability: Tensor | float, beta: floa
 
 def direct(
     logprobs: Tensor,
-    reference: Tensor,
+    ref_logprobs: Tensor,
     lengths: Tensor,
     probability: Tensor,
     *,
@@ -78,28 +89,30 @@ def direct(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of comparisons by its name, unreduced [n], and its figures [n]: rewards/chosen and so on.
 
-    logprobs, reference: log-prob of each whole response, in nats, [2n]; lengths: their tokens, [2n]. Rows 2i and 2i+1
+    logprobs, ref_logprobs: log-prob of each whole response, in nats, [2n]; lengths: their tokens, [2n]. Rows 2i and 2i+1
     are comparison i's. probability: that the first response is the better one, [n]. loss: "sigmoid" (`dpo`), "ipo",
     "robust" (`robust_dpo`) or "simpo". The figures are of the implicit rewards β·log π/π_ref, for all losses.
     """
+    require(probability.shape, rank=1)
+    require((2 * probability.shape[0],), logprobs, ref_logprobs, lengths)
     first, second = logprobs.view(-1, 2).unbind(1)
-    anchors = reference.view(-1, 2).unbind(1)
-    margin = dpo_margin(first, second, anchors[0], anchors[1], beta)
+    ref_first, ref_second = ref_logprobs.view(-1, 2).unbind(1)
+    margin = dpo_margin(first, second, ref_first, ref_second, beta)
     if loss == "ipo":
-        found = ipo(margin, probability, beta)
+        losses = ipo(margin, probability, beta)
     elif loss == "robust":
-        found = robust_dpo(margin, probability, label_smoothing)
+        losses = robust_dpo(margin, probability, label_smoothing)
     elif loss == "simpo":
         tokens = lengths.view(-1, 2).clamp(min=1)
-        found = simpo(first / tokens[:, 0], second / tokens[:, 1], probability, simpo_beta, simpo_margin)
+        losses = simpo(first / tokens[:, 0], second / tokens[:, 1], probability, simpo_beta, simpo_margin)
     else:
-        assert loss == "sigmoid"
-        found = dpo(margin, probability, label_smoothing)
+        assert loss == "sigmoid", loss
+        losses = dpo(margin, probability, label_smoothing)
     chosen = probability >= 0.5
     sign = torch.sign(margin) * torch.sign(probability - 0.5)  # 0 for equal margins and ties: half right
-    rewards = beta * (logprobs - reference).view(-1, 2).detach()
+    rewards = beta * (logprobs - ref_logprobs).view(-1, 2).detach()
     better, worse = torch.where(chosen, rewards[:, 0], rewards[:, 1]), torch.where(chosen, rewards[:, 1], rewards[:, 0])
-    return found, {
+    return losses, {
         "rewards/chosen": better,
         "rewards/rejected": worse,
         "rewards/margins": better - worse,
@@ -108,12 +121,13 @@ def direct(
 
 
 def labels(first: Tensor, second: Tensor, how: str) -> Tensor:
-    """What scores say of two answers: the probability that the first is the better one, [n].
+    """Labels from scores: the probability that the first of two responses is the better one, any one shape.
 
     "soft": σ(r_1 − r_2), Bradley–Terry's, so that DPO's population optimum is the tilt by r. "hard": 1 if the first has
-    the higher score, 0 if the second has, ½ for equal ones. first, second: scores in SDs, [n].
+    the higher score, 0 if the second has, ½ for equal ones. first, second: scores in SDs, any one shape.
     """
+    require(first.shape, second)
     if how == "soft":
         return torch.sigmoid(first - second)
-    assert how == "hard"
+    assert how == "hard", how
     return (torch.sign(first - second) + 1) / 2

@@ -1,6 +1,6 @@
-"""What is read off a model: log-probs of the tokens a policy chose, and scalars (values, rewards).
+"""A model's outputs: log-probs of the tokens a policy chose, and scalars (values, rewards).
 
-Sequences are padded on the right, so a causal model needs no attention mask: nothing real ever sees padding.
+Sequences are padded on the right, so a causal model needs no attention mask: no token attends to padding.
 Logits are computed where a token was chosen and nowhere else.
 """
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from trueward.batches import Tokens
-from trueward.fabric import ALONE, Fabric
 from trueward.losses import logprobs as lp
-from trueward.models import packed
-from trueward.models.fused import TokenLogprobs
+from trueward.models.fast import packed
+from trueward.models.fast.fused import TokenLogprobs
+from trueward.parallel.fabric import ALONE, Fabric
 
 # Families whose logits are their output embeddings times the last hidden state, and nothing more. Others (soft-capped,
 # scaled) go through their own forward pass.
@@ -28,13 +28,13 @@ def hidden_states(model: Any, ids: Tensor) -> Tensor:
     return out
 
 
-def before(mask: Tensor) -> Tensor:
+def shift_left(mask: Tensor) -> Tensor:
     """Where the token after this one is in the mask: the states in which the masked tokens were chosen. [B, T]."""
     return torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
 
 
-def together(model: Any, tokens: Tokens) -> Tensor | None:
-    """Which rows are best read in one micro-batch, by number [B]: those of one prompt; None if all are padded anyway."""
+def prompt_groups(model: Any, tokens: Tokens) -> Tensor | None:
+    """Group numbers [B]: rows that share a prompt are best in one micro-batch. None if rows are padded anyway."""
     return packed.prompt_numbers(tokens) if packed.covers(model) else None
 
 
@@ -47,7 +47,7 @@ def states_at(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
 
 def response_logits(model: Any, tokens: Tokens) -> Tensor:
     """Logits of the distributions that the response's tokens were chosen from: [N, V], N = tokens in the mask, row by row."""
-    states = before(tokens.response_mask)
+    states = shift_left(tokens.response_mask)
     if model.config.model_type in PLAIN_HEADS:
         out: Tensor = model.get_output_embeddings()(states_at(model, tokens, states))
         return out
@@ -55,8 +55,8 @@ def response_logits(model: Any, tokens: Tokens) -> Tensor:
     return logits[states]
 
 
-def spread(flat: Tensor, mask: Tensor) -> Tensor:
-    """Values of the masked tokens, [N], put back where they belong: [B, T], 0 elsewhere."""
+def from_flat(flat: Tensor, mask: Tensor) -> Tensor:
+    """Values of the masked tokens [N] at their positions: [B, T], 0 elsewhere."""
     return torch.zeros(mask.shape, dtype=flat.dtype, device=flat.device).masked_scatter(mask, flat)
 
 
@@ -67,9 +67,9 @@ def response_logprobs(model: Any, tokens: Tokens, temperature: float = 1.0) -> T
 
 @torch.no_grad()
 def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: int, fabric: Fabric = ALONE) -> Tensor:
-    """The same without gradient, a micro-batch of at most `budget` tokens at a time, each process reading its rows."""
+    """The same without gradient, in micro-batches of at most `budget` tokens, each process computing its share of the rows."""
     return fabric.by_parts(
-        lambda part: response_logprobs(model, part, temperature), tokens, budget, together(model, tokens)
+        lambda part: response_logprobs(model, part, temperature), tokens, budget, prompt_groups(model, tokens)
     )
 
 
@@ -79,26 +79,26 @@ def response_logprobs_and_entropy(
     """Log-probs as above, and the entropy of each distribution, without gradient: twice [B, T], in nats."""
     mask = tokens.response_mask
     if model.config.model_type == "tabular":  # many positions share a row: each row is normalised once
-        table, at = model.table, model.state(tokens.ids)[before(mask)]
+        table, at = model.table, model.state(tokens.ids)[shift_left(mask)]
         chosen = (lp.at_temperature(table, temperature).log_softmax(-1))[at, tokens.ids[mask]]
-        spread_out = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
-        return spread(chosen, mask), spread(spread_out, mask)
+        entropies = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
+        return from_flat(chosen, mask), from_flat(entropies, mask)
     if has_plain_head(model):
-        return logprobs_of(model, states_at(model, tokens, before(mask)), tokens, temperature, with_entropy)
+        return logprobs_of(model, states_at(model, tokens, shift_left(mask)), tokens, temperature, with_entropy)
     logits = response_logits(model, tokens)
     chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
-    spread_out = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
-    return spread(chosen, mask), spread(spread_out, mask)
+    entropies = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
+    return from_flat(chosen, mask), from_flat(entropies, mask)
 
 
 def logprobs_entropy_and_values(
     model: Any, score: nn.Module, tokens: Tokens, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same, and a scalar head read from the same states, in one pass: three times [B, T]. The head has to be plain."""
+    """The same, and a scalar head of the same states, in one pass: three times [B, T]. `has_plain_head` must be true."""
     mask = tokens.response_mask
-    states = states_at(model, tokens, before(mask))
-    logprobs, spread_out = logprobs_of(model, states, tokens, temperature, True)
-    return logprobs, spread_out, spread(score(states).squeeze(-1), mask)
+    states = states_at(model, tokens, shift_left(mask))
+    logprobs, entropies = logprobs_of(model, states, tokens, temperature, True)
+    return logprobs, entropies, from_flat(score(states).squeeze(-1), mask)
 
 
 def has_plain_head(model: Any) -> bool:
@@ -114,15 +114,15 @@ def logprobs_of(
 ) -> tuple[Tensor, Tensor]:
     """Log-probs and entropies of the response's tokens from the states that they were chosen in [n, D]: twice [B, T]."""
     mask, weight = tokens.response_mask, model.get_output_embeddings().weight
-    chosen, spread_out = TokenLogprobs.apply(states, weight, tokens.ids[mask], temperature, with_entropy)
-    return spread(chosen, mask), spread(spread_out, mask)
+    chosen, entropies = TokenLogprobs.apply(states, weight, tokens.ids[mask], temperature, with_entropy)
+    return from_flat(chosen, mask), from_flat(entropies, mask)
 
 
 def response_values(model: Any, tokens: Tokens) -> Tensor:
     """The scalar head in the state in which each response token was chosen, 0 elsewhere: [B, T]."""
     mask = tokens.response_mask
-    states = states_at(model, tokens, before(mask))
-    return spread(model.score(states).squeeze(-1), mask)
+    states = states_at(model, tokens, shift_left(mask))
+    return from_flat(model.score(states).squeeze(-1), mask)
 
 
 def sequence_states(model: Any, tokens: Tokens) -> Tensor:

@@ -1,4 +1,4 @@
-"""Models from and to disk, in Hugging Face form, so that everybody's tools load what a stage wrote.
+"""Models and tokenizers from and to disk, in Hugging Face form, so that other tools load what a stage wrote.
 
 Tables (models/tabular.py) are the exception: no other tool knows them.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib.resources
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,53 +23,21 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging as hf_logging
 
 from trueward.models import lora, nano, smollm2, tabular, tiny
-
-if TYPE_CHECKING:
-    from trueward.models.bases import Base
-
-# Progress bars and load reports of the library would stand between our own lines; a missing head is no surprise here.
-hf_logging.disable_progress_bar()
-hf_logging.set_verbosity_error()
+from trueward.models.network import Network, context_length
+from trueward.models.quiet import quiet
 
 MEAN, SD = "trueward_mean", "trueward_sd"  # a reward model's scale, in its config.json
 READS, OWN = "trueward_reads", "own"  # how it reads a completion: `own`, as it was trained here, or one of these
 TEMPLATES = ("chat", "plain", "pair")
 
-COUNTED_FROM_PAD = frozenset(
-    {"roberta", "xlm-roberta", "camembert"}
-)  # their first position is after the pad token's id
 
-
-@dataclass(frozen=True)
-class Network:
-    """A model and the tokenizer that goes with it."""
-
-    model: Any  # a transformers model; its classes carry no types
-    tokenizer: PreTrainedTokenizerBase
-    base: Base | None = None  # whose weights it shares, if it shares them
-    form: str = "merged"  # what an adapter is written as: "merged" or "adapter"
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device(self.model.device)
-
-    @property
-    def context(self) -> int:
-        """The longest sequence the model takes, in tokens."""
-        config = self.model.config
-        places = int(getattr(config, "max_position_embeddings", None) or 10**9)
-        if config.model_type in COUNTED_FROM_PAD:
-            places -= config.pad_token_id + 1
-        return places
-
-
+@quiet()
 def causal(name: str, seed: int, device: torch.device) -> Network:
-    """A causal language model by path, hub name, or one that ships; float32, dropout off, pad apart from the end.
+    """A causal language model by path, hub name, or one that ships; float32, dropout off, padding a token of its own.
 
-    Raises `ValueError` in one line if there is no such model.
+    `ValueError` in one line if there is no such model.
     """
     torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
     if name == "trueward:tiny":
@@ -79,29 +48,61 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
         return causal(str(smollm2.directory()), seed, device)
     elif tabular.is_tabular(Path(name)):
         model, tokenizer = _load_table(name, tabular.TabularPolicy)
-    elif lora.beside(Path(name)) == Path(name):
+    elif lora.find_adapter(Path(name)) == Path(name):
         return _merged(causal(lora.base_of(Path(name)), seed, device), Path(name))
     else:
-        place = str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
-        model, tokenizer = _load(AutoModelForCausalLM, place)
+        model, tokenizer = _load(AutoModelForCausalLM, _shipped(name))
+        _require_end(tokenizer, _shipped(name))
     separate_pad(model, tokenizer)
     return Network(model.to(device).eval(), tokenizer)
 
 
+@quiet()
+def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer and the context (in tokens) that `causal(name, ...)` has, without a model being made or weights read.
+
+    (`trueward:smollm2` is converted from its package at the very first use.) An added padding token counts in
+    `len(tokenizer)`. `ValueError` in one line if there is no such model.
+    """
+    if name == "trueward:tiny":
+        tok, context = tiny.make_tokenizer(), tiny.CONTEXT
+    elif name == "trueward:nano":
+        tok, context = nano.make_tokenizer(), nano.CONTEXT
+    elif name == "trueward:smollm2":
+        return tokenizer(str(smollm2.directory()))
+    elif tabular.is_tabular(Path(name)):
+        with _in_one_line(name, "a table"):
+            tok, context = PreTrainedTokenizerFast.from_pretrained(name), tabular.context(Path(name))
+    elif lora.find_adapter(Path(name)) == Path(name):
+        return tokenizer(lora.base_of(Path(name)))
+    else:
+        place = _shipped(name)
+        _require_model(place)
+        with _in_one_line(place, "a model"):
+            tok = AutoTokenizer.from_pretrained(place)
+            config = AutoConfig.from_pretrained(place).get_text_config()
+        _require_end(tok, place)
+        _separate_pad_token(tok)
+        config.pad_token_id = tok.pad_token_id  # the positions of some models are counted from it
+        context = context_length(config)
+    return tok, context
+
+
+@quiet()
 def reward(path: str | Path, device: torch.device, template: str = "auto") -> Network:
     """A reward model, ours or any other `AutoModelForSequenceClassification` with one label, by directory or hub name.
 
-    One from elsewhere keeps its padding token, which its forward pass looks for. `template`: how it reads a completion,
+    One trained with other tools keeps its padding token, which its forward pass needs. `template`: how it reads a completion,
     `chat` (a conversation through its chat template), `plain` (prompt and response as one text, then end-of-sequence) or
     `pair` (as two texts, for encoders); `auto` takes the first that its tokenizer is made for.
     """
     if tabular.is_tabular(Path(path)):
         model, tokenizer = _load_table(str(path), tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
-    if lora.beside(Path(path)) == Path(path):
+    if lora.find_adapter(Path(path)) == Path(path):
         model, tokenizer = _reward_adapter(Path(path), device)
     else:
-        model, tokenizer = _load(AutoModelForSequenceClassification, str(path), ends=False)
+        model, tokenizer = _load(AutoModelForSequenceClassification, str(path))
     config = model.config
     if config.num_labels != 1:
         raise ValueError(f"{path}: a reward model has 1 label, this one has {config.num_labels}")
@@ -120,9 +121,7 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
 
 def _merged(standing: Network, adapter: Path) -> Network:
     """A model with a saved adapter added into its weights."""
-    from trueward.models.bases import digest
-
-    lora.attach(standing.model, adapter, digest(lora.base_of(adapter)))
+    lora.attach(standing.model, adapter, lora.weights_digest(lora.base_of(adapter)))
     return Network(lora.merged(standing.model).requires_grad_(True), standing.tokenizer)
 
 
@@ -141,6 +140,7 @@ def _template(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
     return "pair" if between and not hasattr(model, "score") else "plain"
 
 
+@quiet()
 def reward_from_policy(path: str | Path, device: torch.device) -> Network:
     """The network of a policy with a scalar head of zeros: where a reward model starts (every reward 0, loss ln 2).
 
@@ -151,18 +151,16 @@ def reward_from_policy(path: str | Path, device: torch.device) -> Network:
         bag = tabular.BagOfWords(table.config.vocab_size, table.config.max_position_embeddings)
         return Network(bag.to(device).eval(), tokenizer)
     model, tokenizer = _load(AutoModelForSequenceClassification, str(path), num_labels=1)
+    _require_end(tokenizer, str(path))
     separate_pad(model, tokenizer)
     nn.init.zeros_(model.score.weight)
     return Network(model.to(device).eval(), tokenizer)
 
 
 def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]:
-    try:
+    with _in_one_line(place, "a table"):
         model = tabular.load(Path(place))
         tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{place}: can't be loaded as a table: {reason}") from None
     if not isinstance(model, kinds):
         raise ValueError(
             f"{place}: expected a {' or '.join(k.__name__ for k in kinds)}, this is a {type(model).__name__}"
@@ -170,7 +168,22 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
     return model, tokenizer
 
 
-def _load(kind: Any, place: str, ends: bool = True, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
+def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
+    _require_model(place)
+    with _in_one_line(place, "a model"):
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        # attention "sdpa" and float32: the same numbers wherever it is loaded
+        model = kind.from_pretrained(place, dtype=torch.float32, **settings)
+    return model, tokenizer
+
+
+def _shipped(name: str) -> str:
+    """The directory of the base model that ships; any other name as it is."""
+    return str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
+
+
+def _require_model(place: str) -> None:
+    """`ValueError` for a path that can't be a model's directory; a name may be the hub's."""
     path = Path(place)
     if path.is_dir() and not (path / "config.json").is_file():
         raise ValueError(f"{place}: not a model directory (it has no config.json)")
@@ -178,34 +191,46 @@ def _load(kind: Any, place: str, ends: bool = True, **settings: Any) -> tuple[An
         raise ValueError(f"{place}: expected a model's directory, this is a file")
     if not path.exists() and (path.is_absolute() or place.startswith((".", "~")) or place.count("/") > 1):
         raise ValueError(f"{place}: no such model directory")
+
+
+def _require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
+
+
+@contextmanager
+def _in_one_line(place: str, kind: str) -> Iterator[None]:
+    """Whatever the libraries raise for a broken directory or an unknown name, as a `ValueError` of one line."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        # attention "sdpa" and float32: the same numbers wherever it is loaded
-        model = kind.from_pretrained(place, dtype=torch.float32, **settings)
+        yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{place}: can't be loaded as a model: {reason}") from None
-    if ends and tokenizer.eos_token_id is None:
-        raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
-    return model, tokenizer
+        raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None
 
 
 def separate_pad(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make padding a token of its own: a reward is read at the last token that isn't padding, and that may be the end."""
-    end = tokenizer.eos_token_id
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == end:
-        # Not the unknown token, which can be an answer's last; the opening one never is.
-        if tokenizer.bos_token is not None and tokenizer.bos_token_id != end:
-            tokenizer.pad_token = tokenizer.bos_token
-        else:
-            tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
-            if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-                model.resize_token_embeddings(len(tokenizer))
+    if _separate_pad_token(tokenizer) and len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
     model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
 
 
+def _separate_pad_token(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """The tokenizer's part of it, once for all. Whether a token was added."""
+    end = tokenizer.eos_token_id
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != end:
+        return False
+    # Not the unknown token, which can be an answer's last; the opening one never is.
+    if tokenizer.bos_token is not None and tokenizer.bos_token_id != end:
+        tokenizer.pad_token = tokenizer.bos_token
+        return False
+    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+    return True
+
+
+@quiet()
 def save(network: Network, path: Path) -> None:
     """Write model and tokenizer into a fresh directory."""
     shutil.rmtree(path, ignore_errors=True)
@@ -218,7 +243,7 @@ def save(network: Network, path: Path) -> None:
 
 
 def _save_adapted(network: Network, path: Path) -> None:
-    """A whole model with its adapter beside it, or the adapter alone. One that nothing else shares is merged, and gone."""
+    """The merged model with its adapter beside it, or the adapter alone; without a base on disk the merged model alone."""
     alone = network.base is not None and network.form == "adapter"
     if alone:
         network.model.config.to_json_file(path / lora.MODEL)
@@ -229,7 +254,7 @@ def _save_adapted(network: Network, path: Path) -> None:
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers a model learns, shared ones once."""
+    """How many parameters a model has, shared ones once."""
     return sum(p.numel() for p in model.parameters())
 
 

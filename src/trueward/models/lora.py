@@ -1,12 +1,13 @@
 """Low-rank adapters: a linear layer computes W·x + s·B·(A·x) with W frozen, B zero at first, s = alpha / rank.
 
-Source: LoRA (Hu et al. 2021, arXiv 2106.09685), through peft. Models that differ in nothing but their adapters share their
-weights: each is a tree of modules of its own whose frozen parameters are the same objects, so nothing is ever switched.
+Source: LoRA (Hu et al. 2021, arXiv 2106.09685), through peft. Models that differ by their adapters alone share their
+weights: each is a tree of modules of its own whose frozen parameters are the same objects, so adapters are never swapped.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trueward.artifacts import read_json, write_json
-from trueward.config import Lora
+from trueward.artifacts import read_json, sha256, write_json
+from trueward.config import LoraConfig
 
 CONFIG, WEIGHTS, NAME, HEAD = "adapter_config.json", "adapter_model.safetensors", "default", "score"
 MODEL = (
     "model_config.json"  # an adapter's model's; were it called config.json, transformers would look for whole weights
 )
 FOLDER = "adapter"  # in a merged model's directory
-BASE = "trueward_base"  # the digest of the weights that it stands on, in the file's metadata
+BASE = "trueward_base"  # in the file's metadata, the digest of the weights that the adapter is for
 INSIDE = "base_model.model."  # what peft calls the model in an adapter's file
 
 
@@ -32,32 +33,32 @@ def is_adapted(model: Any) -> bool:
     return hasattr(model, "peft_config")
 
 
-def own(model: nn.Module) -> dict[str, nn.Parameter]:
-    """What is the model's alone: all of it, or its adapter and its scalar head if it stands on frozen weights."""
+def own_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that no other network shares: all of them, or with an adapter its own and those of a scalar head."""
     named = dict(model.named_parameters())
     if not is_adapted(model):
         return named
     return {name: p for name, p in named.items() if ".lora_" in name or name.startswith(f"{HEAD}.")}
 
 
-def twin(model: Any) -> Any:
-    """A second model: what is frozen is shared, what is the model's own is copied.
+def clone_sharing_frozen(model: Any) -> Any:
+    """A second model: frozen parameters and buffers are shared, trainable ones are copied.
 
-    Of one without an adapter everything that doesn't learn is shared.
+    With an adapter, its parameters and a scalar head's are copied too, trainable or not.
     """
-    mine = {id(p) for p in (own(model).values() if is_adapted(model) else ()) if p is not None}
+    mine = {id(p) for p in (own_parameters(model).values() if is_adapted(model) else ()) if p is not None}
     mine |= {id(p) for p in model.parameters() if p.requires_grad}
     shared = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in mine]
     return copy.deepcopy(model, {id(t): t for t in shared})
 
 
-def adapt(model: Any, config: Lora, seed: int) -> None:
+def adapt(model: Any, config: LoraConfig, seed: int) -> None:
     """Put a fresh adapter on every target, in place. It changes no output: B is zero. A comes from `seed`."""
     refuse_table(model)
-    from peft import LoraConfig
+    from peft import LoraConfig as PeftConfig
 
     names = _targets(model, config.targets)
-    settings = LoraConfig(
+    settings = PeftConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         target_modules=names,
@@ -74,14 +75,14 @@ def adapt(model: Any, config: Lora, seed: int) -> None:
 def refuse_table(model: Any) -> None:
     """`ValueError` for a model without linear layers."""
     if model.config.model_type == "tabular":
-        raise ValueError("lora.rank: a table has no linear layers for an adapter to stand on; it takes 0")
+        raise ValueError("lora.rank: a table has no linear layers for an adapter; it takes 0")
 
 
 def weight(layer: Any) -> Tensor:
-    """A layer's weights as they work: W, or W + s·B·A if there's an adapter on it. In the layer's own layout."""
+    """A layer's effective weights: W, or W + s·B·A if there's an adapter on it. In the layer's own layout."""
     if not hasattr(layer, "lora_A"):
-        found: Tensor = layer.weight
-        return found
+        plain: Tensor = layer.weight
+        return plain
     with torch.no_grad():
         base: Tensor = layer.base_layer.weight
         summed: Tensor = base + layer.get_delta_weight(NAME)
@@ -92,7 +93,7 @@ def merged(model: Any) -> Any:
     """The same model with its adapter added into the weights, as a plain one; `model` stays as it is. Itself without one."""
     if not is_adapted(model):
         return model
-    plain = twin(model)
+    plain = clone_sharing_frozen(model)
     for name, layer in list(plain.named_modules()):
         if hasattr(layer, "lora_A"):
             parent, _, leaf = name.rpartition(".")
@@ -103,15 +104,15 @@ def merged(model: Any) -> Any:
 
 
 def with_scalar_head(policy: Any, config: Any) -> Any:
-    """A policy's trunk, shared, with a scalar head of zeros: what `AutoModelForSequenceClassification` makes of it.
+    """A policy's trunk, shared, with a scalar head of zeros, as the `AutoModelForSequenceClassification` of its family.
 
-    config: that of the new model.
+    config: the new model's. `ValueError` if the family has no single scalar head.
     """
     from transformers import AutoModelForSequenceClassification
 
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config)
-    trunk = twin(policy.base_model)
+    trunk = clone_sharing_frozen(policy.base_model)
     setattr(model, model.base_model_prefix, trunk)
     head = getattr(model, HEAD, None)
     if not isinstance(head, nn.Linear):
@@ -126,17 +127,17 @@ def with_scalar_head(policy: Any, config: Any) -> Any:
 
 
 def save(model: Any, folder: Path, base: str, digest: str) -> None:
-    """Write the adapter alone as peft reads it. base: where the weights lie that it stands on; digest: theirs."""
+    """Write the adapter alone as peft reads it. base: path or name of the weights that it is for; digest: theirs."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = model.peft_config[NAME].to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
     if hasattr(model, HEAD):
         settings["modules_to_save"] = [HEAD]
     write_json(folder / CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()})
-    tensors = {INSIDE + n.replace(f".{NAME}.", "."): p.detach().contiguous() for n, p in own(model).items()}
+    tensors = {INSIDE + n.replace(f".{NAME}.", "."): p.detach().contiguous() for n, p in own_parameters(model).items()}
     save_file(tensors, folder / WEIGHTS, metadata={BASE: digest})  # of two keys the order would be chance
 
 
-def beside(folder: Path) -> Path | None:
+def find_adapter(folder: Path) -> Path | None:
     """The adapter that a model's directory is, or holds."""
     for place in (folder, folder / FOLDER):
         if (place / CONFIG).is_file():
@@ -145,25 +146,38 @@ def beside(folder: Path) -> Path | None:
 
 
 def base_of(folder: Path) -> str:
-    """Where the weights lie that an adapter stands on; in a run that was moved, the same place in it."""
+    """Path or name of the weights that an adapter is for; in a run that was moved, the same place in it.
+
+    `ValueError` if the adapter names none, or they are gone.
+    """
     name = str(read_json(folder / CONFIG).get("base_model_name_or_path") or "")
     if not name:
-        raise ValueError(f"{folder / CONFIG}: base_model_name_or_path is missing: what does this adapter stand on?")
+        raise ValueError(f"{folder / CONFIG}: base_model_name_or_path is missing: which model is this adapter for?")
     path = Path(name)
     if path.is_absolute() and not path.is_dir():
         for parent in folder.absolute().parents:
             if (moved := parent / path.parent.name / path.name).is_dir():
                 return str(moved)
-        raise ValueError(f"{folder}: the model that this adapter stands on is gone: {name}")
+        raise ValueError(f"{folder}: the model that this adapter is for is gone: {name}")
     return name
+
+
+def weight_files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.safetensors")) if path.is_dir() else []
+
+
+def weights_digest(place: str) -> str:
+    """sha256 of a directory's weights; "" for a name."""
+    digests = [sha256(f) for f in weight_files(Path(place))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""
 
 
 def attach(model: Any, folder: Path, digest: str) -> None:
     """Put a saved adapter on, in place. digest: that of the model's weights.
 
-    `ValueError` if it isn't an adapter that is understood, or stands on other weights.
+    `ValueError` if it isn't a plain LoRA adapter, or was trained on other weights.
     """
-    from peft import LoraConfig
+    from peft import LoraConfig as PeftConfig
 
     table = read_json(folder / CONFIG)
     odd = [k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "layers_to_transform") if table.get(k)]
@@ -176,17 +190,17 @@ def attach(model: Any, folder: Path, digest: str) -> None:
     if stands and digest and stands != digest:
         raise ValueError(f"{folder}: its base has changed since this adapter was trained")
     known = ("r", "lora_alpha", "target_modules", "fan_in_fan_out", "task_type", "use_rslora")
-    settings = LoraConfig(lora_dropout=0.0, bias="none", **{k: table[k] for k in known if k in table})
+    settings = PeftConfig(lora_dropout=0.0, bias="none", **{k: table[k] for k in known if k in table})
     _inject(settings, model)
     try:
         saved = {n.removeprefix(INSIDE): t for n, t in load_file(folder / WEIGHTS).items()}
         with torch.no_grad():
-            for name, p in own(model).items():
+            for name, p in own_parameters(model).items():
                 p.copy_(saved.pop(name.replace(f".{NAME}.", ".")))
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{folder / WEIGHTS}: not the adapter that {CONFIG} speaks of: {error}") from None
+        raise ValueError(f"{folder / WEIGHTS}: not the adapter that {CONFIG} describes: {error}") from None
     if saved:
-        raise ValueError(f"{folder / WEIGHTS}: {next(iter(saved))} has no place in the model that it stands on")
+        raise ValueError(f"{folder / WEIGHTS}: {next(iter(saved))} has no place in the model that it is for")
 
 
 def _inject(settings: Any, model: Any) -> None:
@@ -202,10 +216,10 @@ def _inject(settings: Any, model: Any) -> None:
     model.eval()
 
 
-def _targets(model: Any, asked: str | tuple[str, ...]) -> list[str]:
+def _targets(model: Any, wanted: str | tuple[str, ...]) -> list[str]:
     """The last part of the names of the layers that are meant."""
     there = sorted({name.rpartition(".")[2] for name, _ in _linear(model)})
-    names = there if asked == "all-linear" else sorted(set(asked))
+    names = there if wanted == "all-linear" else sorted(set(wanted))
     if unknown := [n for n in names if n not in there]:
         raise ValueError(f"lora.targets: {unknown[0]!r} is no linear layer of this model; there are {', '.join(there)}")
     return names

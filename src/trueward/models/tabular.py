@@ -1,7 +1,7 @@
 """Models that are a table: the state is the last few tokens, the row holds its logits. For laboratories, not for text.
 
 `order` 1 is a bigram model; an order as long as the longest sequence is any policy at all, so whatever an optimiser
-finds there can be held against the optimum computed by enumeration. They go through the same loops and the same sampler
+finds there can be compared with the optimum computed by enumeration. They go through the same loops and the same sampler
 as networks do. Saved as config.json and model.safetensors, not in the form of the Hugging Face libraries.
 """
 
@@ -23,8 +23,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>")
 
 
-class _Table(nn.Module):
-    """What both kinds share: a number for every state, and the state after each token."""
+class _TabularModel(nn.Module):
+    """The base of the tables: the state after each token, saving and loading."""
 
     def __init__(self, vocabulary: int, order: int, context: int, **more: Any) -> None:
         super().__init__()
@@ -49,19 +49,19 @@ class _Table(nn.Module):
     def state(self, ids: Tensor) -> Tensor:
         """[B, T] -> [B, T]: the last `order` tokens as one number; what is before the beginning counts as padding."""
         vocabulary, order = self.config.vocab_size, self.config.order
-        found = torch.zeros_like(ids)
+        states = torch.zeros_like(ids)
         for back in range(order):
             shifted = torch.zeros_like(ids)
             shifted[:, back:] = ids[:, : max(0, ids.shape[1] - back)]
-            found = found + shifted * vocabulary**back
-        return found
+            states = states + shifted * vocabulary**back
+        return states
 
     def save_pretrained(self, path: Path) -> None:
         (path / "config.json").write_text(json.dumps(vars(self.config), indent=1) + "\n", encoding="utf-8")
         save_file({k: v.detach().contiguous() for k, v in self.state_dict().items()}, path / "model.safetensors")
 
 
-class TabularPolicy(_Table):
+class TabularPolicy(_TabularModel):
     """π(token | last `order` tokens) = softmax of a row."""
 
     def __init__(self, vocabulary: int, order: int, context: int) -> None:
@@ -73,8 +73,8 @@ class TabularPolicy(_Table):
         return SimpleNamespace(logits=functional.embedding(self.state(input_ids), self.table))
 
 
-class TabularScalar(_Table):
-    """A number for every state: a value function, or a reward that looks at the last `order` tokens."""
+class TabularScalar(_TabularModel):
+    """A number for every state: a value function, or a reward that depends on the last `order` tokens."""
 
     def __init__(self, vocabulary: int, order: int, context: int, **more: Any) -> None:
         super().__init__(vocabulary, order, context, **more)
@@ -85,8 +85,8 @@ class TabularScalar(_Table):
         return SimpleNamespace(last_hidden_state=self.table[self.state(input_ids)].unsqueeze(-1))
 
 
-class BagOfWords(_Table):
-    """The sum of the weights of all tokens so far: a reward model that knows words and nothing of their order."""
+class BagOfWords(_TabularModel):
+    """The sum of the weights of all tokens so far: a reward model that ignores the order of words."""
 
     def __init__(self, vocabulary: int, context: int, **more: Any) -> None:
         super().__init__(vocabulary, 1, context, **more)
@@ -103,8 +103,13 @@ def is_tabular(path: Path) -> bool:
     try:
         table = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # what is wrong with it is for others to say
+        return False  # the loader that reads it says what is wrong
     return isinstance(table, dict) and table.get("model_type") == "tabular"
+
+
+def context(path: Path) -> int:
+    """The longest sequence that a saved table takes, in tokens."""
+    return int(json.loads((path / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"])
 
 
 def load(path: Path) -> nn.Module:

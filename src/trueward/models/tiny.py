@@ -8,12 +8,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 
 from trueward.data import toy
 
+CONTEXT = 64  # tokens
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|unknown|>")
 
 
 def build() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """Weights from torch's global generator; the caller seeds it."""
-    tokenizer = word_tokenizer(toy.words())
+    tokenizer = make_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -21,13 +22,17 @@ def build() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
         num_attention_heads=2,
         num_key_value_heads=2,
         intermediate_size=160,
-        max_position_embeddings=64,
+        max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
     )
     return LlamaForCausalLM(config), tokenizer
+
+
+def make_tokenizer() -> PreTrainedTokenizerBase:
+    return word_tokenizer(toy.words())
 
 
 def word_tokenizer(words: list[str]) -> PreTrainedTokenizerBase:
@@ -43,5 +48,5 @@ def word_tokenizer(words: list[str]) -> PreTrainedTokenizerBase:
         bos_token="<|begin|>",
         eos_token="<|end|>",
         unk_token="<|unknown|>",
-        model_max_length=64,
+        model_max_length=CONTEXT,
     )

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 from trueward.artifacts import read_json, write_json
-from trueward.config import Reward
+from trueward.config import RewardConfig
 from trueward.models import lora
-from trueward.models.loading import Network
-from trueward.records import Completion, Verdict
+from trueward.models.network import Network
+from trueward.records import Completion, Score
 from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
-from trueward.scorers.scorer import Scale, Scored, fit_scale
+from trueward.scorers.scorer import Scale, ScoredBatch, fit_scale
 
 MODEL, MEMBERS, TABLE = "model", "members", "ensemble.json"
 
@@ -43,7 +43,7 @@ class Proxy(Protocol):
     @property
     def scale(self) -> Scale: ...
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]: ...
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]: ...
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
         """Before the last scale, float64 [n]: a difference is one in the log-odds of a choice."""
@@ -51,7 +51,7 @@ class Proxy(Protocol):
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
         """What the head of the first one reads, float64 [n, d]."""
 
-    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[Scored, np.ndarray]:
+    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
         """Both for one reading."""
 
     def freeze(self) -> None: ...
@@ -96,16 +96,16 @@ class Ensemble:
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
         return self.first.states(completions)
 
-    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[Scored, np.ndarray]:
+    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
         said, states = self.first.judge_with_states(completions)
         each = np.stack([said.score, *(m.scale.apply(m.raw(completions)) for m in self.members[1:])])
-        return Scored(self.scale.apply(self._together(each)), {"member_sd": each.std(axis=0)}), states
+        return ScoredBatch(self.scale.apply(self._together(each)), {"member_sd": each.std(axis=0)}), states
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         each = self.each(completions)
         raw = self._together(each)
         return [
-            Verdict(score=float(s), parts={"raw": float(r), "member_sd": float(d)})
+            Score(score=float(s), parts={"raw": float(r), "member_sd": float(d)})
             for s, r, d in zip(self.scale.apply(raw), raw, each.std(axis=0), strict=True)
         ]
 
@@ -121,8 +121,8 @@ class Ensemble:
         write_json(folder / TABLE, {**table, "mean": self.scale.mean, "sd": self.scale.sd})
 
 
-def put_together(
-    config: Reward, networks: Sequence[Network], answers: Sequence[Completion], micro_batch_tokens: int
+def build_proxy(
+    config: RewardConfig, networks: Sequence[Network], answers: Sequence[Completion], micro_batch_tokens: int
 ) -> Proxy:
     """The recipe's proxy from its fitted members. answers: the reference policy's own, two to each prompt in turn."""
     is_one = len(networks) == 1 or config.combine == "weights"
@@ -130,14 +130,14 @@ def put_together(
         network = networks[0] if len(networks) == 1 else averaged(networks)
         made: RewardModel | Ensemble = RewardModel(network, Scale(0.0, 1.0), micro_batch_tokens)
     else:
-        members = [scaled(network, answers, micro_batch_tokens) for network in networks]
+        members = [with_scale(network, answers, micro_batch_tokens) for network in networks]
         made = Ensemble(members, config.combine, config.uncertainty)
     if config.normalize:
         made.scale = scale_of(made, answers)
     return made
 
 
-def scaled(network: Network, answers: Sequence[Completion], micro_batch_tokens: int) -> RewardModel:
+def with_scale(network: Network, answers: Sequence[Completion], micro_batch_tokens: int) -> RewardModel:
     """A fitted network on the scale of these answers, two to each prompt in turn."""
     made = RewardModel(network, Scale(0.0, 1.0), micro_batch_tokens)
     made.scale = scale_of(made, answers)

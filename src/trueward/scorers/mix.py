@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueward.records import Completion, Verdict
+from trueward.records import Completion, Score
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.verifiers.constraints import words
 
@@ -26,11 +26,11 @@ class Mix:
     def __init__(self, ingredients: Sequence[Ingredient], floor: float) -> None:
         self.ingredients, self.floor = tuple(ingredients), floor
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         columns = [ingredient.scorer(completions) for ingredient in self.ingredients]
         return [self._sum([column[i] for column in columns]) for i in range(len(completions))]
 
-    def _sum(self, verdicts: Sequence[Verdict]) -> Verdict:
+    def _sum(self, verdicts: Sequence[Score]) -> Score:
         parts: dict[str, float] = {}
         total, shut = 0.0, []
         for ingredient, verdict in zip(self.ingredients, verdicts, strict=True):
@@ -41,9 +41,9 @@ class Mix:
             elif verdict.score < 1.0:
                 shut.append(ingredient.name)
         note = f"did not pass {', '.join(shut)}" if shut else "; ".join(v.note for v in verdicts if v.note)
-        return Verdict(score=self.floor if shut else total, parts=parts, cost=sum(v.cost for v in verdicts), note=note)
+        return Score(score=self.floor if shut else total, parts=parts, cost=sum(v.cost for v in verdicts), note=note)
 
 
-def length(completions: Sequence[Completion]) -> list[Verdict]:
+def length(completions: Sequence[Completion]) -> list[Score]:
     """The number of words of an answer: with a weight below 0, what a word costs."""
-    return [Verdict(score=float(len(words(c.response)))) for c in completions]
+    return [Score(score=float(len(words(c.response)))) for c in completions]

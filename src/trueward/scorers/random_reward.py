@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trueward.models.schedule import seed_for
-from trueward.records import Comparison, Completion, Verdict
+from trueward.records import Comparison, Completion, Score
+from trueward.seeds import seed_for
 
 
 class RandomReward:
@@ -21,12 +21,12 @@ class RandomReward:
         self.seed, self.step = seed, step
         self.at, self.calls = -1, 0
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         if self.step() != self.at:
             self.at, self.calls = self.step(), 0
         draw = np.random.default_rng(seed_for(self.seed, "random reward", self.at, self.calls))
         self.calls += 1
-        return [Verdict(score=float(x)) for x in draw.standard_normal(len(completions))]
+        return [Score(score=float(x)) for x in draw.standard_normal(len(completions))]
 
 
 def coin_flips(comparisons: Sequence[Comparison], seed: int) -> list[Comparison]:

@@ -10,11 +10,11 @@ import torch
 
 from trueward.batches import micro_batches
 from trueward.data.collate import Collator
-from trueward.models import bases, heads, loading
-from trueward.models.loading import Network
-from trueward.records import Completion, Verdict
-from trueward.scorers import foreign
-from trueward.scorers.scorer import Scale, Scored
+from trueward.models import heads, loading, shared_base
+from trueward.models.network import Network
+from trueward.records import Completion, Score
+from trueward.scorers import hf_reward_model
+from trueward.scorers.scorer import Scale, ScoredBatch
 
 
 class RewardModel:
@@ -33,12 +33,12 @@ class RewardModel:
 
     @torch.no_grad()
     def _read(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
-        if foreign.template(self.network) != loading.OWN:
-            return foreign.read(self.network, completions, self.micro_batch_tokens)
+        if hf_reward_model.template(self.network) != loading.OWN:
+            return hf_reward_model.read(self.network, completions, self.micro_batch_tokens)
         model = self.network.model
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
         raw, states = np.zeros(len(completions)), np.zeros((len(completions), 0))
-        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens, heads.together(model, tokens)):
+        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens, heads.prompt_groups(model, tokens)):
             found = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
             if not states.shape[1]:
                 states = np.zeros((len(completions), found.shape[1]))
@@ -46,16 +46,14 @@ class RewardModel:
             raw[rows.numpy()] = model.score(found).squeeze(-1).double().cpu().numpy()
         return raw, states
 
-    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[Scored, np.ndarray]:
+    def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
         """Scores and hidden states [n, d] for one reading."""
         raw, states = self._read(completions)
-        return Scored(self.scale.apply(raw), {}), states
+        return ScoredBatch(self.scale.apply(raw), {}), states
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         raw = self.raw(completions)
-        return [
-            Verdict(score=float(s), parts={"raw": float(r)}) for s, r in zip(self.scale.apply(raw), raw, strict=True)
-        ]
+        return [Score(score=float(s), parts={"raw": float(r)}) for s, r in zip(self.scale.apply(raw), raw, strict=True)]
 
     @property
     def first(self) -> RewardModel:
@@ -81,7 +79,7 @@ def load(path: Path, device: torch.device, shared: bool = False) -> RewardModel:
 
     shared: its frozen weights are those of every other network that stands on them.
     """
-    network = bases.reward(path, device) if shared else loading.reward(path, device)
+    network = shared_base.reward(path, device) if shared else loading.reward(path, device)
     config = network.model.config
     return RewardModel(
         network, Scale(float(getattr(config, loading.MEAN, 0.0)), float(getattr(config, loading.SD, 1.0)))

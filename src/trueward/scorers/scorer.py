@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from trueward.records import Completion, Verdict
+from trueward.records import Completion, Score
 
 LOGGED = ("unshaped", "member_sd")  # parts of a verdict: the score before shaping, the SD between an ensemble's members
 
@@ -16,7 +16,7 @@ LOGGED = ("unshaped", "member_sd")  # parts of a verdict: the score before shapi
 class Scorer(Protocol):
     """Maps completions to verdicts, one each, in order."""
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]: ...
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]: ...
 
 
 def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:
@@ -25,14 +25,14 @@ def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredBatch:
     """What a scorer said of a rollout: scores, float64 [n], and those parts that a training loop logs, [n] each."""
 
     score: np.ndarray
     parts: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, scorer: Scorer, completions: Sequence[Completion]) -> Scored:
+    def of(cls, scorer: Scorer, completions: Sequence[Completion]) -> ScoredBatch:
         verdicts = scorer(completions)
         names = [name for name in LOGGED if verdicts and name in verdicts[0].parts]
         return cls(
@@ -41,7 +41,7 @@ class Scored:
         )
 
     @classmethod
-    def join(cls, rounds: Sequence[Scored]) -> Scored:
+    def join(cls, rounds: Sequence[ScoredBatch]) -> ScoredBatch:
         return cls(
             np.concatenate([r.score for r in rounds]),
             {name: np.concatenate([r.parts[name] for r in rounds]) for name in rounds[0].parts},

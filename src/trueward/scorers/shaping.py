@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 from trueward.batches import Rollout
-from trueward.config import Reward
+from trueward.config import RewardConfig
 from trueward.data.collate import Collator
-from trueward.models.loading import Network
-from trueward.models.schedule import generator
-from trueward.records import Completion, Prompt, Verdict
+from trueward.models.network import Network
+from trueward.records import Completion, Prompt, Score
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
 from trueward.scorers.simulated import sigmoid
+from trueward.seeds import generator
 
 Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 Refer = Callable[[Sequence[Prompt]], Sequence[Completion]]
@@ -64,7 +64,7 @@ class Shaped:
     """The proxy's score, shaped as [reward] says; `unshaped` among the parts is the proxy's own."""
 
     def __init__(
-        self, config: Reward, proxy: Scorer, answers: Sequence[Completion], network: Network, refer: Refer
+        self, config: RewardConfig, proxy: Scorer, answers: Sequence[Completion], network: Network, refer: Refer
     ) -> None:
         """answers: the reference policy's own, two to each prompt in turn. network: for its tokens."""
         self.config, self.proxy, self.network, self.refer = config, proxy, network, refer
@@ -91,18 +91,16 @@ class Shaped:
         theirs = clipped(scores(self.proxy, self.refer(prompts)), bound).reshape(len(prompts), -1)
         return against(score, theirs[[place[c.prompt] for c in completions]])
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         said = self.proxy(completions)
         own = np.array([v.score for v in said], dtype=np.float64)
         paid = self.scale.apply(self._bounded(own, completions))
         paid = paid - price_of_length(self.tokens(completions), self.usual, self.config.length_penalty)
-        return [
-            Verdict(score=float(p), parts={**v.parts, "unshaped": v.score}) for p, v in zip(paid, said, strict=True)
-        ]
+        return [Score(score=float(p), parts={**v.parts, "unshaped": v.score}) for p, v in zip(paid, said, strict=True)]
 
 
 def shaped(
-    config: Reward, proxy: Scorer, answers: Sequence[Completion], network: Network, sample: Sample, seed: int
+    config: RewardConfig, proxy: Scorer, answers: Sequence[Completion], network: Network, sample: Sample, seed: int
 ) -> Scorer:
     """What the policy is paid; the proxy itself if nothing is to be shaped. network: the reference policy."""
     if config.clip is None and config.shaping == "none" and not config.length_penalty:
@@ -110,11 +108,11 @@ def shaped(
     return Shaped(config, proxy, answers, network, references(sample, network, config.references, seed))
 
 
-class Current:
+class SwappableScorer:
     """The scorer of the moment: a loop holds this one while another takes its place behind it, between two steps."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         return self.scorer(completions)

@@ -23,12 +23,12 @@ import torch
 
 from trueward.artifacts import read_json, write_json
 from trueward.batches import Rollout
-from trueward.models.loading import Network
-from trueward.models.schedule import generator, seed_for
-from trueward.records import Comparison, Completion, Prompt, Response, Verdict, response_id
-from trueward.scorers.distinct import DistinctWords
+from trueward.models.network import Network
+from trueward.records import Comparison, Completion, Prompt, Response, Score, response_id
+from trueward.scorers.nano_utility import DistinctWords
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.sentiment import Sentiment, from_table
+from trueward.seeds import generator, seed_for
 
 DESCRIPTION = (
     "simulated, not people: Bradley–Terry on a program's utility (sentiment by a classifier, saturating, minus "
@@ -37,7 +37,7 @@ DESCRIPTION = (
 
 
 @dataclass(frozen=True)
-class Choosing:
+class AnnotatorModel:
     """How simulated annotators choose."""
 
     utility: Scorer
@@ -53,7 +53,7 @@ class Utility:
     def __init__(self, sentiment: Sentiment) -> None:
         self.sentiment = sentiment
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         texts = [c.prompt.text + c.response for c in completions]
         moods = np.tanh(self.sentiment(texts) / 2.0) if texts else np.zeros(0)
         verdicts = []
@@ -64,7 +64,7 @@ class Utility:
                 "unfinished": 0.0 if completion.finished else -1.0,
                 "short": -max(0.0, 5 - len(words(completion.response))) / 5,
             }
-            verdicts.append(Verdict(score=sum(parts.values()), parts=parts))
+            verdicts.append(Score(score=sum(parts.values()), parts=parts))
         return verdicts
 
     def save(self, path: Path) -> None:
@@ -89,11 +89,11 @@ class LikesLength:
     def __init__(self, utility: Scorer, bias: float) -> None:
         self.utility, self.bias = utility, bias
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         out = []
         for completion, verdict in zip(completions, self.utility(completions), strict=True):
             more = self.bias * len(words(completion.response)) / 10
-            out.append(Verdict(score=verdict.score + more, parts={**verdict.parts, "length": more}))
+            out.append(Score(score=verdict.score + more, parts={**verdict.parts, "length": more}))
         return out
 
 
@@ -179,23 +179,23 @@ def compare(
     return comparisons, float(np.mean(agreed)) if agreed else float("nan")
 
 
-def ask(
+def sample_comparisons(
     sample: Callable[[Network, Sequence[Prompt], torch.Generator], Rollout],
     policy: Network,
     prompts: Sequence[Prompt],
     count: int,
-    choosing: Choosing,
+    choosing: AnnotatorModel,
     seed: int,
     *when: str | int,
 ) -> list[Comparison]:
     """Comparisons of two answers of `policy` to each of `count` prompts. All that is drawn is a function of seed and `when`."""
-    pairs = drawn(sample, policy, prompts, count, seed, *when)
+    pairs = sample_pairs(sample, policy, prompts, count, seed, *when)
     utilities = np.array([v.score for v in choosing.utility([side for pair in pairs for side in pair])]).reshape(-1, 2)
     votes = np.random.default_rng(seed_for(seed, "asked votes", *when))
     return compare(pairs, utilities, choosing.temperature, choosing.tie_width, votes)[0]
 
 
-def drawn(
+def sample_pairs(
     sample: Callable[[Network, Sequence[Prompt], torch.Generator], Rollout],
     policy: Network,
     prompts: Sequence[Prompt],

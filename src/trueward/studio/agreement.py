@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from trueward.instruments import agreement
-from trueward.instruments.statistics import wilson
+from trueward.evaluation import agreement
+from trueward.evaluation.statistics import wilson
 from trueward.records import Prompt, Response
 
 MIDDLE = 0.5
@@ -45,13 +45,13 @@ def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def with_people(said: Mapping[int, float], votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+def with_people(model_votes: Mapping[int, float], votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
     """A judge beside people: the share of their votes that are its choice, items weighed alike, with Wilson's interval.
 
-    `said`: by item the probability that it gives to the first response; a soft label counts as the choice that it leans
-    to. `votes`: people's, for the first response too.
+    `model_votes`: by item the probability that the judge gives to the first response; a soft label counts as the more
+    probable choice. `votes`: people's, for the first response too.
     """
-    shares = [_share(lean(p), votes[item]) for item, p in said.items() if votes.get(item)]
+    shares = [_share(lean(p), votes[item]) for item, p in model_votes.items() if votes.get(item)]
     if not shares:
         return {"agreement": None, "agreement_low": None, "agreement_high": None, "items": 0}
     mean = math.fsum(shares) / len(shares)

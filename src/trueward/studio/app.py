@@ -25,7 +25,7 @@ PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "welco
 
 
 class Static(StaticFiles):
-    """Files that are asked for anew each time, and answered with 304 if they haven't changed."""
+    """Files that browsers revalidate at every request; 304 if they haven't changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -51,7 +51,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> FileResponse:
-        """One page for every place; it looks at its address itself."""
+        """One page for every place; its script reads the address."""
         if path.split("/")[0] not in PLACES:
             raise HTTPException(404, "there is nothing here")
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
@@ -65,7 +65,7 @@ def serve_lab(app: FastAPI, files: dict[str, str]) -> None:
     headers = {"cache-control": "no-cache", **({"content-security-policy": policy} if policy else {})}
 
     @app.get("/lab", include_in_schema=False)
-    def moved() -> RedirectResponse:
+    def redirect() -> RedirectResponse:
         return RedirectResponse("/lab/")
 
     @app.get("/lab/{name}", include_in_schema=False)

@@ -10,10 +10,10 @@ import typer
 
 from trueward.data.snapshots import data_directory
 
-app = typer.Typer(help="People compare and write, and runs are watched: one page on this machine.")
+app = typer.Typer(help="Serve a page on this machine where people compare and write answers, and runs are watched.")
 
 Data = Annotated[
-    Path | None, typer.Option(help="Where the studio keeps what people said; $TRUEWARD_STUDIO, else studio/.")
+    Path | None, typer.Option(help="The studio's own directory, with people's answers; $TRUEWARD_STUDIO, else studio/.")
 ]
 Url = Annotated[str, typer.Option("--database", help="PostgreSQL by URL; without it a SQLite file in --data.")]
 
@@ -23,12 +23,15 @@ def studio(
     context: typer.Context,
     data: Data = None,
     runs: Annotated[Path, typer.Option(help="The directory of runs to watch.")] = Path("runs"),
-    host: Annotated[str, typer.Option(help="Another address is refused unless an admin has a password.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8600,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen at; another one needs an admin with a password."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any that is free.")] = 8600,
     url: Annotated[str, typer.Option(help="The public address, if a proxy stands in front: https://...")] = "",
     database: Url = "",
 ) -> None:
-    """Serve the studio. It prints one address, which works once."""
+    """Serve a page where people compare and write answers, and runs are watched. It prints an address that works once."""
     context.obj = (data or data_directory(), database or os.environ.get("TRUEWARD_DATABASE", ""))
     if context.invoked_subcommand is None:
         require_extra()
@@ -41,7 +44,7 @@ def studio(
 @app.command()
 def account(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="What the account is called.")],
+    name: Annotated[str, typer.Argument(help="The account's name.")],
     role: Annotated[str, typer.Option(help="admin, annotator or viewer.")] = "annotator",
     ask: Annotated[bool, typer.Option("--password", help="Ask for a password.")] = False,
 ) -> None:
@@ -65,10 +68,10 @@ def account(
 @app.command()
 def token(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Whose rights it has.")],
-    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    name: Annotated[str, typer.Argument(help="The account whose rights the token has.")],
+    label: Annotated[str, typer.Option(help="A note of what the token is for.")] = "",
 ) -> None:
-    """Make a token for scripts: `Authorization: Bearer TOKEN`. It is shown once."""
+    """Make a token for scripts: `Authorization: Bearer TOKEN`. It is printed once."""
     store = _open(context)
     from trueward.studio.store import accounts
 

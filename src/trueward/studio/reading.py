@@ -67,7 +67,7 @@ def _pairs(path: Path, checks: bool, judge: str) -> Read:
             name = judge or row.annotator or JUDGE
             labels.append(Label(pairs[-1], name[:200], row.probability))
     if checks and labels:
-        raise ValueError(f"{path}: what a model says is no check pair: people are examined by what is known")
+        raise ValueError(f"{path}: a model's label is no check pair: people are examined by known outcomes")
     return Read(pairs=_first_of_each(pairs), labels=labels, left_out=left_out)
 
 

@@ -35,8 +35,8 @@ def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str 
                     )
         with _bound(host, port) as listening:
             port = listening.getsockname()[1]
-            shown = f"[{host}]" if ":" in host else host
-            here = url.rstrip("/") or f"http://{shown}:{port}"
+            name = f"[{host}]" if ":" in host else host
+            here = url.rstrip("/") or f"http://{name}:{port}"
             names = Names.of(port, here)
             place = Studio(data, store, Library(runs), secure=here.startswith("https:"), lab=app.lab_files())
             invite = store.write(lambda c: accounts.grant(c, accounts.owner(c), "invite", "printed"))

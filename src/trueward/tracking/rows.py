@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 Row: TypeAlias = dict[str, float | str]
-LOOK = "look/"  # before the name of whatever a look at the policy found
+EVALUATION = "eval/"  # before the names of an evaluation's figures
 TEXTS = ("verdict",)
 CLOCKS = ("step", "seconds")
 
@@ -19,28 +19,28 @@ def of_step(metrics: Mapping[str, Any]) -> Row:
     return {key: float(value) for key, value in metrics.items() if key != "step" and _is_number(value)}
 
 
-def of_look(look: Mapping[str, Any], before: str = LOOK) -> Row:
+def of_evaluation(evaluation: Mapping[str, Any], before: str = EVALUATION) -> Row:
     """A row of evaluations.jsonl: its numbers, those of each truth too, and the verdict's word."""
-    found: Row = {}
-    for key, value in look.items():
+    row: Row = {}
+    for key, value in evaluation.items():
         if isinstance(value, Mapping):
-            found |= of_look(value, f"{before}{key}/")
+            row |= of_evaluation(value, f"{before}{key}/")
         elif key in TEXTS and isinstance(value, str):
-            found[before + key] = value
+            row[before + key] = value
         elif key not in CLOCKS and _is_number(value):
-            found[before + key] = float(value)
-    return found
+            row[before + key] = float(value)
+    return row
 
 
 def logged(stage: Path) -> dict[int, Row]:
     """All that a stage's logs hold, by step."""
-    found: dict[int, Row] = {}
-    for name, figures in (("metrics.jsonl", of_step), ("evaluations.jsonl", of_look)):
+    rows: dict[int, Row] = {}
+    for name, figures in (("metrics.jsonl", of_step), ("evaluations.jsonl", of_evaluation)):
         path = stage / name
         for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
             row = json.loads(text)
-            found.setdefault(int(row["step"]), {}).update(figures(row))
-    return dict(sorted(found.items()))
+            rows.setdefault(int(row["step"]), {}).update(figures(row))
+    return dict(sorted(rows.items()))
 
 
 def _is_number(value: object) -> bool:

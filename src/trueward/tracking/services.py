@@ -34,7 +34,7 @@ def require(kind: str) -> None:
 
 
 def follow(kind: str, recipe: Mapping[str, Any], stage: Path, digest: str = "", member: int = 0) -> Tracker:
-    """The tracker of a stage that is climbed, or of one of a reward model's further members."""
+    """The tracker of a training stage, or of one of a reward model's further members."""
     if kind == "none":
         return Tracker()
     digest = digest or str(json.loads((stage / UNFINISHED).read_text(encoding="utf-8"))["digest"])

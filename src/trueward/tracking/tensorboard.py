@@ -13,7 +13,7 @@ FLUSH_SECONDS = 5
 
 
 class TensorBoard:
-    """Scalars, and the verdict's word where it changes. TensorBoard drops what a resumed loop tells again."""
+    """Scalars, and the verdict's word where it changes. TensorBoard drops the steps that a resumed loop sends again."""
 
     rewinds = True
     last: int | None = None
@@ -22,7 +22,7 @@ class TensorBoard:
         folder = loop.run / "tensorboard" / loop.stage
         # purge_step: a reader forgets all events of an earlier session from this step on
         self.writer = SummaryWriter(str(folder), purge_step=last + 1, flush_secs=FLUSH_SECONDS)
-        self.said: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
         if last < 0:
             text = "\n".join(f"    {row}" for row in json.dumps(loop.recipe, indent=1).splitlines())
             self.writer.add_text("recipe", text, 0)  # four spaces: a block of code in Markdown
@@ -31,8 +31,8 @@ class TensorBoard:
         for key, value in row.items():
             if not isinstance(value, str):
                 self.writer.add_scalar(key, value, step)
-            elif self.said.get(key) != value:
-                self.said[key] = value
+            elif self._sent.get(key) != value:
+                self._sent[key] = value
                 self.writer.add_text(key, value, step)
 
     def flush(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from trueward.tracking.rows import Row, logged, of_look, of_step
+from trueward.tracking.rows import Row, logged, of_evaluation, of_step
 
 MARKS = "tracking.json"  # in the run's directory: up to which step each stage's rows were sent, by service
 
@@ -63,8 +63,8 @@ class Tracker:
     def begin(self, stage: Path, step: int | None) -> None:
         """The loop goes on behind `step`, up to which its logs reach; None: from its beginning."""
 
-    def send(self, step: int, metrics: Mapping[str, Any], look: Mapping[str, Any]) -> None:
-        """A step's metrics, and what a look at the policy found, if there was one."""
+    def send(self, step: int, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+        """A step's metrics, and the policy's evaluation at it (empty if there was none)."""
 
     def settle(self) -> None:
         """A checkpoint was made."""
@@ -80,7 +80,7 @@ class Tracker:
 
 
 class Sender(Tracker):
-    """To one service. What goes wrong there is said once, and training goes on; the next start sends what is missing."""
+    """Sends to one service. Its first error is printed and training goes on; the next start sends what is missing."""
 
     def __init__(self, loop: Loop, kind: str, rewinds: bool, connect: Callable[[Loop, int], Service]) -> None:
         self.loop, self.kind, self.rewinds, self.connect = loop, kind, rewinds, connect
@@ -97,8 +97,8 @@ class Sender(Tracker):
         for number, row in logged(stage).items():
             self._send(number, row)
 
-    def send(self, step: int, metrics: Mapping[str, Any], look: Mapping[str, Any]) -> None:
-        self._send(step, of_step(metrics) | of_look(look))
+    def send(self, step: int, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+        self._send(step, of_step(metrics) | of_evaluation(evaluation))
 
     def settle(self) -> None:
         if self.service is not None and not self.broken:
@@ -138,8 +138,8 @@ class Sender(Tracker):
             work()
         except Exception as error:
             if not self.broken:
-                said = str(error).strip().splitlines()
-                why = said[0] if said else type(error).__name__
+                lines = str(error).strip().splitlines()
+                why = lines[0] if lines else type(error).__name__
                 print(f"trueward: {self.kind}: {why}; the run goes on without it", file=sys.stderr, flush=True)
             self.broken = True
 
@@ -154,7 +154,7 @@ class Sender(Tracker):
 
 def _marks(run: Path) -> dict[str, dict[str, dict[str, Any]]]:
     try:
-        found = json.loads((run / MARKS).read_text(encoding="utf-8"))
+        marks = json.loads((run / MARKS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return marks if isinstance(marks, dict) else {}

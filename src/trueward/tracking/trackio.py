@@ -46,7 +46,7 @@ class Trackio:
 
 
 def _there(project: str, name: str) -> int | None:
-    """The last step of a run that its local database holds, −1 for none; None where this can't be asked."""
+    """The last step of a run that its local database holds, −1 for none; None where it can't be read."""
     try:
         from trackio.sqlite_storage import SQLiteStorage
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from trueward.config import Calls, Judge
+from trueward.config import JudgeCallsConfig, JudgeConfig
 from trueward.scorers.judge.budget import CapError
 from trueward.scorers.judge.endpoint import ANSWER_TOKENS, Endpoint, retry_after
-from trueward.scorers.judge.question import Question
+from trueward.scorers.judge.question import JudgeQuestion
 
 A, B = math.log(0.8), math.log(0.2)
 
@@ -22,13 +22,13 @@ def answer(text: str = "A", tops: Any = None, **rest: Any) -> dict[str, Any]:
     return {"text": text, "tops": tops, **rest}
 
 
-def question(i: int = 0) -> Question:
-    return Question(f"Question {i}?", ("A", "B"))
+def question(i: int = 0) -> JudgeQuestion:
+    return JudgeQuestion(f"Question {i}?", ("A", "B"))
 
 
 def endpoint(service: Any, tmp_path: Path, *, judge: dict[str, Any] | None = None, **calls: Any) -> Endpoint:
-    settings = Judge(model="m", endpoint=service.address, **(judge or {}))
-    return Endpoint(settings, Calls(cache=str(tmp_path / "cache.jsonl"), **calls), 0, first_wait=0.01)
+    settings = JudgeConfig(model="m", endpoint=service.address, **(judge or {}))
+    return Endpoint(settings, JudgeCallsConfig(cache=str(tmp_path / "cache.jsonl"), **calls), 0, first_wait=0.01)
 
 
 def text(body: dict[str, Any]) -> str:
@@ -37,10 +37,10 @@ def text(body: dict[str, Any]) -> str:
 
 def test_log_probs_of_the_choices(serve: Any, tmp_path: Path) -> None:
     tops = [{"A": A, " A": math.log(0.05), "B": B, "The": -9.0}]
-    service = serve(lambda body, before: answer("A", tops))
-    found = endpoint(service, tmp_path).ask([question()])[0]
-    assert found.logps == pytest.approx((math.log(0.85), B))
-    assert found.mass == pytest.approx(1.0)
+    service = serve(lambda body, earlier: answer("A", tops))
+    got = endpoint(service, tmp_path).ask([question()])[0]
+    assert got.logps == pytest.approx((math.log(0.85), B))
+    assert got.mass == pytest.approx(1.0)
     (body,) = service.bodies
     assert (body["model"], body["temperature"], body["logprobs"], body["top_logprobs"]) == ("m", 0.0, True, 20)
     assert body["max_tokens"] == ANSWER_TOKENS
@@ -48,9 +48,9 @@ def test_log_probs_of_the_choices(serve: Any, tmp_path: Path) -> None:
 
 
 def test_text_alone(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer(" **B**.\n"))
-    found = endpoint(service, tmp_path, judge={"logprobs": False}).ask([question()])[0]
-    assert (found.logps, found.named, found.wrong) == (None, 1, "")
+    service = serve(lambda body, earlier: answer(" **B**.\n"))
+    got = endpoint(service, tmp_path, judge={"logprobs": False}).ask([question()])[0]
+    assert (got.logps, got.named, got.wrong) == (None, 1, "")
     assert not {"logprobs", "top_logprobs"} & set(service.bodies[0])
 
 
@@ -69,14 +69,14 @@ def test_text_alone(serve: Any, tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_failure_is_tried_again(serve: Any, tmp_path: Path, failure: dict[str, Any]) -> None:
-    service = serve(lambda body, before: failure if before < 2 else answer("B"))
-    asked = endpoint(service, tmp_path)
-    assert asked.ask([question()])[0].named == 1
-    assert asked.requests == len(service.bodies) == 3
+    service = serve(lambda body, earlier: failure if earlier < 2 else answer("B"))
+    judge_endpoint = endpoint(service, tmp_path)
+    assert judge_endpoint.ask([question()])[0].named == 1
+    assert judge_endpoint.requests == len(service.bodies) == 3
 
 
 def test_it_waits_as_long_as_it_is_asked_to(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer() if before else answer(status=429, headers={"Retry-After": "0.4"}))
+    service = serve(lambda body, earlier: answer() if earlier else answer(status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()
     endpoint(service, tmp_path).ask([question()])
     assert time.monotonic() - started >= 0.4
@@ -99,34 +99,34 @@ def test_waits_double_and_differ(serve: Any, tmp_path: Path) -> None:
 
 
 def test_a_slow_answer_is_asked_for_again(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer(seconds=0.0 if before else 2.0))
-    asked = endpoint(service, tmp_path, timeout=0.3, price_input=1.0)
-    assert asked.ask([question()])[0].named == 0
+    service = serve(lambda body, earlier: answer(seconds=0.0 if earlier else 2.0))
+    judge_endpoint = endpoint(service, tmp_path, timeout=0.3, price_input=1.0)
+    assert judge_endpoint.ask([question()])[0].named == 0
     assert len(service.bodies) == 2
     sent = len(json.dumps(service.bodies[0]).encode())
     lost = sent / 1e6  # it may have been billed: taken at the most that it can have cost
-    assert asked.budget.spent == pytest.approx(lost + 100 / 1e6)
+    assert judge_endpoint.budget.spent == pytest.approx(lost + 100 / 1e6)
 
 
 def test_a_service_that_is_not_there(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer())
-    asked = endpoint(service, tmp_path, retries=1)
-    asked.address = "http://127.0.0.1:9/v1/chat/completions"
-    found = asked.ask([question()])[0]
-    assert "Connect" in found.wrong
-    assert "(2 tries)" in found.wrong
+    service = serve(lambda body, earlier: answer())
+    judge_endpoint = endpoint(service, tmp_path, retries=1)
+    judge_endpoint.address = "http://127.0.0.1:9/v1/chat/completions"
+    got = judge_endpoint.ask([question()])[0]
+    assert "Connect" in got.wrong
+    assert "(2 tries)" in got.wrong
 
 
 def test_a_mistake_is_not_tried_again(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "hush-hush")
-    service = serve(lambda body, before: answer("bad key hush-hush\ngiven", status=401))
+    service = serve(lambda body, earlier: answer("bad key hush-hush\ngiven", status=401))
     with pytest.raises(ValueError, match=r"HTTP 401: bad key \[key\] given$"):
         endpoint(service, tmp_path, key="MY_KEY", concurrency=1).ask([question(i) for i in range(9)])
     assert len(service.bodies) == 1
 
 
 def test_more_failures_than_are_allowed_stop_it(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer("no", status=500))
+    service = serve(lambda body, earlier: answer("no", status=500))
     with pytest.raises(
         ValueError, match=r"gave no answer to 3 questions.*max_failed = 0.05 allows.*HTTP 500: no \(1 try\)"
     ):
@@ -135,7 +135,7 @@ def test_more_failures_than_are_allowed_stop_it(serve: Any, tmp_path: Path) -> N
 
 
 def test_the_key_is_sent_and_kept_nowhere(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = serve(lambda body, before: answer())
+    service = serve(lambda body, earlier: answer())
     with pytest.raises(ValueError, match="no environment variable MY_KEY"):
         endpoint(service, tmp_path, key="MY_KEY")
     monkeypatch.setenv("MY_KEY", "hush-hush")
@@ -146,26 +146,26 @@ def test_the_key_is_sent_and_kept_nowhere(serve: Any, tmp_path: Path, monkeypatc
 
 
 def test_no_more_at_once_than_allowed(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer(seconds=0.03))
+    service = serve(lambda body, earlier: answer(seconds=0.03))
     endpoint(service, tmp_path, concurrency=3).ask([question(i) for i in range(12)])
     assert len(service.bodies) == 12
     assert service.most_at_once == 3
 
 
 def test_answers_come_back_in_order(serve: Any, tmp_path: Path) -> None:
-    def says(body: dict[str, Any], before: int) -> dict[str, Any]:
+    def says(body: dict[str, Any], earlier: int) -> dict[str, Any]:
         i = int(text(body).split()[1][:-1])
         return answer("AB"[i % 2], seconds=0.02 * (i % 3))
 
-    told: list[int] = []
-    asked = endpoint(serve(says), tmp_path, concurrency=4)
-    found = asked.ask([question(i) for i in range(10)], tell=told.append)
-    assert [r.named for r in found] == [i % 2 for i in range(10)]
-    assert told == list(range(1, 11))
+    reported: list[int] = []
+    judge_endpoint = endpoint(serve(says), tmp_path, concurrency=4)
+    got = judge_endpoint.ask([question(i) for i in range(10)], on_progress=reported.append)
+    assert [r.named for r in got] == [i % 2 for i in range(10)]
+    assert reported == list(range(1, 11))
 
 
 def test_nothing_is_asked_twice(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer("A", [{"A": A, "B": B}]))
+    service = serve(lambda body, earlier: answer("A", [{"A": A, "B": B}]))
     questions = [question(0), question(1), question(0)]
     one = endpoint(service, tmp_path, price_input=10.0).ask(questions)
     assert len(service.bodies) == 2, "the same question twice is one"
@@ -174,26 +174,26 @@ def test_nothing_is_asked_twice(serve: Any, tmp_path: Path) -> None:
     assert one == two
     assert one[0].cost == pytest.approx(100 * 10 / 1e6)
     for change in ({"temperature": 0.5}, {"model": "other"}, {"logprobs": False}):
-        before = len(service.bodies)
-        settings = Judge.model_validate({"model": "m", "endpoint": service.address, **change})
-        Endpoint(settings, Calls(cache=str(tmp_path / "cache.jsonl")), 0).ask([question(0)])
-        assert len(service.bodies) == before + 1, f"{change} is another request"
+        earlier = len(service.bodies)
+        settings = JudgeConfig.model_validate({"model": "m", "endpoint": service.address, **change})
+        Endpoint(settings, JudgeCallsConfig(cache=str(tmp_path / "cache.jsonl")), 0).ask([question(0)])
+        assert len(service.bodies) == earlier + 1, f"{change} is another request"
 
 
 def test_what_a_kill_left_half_written_is_asked_again(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer())
+    service = serve(lambda body, earlier: answer())
     endpoint(service, tmp_path).ask([question(i) for i in range(3)])
     path = tmp_path / "cache.jsonl"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
+    complete = path.read_bytes()
+    path.write_bytes(complete[:-20])
     for _ in range(2):
         assert [r.named for r in endpoint(service, tmp_path).ask([question(i) for i in range(3)])] == [0, 0, 0]
         assert len(service.bodies) == 4
-    assert path.read_bytes().startswith(whole[:-20] + b"\n"), "it only grows"
+    assert path.read_bytes().startswith(complete[:-20] + b"\n"), "it only grows"
 
 
 def test_two_that_share_a_cache_see_each_other_s_answers(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer())
+    service = serve(lambda body, earlier: answer())
     one, two = (endpoint(service, tmp_path, price_input=1.0) for _ in range(2))
     one.ask([question(0)])
     two.ask([question(0), question(1)])
@@ -203,17 +203,19 @@ def test_two_that_share_a_cache_see_each_other_s_answers(serve: Any, tmp_path: P
 
 
 def test_without_a_cache(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer())
-    asked = Endpoint(Judge(model="m", endpoint=service.address), Calls(cache="", price_input=1.0), 0)
-    assert asked.ask([question()])[0].named == 0
-    assert asked.budget.spent == pytest.approx(1e-4)
+    service = serve(lambda body, earlier: answer())
+    judge_endpoint = Endpoint(
+        JudgeConfig(model="m", endpoint=service.address), JudgeCallsConfig(cache="", price_input=1.0), 0
+    )
+    assert judge_endpoint.ask([question()])[0].named == 0
+    assert judge_endpoint.budget.spent == pytest.approx(1e-4)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_the_cap_is_never_passed(serve: Any, tmp_path: Path, concurrency: int) -> None:
     """Each answer costs 1; a request may cost at most 1 + what is bounded; the cap is 5."""
-    service = serve(lambda body, before: answer(usage=(0, 10), seconds=0.01))
+    service = serve(lambda body, earlier: answer(usage=(0, 10), seconds=0.01))
     prices: dict[str, Any] = {"price_output": 1e5, "cap": 5.0, "concurrency": concurrency}
     with pytest.raises(
         CapError, match=r"runtime.judge.cap: .* is spent.*pass the cap of 5; all answers so far are kept"
@@ -222,40 +224,42 @@ def test_the_cap_is_never_passed(serve: Any, tmp_path: Path, concurrency: int) -
     # The largest cost of a request is ANSWER_TOKENS·0.1 = 1.2, so the fourth fits at 3 + 1.2 and the fifth not at 4 + 1.2.
     assert len(service.bodies) == 4
     assert (
-        Endpoint(Judge(model="m", endpoint=service.address), Calls(cache=str(tmp_path / "cache.jsonl")), 0).cache.spent
+        Endpoint(
+            JudgeConfig(model="m", endpoint=service.address), JudgeCallsConfig(cache=str(tmp_path / "cache.jsonl")), 0
+        ).cache.spent
         == 4.0
     )
     with pytest.raises(CapError):
         endpoint(service, tmp_path, **prices).ask([question(i) for i in range(20)])
     assert len(service.bodies) == 4, "what was spent before counts"
-    found = endpoint(service, tmp_path, **{**prices, "cap": 100.0}).ask([question(i) for i in range(20)])
+    got = endpoint(service, tmp_path, **{**prices, "cap": 100.0}).ask([question(i) for i in range(20)])
     assert len(service.bodies) == 20, "nothing is paid for twice"
-    assert sum(r.cost for r in found) == pytest.approx(20.0)
+    assert sum(r.cost for r in got) == pytest.approx(20.0)
 
 
 def test_a_service_that_does_not_count_its_tokens_is_taken_at_its_dearest(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer(usage=None))
-    asked = endpoint(service, tmp_path, price_input=1.0, price_output=2.0)
-    (found,) = asked.ask([question()])
+    service = serve(lambda body, earlier: answer(usage=None))
+    judge_endpoint = endpoint(service, tmp_path, price_input=1.0, price_output=2.0)
+    (got,) = judge_endpoint.ask([question()])
     sent = len(json.dumps(service.bodies[0]).encode())
-    assert found.cost == pytest.approx((sent + 2 * ANSWER_TOKENS) / 1e6)
+    assert got.cost == pytest.approx((sent + 2 * ANSWER_TOKENS) / 1e6)
 
 
 def test_garbage_is_an_error_that_is_paid_for_once(serve: Any, tmp_path: Path) -> None:
-    service = serve(lambda body, before: answer("I like both."))
+    service = serve(lambda body, earlier: answer("I like both."))
     for _ in range(2):
-        found = endpoint(service, tmp_path).ask([question()])[0]
-        assert found.wrong == "not an answer: 'I like both.'"
-        assert found.logps is None
-        assert found.named is None
+        got = endpoint(service, tmp_path).ask([question()])[0]
+        assert got.wrong == "not an answer: 'I like both.'"
+        assert got.logps is None
+        assert got.named is None
     assert len(service.bodies) == 1
 
 
 def test_reasons_come_before_the_answer(serve: Any, tmp_path: Path) -> None:
-    said = "A is short.\nB is long.\nAnswer: B"
-    service = serve(lambda body, before: answer(said, [{"A": -0.1, "B": -0.2}, {" B": B, " A": A}]))
-    asked = endpoint(service, tmp_path, judge={"reasons": 50, "temperature": 0.7})
-    found = asked.ask([question()])[0]
-    assert found.logps == pytest.approx((A, B)), "those of the last token that is the answer"
+    reasoned = "A is short.\nB is long.\nAnswer: B"
+    service = serve(lambda body, earlier: answer(reasoned, [{"A": -0.1, "B": -0.2}, {" B": B, " A": A}]))
+    judge_endpoint = endpoint(service, tmp_path, judge={"reasons": 50, "temperature": 0.7})
+    got = judge_endpoint.ask([question()])[0]
+    assert got.logps == pytest.approx((A, B)), "those of the last token that is the answer"
     assert service.bodies[0]["max_tokens"] == 50 + ANSWER_TOKENS
     assert service.bodies[0]["seed"] == 0

@@ -14,7 +14,7 @@ TEN = [str(i) for i in range(1, 11)]
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "reasons", "found"),
+    ("text", "words", "reasons", "got"),
     [
         ("A", AB, False, 0),
         (" (B).\n", AB, False, 1),
@@ -40,8 +40,8 @@ TEN = [str(i) for i in range(1, 11)]
         ("I prefer A.", AB, True, None),
     ],
 )
-def test_what_names_a_choice(text: str, words: list[str], reasons: bool, found: int | None) -> None:
-    assert parse(text, words, reasons) == found
+def test_what_names_a_choice(text: str, words: list[str], reasons: bool, got: int | None) -> None:
+    assert parse(text, words, reasons) == got
 
 
 def answer(text: Any, *tops: dict[str, Any]) -> dict[str, Any]:
@@ -60,14 +60,14 @@ def test_stand_ins_for_nothing_do_not_outweigh_everything() -> None:
 
 
 def test_a_choice_of_several_tokens_has_its_text_alone() -> None:
-    found = read(answer("10", {"1": -0.1, "2": -3.0}, {"0": -0.1}), TEN, False)
-    assert (found.logps, found.named) == (None, 9)
+    got = read(answer("10", {"1": -0.1, "2": -3.0}, {"0": -0.1}), TEN, False)
+    assert (got.logps, got.named) == (None, 9)
 
 
 def test_the_same_choice_in_several_tokens_is_summed() -> None:
     tops = {"A": math.log(0.3), " A": math.log(0.2), "(A": math.log(0.1), "B": math.log(0.4)}
-    found = read(answer("A", tops), AB, False).logps
-    assert found == pytest.approx((math.log(0.6), math.log(0.4)))
+    got = read(answer("A", tops), AB, False).logps
+    assert got == pytest.approx((math.log(0.6), math.log(0.4)))
 
 
 @pytest.mark.parametrize(
@@ -79,5 +79,5 @@ def test_a_message_without_text_is_an_error(choice: Any) -> None:
 
 @pytest.mark.parametrize("content", [None, "A", [None], [{"token": "A"}], [{"token": "A", "top_logprobs": [{}]}]])
 def test_log_probs_in_another_shape_are_not_there(content: Any) -> None:
-    found = read({"message": {"content": "A"}, "logprobs": {"content": content}}, AB, False)
-    assert (found.logps, found.named, found.wrong) == (None, 0, "")
+    got = read({"message": {"content": "A"}, "logprobs": {"content": content}}, AB, False)
+    assert (got.logps, got.named, got.wrong) == (None, 0, "")

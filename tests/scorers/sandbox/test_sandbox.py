@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from trueward.scorers.sandbox import run
-from trueward.scorers.sandbox.run import Limits, Outcome
+from trueward.scorers.sandbox.run import Limits, SandboxOutcome
 
 REFUSAL = run.refusal()
 pytestmark = pytest.mark.skipif(bool(REFUSAL), reason=f"no sandbox here: {REFUSAL}")
@@ -28,7 +28,7 @@ TESTS = ["assert double(2) == 4", "assert double('ab') == 'abab'"]
 QUICK = Limits(cpu=1, wall=4.0)
 
 
-def attack(code: str, tests: list[str] = TESTS, limits: Limits = QUICK) -> Outcome:
+def attack(code: str, tests: list[str] = TESTS, limits: Limits = QUICK) -> SandboxOutcome:
     return run.run(code, tests, limits=limits)
 
 
@@ -40,7 +40,7 @@ def seen(expression: str, imports: str = "") -> str:
 
 
 def test_right_code_passes_and_wrong_code_fails() -> None:
-    assert attack(GOOD) == Outcome((True, True))
+    assert attack(GOOD) == SandboxOutcome((True, True))
     assert attack("def double(x):\n    return 2 * x if x == 2 else None\n").passed == (True, False)
     assert attack("def double(x):\n    return 4\n").note == "test 2: AssertionError"
     assert "SyntaxError" in attack("def double(x:\n").note
@@ -71,7 +71,7 @@ def test_values_objects_and_errors_go_through() -> None:
         "try:\n    bad()\nexcept KeyError as e:\n    pass\nelse:\n    raise AssertionError",
         "import math\nassert math.isnan(same(float('nan')))",
     ]
-    assert attack(code, tests) == Outcome((True,) * 6)
+    assert attack(code, tests) == SandboxOutcome((True,) * 6)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_tests_can_not_be_read() -> None:
         "        try:\n            seen.append(open(place, 'rb').read())\n        except OSError:\n            pass\n"
         f"    key = {marker[::-1]!r}[::-1]\n    return sum(key in str(s) for s in seen), len(seen) > 99\n"
     )
-    assert attack(code, [f"assert hunt() == (0, True), {marker!r}"], Limits()) == Outcome((True,))
+    assert attack(code, [f"assert hunt() == (0, True), {marker!r}"], Limits()) == SandboxOutcome((True,))
 
 
 def test_there_is_no_network() -> None:
@@ -218,15 +218,15 @@ def test_an_answer_that_is_too_large_is_none() -> None:
 
 def jails() -> set[int]:
     """Processes on this machine that are jails."""
-    found = set()
+    got = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if b"from sandbox import jail" in (entry / "cmdline").read_bytes():
-                    found.add(int(entry.name))
+                    got.add(int(entry.name))
             except OSError:
                 continue
-    return found
+    return got
 
 
 def test_nothing_outlives_its_parent() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
 from trueward.scorers.sandbox import run
 from trueward.scorers.verifiers import catalogue, constraints, gym, selftest
 from trueward.scorers.verifiers.match import Exact, MatchOptions
@@ -167,7 +167,7 @@ def test_an_empty_answer_and_an_echo_are_wrong_whatever_the_key() -> None:
 def test_parts_and_shares() -> None:
     options = {"contains": ["x"], "max_words": 2, "ends_with": "."}
     (verdict,) = made("constraints", **options)([Completion(prompt=Prompt(text="p"), response="x y z.")])
-    assert verdict == Verdict(
+    assert verdict == Score(
         score=0.0, parts={"contains": 1.0, "max_words": 0.0, "ends_with": 1.0}, note="missed: max_words"
     )
     assert score(made("constraints", **options, score="share"), "x y z.") == pytest.approx(2 / 3)
@@ -198,33 +198,33 @@ def test_constraints_that_contradict_each_other_are_found() -> None:
 class Generous(Exact):
     """A verifier with a hole: the key may stand anywhere in the answer, and digits of any script will do."""
 
-    def judge(self, response: str, answer: str) -> Verdict:
+    def judge(self, response: str, answer: str) -> Score:
         digits = "".join(str(int(c)) if c.isdecimal() else c for c in response)
         return passed(answer in digits)
 
 
 class PaysForNothing(Exact):
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         return [passed(c.response in (c.prompt.answer, "", str(c.prompt))) for c in completions]
 
 
 @pytest.mark.parametrize(
-    ("kind", "found"),
+    ("kind", "got"),
     [
         (Generous, {"two answers", "all answers at once", "full-width digits", "Arabic-Indic digits"}),
         (PaysForNothing, {"the empty answer", "the echoed prompt"}),
     ],
 )
-def test_the_self_test_finds_holes(kind: type[Exact], found: set[str]) -> None:
+def test_the_self_test_finds_holes(kind: type[Exact], got: set[str]) -> None:
     prompts = [Prompt(text="6 · 7?", answer="42"), Prompt(text="1 + 1?", answer="2")]
     cases = selftest.examine(kind(MatchOptions()), prompts)
-    assert {c.what for c in cases if not c.ok} == found
+    assert {c.what for c in cases if not c.ok} == got
     with pytest.raises(ValueError, match="fails its self-test"):
         selftest.require(kind(MatchOptions()), prompts, "x")
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "said"),
+    ("name", "answer", "message"),
     [
         ("exact", "", "expected an answer key"),
         ("normalised", "the", "a word in it"),
@@ -237,8 +237,8 @@ def test_the_self_test_finds_holes(kind: type[Exact], found: set[str]) -> None:
         ("gym", "4", "expected a prompt of data.prompts = reasoning-gym:TASK"),
     ],
 )
-def test_a_wrong_key_is_an_error_that_names_the_prompt(name: str, answer: str, said: str) -> None:
-    with pytest.raises(ValueError, match=rf"^where: the prompt 'what\?': .*{said}"):
+def test_a_wrong_key_is_an_error_that_names_the_prompt(name: str, answer: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^where: the prompt 'what\?': .*{message}"):
         selftest.require(made(name), [Prompt(text="what?", answer=answer)], "where")
 
 

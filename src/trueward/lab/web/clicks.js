@@ -48,14 +48,14 @@ export function letter(i) {
 
 /** "BA" is B over A, "B=A" a tie; words that mean nothing are passed over, since a link can be mangled on its way. */
 export function parseClicks(text, responses) {
-  const found = [];
+  const clicks = [];
   for (const word of text.split(".")) {
     const match = /^([A-Z])(=?)([A-Z])$/.exec(word);
     if (!match) continue;
     const [winner, loser] = [match[1], match[3]].map((c) => c.charCodeAt(0) - 65);
-    if (winner !== loser && Math.max(winner, loser) < responses) found.push({ winner, loser, tie: match[2] === "=" });
+    if (winner !== loser && Math.max(winner, loser) < responses) clicks.push({ winner, loser, tie: match[2] === "=" });
   }
-  return found;
+  return clicks;
 }
 
 export function writeClicks(clicks) {

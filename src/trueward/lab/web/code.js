@@ -1,12 +1,12 @@
 // The engine's own text, and the trap.
 
 import { letter } from "./clicks.js";
-import { clicked, climbed, gradient, logSoftmax, mean, proxies, rate, sigmoid, sum } from "./core.js";
+import { clicked, ascended, gradient, logSoftmax, mean, proxies, rate, sigmoid, sum } from "./core.js";
 import { $, html } from "./draw.js";
 import { anchorSlope, klOf, shortForm } from "./policy.js";
 import { fixed } from "./words.js";
 
-const CORE = [clicked, proxies, gradient, climbed, rate];
+const CORE = [clicked, proxies, gradient, ascended, rate];
 const SMALL = [sigmoid, logSoftmax, mean, sum];
 
 export function showSource() {

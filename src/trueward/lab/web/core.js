@@ -18,7 +18,7 @@ export function clicked(model, click, lr) {
 }
 
 export function proxies(model, blind, shift = 0) {
-  // what the policy is paid: r̂ where compared, else the blind-spot value
+  // what the policy is rewarded with: r̂ where compared, else the blind-spot value
   return model.scores.map((score, i) => shift + (model.compared[i] || blind === null ? score : blind));
 }
 
@@ -38,7 +38,7 @@ export function gradient(logits, proxy, logReference, beta) {
   return pi.map((p, i) => p * (proxy[i] - expected) - beta * p * (ratio[i] - kl));
 }
 
-export function climbed(logits, proxy, logReference, beta) {
+export function ascended(logits, proxy, logReference, beta) {
   // one step uphill; a tight anchor makes the hill steeper, so the step is shorter
   const slope = gradient(logits, proxy, logReference, beta);
   return logits.map((x, i) => x + rate(beta) * slope[i]);

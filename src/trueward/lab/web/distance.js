@@ -10,13 +10,13 @@ const BOX = { y: 18, height: 226 };
 export function drawDistance({ run, state, preset, proxy }) {
   const width = widthOf("distance");
   const [left, right] = [44, 22];
-  const path = run.looks.filter((look, i) => i < 400 || i % 20 === 0 || i === run.looks.length - 1);
+  const path = run.history.filter((_, i) => i < 400 || i % 20 === 0 || i === run.history.length - 1);
   const points = state.swept ? sweep(proxy, preset.truths, preset.reference) : [];
   const here = optimum(proxy, preset.truths, preset.reference, state.beta);
   const all = state.swept ? [...path, ...points, here] : path;
   const far = Math.max(0.35, ...all.map(({ kl }) => Math.sqrt(kl)));
-  const truths = all.map((look) => look.true);
-  const middle = run.looks[0].true;
+  const truths = all.map((point) => point.true);
+  const middle = run.history[0].true;
   const y = scale(Math.min(...truths, middle - 0.1), Math.max(...truths, middle + 0.1), BOX);
   const x = (kl) => left + (Math.sqrt(kl) / (far * 1.04)) * (width - left - right);
   const base = BOX.y + BOX.height;
@@ -27,10 +27,10 @@ export function drawDistance({ run, state, preset, proxy }) {
     shapes.push(svg("path", { d: line([...points].reverse().map((p) => [x(p.kl), y(p.true)])), class: "theory" }));
     for (const p of points) shapes.push(svg("circle", { cx: x(p.kl), cy: y(p.true), r: 3, class: "point" }));
   }
-  shapes.push(svg("path", { d: line(path.map((look) => [x(look.kl), y(look.true)])), class: "line truth" }));
+  shapes.push(svg("path", { d: line(path.map((point) => [x(point.kl), y(point.true)])), class: "line truth" }));
   if (state.swept) {
     const best = bestOf(points);
-    const above = path.every((look) => look.true <= best.true); // the name stands where the run's line is not
+    const above = path.every((point) => point.true <= best.true); // the name stands where the run's line is not
     shapes.push(...marks(here, best, x, y, width, above));
   }
   const last = path[path.length - 1];
@@ -38,7 +38,7 @@ export function drawDistance({ run, state, preset, proxy }) {
   const theory = state.swept ? ` The closed form at this β: true ${fixed(here.true)} at √KL ${fixed(Math.sqrt(here.kl))}.` : "";
   picture("distance", base + 24, `True ${fixed(last.true)} at √KL ${fixed(Math.sqrt(last.kl))}.${theory}`, ...shapes);
   $("sweep").setAttribute("aria-pressed", String(state.swept));
-  say("sweep-said", state.swept ? sweepTold(bestOf(points), here) : "20 values of β, each solved in closed form: π ∝ π_SFT·e^(r̂/β).");
+  say("sweep-note", state.swept ? sweepText(bestOf(points), here) : "20 values of β, each solved in closed form: π ∝ π_SFT·e^(r̂/β).");
 }
 
 function marks(here, best, x, y, width, above) {
@@ -52,7 +52,7 @@ function marks(here, best, x, y, width, above) {
   ];
 }
 
-function sweepTold(best, here) {
+function sweepText(best, here) {
   return (
     `Best of the 20: β = ${plain(best.beta)}, true ${fixed(best.true)} at KL ${fixed(best.kl)}. ` +
     `The diamond is where β = ${plain(here.beta)} ends: true ${fixed(here.true)}, KL ${fixed(here.kl)}.`

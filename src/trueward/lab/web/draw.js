@@ -58,7 +58,7 @@ export function ticks(low, high, count = 4) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const size = [1, 2, 2.5, 5, 10].map((m) => m * power).find((m) => m >= rough * 0.8);
-  const found = [];
-  for (let i = Math.ceil(low / size - 1e-9); i * size <= high + size * 1e-9; i += 1) found.push(i * size);
-  return found;
+  const values = [];
+  for (let i = Math.ceil(low / size - 1e-9); i * size <= high + size * 1e-9; i += 1) values.push(i * size);
+  return values;
 }

@@ -1,4 +1,4 @@
-// The verdict with its rule and its numbers, the tiles, and the gauge of the slope.
+// The verdict with its rule and its numbers, the tiles, and the picture of the slope.
 
 import { mean } from "./core.js";
 import { $, html, label, picture, say, svg, widthOf } from "./draw.js";
@@ -7,7 +7,7 @@ import { LIMITS } from "./verdict.js";
 import { WORDS, fixed, plain, signed } from "./words.js";
 
 export function drawTiles({ run, rows, state, verdict }) {
-  const [start, last] = [run.looks[0], run.looks[run.looks.length - 1]];
+  const [start, last] = [run.history[0], run.history[run.history.length - 1]];
   say("tile-clicks", String(rows.length));
   say("tile-loss", rows.length ? `loss of the last ${fixed(rows[rows.length - 1].loss)}` : "nothing is known yet");
   say("tile-proxy", fixed(last.proxy));
@@ -22,7 +22,7 @@ export function drawTiles({ run, rows, state, verdict }) {
 }
 
 export function drawVerdict({ run, verdict }) {
-  const begun = run.looks.length > 1;
+  const begun = run.history.length > 1;
   say("verdict", begun ? verdict.word : "not run yet");
   say("because", begun ? WORDS[verdict.word] : "Press play, and it will say what became of the truth.");
   $("verdict-card").dataset.word = begun ? verdict.word : "";
@@ -76,7 +76,7 @@ export function drawSlope({ pi, preset, proxy }) {
   );
   const still = Math.abs(slope) < 0.0005;
   say(
-    "slope-said",
+    "slope-note",
     still
       ? "Under this policy more proxy brings neither more truth nor less."
       : up

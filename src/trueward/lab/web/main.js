@@ -11,7 +11,7 @@ import { drawSlope, drawTiles, drawVerdict } from "./judgement.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_STEPS, annotated, fresh, longer, read, stepsOf, within, write } from "./lesson.js";
 import { listMissions } from "./missions.js";
-import { drawCallouts, drawLog, drawPair, drawScores, pairOf, told } from "./pair.js";
+import { drawCallouts, drawLog, drawPair, drawScores, lastClick, pairOf } from "./pair.js";
 import { player } from "./player.js";
 import { goOn, policyOf, startRun } from "./policy.js";
 import { PRESETS } from "./presets.js";
@@ -54,19 +54,19 @@ function advance(steps) {
   showRun();
 }
 
-/** What moves while the policy climbs. */
+/** What moves while the policy is trained. */
 function showRun() {
-  view = { ...view, state, pi: policyOf(view.run), verdict: judge(view.run.looks, view.sd), ahead: Math.max(ahead, state.steps) };
+  view = { ...view, state, pi: policyOf(view.run), verdict: judge(view.run.history, view.sd), ahead: Math.max(ahead, state.steps) };
   for (const draw of [drawTiles, drawBars, drawTraces, drawDistance, drawSlope, drawReveal, drawTrap]) draw(view);
   const taken = stepsOf(state.path);
   $("play").disabled = $("step").disabled = !runner.playing() && taken >= MOST_STEPS;
   $("reset").disabled = taken === 0;
   say("play", runner.playing() ? "Pause" : taken ? "Go on" : "Play");
   if (!runner.playing()) {
-    drawVerdict(view); // while it climbs a word would change too often to be heard
+    drawVerdict(view); // during a run a word would change too often to be heard
     drawNumbers(view);
   } else {
-    say("verdict", "climbing …");
+    say("verdict", "running …");
     say("because", "It keeps its opinion until the run is over, or paused.");
     $("verdict-card").dataset.word = "";
   }
@@ -75,7 +75,7 @@ function showRun() {
 function show() {
   derive();
   showRun();
-  if ($("said").textContent === "") say("said", told(view));
+  if ($("last-click").textContent === "") say("last-click", lastClick(view));
   for (const draw of [drawPair, drawScores, drawCallouts, drawLog, drawGuesses]) draw(view);
   say("about", view.preset.about);
   for (const input of document.querySelectorAll("#presets input")) input.checked = input.value === state.preset;
@@ -119,13 +119,13 @@ function click(side, tie = false) {
   const pair = pairOf(view);
   const [winner, loser] = side === 0 ? pair : [pair[1], pair[0]];
   rewarded({ clicks: [...state.clicks, { winner, loser, tie }] });
-  say("said", told(view));
+  say("last-click", lastClick(view));
 }
 
 /** Another pair than the one that is shown, as long as there is another one among the least compared. */
 function pass() {
-  const shown = pairOf(view).sort().join();
-  const other = (more) => pairOf({ ...view, state: { ...state, skipped: state.skipped + more } }).sort().join() !== shown;
+  const current = pairOf(view).sort().join();
+  const other = (more) => pairOf({ ...view, state: { ...state, skipped: state.skipped + more } }).sort().join() !== current;
   const more = Array.from({ length: 100 }, (_, i) => i + 1).find(other) ?? 1;
   changed({ skipped: state.skipped + more });
 }
@@ -133,7 +133,7 @@ function pass() {
 function follow(link) {
   runner.pause();
   state = read(link);
-  say("said", "");
+  say("last-click", "");
   changed();
   goTo("predict");
 }
@@ -164,7 +164,7 @@ function build() {
     input.addEventListener("change", () => {
       runner.pause();
       state = fresh(name, state.seed);
-      say("said", "");
+      say("last-click", "");
       changed();
     });
     return html("label", { class: "chip" }, input, html("span", {}, title));
@@ -192,15 +192,15 @@ function listen() {
   on("another", pass);
   on("undo", () => {
     rewarded({ clicks: state.clicks.slice(0, -1) });
-    say("said", `Undone. ${told(view)}`);
+    say("last-click", `Undone. ${lastClick(view)}`);
   });
   on("clear", () => {
     rewarded({ clicks: [] });
-    say("said", told(view));
+    say("last-click", lastClick(view));
   });
   on("annotate", () => {
     rewarded({ clicks: [...state.clicks, ...view.preset.annotator] });
-    say("said", told(view));
+    say("last-click", lastClick(view));
   });
   on("shift", () => changed({ shift: 1 - state.shift }));
   on("play", () => {
@@ -226,7 +226,7 @@ function listen() {
   on("afresh", () => {
     runner.pause();
     state = fresh(state.preset, state.seed);
-    say("said", "");
+    say("last-click", "");
     changed();
   });
   on("link", async () => {

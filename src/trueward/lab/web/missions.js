@@ -41,7 +41,7 @@ export const MISSIONS = [
     todo: "This annotator is sound on A to D and falls for E, which is long, sure of itself, and wrong. Play with β = 10, then 3, 1 and 0.3, each from SFT.",
     ask: "SFT says E once in a hundred times. At which β does that begin to matter?",
     outcome:
-      "β = 10 is pinned (.237), 3 learns (.291), 1 is over-optimised (.441 at step 38, .322 at the end), 0.3 hacks: the truth climbs to .583 and then falls to " +
+      "β = 10 is pinned (.237), 3 learns (.291), 1 is over-optimised (.441 at step 38, .322 at the end), 0.3 hacks: the truth rises to .583 and then falls to " +
       "−1.2, while the proxy only rises. The turn comes where the slope Cov(r*, r̂) crosses 0.",
     word: "pinned",
   },

@@ -1,4 +1,4 @@
-// Act 1: the two answers, and what was said about clicks.
+// Act 1: the two answers, and sentences about the clicks.
 
 import { letter, lossOf, nextPair } from "./clicks.js";
 import { sigmoid } from "./core.js";
@@ -22,7 +22,7 @@ export function drawPair(view) {
 }
 
 /** What the last click did, in a sentence for eyes and ears. */
-export function told({ rows }) {
+export function lastClick({ rows }) {
   const row = rows[rows.length - 1];
   if (!row) return "No clicks so far. Nothing is known yet.";
   const { winner, loser, tie } = row.click;
@@ -40,14 +40,14 @@ export function drawCallouts(view) {
   const claim = state.shift
     ? `${same} has not moved: P(${a} is better than ${b}) = ${chance}. Nor has the policy.`
     : `P(${a} is better than ${b}) = σ(r̂(${a}) − r̂(${b})) = ${chance}. A constant drops out of the difference.`;
-  say("shift-said", claim);
+  say("shift-note", claim);
   $("shift").setAttribute("aria-pressed", String(state.shift === 1));
   drawSettled(view, i, j);
   const unseen = model.compared.flatMap((seen, k) => (seen ? [] : [letter(k)]));
   const value = unseen.length ? fixed(proxy[model.compared.indexOf(false)], 2) : "";
   const kind = state.blind === null ? "keeps its first score" : "gets the optimistic blind-spot value";
   say(
-    "known-said",
+    "known-note",
     unseen.length
       ? `Never compared: ${unseen.join(", ")}. Nothing you said is about ${unseen.length > 1 ? "them, so each" : "it, so it"} ${kind}, ${value}.`
       : "Every answer was compared at least once. There is no blind spot left.",
@@ -64,17 +64,17 @@ function drawSettled({ state, model, rows }, i, j) {
   const [a, b] = ahead.map(letter);
   const loss = lossOf(model, { winner: ahead[0], loser: ahead[1] });
   say(
-    "settled-said",
+    "settled-note",
     `${a} and ${b} ${["were never compared", "were compared once", "were compared twice"][moves.length] ?? `were compared ${counted(moves.length, "time")}`}. ${a} over ${b} would now cost ` +
       `${fixed(loss)} and move both scores by ${fixed(next)}. Where both are equal, a click moves them by ${fixed(state.lr / 2)}.`,
   );
   const width = widthOf("settled");
   const [top, base] = [16, 62];
-  const shown = [...moves.slice(-5), next];
-  const scale = (base - top) / Math.max(...shown, state.lr / 2);
-  const room = Math.min(46, (width - 84) / shown.length);
-  const shapes = shown.flatMap((move, n) => {
-    const coming = n === shown.length - 1;
+  const bars = [...moves.slice(-5), next];
+  const scale = (base - top) / Math.max(...bars, state.lr / 2);
+  const room = Math.min(46, (width - 84) / bars.length);
+  const shapes = bars.flatMap((move, n) => {
+    const coming = n === bars.length - 1;
     const tall = Math.max(1, move * scale);
     const x = n * room;
     return [
@@ -85,14 +85,14 @@ function drawSettled({ state, model, rows }, i, j) {
   const equal = base - (state.lr / 2) * scale;
   shapes.unshift(svg("line", { x1: 0, x2: width, y1: equal, y2: equal, class: "peak" }));
   shapes.push(label(width, equal - 5, `${fixed(state.lr / 2, 2)} if equal`, { class: "tiny", "text-anchor": "end" }));
-  picture("settled", base + 2, `Moves of this pair: ${shown.map((m) => fixed(m)).join(", ")}; the last is the next one`, ...shapes);
+  picture("settled", base + 2, `Moves of this pair: ${bars.map((m) => fixed(m)).join(", ")}; the last is the next one`, ...shapes);
 }
 
 export function drawLog({ rows }) {
   say("log-count", String(rows.length));
   const cells = rows.map(({ click, loss, move }, n) => {
-    const said = `${letter(click.winner)} ${click.tie ? "=" : ">"} ${letter(click.loser)}`;
-    return html("tr", {}, html("th", { scope: "row" }, String(n + 1)), ...[said, fixed(loss), fixed(Math.abs(move))].map((c) => html("td", {}, c)));
+    const choice = `${letter(click.winner)} ${click.tie ? "=" : ">"} ${letter(click.loser)}`;
+    return html("tr", {}, html("th", { scope: "row" }, String(n + 1)), ...[choice, fixed(loss), fixed(Math.abs(move))].map((c) => html("td", {}, c)));
   });
   $("log").replaceChildren(...cells.reverse());
 }

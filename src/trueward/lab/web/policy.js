@@ -1,6 +1,6 @@
-// Act 2: the policy's path, look by look. The twin of policy.py.
+// Act 2: the policy's path, evaluated after every step. The twin of policy.py.
 
-import { climbed, gradient, logSoftmax, mean } from "./core.js";
+import { ascended, gradient, logSoftmax, mean } from "./core.js";
 
 /** KL(π‖π_SFT) in nats; rounding may not take it below 0. */
 export function klOf(logPi, logReference) {
@@ -14,16 +14,16 @@ export function objective(logPi, proxy, logReference, beta) {
 
 export function startRun(proxy, truths, reference) {
   const logReference = reference.map(Math.log);
-  const run = { proxy, truths, logReference, logits: [...logReference], looks: [] };
-  run.looks.push(lookAt(run));
+  const run = { proxy, truths, logReference, logits: [...logReference], history: [] };
+  run.history.push(evaluate(run));
   return run;
 }
 
 /** So many steps further, from the policy as it is: β may be another one every time. */
 export function goOn(run, beta, steps) {
   for (let i = 0; i < steps; i += 1) {
-    run.logits = climbed(run.logits, run.proxy, run.logReference, beta);
-    run.looks.push(lookAt(run));
+    run.logits = ascended(run.logits, run.proxy, run.logReference, beta);
+    run.history.push(evaluate(run));
   }
 }
 
@@ -31,11 +31,12 @@ export function policyOf(run) {
   return logSoftmax(run.logits).map(Math.exp);
 }
 
-function lookAt(run) {
+/** Where the policy stands now: the averages under it, and its distance from SFT. */
+function evaluate(run) {
   const logPi = logSoftmax(run.logits);
   const pi = logPi.map(Math.exp);
   return {
-    step: run.looks.length,
+    step: run.history.length,
     proxy: mean(pi, run.proxy),
     true: mean(pi, run.truths),
     kl: klOf(logPi, run.logReference),

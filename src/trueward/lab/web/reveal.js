@@ -31,17 +31,17 @@ export function drawGuesses({ state }) {
 export function drawReveal(view) {
   const { state, run } = view;
   const guessed = state.best !== null && state.word !== null;
-  const ran = run.looks.length > 1;
+  const ran = run.history.length > 1;
   $("reveal-button").disabled = !guessed && !state.revealed;
   $("reveal-button").classList.toggle("main", !state.revealed);
   say("reveal-button", state.revealed ? "Hide them again" : "Reveal the true rewards");
   $("revealed").hidden = !state.revealed;
   if (!state.revealed) {
     $("revealed").replaceChildren();
-    say("reveal-said", waiting(guessed, ran));
+    say("reveal-note", waiting(guessed, ran));
     return;
   }
-  say("reveal-said", outcome(view, ran));
+  say("reveal-note", outcome(view, ran));
   if (!$("revealed-chart")) {
     const chart = html("figure", { class: "card" }, html("h3", {}, "Score against truth"), html("div", { class: "chart", id: "revealed-chart" }));
     const caption = html("figcaption", {}, "A reward model that is right puts the letters on a rising line. The larger the dot, the more often the policy says it.");
@@ -100,6 +100,6 @@ function scatter({ preset, proxy, pi, model, state }) {
     shapes.push(svg("circle", { cx: x(value), cy: y(preset.truths[i]), r: radius, class: unseen ? "bubble guessed" : "bubble" }));
     shapes.push(label(x(value), y(preset.truths[i]) + 5, letter(i), { "text-anchor": "middle", class: "name" }));
   });
-  const said = proxy.map((value, i) => `${letter(i)}: score ${fixed(value, 2)}, true ${fixed(preset.truths[i], 2)}`).join("; ");
-  picture("revealed-chart", base + 40, said, ...shapes);
+  const values = proxy.map((value, i) => `${letter(i)}: score ${fixed(value, 2)}, true ${fixed(preset.truths[i], 2)}`).join("; ");
+  picture("revealed-chart", base + 40, values, ...shapes);
 }

@@ -11,14 +11,14 @@ export function drawTraces(view) {
   const { run, verdict, proxy, preset, state, ahead } = view;
   const width = widthOf("traces");
   const [left, right] = [40, 92];
-  const last = run.looks[run.looks.length - 1];
+  const last = run.history[run.history.length - 1];
   const most = Math.max(ahead, last.step, 1);
   const x = (step) => left + (Math.log1p(step) / Math.log1p(most)) * (width - left - right);
-  const looks = thinned(run.looks, verdict.peakStep);
+  const history = thinned(run.history, verdict.peakStep);
   const goal = optimum(proxy, preset.truths, preset.reference, state.beta); // so that the axis does not move in a run
-  const values = [goal, ...looks].flatMap((look) => [look.proxy, look.true]);
+  const values = [goal, ...history].flatMap((point) => [point.proxy, point.true]);
   const y = scale(Math.min(...values), Math.max(...values), TOP);
-  const k = scale(0, Math.max(0.02, goal.kl, ...looks.map((look) => look.kl)), LOW);
+  const k = scale(0, Math.max(0.02, goal.kl, ...history.map((point) => point.kl)), LOW);
   const shapes = [...axis(y, TOP, left, width - right), ...axis(k, LOW, left, width - right, 2)];
   const marked = steps(most).filter((step, i, all) => i === all.length - 1 || x(all[i + 1]) - x(step) > 26);
   for (const step of marked) {
@@ -26,11 +26,11 @@ export function drawTraces(view) {
     shapes.push(svg("line", { x1: x(step), x2: x(step), y1: LOW.y + LOW.height, y2: LOW.y + LOW.height + 4, class: "grid" }));
   }
   shapes.push(label(width, LOW.y + LOW.height + 17, "step", { "text-anchor": "end" }));
-  const path = (key, at) => line(looks.map((look) => [x(look.step), at(look[key])]));
-  const gap = [...looks.map((l) => [x(l.step), y(l.proxy)]), ...looks.map((l) => [x(l.step), y(l.true)]).reverse()];
+  const path = (key, height) => line(history.map((point) => [x(point.step), height(point[key])]));
+  const gap = [...history.map((point) => [x(point.step), y(point.proxy)]), ...history.map((point) => [x(point.step), y(point.true)]).reverse()];
   shapes.push(svg("path", { d: `${line(gap)}Z`, class: "gap" }));
   if (verdict.peakStep > 0 && verdict.peak > 0) {
-    const peak = run.looks[verdict.peakStep];
+    const peak = run.history[verdict.peakStep];
     shapes.push(svg("line", { x1: x(peak.step), x2: x(peak.step), y1: TOP.y, y2: LOW.y + LOW.height, class: "peak" }));
     shapes.push(svg("circle", { cx: x(peak.step), cy: y(peak.true), r: 4.5, class: "ring truth" }));
   }
@@ -44,39 +44,39 @@ export function drawTraces(view) {
   shapes.push(label(end, up + 4, `proxy ${fixed(last.proxy)}`, { class: "name proxy" }));
   shapes.push(label(end, down + 4, `true ${fixed(last.true)}`, { class: "name truth" }));
   shapes.push(label(end, k(last.kl) + 4, `KL ${fixed(last.kl)}`, { class: "name" }));
-  const said = `By step ${last.step}: proxy ${fixed(last.proxy)}, true ${fixed(last.true)}, KL ${fixed(last.kl)}. `;
-  const peak = `The highest true reward was ${fixed(run.looks[0].true + verdict.peak)} at step ${verdict.peakStep}.`;
-  picture("traces", LOW.y + LOW.height + 24, said + peak, ...shapes);
+  const now = `By step ${last.step}: proxy ${fixed(last.proxy)}, true ${fixed(last.true)}, KL ${fixed(last.kl)}. `;
+  const peak = `The highest true reward was ${fixed(run.history[0].true + verdict.peak)} at step ${verdict.peakStep}.`;
+  picture("traces", LOW.y + LOW.height + 24, now + peak, ...shapes);
 }
 
-/** The looks as a table; drawn when it is open. */
+/** The run's history as a table; drawn when it is open. */
 export function drawNumbers({ run, verdict }) {
   if (!$("numbers-box").open) return;
-  const rows = thinned(run.looks, verdict.peakStep, 24).map((look) =>
+  const rows = thinned(run.history, verdict.peakStep, 24).map((point) =>
     html(
       "tr",
-      look.step === verdict.peakStep ? { class: "best" } : {},
-      html("th", { scope: "row" }, look.step.toLocaleString("en")),
-      ...[look.proxy, look.true, look.kl].map((value) => html("td", {}, fixed(value))),
+      point.step === verdict.peakStep ? { class: "best" } : {},
+      html("th", { scope: "row" }, point.step.toLocaleString("en")),
+      ...[point.proxy, point.true, point.kl].map((value) => html("td", {}, fixed(value))),
     ),
   );
   $("numbers").replaceChildren(...rows);
 }
 
-/** About `count` looks, evenly along the logarithmic axis, with the first, the last and the peak among them. */
-function thinned(looks, peak, count = 160) {
-  const last = looks.length - 1;
+/** About `count` points of the history, evenly along the logarithmic axis, with the first, the last and the peak among them. */
+function thinned(history, peak, count = 160) {
+  const last = history.length - 1;
   const chosen = new Set([0, peak, last]);
   for (let i = 1; i < count; i += 1) chosen.add(Math.round(Math.expm1((Math.log1p(last) * i) / count)));
-  return [...chosen].sort((a, b) => a - b).map((i) => looks[i]);
+  return [...chosen].sort((a, b) => a - b).map((i) => history[i]);
 }
 
 function steps(most) {
-  const found = [0];
-  for (let step = 1; step <= most; step *= 10) found.push(step);
-  const last = found[found.length - 1];
-  if (most / last >= 3) found.push(most);
-  return found;
+  const marks = [0];
+  for (let step = 1; step <= most; step *= 10) marks.push(step);
+  const last = marks[marks.length - 1];
+  if (most / last >= 3) marks.push(most);
+  return marks;
 }
 
 export function scale(low, high, { y, height }) {

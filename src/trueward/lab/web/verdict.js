@@ -10,11 +10,11 @@ export function spread(truths, reference) {
   return Math.sqrt(mean(reference, truths.map((t) => (t - centre) ** 2)));
 }
 
-export function judge(looks, sd) {
-  const start = looks[0];
-  const end = looks[looks.length - 1];
+export function judge(history, sd) {
+  const start = history[0];
+  const end = history[history.length - 1];
   let highest = start;
-  for (const look of looks) if (look.true > highest.true) highest = look;
+  for (const point of history) if (point.true > highest.true) highest = point;
   const proxy = end.proxy - start.proxy;
   const moved = end.true - start.true;
   const peak = highest.true - start.true;

@@ -25,7 +25,7 @@ export function counted(n, one, many = `${one}s`) {
 }
 
 export const WORDS = {
-  "no signal": "There is nothing to climb: the proxy is flat.",
+  "no signal": "There is nothing to gain: the proxy is flat.",
   pinned: "The anchor holds the policy so tightly that it has hardly moved.",
   hacking: "The proxy went up and the truth went down. The policy found where the reward is wrong.",
   "over-optimised": "The truth rose, turned, and fell back. The best policy lies behind.",

@@ -1,4 +1,4 @@
-"""What a judge's answers cost, and where to stop."""
+"""A judge's costs, and a cap on them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ class CapError(ValueError):
 
 @dataclass
 class Budget:
-    """Prices of a million tokens, read and written, in one currency; `spent` so far; `cap`, if there is one.
+    """Prices of a million tokens, read and written, in one currency; `spent` so far; `cap`, if there is one; `held`, the
+    largest possible cost of the requests under way.
 
-    A request is only made if its largest possible cost still fits beside all that is spent or under way, so the cap is
+    A request is only made if its largest possible cost fits under the cap with all that is spent or held, so the cap is
     never passed. A token is at least one byte, so a text has at most as many tokens as bytes.
     """
 
@@ -40,7 +41,7 @@ class Budget:
         self.held += bound
 
     def settle(self, bound: float, spent: float) -> None:
-        """A request is over: what was held for it is free again, and so much is spent in all."""
+        """A request is over: its hold is released. spent: the new total."""
         self.held -= bound
         self.spent = spent
 

@@ -1,6 +1,6 @@
-"""Every answer that a service gave, in a file that only grows: one JSON object a line, known by its request's hash.
+"""A service's answers in a file that only grows: one JSON object a line, found by its request's hash.
 
-A line is written whole, by one call, before the answer is used; what a killed process left half-written is skipped.
+A line is written by one call, before the answer is used; a line that a killed process left incomplete is skipped.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ def key(endpoint: str, body: dict[str, Any]) -> str:
 
 
 class Cache:
-    """Answers by key, and what all requests have cost, those without an answer included."""
+    """Answers by key, and `spent`, the cost of all requests, those without an answer included."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.answers: dict[str, dict[str, Any]] = {}
         self.spent = 0.0
-        self.seen = 0  # bytes of the file
+        self.offset = 0  # bytes of the file that were read
         if path is not None and path.is_dir():
             raise ValueError(f"runtime.judge.cache: {path}: expected a file, this is a folder")
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what was added since, here or by others."""
-        if self.path is None or not self.path.is_file() or self.path.stat().st_size == self.seen:
+        """Read the lines that were added since, by this process or others."""
+        if self.path is None or not self.path.is_file() or self.path.stat().st_size == self.offset:
             return
         with self.path.open("rb") as file:
-            file.seek(self.seen)
+            file.seek(self.offset)
             lines = file.read()
-        whole = lines[: lines.rfind(b"\n") + 1]
-        self.seen += len(whole)
-        for line in whole.split(b"\n"):
+        complete = lines[: lines.rfind(b"\n") + 1]
+        self.offset += len(complete)
+        for line in complete.split(b"\n"):
             self._take(line)
 
     def _take(self, line: bytes) -> None:
@@ -55,7 +55,7 @@ class Cache:
                 self.answers[row["key"]] = row
 
     def add(self, key: str, answer: dict[str, Any] | None, cost: float) -> None:
-        """An answer that came, or None for a request that may have been paid for and brought none."""
+        """Record an answer, or None for a request that may have been billed without one; `cost` in the prices' currency."""
         row = {"key": key, "answer": answer, "cost": cost}
         if answer is not None:
             self.answers[key] = row

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trueward.config import Calls, Judge
-from trueward.models.schedule import seed_for
+from trueward.config import JudgeCallsConfig, JudgeConfig
 from trueward.scorers.judge import cache
 from trueward.scorers.judge.budget import Budget
 from trueward.scorers.judge.cache import Cache
-from trueward.scorers.judge.question import Question, Reply
+from trueward.scorers.judge.question import JudgeQuestion, Reply
 from trueward.scorers.judge.reading import read, shortened
+from trueward.seeds import seed_for
 
 ANSWER_TOKENS = 12  # for the choice itself, after any reasons
 LISTED = 20  # log-probs of the most probable tokens; services give no more
@@ -27,9 +27,9 @@ ENOUGH = 1 << 62
 
 
 class Endpoint:
-    """Asks a service. `ValueError` at once without its key; for an address or a model that it doesn't know when asked."""
+    """Asks a service. `ValueError` at once without its key, and at the first request for a wrong address or model."""
 
-    def __init__(self, judge: Judge, calls: Calls, seed: int, first_wait: float = 1.0) -> None:
+    def __init__(self, judge: JudgeConfig, calls: JudgeCallsConfig, seed: int, first_wait: float = 1.0) -> None:
         self.judge, self.calls, self.seed, self.first_wait = judge, calls, seed, first_wait
         self.address = judge.endpoint.rstrip("/") + "/chat/completions"
         self.headers = {"Content-Type": "application/json"}
@@ -42,7 +42,7 @@ class Endpoint:
         self.budget = Budget(calls.price_input, calls.price_output, calls.cap, self.cache.spent)
         self.requests = 0  # made by this process, retries included
 
-    def body(self, question: Question) -> dict[str, Any]:
+    def body(self, question: JudgeQuestion) -> dict[str, Any]:
         """The request; all of it goes into the cache's key."""
         judge = self.judge
         body: dict[str, Any] = {
@@ -57,8 +57,8 @@ class Endpoint:
             body |= {"logprobs": True, "top_logprobs": LISTED}
         return body
 
-    def said(self, response: Any) -> str:
-        """A service's own words about an error, on one line; a key that it repeats is not repeated here."""
+    def error_text(self, response: Any) -> str:
+        """A service's message about an error, on one line, with the key blanked out."""
         try:
             text = str(response.json()["error"]["message"])
         except (ValueError, KeyError, TypeError):
@@ -66,35 +66,38 @@ class Endpoint:
         return shortened(" ".join((text.replace(self.secret, "[key]") if self.secret else text).split()), 200)
 
     def ask(
-        self, questions: Sequence[Question], most_failed: int = ENOUGH, tell: Callable[[int], None] = lambda done: None
+        self,
+        questions: Sequence[JudgeQuestion],
+        most_failed: int = ENOUGH,
+        on_progress: Callable[[int], None] = lambda done: None,
     ) -> list[Reply]:
-        self.cache.refresh()  # another judge of this run, or another run, may have asked the same
+        self.cache.refresh()  # another judge of this run, or another run, may have made the same request
         self.budget.spent = self.cache.spent
         bodies = [self.body(q) for q in questions]
         keys = [cache.key(self.address, b) for b in bodies]
         missing = {k: b for k, b in zip(keys, bodies, strict=True) if k not in self.cache.answers}
         known = len(questions) - len(missing)
-        asking = Asking(self, most_failed, lambda done: tell(known + done))
+        asking = Asking(self, most_failed, lambda done: on_progress(known + done))
         failed = asyncio.run(asking.all(missing)) if missing else {}
         return [failed.get(k) or self._reply(k, q) for k, q in zip(keys, questions, strict=True)]
 
-    def _reply(self, key: str, question: Question) -> Reply:
+    def _reply(self, key: str, question: JudgeQuestion) -> Reply:
         row = self.cache.answers[key]
-        found = read(row["answer"], question.choices, self.judge.reasons > 0)
-        return Reply(found.logps, found.named, found.wrong, row["cost"])
+        reply = read(row["answer"], question.choices, self.judge.reasons > 0)
+        return Reply(reply.logps, reply.named, reply.wrong, row["cost"])
 
 
 class Asking:
-    """One round of requests. An answer that was paid for is kept, even if another request has ended the round."""
+    """One round of concurrent requests. Every answer that came goes into the cache, even after an error ended the round."""
 
-    def __init__(self, endpoint: Endpoint, most_failed: int, tell: Callable[[int], None]) -> None:
-        self.endpoint, self.most_failed, self.tell = endpoint, most_failed, tell
+    def __init__(self, endpoint: Endpoint, most_failed: int, on_progress: Callable[[int], None]) -> None:
+        self.endpoint, self.most_failed, self.on_progress = endpoint, most_failed, on_progress
         self.done = 0
         self.failed: dict[str, Reply] = {}
         self.stop: ValueError | None = None
 
     async def all(self, missing: dict[str, dict[str, Any]]) -> dict[str, Reply]:
-        """Fills the cache; the questions that nothing came back for."""
+        """Fills the cache; returns the questions without an answer."""
         import httpx2
 
         calls = self.endpoint.calls
@@ -121,10 +124,10 @@ class Asking:
             if self.stop is not None:
                 return
             self.done += 1
-            self.tell(self.done)
+            self.on_progress(self.done)
 
     async def _one(self, client: Any, key: str, sent: bytes) -> str:
-        """Ask until there's an answer, and put it into the cache; what was wrong, if none came."""
+        """Request until there's an answer, and put it into the cache; what was wrong, if none came."""
         tries = self.endpoint.calls.retries + 1
         wrong = ""
         for attempt in range(tries):
@@ -154,7 +157,7 @@ class Asking:
             return True
 
     async def _try(self, client: Any, key: str, sent: bytes, bound: float) -> tuple[str, float | None]:
-        """One request; what was wrong with it, and how long the service asks to wait."""
+        """One request; what was wrong with it, and the seconds to wait if the service names them."""
         import httpx2
 
         budget, cost = self.endpoint.budget, 0.0
@@ -164,18 +167,18 @@ class Asking:
                 response = await client.post(self.endpoint.address, content=sent)
             status = response.status_code
             if status in AGAIN or status >= 500:
-                return f"HTTP {status}: {self.endpoint.said(response)}", retry_after(
+                return f"HTTP {status}: {self.endpoint.error_text(response)}", retry_after(
                     response.headers.get("Retry-After")
                 )
             if status != 200:
                 self.stop = ValueError(
-                    f"the judge at {self.endpoint.address}: HTTP {status}: {self.endpoint.said(response)}"
+                    f"the judge at {self.endpoint.address}: HTTP {status}: {self.endpoint.error_text(response)}"
                 )
                 return "refused", None
-            cost = bound  # until it says what it was
-            answer, used = answered(response)
+            cost = bound  # until the response says what it was
+            answer, used = parse_completion(response)
             if answer is None:
-                return f"not a chat completion: {self.endpoint.said(response)!r}", None
+                return f"not a chat completion: {self.endpoint.error_text(response)!r}", None
             if used is not None:
                 cost = budget.cost(*used)
             self.endpoint.cache.add(key, answer, cost)
@@ -187,7 +190,7 @@ class Asking:
             return f"{type(error).__name__}: {shortened(str(error))}".rstrip(": "), None
         finally:
             if cost and key not in self.endpoint.cache.answers:
-                self.endpoint.cache.add(key, None, cost)  # nothing came, but it may have been billed
+                self.endpoint.cache.add(key, None, cost)  # no answer, but it may have been billed
             budget.settle(bound, self.endpoint.cache.spent)
 
     def _backoff(self, key: str, attempt: int) -> float:
@@ -197,8 +200,8 @@ class Asking:
         return longest * (0.5 + 0.5 * chance)
 
 
-def answered(response: Any) -> tuple[dict[str, Any] | None, tuple[int, int] | None]:
-    """The first choice of a chat completion, and the tokens read and written, if it says so."""
+def parse_completion(response: Any) -> tuple[dict[str, Any] | None, tuple[int, int] | None]:
+    """The first choice of a chat completion, and the tokens read and written, if it counts them."""
     try:
         table = response.json()
         choice = table["choices"][0]
@@ -207,8 +210,8 @@ def answered(response: Any) -> tuple[dict[str, Any] | None, tuple[int, int] | No
         return None, None
     usage = table.get("usage") or {}
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    kept = {k: choice[k] for k in ("message", "logprobs", "finish_reason") if choice.get(k) is not None}
-    return kept, (read, written) if isinstance(read, int) and isinstance(written, int) else None
+    fields = {k: choice[k] for k in ("message", "logprobs", "finish_reason") if choice.get(k) is not None}
+    return fields, (read, written) if isinstance(read, int) and isinstance(written, int) else None
 
 
 def retry_after(header: str | None) -> float | None:

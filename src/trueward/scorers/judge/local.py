@@ -10,9 +10,9 @@ from trueward.batches import Tokens, micro_batches
 from trueward.data.collate import Collator
 from trueward.losses.logprobs import at_temperature
 from trueward.models import heads
-from trueward.models.loading import Network
+from trueward.models.network import Network
 from trueward.records import Message, Prompt
-from trueward.scorers.judge.question import Question, Reply
+from trueward.scorers.judge.question import JudgeQuestion, Reply
 
 
 class Local:
@@ -25,35 +25,38 @@ class Local:
         self.chats = bool(network.tokenizer.chat_template)
 
     def ask(
-        self, questions: Sequence[Question], most_failed: int = 0, tell: Callable[[int], None] = lambda done: None
+        self,
+        questions: Sequence[JudgeQuestion],
+        most_failed: int = 0,
+        on_progress: Callable[[int], None] = lambda done: None,
     ) -> list[Reply]:
-        """A question that is too long for the model has no reply."""
+        """A reply to each question; one that is too long for the model has `wrong` set."""
         rows: list[tuple[list[int], list[int]]] = []
         places: list[list[int]] = []
         prefixes: list[list[tuple[int, int]]] = []
         wrong: dict[int, str] = {}
         known: dict[tuple[str, ...], list[list[int]]] = {}
         for i, question in enumerate(questions):
-            asked = self.collator.prompt_ids(self._prompt(question.text))
+            prompt = self.collator.prompt_ids(self._prompt(question.text))
             if question.choices not in known:
                 known[question.choices] = [self._choice(c) for c in question.choices]
             answers = known[question.choices]
             places.append([])
             prefixes.append(_prefixes(answers))
-            if (length := len(asked) + max(map(len, answers))) > self.network.context:
+            if (length := len(prompt) + max(map(len, answers))) > self.network.context:
                 wrong[i] = f"a question of {length} tokens, more than the judge's context of {self.network.context}"
                 continue
             for answer in answers:
                 places[i].append(len(rows))
-                rows.append((asked, answer))
-        found = self._logprobs(rows, lambda done: tell(done * len(questions) // len(rows)))
+                rows.append((prompt, answer))
+        choice_logps = self._logprobs(rows, lambda done: on_progress(done * len(questions) // len(rows)))
         replies = []
         for i in range(len(questions)):
             if i in wrong:
                 replies.append(Reply(wrong=wrong[i]))
                 continue
-            logps = found[places[i]]
-            for short, long in prefixes[i]:  # "1" is not said where "10" is
+            logps = choice_logps[places[i]]
+            for short, long in prefixes[i]:  # "10" begins with "1", whose probability is that of "1" and no more
                 rest = -torch.expm1((logps[long] - logps[short]).clamp(max=-1e-12))
                 logps[short] = logps[short] + torch.log(rest)
             replies.append(Reply(logps=tuple(logps.tolist())))
@@ -71,15 +74,17 @@ class Local:
         return ids
 
     @torch.no_grad()
-    def _logprobs(self, rows: Sequence[tuple[list[int], list[int]]], tell: Callable[[int], None]) -> torch.Tensor:
+    def _logprobs(
+        self, rows: Sequence[tuple[list[int], list[int]]], on_progress: Callable[[int], None]
+    ) -> torch.Tensor:
         """Σ log P of each row's answer; float64 [rows]. Rows that differ in the last token alone share a pass."""
         out = torch.zeros(len(rows), dtype=torch.float64)
         alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
-        for i, (asked, answer) in enumerate(rows):
-            alike.setdefault((tuple(asked), tuple(answer[:-1])), []).append(i)
+        for i, (prompt, answer) in enumerate(rows):
+            alike.setdefault((tuple(prompt), tuple(answer[:-1])), []).append(i)
         passes = list(alike.values())
         pairs = [rows[own[0]] for own in passes]
-        lengths = torch.tensor([len(asked) + len(answer) for asked, answer in pairs])
+        lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in pairs])
         done = 0
         for group in micro_batches(lengths, self.micro_batch_tokens) if passes else []:
             tokens = Tokens.collate([pairs[g] for g in group.tolist()], self.collator.pad).to(self.network.device)
@@ -90,7 +95,7 @@ class Local:
                     ids = torch.tensor(rows[i][1]).unsqueeze(1)
                     out[i] = part.gather(1, ids).sum()
                 done += len(passes[g])
-            tell(done)
+            on_progress(done)
         return out
 
 

@@ -1,4 +1,4 @@
-"""What a judge is asked, what it may answer, and what it did answer."""
+"""A judge's question with its choices, and the reply."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REASONS = " Think it over in a few sentences. Then end with a line of its own, â
 
 
 @dataclass(frozen=True)
-class Question:
+class JudgeQuestion:
     """One question, and the answers that it has; the same two are the same question."""
 
     text: str
@@ -59,11 +59,11 @@ class Reply:
 class Backend(Protocol):
     """A model that answers questions, in their order. It may give up once more than `most_failed` have no answer.
 
-    `tell` is told how many questions are done.
+    `on_progress` gets the number of questions done.
     """
 
     def ask(
-        self, questions: Sequence[Question], most_failed: int = ..., tell: Callable[[int], None] = ...
+        self, questions: Sequence[JudgeQuestion], most_failed: int = ..., on_progress: Callable[[int], None] = ...
     ) -> list[Reply]: ...
 
 

@@ -1,4 +1,4 @@
-"""From a service's answer to the log-probs of the choices, or the choice that was named, or what is wrong with it."""
+"""A service's answer as the log-probs of the choices, or the choice that was named, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def parse(text: str, words: Sequence[str], reasons: bool) -> int | None:
     """
     lines = re.findall(r"^\W*answer\W*?:(.*)$", text, re.MULTILINE | re.IGNORECASE)
     if lines:
-        said = {line.strip(AROUND) for line in lines} if not reasons else {lines[-1].strip(AROUND)}
+        named = {line.strip(AROUND) for line in lines} if not reasons else {lines[-1].strip(AROUND)}
     elif reasons:
         return None
     else:
-        said = {text.strip(AROUND)}
-    if len(said) != 1:
+        named = {text.strip(AROUND)}
+    if len(named) != 1:
         return None
-    (one,) = said
+    (one,) = named
     return words.index(one) if one in words else None
 
 
@@ -61,11 +61,11 @@ def _logps(content: Any, words: Sequence[str], named: int) -> tuple[float, ...] 
         if not listed:
             return None
         lowest = min(float(t["logprob"]) for t in listed)
-        found = []
+        logps = []
         for word in words:
             own = [float(t["logprob"]) for t in listed if t["token"].strip(AROUND) == word]
-            found.append(max(FLOOR, _logsumexp(own) if own else lowest))
-        return tuple(found)
+            logps.append(max(FLOOR, _logsumexp(own) if own else lowest))
+        return tuple(logps)
     return None
 
 

@@ -33,11 +33,11 @@ def _check(result: int, what: str) -> None:
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    found = _libc().mount(
+    result = _libc().mount(
         source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags),
         data.encode() if data else None,
     )  # fmt: skip
-    _check(found, f"mount {target}")
+    _check(result, f"mount {target}")
 
 
 def die_with_parent() -> None:
@@ -96,8 +96,8 @@ def empty_root(machine: str, file_kb: int) -> None:
     os.makedirs(root + path, mode=0o755)
     os.makedirs(root + "/work", mode=0o755)
     _mount(path, root + path, None, MS_BIND)
-    kept = os.statvfs(root + path).f_flag  # in a user namespace the flags of the original have to stay
-    flags = sum(flag for seen, flag in ATIMES.items() if kept & seen) | (MS_NOEXEC if kept & os.ST_NOEXEC else 0)
+    original = os.statvfs(root + path).f_flag  # in a user namespace the flags of the original have to stay
+    flags = sum(flag for bit, flag in ATIMES.items() if original & bit) | (MS_NOEXEC if original & os.ST_NOEXEC else 0)
     _mount("none", root + path, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
     for packages in ("site-packages", "dist-packages"):
         if os.path.isdir(f"{root}{path}/{packages}"):

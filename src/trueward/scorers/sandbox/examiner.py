@@ -53,7 +53,7 @@ class Link:
 
 
 class Thing:
-    """A function, class or object of the model's code. Two of them are equal only if they are one: its `__eq__` isn't asked."""
+    """A function, class or object of the model's code. Two are equal only if they are one: its `__eq__` is never called."""
 
     def __init__(self, link: Link, number: int) -> None:
         object.__setattr__(self, "_link", link)

@@ -1,4 +1,4 @@
-"""The harness: starts both jails, joins them by pipes, and believes nothing but its own token."""
+"""The harness: starts both jails, joins them by pipes, and accepts only a report with its own token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SandboxOutcome:
     """Which tests passed, and a word about the first that didn't."""
 
     passed: tuple[bool, ...]
@@ -43,36 +43,36 @@ class Outcome:
 
 def run(
     code: str, tests: list[str], setup: str = "", limits: Limits | None = None, *, confined: bool = True
-) -> Outcome:
-    """Run tests against code that nobody trusts. `ValueError` where there's no sandbox and `confined` asks for one."""
+) -> SandboxOutcome:
+    """Run tests against untrusted code. `ValueError` where there's no sandbox and `confined` asks for one."""
     limits = limits or Limits()
     token = secrets.token_hex(16)
-    asked, called, told, answered, read, written = (*os.pipe(), *os.pipe(), *os.pipe())
+    solution_in, examiner_out, examiner_in, solution_out, report_in, report_out = (*os.pipe(), *os.pipe(), *os.pipe())
     shared = {"limits": vars(limits), "confined": confined}
     jails: list[subprocess.Popen[bytes]] = []
     try:
         try:
-            jails.append(_start({**shared, "role": "solution", "code": code, "pipes": [asked, answered]}))
+            jails.append(_start({**shared, "role": "solution", "code": code, "pipes": [solution_in, solution_out]}))
             examiner = {"role": "examiner", "setup": setup, "tests": tests, "token": token}
-            jails.append(_start({**shared, **examiner, "pipes": [told, called, written]}))
+            jails.append(_start({**shared, **examiner, "pipes": [examiner_in, examiner_out, report_out]}))
         finally:
-            for pipe in (asked, called, told, answered, written):
+            for pipe in (solution_in, examiner_out, examiner_in, solution_out, report_out):
                 os.close(pipe)
-        report = _report(read, limits.wall + 1.0)
+        report = _report(report_in, limits.wall + 1.0)
     finally:
-        os.close(read)
+        os.close(report_in)
         refusals = [_end(jail) for jail in jails]
     if refusal := next((r for r in refusals if r), ""):
         raise ValueError(f"there is no sandbox on this machine for code that a model wrote: {refusal}")
     if not (isinstance(report, dict) and secrets.compare_digest(str(report.get("token")), token)):
-        return Outcome((False,) * len(tests), "no verdict: out of time, memory or output")
+        return SandboxOutcome((False,) * len(tests), "no verdict: out of time, memory or output")
     passed = tuple(p is True for p in report["passed"])
-    return Outcome(passed if len(passed) == len(tests) else (False,) * len(tests), str(report["note"]))
+    return SandboxOutcome(passed if len(passed) == len(tests) else (False,) * len(tests), str(report["note"]))
 
 
 @cache
 def refusal() -> str:
-    """Why there's no sandbox on this machine; nothing if there is one."""
+    """Why there's no sandbox on this machine; "" if there is one."""
     if not sys.platform.startswith("linux"):
         return f"it needs Linux, and this is {sys.platform}"
     try:
@@ -95,7 +95,7 @@ def _start(config: dict[str, Any]) -> subprocess.Popen[bytes]:
         start_new_session=True,
     )
     assert jail.stdin
-    with contextlib.suppress(BrokenPipeError):  # it says why on standard error
+    with contextlib.suppress(BrokenPipeError):  # the reason is on its standard error
         jail.stdin.write(json.dumps(config).encode() + b"\n")
         jail.stdin.flush()
     return jail
@@ -127,9 +127,9 @@ def _end(jail: subprocess.Popen[bytes]) -> str:
     except subprocess.TimeoutExpired:
         jail.kill()  # its child is killed with it, by the kernel
         code = jail.wait()
-    said = stderr.read(500).decode(errors="replace") if code == NO_JAIL else ""
+    reason = stderr.read(500).decode(errors="replace") if code == NO_JAIL else ""
     stderr.close()
-    return (said or "it ended at once") if code == NO_JAIL else ""
+    return (reason or "it ended at once") if code == NO_JAIL else ""
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:

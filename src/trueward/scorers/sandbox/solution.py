@@ -1,6 +1,6 @@
-"""In the first jail: the model's code, and a loop that calls its functions when the examiner asks.
+"""In the first jail: the model's code, and a loop that calls its functions for the examiner.
 
-All of this is at the code's mercy, which is why it decides nothing: it holds no test, no key and no token.
+The code can change all of this process, so nothing is decided here: it holds no test, no key and no token.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def serve(code: str, incoming: int, outgoing: int) -> None:
     wire.send(outgoing, {"names": {n: wire.encode(v, keep) for n, v in names.items()}, "error": ""})
     while True:
         try:
-            asked = wire.receive(incoming)
+            request = wire.receive(incoming)
         except EOFError:
             return
         try:
-            args = [wire.decode(a, things.__getitem__) for a in asked["args"]]
-            kwargs = {k: wire.decode(v, things.__getitem__) for k, v in asked["kwargs"].items()}
-            value = OPERATIONS[asked["do"]](things[asked["thing"]], args, kwargs)
+            args = [wire.decode(a, things.__getitem__) for a in request["args"]]
+            kwargs = {k: wire.decode(v, things.__getitem__) for k, v in request["kwargs"].items()}
+            value = OPERATIONS[request["do"]](things[request["thing"]], args, kwargs)
             answer = {"value": wire.encode(value, keep)}
             wire.send(outgoing, answer)
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Plain values over a pipe: frames of JSON, in which nothing can be said that isn't plain data or a numbered thing.
+"""Plain values over a pipe: frames of JSON, which hold plain data and numbered things alone.
 
 What comes out of a jail is data made anew on this side, so no method of the jailed code is ever called here: an `__eq__`
 that always says yes stays behind.

@@ -1,1 +1,1 @@
-"""Programs that know whether an answer is right: one file a family. None of them reaches torch."""
+"""Programs that check whether an answer is right, one file a family. None of them imports torch."""

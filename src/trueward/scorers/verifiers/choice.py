@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
@@ -35,9 +35,9 @@ class Choice(Verifier[ChoiceOptions]):
         """The choices that stand in a text by themselves, capital letters."""
         return set(re.findall(rf"(?<![\w'’])[{self.options.choices}](?![\w'’])", text or ""))
 
-    def judge(self, response: str, answer: str) -> Verdict:
-        found = self.letters(final(response, self.options.marker))
-        return passed(found == self.letters(answer), "not the key's letter alone")
+    def judge(self, response: str, answer: str) -> Score:
+        chosen = self.letters(final(response, self.options.marker))
+        return passed(chosen == self.letters(answer), "not the key's letter alone")
 
     def right(self, answer: str) -> str:
         return f"{self.options.marker} {''.join(self.letters(answer))}".strip()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
 from trueward.scorers.sandbox import run
 from trueward.scorers.verifiers.verifier import Options, Verifier
 
@@ -87,16 +87,18 @@ class Code(Verifier[CodeOptions]):
         super().check(answer)
         key(answer)
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         with ThreadPoolExecutor(self.options.workers or os.cpu_count() or 1) as pool:
-            return list(pool.map(self.verdict, completions))
+            return list(pool.map(self.score, completions))
 
-    def judge(self, response: str, answer: str) -> Verdict:
-        asked = key(answer)
-        outcome = run.run(code(response), list(asked.tests), asked.setup, self.limits, confined=self.confined)
+    def judge(self, response: str, answer: str) -> Score:
+        examination = key(answer)
+        outcome = run.run(
+            code(response), list(examination.tests), examination.setup, self.limits, confined=self.confined
+        )
         share = sum(outcome.passed) / len(outcome.passed)
         score = share if self.options.score == "share" else float(share == 1.0)
-        return Verdict(score=score, parts={"tests": share}, note=outcome.note)
+        return Score(score=score, parts={"tests": share}, note=outcome.note)
 
     def right(self, answer: str) -> str | None:
         return key(answer).solution or None
@@ -116,9 +118,9 @@ class Code(Verifier[CodeOptions]):
 
 
 def code(response: str) -> str:
-    """What is in the last code fence, else the whole response."""
-    found = FENCE.findall(response)
-    return str(found[-1]) if found else response
+    """The content of the last code fence, else the whole response."""
+    fences = FENCE.findall(response)
+    return str(fences[-1]) if fences else response
 
 
 def key(answer: str) -> Key:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.verifier import Options, Verifier, read_options
 
 WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
@@ -18,7 +18,7 @@ FORMATS = ("", "json", "bullets", "lowercase", "uppercase", "one_line")
 
 
 class Constraints(Options):
-    """Each one that is set is a part of the verdict, 1 or 0."""
+    """Each one that is set is a part of the score, 1 or 0."""
 
     contains: tuple[str, ...] = ()
     """Words or phrases that are there, as whole words, in any case."""
@@ -74,13 +74,13 @@ class ConstraintsVerifier(Verifier[Constraints]):
         merged = {**self.options.model_dump(), **own}
         return read_options(Constraints, merged, "answer")  # type: ignore[no-any-return]
 
-    def judge(self, response: str, answer: str) -> Verdict:
+    def judge(self, response: str, answer: str) -> Score:
         options = self.of(answer)
         parts = {name: float(holds(response)) for name, holds in checks(options).items()}
         share = sum(parts.values()) / len(parts)
         missed = ", ".join(name for name, value in parts.items() if not value)
         score = share if options.score == "share" else float(share == 1.0)
-        return Verdict(score=score, parts=parts, note=f"missed: {missed}" if missed else "")
+        return Score(score=score, parts=parts, note=f"missed: {missed}" if missed else "")
 
     def right(self, answer: str) -> str:
         return example(self.of(answer))
@@ -101,9 +101,9 @@ def has(text: str, phrase: str) -> bool:
 
 
 def checks(options: Constraints) -> dict[str, Callable[[str], bool]]:
-    """What is asked for, by the name of the option; a function that says whether a text has it."""
+    """For each option that is set, by its name: whether a text satisfies it."""
     o = options
-    found: dict[str, Callable[[str], bool]] = {
+    all_checks: dict[str, Callable[[str], bool]] = {
         "contains": lambda text: all(has(text, w) for w in o.contains),
         "excludes": lambda text: not any(has(text, w) for w in o.excludes),
         "min_words": lambda text: len(words(text)) >= (o.min_words or 0),
@@ -114,7 +114,7 @@ def checks(options: Constraints) -> dict[str, Callable[[str], bool]]:
         "ends_with": lambda text: text.strip().endswith(o.ends_with),
         "format": lambda text: formatted(text.strip(), o.format),
     }
-    return {name: check for name, check in found.items() if getattr(o, name)}
+    return {name: check for name, check in all_checks.items() if getattr(o, name)}
 
 
 def formatted(text: str, how: str) -> bool:
@@ -134,7 +134,7 @@ def formatted(text: str, how: str) -> bool:
 
 
 def example(options: Constraints) -> str:
-    """A text that satisfies the constraints, if they don't contradict each other: filler around what is asked for."""
+    """A text that satisfies the constraints, if they don't contradict each other: filler around the words that are needed."""
     need = options.min_words or 0
     count = max(options.min_sentences or 1, 1)
     inside = [*options.contains]

@@ -1,4 +1,4 @@
-"""The final answer in a longer response: what stands after its marker, or all of it."""
+"""The final answer in a longer response: the text after its marker, or all of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BOXED = r"\boxed{"
 def final(response: str, marker: str = "") -> str | None:
     """The text in the last \\boxed{}, else after the last `####`, "answer is" or "answer:", else the whole response.
 
-    With a `marker` of one's own, what stands after its last place; None if it isn't there.
+    With a `marker`, the text after its last place; None if it isn't there.
     """
     if marker:
         return response.rpartition(marker)[2].strip() if marker in response else None
@@ -22,18 +22,18 @@ def final(response: str, marker: str = "") -> str | None:
 
 
 def boxed(response: str) -> str | None:
-    """What is in the boxes: the content of the last \\boxed{}, None without one; "" if several differ."""
-    found, start = [], response.find(BOXED)
+    """The content of the last \\boxed{}; None without one, "" if several differ."""
+    contents, start = [], response.find(BOXED)
     while start >= 0:
         depth, at = 1, start + len(BOXED)
         while at < len(response) and depth:
             depth += {"{": 1, "}": -1}.get(response[at], 0)
             at += 1
-        found.append(response[start + len(BOXED) : at - (depth == 0)].strip())
+        contents.append(response[start + len(BOXED) : at - (depth == 0)].strip())
         start = response.find(BOXED, at)
-    if len(set(found)) > 1:
+    if len(set(contents)) > 1:
         return ""  # two answers
-    return found[0] if found else None
+    return contents[0] if contents else None
 
 
 def only_ascii_digits(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final, only_ascii_digits
 from trueward.scorers.verifiers.verifier import Options, Verifier
 
@@ -33,19 +33,19 @@ class Gym(Verifier[GymOptions]):
         super().check(answer)
         entry(answer)
 
-    def judge(self, response: str, answer: str) -> Verdict:
-        task, found = entry(answer)
+    def judge(self, response: str, answer: str) -> Score:
+        task, task_entry = entry(answer)
         text = final(response, self.options.marker)
-        if text and not only_ascii_digits(text) and only_ascii_digits(str(found["answer"])):
-            return Verdict(score=0.0, note="digits that are not 0 to 9")
-        if text and several(text, str(found["answer"])):
-            return Verdict(score=0.0, note="more than one answer")
+        if text and not only_ascii_digits(text) and only_ascii_digits(str(task_entry["answer"])):
+            return Score(score=0.0, note="digits that are not 0 to 9")
+        if text and several(text, str(task_entry["answer"])):
+            return Score(score=0.0, note="more than one answer")
         try:
-            score = float(task.score_answer(text, found)) if text else 0.0
+            score = float(task.score_answer(text, task_entry)) if text else 0.0
         except Exception as error:  # the tasks' verifiers are many, and some stumble over what no one expected
-            return Verdict(score=0.0, note=f"its verifier failed: {type(error).__name__}")
+            return Score(score=0.0, note=f"its verifier failed: {type(error).__name__}")
         score = min(max(score, 0.0), 1.0)
-        return Verdict(score=float(score >= 1.0) if self.options.full_marks else score, parts={"gym": score})
+        return Score(score=float(score >= 1.0) if self.options.full_marks else score, parts={"gym": score})
 
     def right(self, answer: str) -> str | None:
         key = entry(answer)[1]["answer"]
@@ -61,9 +61,9 @@ def several(text: str, key: str) -> bool:
 
 
 def prompts(task: str, settings: dict[str, Any], seed: int = 0) -> list[Prompt]:
-    """`size` prompts of a task (2,000 if it isn't said), each with what its verifier needs to make its entry again.
+    """`size` prompts of a task (2,000 by default), each with the key from which its verifier makes the entry again.
 
-    A question that the task asks again, small sums for example, is one prompt.
+    A question that the task repeats, small sums for example, is one prompt.
     """
     settings = {"size": SIZE, "seed": seed, **settings}
     where = canonical(settings)

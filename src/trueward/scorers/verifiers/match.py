@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
@@ -27,7 +27,7 @@ class Exact(Verifier[MatchOptions]):
         Prompt(text="How many legs has a spider?", answer="8"),
     )
 
-    def judge(self, response: str, answer: str) -> Verdict:
+    def judge(self, response: str, answer: str) -> Score:
         text = final(response, self.options.marker) if self.options.marker else response.strip()
         if text is None:
             return passed(False, f"no {self.options.marker!r} in it")
@@ -56,7 +56,7 @@ class Normalised(Verifier[NormalisedOptions]):
         if not normalised(answer):
             raise ValueError(f"expected an answer key with a word in it, got {answer!r}")
 
-    def judge(self, response: str, answer: str) -> Verdict:
+    def judge(self, response: str, answer: str) -> Score:
         text = final(response, self.options.marker) if self.options.marker else response
         if text is None:
             return passed(False, f"no {self.options.marker!r} in it")

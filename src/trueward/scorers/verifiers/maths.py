@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final, only_ascii_digits
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
@@ -51,19 +51,19 @@ class Maths(Verifier[MathsOptions]):
             return []
         if re.search(r"(?<![\\A-Za-z])[A-Za-z]{4,}(?![A-Za-z{])", last) or re.search(r"[\w)}]\s+[0-9]", last):
             return []  # prose, or numbers side by side
-        found = self.library.parse(rf"\boxed{{{last}}}", parsing_timeout=self.seconds)
-        return list(found) if isinstance(found, list) else []
+        expressions = self.library.parse(rf"\boxed{{{last}}}", parsing_timeout=self.seconds)
+        return list(expressions) if isinstance(expressions, list) else []
 
     @property
     def seconds(self) -> int | None:
         """math-verify's limit is an alarm, which only the main thread can set."""
         return self.options.seconds if threading.current_thread() is threading.main_thread() else None
 
-    def judge(self, response: str, answer: str) -> Verdict:
-        found = self.read(response, self.options.marker)
-        if not found:
+    def judge(self, response: str, answer: str) -> Score:
+        expressions = self.read(response, self.options.marker)
+        if not expressions:
             return passed(False, "not one expression")
-        equal = self.library.verify(self.read(answer), found, timeout_seconds=self.seconds)
+        equal = self.library.verify(self.read(answer), expressions, timeout_seconds=self.seconds)
         return passed(bool(equal), "not equal to the key")
 
     def right(self, answer: str) -> str:

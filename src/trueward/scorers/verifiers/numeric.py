@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final, only_ascii_digits
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
@@ -19,7 +19,7 @@ UNITS: dict[str, tuple[str, float]] = {
     **{u: ("volume", f) for u, f in (("ml", 1e-3), ("l", 1.0))},
     "%": ("share", 1e-2),
 }
-"""What is known of units: what they measure, and how many of its base unit one is."""
+"""Units: the kind of quantity, and how many base units one is."""
 NUMBER = re.compile(
     r"(?<![\w.])(?P<sign>[+\-−]?)\s?(?P<digits>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?!\.?[0-9])"
     r"(?:[eE](?P<power>[+\-]?[0-9]{1,3}))?(?:\s?/\s?(?P<below>[0-9]+(?:\.[0-9]+)?))?"
@@ -65,17 +65,17 @@ class Numeric(Verifier[NumericOptions]):
         last = final(text, marker)
         if last is None or not only_ascii_digits(last):
             return None
-        found = quantities(last)
-        return found[0] if len(found) == 1 else None
+        numbers = quantities(last)
+        return numbers[0] if len(numbers) == 1 else None
 
-    def judge(self, response: str, answer: str) -> Verdict:
-        key, found = self.only(answer), self.only(response, self.options.marker)
-        if key is None or found is None:
+    def judge(self, response: str, answer: str) -> Score:
+        key, quantity = self.only(answer), self.only(response, self.options.marker)
+        if key is None or quantity is None:
             return passed(False, "not one number")
-        if found.kind != key.kind and (found.kind or self.options.unit_needed):
+        if quantity.kind != key.kind and (quantity.kind or self.options.unit_needed):
             return passed(False, "another kind of unit")
-        value = found.value
-        if found.kind != key.kind:  # no unit: then it's meant in the key's
+        value = quantity.value
+        if quantity.kind != key.kind:  # no unit: then it's meant in the key's
             value *= unit_of(answer)
         off = max(self.options.absolute, self.options.relative * abs(key.value))
         return passed(abs(value - key.value) <= off, "another number")
@@ -90,15 +90,15 @@ class Numeric(Verifier[NumericOptions]):
 
 
 def quantities(text: str) -> list[Quantity]:
-    """The numbers in a text with their units, equal ones once; a word that is no unit is not looked at."""
-    found: dict[Quantity, None] = {}
+    """The numbers in a text with their units, equal ones once; a word that is no unit is ignored."""
+    distinct: dict[Quantity, None] = {}
     for match in NUMBER.finditer(text):
         value = float(match["digits"].replace(",", "")) * 10.0 ** int(match["power"] or 0)
         below = float(match["below"] or 1)
         kind, factor = UNITS.get(match["unit"] or "", ("", 1.0))
         value = (-value if match["sign"] in ("-", "−") else value) / below * factor if below else math.nan
-        found[Quantity(value, kind)] = None
-    return list(found)
+        distinct[Quantity(value, kind)] = None
+    return list(distinct)
 
 
 def unit_of(text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
 KEY = "{answer}"
@@ -49,7 +49,7 @@ class Regex(Verifier[RegexOptions]):
     def unique(self) -> bool:  # type: ignore[override]
         return self.keyed
 
-    def judge(self, response: str, answer: str) -> Verdict:
+    def judge(self, response: str, answer: str) -> Score:
         flags = re.ASCII | (re.IGNORECASE if self.options.ignore_case else 0)
         pattern = re.compile(self.options.pattern.replace(KEY, re.escape(answer.strip())), flags)
         text = response.strip()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn
 
 from pydantic import Field, field_validator
 
-from trueward.records import Prompt, Verdict
+from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
@@ -23,7 +23,7 @@ class SchemaOptions(Options):
     @classmethod
     def _is_one(cls, table: dict[str, Any]) -> dict[str, Any]:
         if table:
-            with contextlib.suppress(ImportError):  # that is said when the verifier is made
+            with contextlib.suppress(ImportError):  # reported when the verifier is made
                 validator(table)
             if not table.get("examples"):
                 raise ValueError("give the schema `examples`, so that it can be tested")
@@ -63,13 +63,13 @@ class JsonSchema(Verifier[SchemaOptions]):
         if answer.strip() and document(answer) is MISSING:
             raise ValueError(f"expected JSON as the answer key, got {answer[:60]!r}")
 
-    def judge(self, response: str, answer: str) -> Verdict:
-        found = document(fenced(response))
-        if found is MISSING:
+    def judge(self, response: str, answer: str) -> Score:
+        parsed = document(fenced(response))
+        if parsed is MISSING:
             return passed(False, "not JSON")
-        if answer.strip() and canonical(found) != canonical(document(answer)):
+        if answer.strip() and canonical(parsed) != canonical(document(answer)):
             return passed(False, "another document than the key")
-        error = next(self.validator.iter_errors(found), None)
+        error = next(self.validator.iter_errors(parsed), None)
         return passed(error is None, f"{error.json_path}: {error.message}"[:200] if error else "")
 
     def right(self, answer: str) -> str:
@@ -101,9 +101,9 @@ def document(text: str) -> Any:
 
 
 def fenced(response: str) -> str:
-    """What is in the response's only code fence, else the response."""
-    found = FENCE.findall(response)
-    return found[0] if len(found) == 1 else response
+    """The content of the response's only code fence, else the response."""
+    fences = FENCE.findall(response)
+    return fences[0] if len(fences) == 1 else response
 
 
 def canonical(value: Any) -> str:

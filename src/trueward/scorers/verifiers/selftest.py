@@ -1,4 +1,4 @@
-"""A verifier examined before anything is optimised against it: what has to score 1 does, what has to score 0 does."""
+"""A verifier's self-test, before anything is optimised against it: right answers score 1, known cheats score 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from trueward.records import Completion, Prompt
 from trueward.scorers.verifiers.verifier import Verifier
 
-MOST, MOST_SLOW = 500, 8  # prompts that are looked at
+MOST, MOST_SLOW = 500, 8  # prompts that are tested
 AT_ONCE = 10
 DIGITS = {
     "full-width digits": str.maketrans("0123456789", "０１２３４５６７８９"),
@@ -20,7 +20,7 @@ DIGITS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What was tried on which prompt, what it has to score, and what it did."""
+    """One response to one prompt: what it tries, the score it has to have, and the score it got."""
 
     what: str
     prompt: Prompt
@@ -43,7 +43,7 @@ class Case:
 
 
 def tries(verifier: Verifier[Any], prompt: Prompt, rights: Sequence[str]) -> Iterator[tuple[str, str, float]]:
-    """What is tried on a prompt: its name, the response, the score that it has to have. `rights`: other prompts' keys."""
+    """The cases of a prompt: name, response and expected score. `rights`: right answers to other prompts."""
     right = verifier.right(prompt.answer)
     if right is not None:
         yield "the answer key", right, 1.0
@@ -74,10 +74,10 @@ def examine(verifier: Verifier[Any], prompts: Sequence[Prompt]) -> list[Case]:
             verifier.check(prompt.answer)
         except ValueError as error:
             raise ValueError(f"the prompt {str(prompt)[:60]!r}: {error}") from None
-    looked_at = list(prompts)[: MOST_SLOW if verifier.slow else MOST]
-    rights = [r for p in looked_at if (r := verifier.right(p.answer)) is not None]
+    tested = list(prompts)[: MOST_SLOW if verifier.slow else MOST]
+    rights = [r for p in tested if (r := verifier.right(p.answer)) is not None]
     distinct = list(dict.fromkeys(rights))[: AT_ONCE + 1]
-    planned = [(p, *t) for p in looked_at for t in tries(verifier, p, distinct)]
+    planned = [(p, *t) for p in tested for t in tries(verifier, p, distinct)]
     verdicts = verifier([Completion(prompt=p, response=response) for p, _, response, _ in planned])
     return [
         Case(what, p, response, expected, verdict.score, verdict.note)

@@ -1,4 +1,4 @@
-"""`trueward verifiers test NAME`: the self-test on the verifier's own examples, or on somebody's prompts, as a text."""
+"""`trueward verifiers test NAME`: the self-test on the verifier's own examples or a user's prompts, as a text."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ def examine(name: str, prompts: str, options: dict[str, Any]) -> str:
     """A line for each kind of case, with how many there were. `ValueError` names the first case that fails."""
     task = name.removeprefix(gym.PREFIX) if name.startswith(gym.PREFIX) else ""
     if task or (name == "gym" and not prompts):
-        asked = gym.prompts(task or "chain_sum", {"size": 20})
+        tested = gym.prompts(task or "chain_sum", {"size": 20})
         verifier = catalogue.make("gym", options, "--option")
     else:
         kind = catalogue.VERIFIERS.get(name)
         own = {} if prompts or options or kind is None else kind.example_options
         verifier = catalogue.make(name, {**own, **options}, "--option")
-        asked = loading.prompts(prompts).rows if prompts else list(verifier.examples)
-    cases = selftest.examine(verifier, asked)
+        tested = loading.prompts(prompts).rows if prompts else list(verifier.examples)
+    cases = selftest.examine(verifier, tested)
     if failed := [case for case in cases if not case.ok]:
         raise ValueError(f"{name} fails its self-test ({len(failed)} of {len(cases)} cases): {failed[0]}")
-    lines = [f"{name} passes its self-test on {len(asked)} prompt{'s'[: len(asked) != 1]}:"]
+    lines = [f"{name} passes its self-test on {len(tested)} prompt{'s'[: len(tested) != 1]}:"]
     for what in dict.fromkeys(case.what for case in cases):
         group = [case for case in cases if case.what == what]
         lines.append(f"  {what:<32} {len(group):>4} × {group[0].expected:g}")

@@ -1,4 +1,4 @@
-"""What every verifier is: a scorer with an answer key, options, and a way to examine itself before anything trusts it."""
+"""The base class of verifiers: a scorer with an answer key, options, and the examples of its self-test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trueward.records import Completion, Prompt, Verdict
+from trueward.records import Completion, Prompt, Score
 
 
 class Options(BaseModel):
@@ -21,7 +21,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 class Verifier(ABC, Generic[O]):
-    """Scores from 0 (wrong) to 1 (right). The empty answer and the prompt, echoed, are wrong whatever the family says."""
+    """Scores from 0 (wrong) to 1 (right). The empty answer and the echoed prompt score 0 in every family."""
 
     summary: ClassVar[str]
     """One line for `trueward verifiers list`."""
@@ -29,7 +29,7 @@ class Verifier(ABC, Generic[O]):
     unique: ClassVar[bool] = True
     """Whether a prompt has one right answer, so that two answers at once are wrong."""
     slow: ClassVar[bool] = False
-    """Whether a verdict takes more than milliseconds: then the self-test looks at fewer prompts."""
+    """Whether a score takes more than milliseconds: then the self-test uses fewer prompts."""
     examples: ClassVar[tuple[Prompt, ...]] = ()
     example_options: ClassVar[dict[str, Any]] = {}
     """With which prompts and options `trueward verifiers test NAME` examines it."""
@@ -48,8 +48,8 @@ class Verifier(ABC, Generic[O]):
             raise ValueError('expected an answer key ("answer"), got none')
 
     @abstractmethod
-    def judge(self, response: str, answer: str) -> Verdict:
-        """The verdict on a response that is neither empty nor an echo."""
+    def judge(self, response: str, answer: str) -> Score:
+        """The score of a response that is neither empty nor an echo."""
 
     @abstractmethod
     def right(self, answer: str) -> str | None:
@@ -59,27 +59,27 @@ class Verifier(ABC, Generic[O]):
         """More responses that have to score 0, by what they try."""
         return {}
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
-        return [self.verdict(c) for c in completions]
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        return [self.score(c) for c in completions]
 
-    def verdict(self, completion: Completion) -> Verdict:
-        """The verdict on one completion."""
+    def score(self, completion: Completion) -> Score:
+        """The score of one completion."""
         if reason := worthless(completion):
-            return Verdict(score=0.0, note=reason)
+            return Score(score=0.0, note=reason)
         return self.judge(completion.response, completion.prompt.answer)
 
 
 def worthless(completion: Completion) -> str:
-    """Why an answer deserves nothing before anybody reads it: it's empty, or the prompt again; else nothing."""
+    """Why a response scores 0 whatever the verifier: it's empty, or the prompt again; "" otherwise."""
     text, prompt = completion.response.strip(), completion.prompt
     if not text:
         return "empty"
-    asked = [str(prompt), *(message.content for message in prompt.messages[-1:])]
-    return "the prompt, echoed" if text in [a.strip() for a in asked] else ""
+    echoes = [str(prompt), *(message.content for message in prompt.messages[-1:])]
+    return "the prompt, echoed" if text in [e.strip() for e in echoes] else ""
 
 
-def passed(whether: bool, note: str = "") -> Verdict:
-    return Verdict(score=1.0 if whether else 0.0, note="" if whether else note)
+def passed(whether: bool, note: str = "") -> Score:
+    return Score(score=1.0 if whether else 0.0, note="" if whether else note)
 
 
 def read_options(kind: type[Options], table: dict[str, Any], where: str) -> Any:

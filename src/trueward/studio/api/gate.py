@@ -1,4 +1,4 @@
-"""What every request has to pass before anything looks at it, and the headers of every answer."""
+"""What every request has to pass before a handler sees it, and the headers of every answer."""
 
 from __future__ import annotations
 

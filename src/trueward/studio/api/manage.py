@@ -1,4 +1,4 @@
-"""Projects from an admin's side: make, fill, look, exclude, close, export."""
+"""Projects from an admin's side: make, fill, read, exclude, close, export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueward.studio import agreement, demonstration, reading
 from trueward.studio.api.place import Admin, Anyone, Body, Here, Reader
 from trueward.studio.api.work import named
 from trueward.studio.store import answers, counts, history, labels, projects, queue, rounds
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api")
 Format = Literal["own", "trl", "trl-implicit", "hh", "csv", "events", "demonstrations", "checks", "judges"]
@@ -51,23 +51,21 @@ def everything(here: Here, person: Anyone) -> list[dict[str, Any]]:
     """Projects; for those who work, with what is left for them."""
     here.take_in()
     with here.database.reading() as connection:
-        found = []
+        rows = []
         for project in projects.all_of(connection):
             row = {"name": project.name, "kind": project.kind, "instructions": project.instructions}
             if person.role != "annotator":
                 row = counts.short(connection, project)
             if person.role != "viewer":
                 row["mine"] = queue.progress(connection, project, person.id)
-            found.append(row)
-        return found
+            rows.append(row)
+        return rows
 
 
 @router.post("/projects")
-def make(asked: NewProject, here: Here, person: Admin) -> dict[str, Any]:
+def make(body: NewProject, here: Here, person: Admin) -> dict[str, Any]:
     def work(connection: Connection) -> None:
-        projects.create(
-            connection, asked.name, asked.kind, instructions=asked.instructions.strip(), overlap=asked.overlap
-        )
+        projects.create(connection, body.name, body.kind, instructions=body.instructions.strip(), overlap=body.overlap)
 
     return _checked(lambda: here.database.write(work)) or {}
 
@@ -90,24 +88,24 @@ def overview(name: str, here: Here, person: Reader) -> dict[str, Any]:
 
 
 @router.post("/projects/{name}/import")
-def fill(name: str, asked: Imported, here: Here, person: Admin) -> dict[str, Any]:
+def fill(name: str, body: Imported, here: Here, person: Admin) -> dict[str, Any]:
     """Put a file's pairs, check pairs or prompts into the open round; what was new, and what was left out and why."""
     with here.database.reading() as connection:
         project = named(connection, name)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"import.{'json' if asked.text.lstrip().startswith('[') else 'jsonl'}"
-        path.write_text(asked.text, encoding="utf-8")
-        read = _checked(lambda: reading.read(path, asked.name, project.kind, asked.checks, asked.judge.strip()))
+        path = Path(folder) / f"import.{'json' if body.text.lstrip().startswith('[') else 'jsonl'}"
+        path.write_text(body.text, encoding="utf-8")
+        read = _checked(lambda: reading.read(path, body.name, project.kind, body.checks, body.judge.strip()))
 
     def work(connection: Connection) -> tuple[int, int]:
         if project.kind == "write":
-            return projects.add_prompts(connection, project, read.prompts, asked.overlap), 0
-        added = projects.add_pairs(connection, project, read.pairs, asked.overlap)
+            return projects.add_prompts(connection, project, read.prompts, body.overlap), 0
+        added = projects.add_pairs(connection, project, read.pairs, body.overlap)
         return added, labels.add(connection, project, read.labels)
 
     added, labelled = _checked(lambda: here.database.write(work))
-    found = {"read": len(read.pairs) + len(read.prompts), "added": added, "left_out": read.left_out}
-    return found | ({"labels": labelled} if read.labels else {})
+    imported = {"read": len(read.pairs) + len(read.prompts), "added": added, "left_out": read.left_out}
+    return imported | ({"labels": labelled} if read.labels else {})
 
 
 @router.get("/projects/{name}/answers")
@@ -117,11 +115,11 @@ def latest(name: str, here: Here, person: Admin) -> list[dict[str, Any]]:
 
 
 @router.post("/exclude")
-def exclude(asked: Excluded, here: Here, person: Admin) -> dict[str, Any]:
+def exclude(body: Excluded, here: Here, person: Admin) -> dict[str, Any]:
     key = secrets.token_hex(16)
     try:
         done = here.database.write(
-            lambda connection: answers.exclude(connection, person.id, asked.assignment, key, asked.reason)
+            lambda connection: answers.exclude(connection, person.id, body.assignment, key, body.reason)
         )
     except answers.RefusedError as error:
         raise HTTPException(409, str(error)) from None
@@ -139,19 +137,19 @@ def close(name: str, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.get("/projects/{name}/export")
 def export(name: str, here: Here, person: Admin, form: Format = "own") -> Response:
-    """All counted answers of a project as a file. What a form can't hold is said in a header, as JSON."""
+    """All counted answers of a project as a file. A header counts, as JSON, what the form can't hold."""
     with here.database.reading() as connection:
         project = named(connection, name)
         if form == "events":
             return _file(f"{name}.events.jsonl", _lines(rounds.events(connection, project)))
-        found = counts.votes(connection, project.id)
+        votes = counts.votes(connection, project.id)
         if form == "csv":
-            return _file(f"{name}.csv", _csv(connection, project, found), "text/csv")
+            return _file(f"{name}.csv", _csv(connection, project, votes), "text/csv")
         if (form == "demonstrations") != (project.kind == "write"):
             raise HTTPException(422, f"{form}: not a form for a project to {project.kind}")
         if form == "demonstrations":
-            return _file(f"{name}.jsonl", _lines(rounds.records(connection, project, found)[0]))
-        kept = [vote for vote in found if (vote.check_id is None) == (form != "checks")]
+            return _file(f"{name}.jsonl", _lines(rounds.records(connection, project, votes)[0]))
+        kept = [vote for vote in votes if (vote.check_id is None) == (form != "checks")]
         texts = rounds.responses(connection, kept)
         records = [rounds.comparison(name, vote, texts) for vote in kept]
         if form == "judges":
@@ -163,34 +161,34 @@ def export(name: str, here: Here, person: Admin, form: Format = "own") -> Respon
         dropped = _checked(lambda: compared.write(path, records, form))
         both = sum(vote.both is not None for vote in kept)
         words = sum(vote.text is not None for vote in kept)
-        lost = {**dropped, "both good or both bad": both, "rationales": words, "check pairs": len(found) - len(kept)}
+        lost = {**dropped, "both good or both bad": both, "rationales": words, "check pairs": len(votes) - len(kept)}
         response = _file(f"{name}.{form}.jsonl", path.read_text(encoding="utf-8"))
     response.headers["x-left-out"] = json.dumps({key: n for key, n in lost.items() if n})
     return response
 
 
-def _csv(connection: Connection, project: Found, found: list[Found]) -> str:
+def _csv(connection: Connection, project: DbRow, votes: list[DbRow]) -> str:
     """One row an item: margin, votes and agreement beside the texts."""
-    rows: dict[int, list[Found]] = {}
-    for vote in found:
+    by_item: dict[int, list[DbRow]] = {}
+    for vote in votes:
         if vote.check_id is None:
-            rows.setdefault(vote.item_id, []).append(vote)
+            by_item.setdefault(vote.item_id, []).append(vote)
     out = io.StringIO()
     table = csv.writer(out)
     if project.kind == "write":
         table.writerow(["prompt", "completion", "account", "at"])
-        table.writerows([_cell(_prompt(v)), _cell(v.text), v.name, v.at] for v in found)
+        table.writerows([_cell(_prompt(v)), _cell(v.text), v.name, v.at] for v in votes)
         return out.getvalue()
-    texts = rounds.responses(connection, [votes[0] for votes in rows.values()])
+    texts = rounds.responses(connection, [cast[0] for cast in by_item.values()])
     table.writerow(["prompt", "first", "second", "votes", "probability", "margin", "agreement"])
-    for votes in rows.values():
-        ps = [counts.probability(v) for v in votes]
-        signed = [(v.strength or 1) * (2 * p - 1) for v, p in zip(votes, ps, strict=True)]
+    for cast in by_item.values():
+        ps = [counts.probability(v) for v in cast]
+        signed = [(v.strength or 1) * (2 * p - 1) for v, p in zip(cast, ps, strict=True)]
         agree = agreement.raw(ps)
-        first, second = texts[votes[0].first_id].text, texts[votes[0].second_id].text
+        first, second = texts[cast[0].first_id].text, texts[cast[0].second_id].text
         margin, mean = sum(signed) / len(signed), sum(ps) / len(ps)
-        texts_shown = [_cell(_prompt(votes[0])), _cell(first), _cell(second)]
-        table.writerow([*texts_shown, len(votes), mean, margin, "" if agree is None else agree])
+        cells = [_cell(_prompt(cast[0])), _cell(first), _cell(second)]
+        table.writerow([*cells, len(cast), mean, margin, "" if agree is None else agree])
     return out.getvalue()
 
 
@@ -199,7 +197,7 @@ def _cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def _prompt(vote: Found) -> str:
+def _prompt(vote: DbRow) -> str:
     prompt = json.loads(vote.prompt)
     return str(prompt.get("text") or "\n".join(f"{m['role']}: {m['content']}" for m in prompt["messages"]))
 

@@ -36,7 +36,7 @@ class Active(Body):
     active: bool
 
 
-class Label(Body):
+class TokenLabel(Body):
     label: str = Field(max_length=80)
 
 
@@ -47,11 +47,11 @@ def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[s
 
 
 @router.post("/enter")
-def enter(asked: Enter, here: Here, request: Request, response: Response) -> dict[str, Any]:
+def enter(body: Enter, here: Here, request: Request, response: Response) -> dict[str, Any]:
     """Exchange a one-time token for a session."""
     address = f"enter {request.client.host if request.client else ''}"
     _wait(here, address)
-    session = here.database.write(lambda connection: accounts.enter(connection, asked.token))
+    session = here.database.write(lambda connection: accounts.enter(connection, body.token))
     if session is None:
         here.limiter.failed(address)
         raise HTTPException(401, "this link has been used, or is too old")
@@ -60,13 +60,13 @@ def enter(asked: Enter, here: Here, request: Request, response: Response) -> dic
 
 
 @router.post("/login")
-def login(asked: Login, here: Here, request: Request, response: Response) -> dict[str, Any]:
+def login(body: Login, here: Here, request: Request, response: Response) -> dict[str, Any]:
     address = request.client.host if request.client else ""
-    keys = (f"{address} {asked.name.lower()}",)
+    keys = (f"{address} {body.name.lower()}",)
     _wait(here, *keys)
     with here.database.reading() as connection:
-        account = accounts.by_name(connection, asked.name)
-    if not accounts.check_password(account, asked.password) or account is None:
+        account = accounts.by_name(connection, body.name)
+    if not accounts.check_password(account, body.password) or account is None:
         here.limiter.failed(*keys)
         raise HTTPException(401, "wrong name or password")
     _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, account.id, "session")))
@@ -82,17 +82,17 @@ def logout(here: Here, request: Request, response: Response) -> dict[str, Any]:
 
 
 @router.post("/password")
-def password(asked: Password, here: Here, person: Anyone, request: Request, response: Response) -> dict[str, Any]:
+def password(body: Password, here: Here, person: Anyone, request: Request, response: Response) -> dict[str, Any]:
     """Choose a password, or another one; all sessions end but a new one."""
     key = f"password {person.name.lower()}"
     _wait(here, key)
     with here.database.reading() as connection:
         account = accounts.by_name(connection, person.name)
-    if account is not None and account.password and not accounts.check_password(account, asked.current):
+    if account is not None and account.password and not accounts.check_password(account, body.current):
         here.limiter.failed(key)
         raise HTTPException(403, "the present password is another one")
     try:
-        here.database.write(lambda connection: accounts.set_password(connection, person.id, asked.password))
+        here.database.write(lambda connection: accounts.set_password(connection, person.id, body.password))
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, person.id, "session")))
@@ -109,11 +109,11 @@ def everyone(here: Here, person: Admin) -> list[dict[str, Any]]:
 
 
 @router.post("/accounts")
-def add(asked: NewAccount, here: Here, person: Admin) -> dict[str, Any]:
+def add(body: NewAccount, here: Here, person: Admin) -> dict[str, Any]:
     """A new account, and the one-time token of its invitation."""
 
     def work(connection: Any) -> dict[str, Any]:
-        made = accounts.create(connection, asked.name, asked.role)
+        made = accounts.create(connection, body.name, body.role)
         return {"id": made, "token": accounts.grant(connection, made, "invite")}
 
     try:
@@ -131,19 +131,17 @@ def invite(account_id: int, here: Here, person: Admin) -> dict[str, Any]:
 
 
 @router.post("/accounts/{account_id}/active")
-def active(account_id: int, asked: Active, here: Here, person: Admin) -> dict[str, Any]:
+def active(account_id: int, body: Active, here: Here, person: Admin) -> dict[str, Any]:
     if account_id == person.id:
         raise HTTPException(422, "you can't lock yourself out")
-    here.database.write(lambda connection: accounts.set_active(connection, account_id, asked.active))
+    here.database.write(lambda connection: accounts.set_active(connection, account_id, body.active))
     return {}
 
 
 @router.post("/tokens")
-def token(asked: Label, here: Here, person: Anyone) -> dict[str, Any]:
-    """A token for scripts, with the rights of whoever asks. It is shown once and kept as a hash."""
-    return {
-        "token": here.database.write(lambda connection: accounts.grant(connection, person.id, "token", asked.label))
-    }
+def token(body: TokenLabel, here: Here, person: Anyone) -> dict[str, Any]:
+    """A token for scripts, with the rights of whoever asks. It is returned once and stored as a hash."""
+    return {"token": here.database.write(lambda connection: accounts.grant(connection, person.id, "token", body.label))}
 
 
 def _wait(here: Studio, *keys: str) -> None:

@@ -1,4 +1,4 @@
-"""What the handlers share: the database, the directories, and who is asking."""
+"""What the handlers share: the database, the directories, and whose request it is."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ class Studio:
         self.inbox = Inbox(self.data)
 
     def take_in(self) -> None:
-        """What runs have asked people since, into their projects."""
+        """Put the pairs that runs have sent since into their projects."""
         self.inbox.take_in(self.database)
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is asking."""
+    """Whose request it is."""
 
     id: int
     name: str
@@ -90,9 +90,9 @@ class Person:
 
 
 def studio_of(request: Request) -> Studio:
-    found = request.app.state.studio
-    assert isinstance(found, Studio)
-    return found
+    studio = request.app.state.studio
+    assert isinstance(studio, Studio)
+    return studio
 
 
 Here = Annotated[Studio, Depends(studio_of)]
@@ -122,12 +122,12 @@ Anyone = Annotated[Person, Depends(somebody)]
 
 def worker(person: Anyone) -> Person:
     if person.role == "viewer":
-        raise HTTPException(403, "a viewer looks on")
+        raise HTTPException(403, "a viewer can only watch")
     return person
 
 
 def reader(person: Anyone) -> Person:
-    if person.role == "annotator":  # scores and model names would tell them what to click
+    if person.role == "annotator":  # scores and model names would bias them
         raise HTTPException(403, "annotators judge blind")
     return person
 

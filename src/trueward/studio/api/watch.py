@@ -17,12 +17,12 @@ from trueward.records import Prompt
 from trueward.studio.api.place import Admin, Body, Here, Reader
 from trueward.studio.api.work import named
 from trueward.studio.runs import frontiers, log, state, sweeps
-from trueward.studio.runs.library import STAGES, ladder
+from trueward.studio.runs.library import STAGES, pipeline_stages
 from trueward.studio.store import projects, tags
 
 router = APIRouter(prefix="/api")
-LOOKS = "policy/evaluations"
-LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, LOOKS: "policy/evaluations.jsonl"}
+EVALUATIONS = "policy/evaluations"
+LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, EVALUATIONS: "policy/evaluations.jsonl"}
 PICTURE = "default-src 'none'; style-src 'unsafe-inline'"  # a chart carries its own style, and nothing else
 EVERY, BATCH = 0.5, 500
 Several = Annotated[list[str], Query(min_length=2, max_length=40)]
@@ -44,7 +44,7 @@ class Tagged(Body):
     remove: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=20)
 
 
-def found(work: Any) -> Any:
+def or_404(work: Any) -> Any:
     try:
         return work()
     except LookupError as error:
@@ -62,7 +62,7 @@ def table(here: Here, person: Reader) -> list[dict[str, Any]]:
 def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
     """What several finished runs won, and how far each went for it, in a sentence; or why they share no axis."""
     try:
-        result: dict[str, Any] = found(lambda: frontiers.told(here.runs, run))
+        result: dict[str, Any] = or_404(lambda: frontiers.summary(here.runs, run))
     except ValueError as error:
         return {"problem": str(error)}
     return result
@@ -72,7 +72,7 @@ def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
 def frontier_picture(here: Here, person: Reader, run: Several, narrow: bool = False) -> Response:
     """The picture of `trueward frontier`."""
     try:
-        drawn: str = found(lambda: frontiers.picture(here.runs, run, narrow))
+        drawn: str = or_404(lambda: frontiers.picture(here.runs, run, narrow))
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
@@ -85,31 +85,31 @@ def all_sweeps(here: Here, person: Reader) -> list[dict[str, Any]]:
 
 @router.get("/sweeps/{name:path}/{kind}.svg")
 def picture(name: str, kind: sweeps.Picture, here: Here, person: Reader, narrow: bool = False) -> Response:
-    """The same picture as sweep.html's, as a file that is shown and never run."""
-    drawn: str = found(lambda: sweeps.picture(here.runs.home, name, kind, narrow))
+    """The same picture as sweep.html's, as a file that is displayed and never executed."""
+    drawn: str = or_404(lambda: sweeps.picture(here.runs.home, name, kind, narrow))
     return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
 
 
 @router.get("/sweeps/{name:path}")
 def one_sweep(name: str, here: Here, person: Reader) -> dict[str, Any]:
-    result: dict[str, Any] = found(lambda: sweeps.one(here.runs.home, name))
+    result: dict[str, Any] = or_404(lambda: sweeps.one(here.runs.home, name))
     return result
 
 
 @router.get("/runs/{name:path}/series/{stage}")
 def series(name: str, stage: str, here: Here, person: Reader, most: Limit = 1500) -> dict[str, Any]:
-    result: dict[str, Any] = found(lambda: here.runs.series(name, stage, most))
+    result: dict[str, Any] = or_404(lambda: here.runs.series(name, stage, most))
     return result
 
 
 @router.get("/runs/{name:path}/samples")
 def samples(name: str, here: Here, person: Reader, step: int | None = None) -> dict[str, Any]:
-    result: dict[str, Any] = found(lambda: here.runs.samples(name, step))
+    result: dict[str, Any] = or_404(lambda: here.runs.samples(name, step))
     return result
 
 
 def run_path(name: str, here: Here) -> Path:
-    path: Path = found(lambda: here.runs.path(name))
+    path: Path = or_404(lambda: here.runs.path(name))
     return path
 
 
@@ -123,42 +123,42 @@ async def events(
     """What a run writes, as it writes it. The id of an event is the place in every log, so a lost stream goes on there."""
     following = Following(path, _cursor(last_event_id or start))
     while True:
-        for event in await run_in_threadpool(following.look):
+        for event in await run_in_threadpool(following.poll):
             yield event
         await asyncio.sleep(EVERY)
 
 
 @router.post("/runs/{name:path}/pairs")
-def send(name: str, asked: Sent, here: Here, person: Admin) -> dict[str, Any]:
+def send(name: str, body: Sent, here: Here, person: Admin) -> dict[str, Any]:
     """Put a sample's two answers, the SFT policy's and the policy's, into a project's open round."""
-    rows = found(lambda: here.runs.samples(name, asked.step))["samples"]
-    if asked.index >= len(rows) or "reference" not in rows[asked.index]:
+    rows = or_404(lambda: here.runs.samples(name, body.step))["samples"]
+    if body.index >= len(rows) or "reference" not in rows[body.index]:
         raise HTTPException(404, "there is no such pair")
-    row = rows[asked.index]
+    row = rows[body.index]
     texts = (str(row["reference"]), str(row["response"]))
-    writers = (f"{name}/sft", f"{name}/policy@{asked.step}")
+    writers = (f"{name}/sft", f"{name}/policy@{body.step}")
     ended = (bool(row.get("reference_finished", True)), bool(row.get("finished", True)))
     made = projects.pair(Prompt(text=str(row["prompt"])), texts, writers, ended)
     try:
-        added = here.database.write(lambda c: projects.add_pairs(c, named(c, asked.project), [made]))
+        added = here.database.write(lambda c: projects.add_pairs(c, named(c, body.project), [made]))
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     return {"added": added}
 
 
 @router.post("/runs/{name:path}/tags")
-def tag(name: str, asked: Tagged, here: Here, person: Admin) -> dict[str, Any]:
+def tag(name: str, body: Tagged, here: Here, person: Admin) -> dict[str, Any]:
     """Put words on a run and take others off; what is on it now."""
     run_path(name, here)
     try:
-        return {"tags": here.database.write(lambda c: tags.change(c, name, asked.add, asked.remove))}
+        return {"tags": here.database.write(lambda c: tags.change(c, name, body.add, body.remove))}
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
 
 
 @router.get("/runs/{name:path}")
 def one(name: str, here: Here, person: Reader) -> dict[str, Any]:
-    result: dict[str, Any] = found(lambda: here.runs.run(name))
+    result: dict[str, Any] = or_404(lambda: here.runs.run(name))
     with here.database.reading() as connection:
         return {**result, "tags": tags.of(connection, name)}
 
@@ -167,29 +167,29 @@ class Following:
     """Events `rows` (a log's new rows), `again` (the log was cut back: forget it) and `state` (badge and stages)."""
 
     def __init__(self, path: Path, cursor: dict[str, int]) -> None:
-        self.path, self.cursor, self.told = path, cursor, ""
+        self.path, self.cursor, self.last_state = path, cursor, ""
 
-    def look(self) -> list[ServerSentEvent]:
-        """What is new since the last look."""
-        told = []
+    def poll(self) -> list[ServerSentEvent]:
+        """What is new since the last call."""
+        sent = []
         for key, file in LOGS.items():
             new = log.new_rows(self.path / file, self.cursor.get(key, 0))
             if new is None:
                 self.cursor.pop(key, None)
-                told.append(self._event("again", {"log": key}))
+                sent.append(self._event("again", {"log": key}))
                 new = log.new_rows(self.path / file, 0) or ([], 0)
             for start in range(
                 0, len(new[0]), BATCH
-            ):  # the place moves with the last of them: a part is told twice, never lost
+            ):  # the place moves with the last of them: a part may be sent twice, and is never lost
                 if start + BATCH >= len(new[0]):
                     self.cursor[key] = new[1]
-                told.append(self._event("rows", {"log": key, "rows": new[0][start : start + BATCH]}))
-        stages = ladder(self.path)
+                sent.append(self._event("rows", {"log": key, "rows": new[0][start : start + BATCH]}))
+        stages = pipeline_stages(self.path)
         now = {"state": state.state(self.path, stages, state.held()), "stages": stages}
-        if (text := json.dumps(now)) != self.told:
-            self.told = text
-            told.append(self._event("state", now))
-        return told
+        if (text := json.dumps(now)) != self.last_state:
+            self.last_state = text
+            sent.append(self._event("state", now))
+        return sent
 
     def _event(self, kind: str, data: dict[str, Any]) -> ServerSentEvent:
         return ServerSentEvent(event=kind, data=data, id=json.dumps(self.cursor))

@@ -1,4 +1,4 @@
-"""What people do: take items, answer, undo. Nothing here tells who wrote an answer or which one is right."""
+"""What people do: take items, answer, undo. No reply names an answer's writer or the right one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from trueward.studio.api.place import Body, Here, Worker
 from trueward.studio.store import answers, history, projects, queue
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api")
 KEY = Field(min_length=8, max_length=64)
@@ -20,7 +20,7 @@ class Wanted(Body):
     count: int = Field(3, ge=1, le=queue.MOST)
 
 
-class Given(Body):
+class GivenAnswer(Body):
     assignment: str = Field(min_length=32, max_length=32)
     key: str = KEY
     kind: Literal["win", "tie", "skip", "write"]
@@ -37,7 +37,7 @@ class Undone(Body):
     target: str | None = Field(None, max_length=64)
 
 
-def named(connection: Connection, name: str) -> Found:
+def named(connection: Connection, name: str) -> DbRow:
     try:
         return projects.get(connection, name)
     except LookupError as error:
@@ -45,15 +45,15 @@ def named(connection: Connection, name: str) -> Found:
 
 
 @router.post("/projects/{name}/queue")
-def take(name: str, asked: Wanted, here: Here, person: Worker) -> dict[str, Any]:
+def take(name: str, body: Wanted, here: Here, person: Worker) -> dict[str, Any]:
     """The items that this person holds, filled up to `count`."""
 
-    def work(connection: Connection) -> tuple[Found, list[dict[str, Any]]]:
+    def work(connection: Connection) -> tuple[DbRow, list[dict[str, Any]]]:
         try:
             project = projects.working(connection, name)
         except LookupError as error:
             raise HTTPException(404, str(error)) from None
-        return project, queue.take(connection, project, person.id, asked.count)
+        return project, queue.take(connection, project, person.id, body.count)
 
     here.take_in()
     project, items = here.database.write(work, lasting=False)
@@ -63,8 +63,8 @@ def take(name: str, asked: Wanted, here: Here, person: Worker) -> dict[str, Any]
 
 
 @router.post("/answers")
-def answer(asked: Given, here: Here, person: Worker) -> dict[str, Any]:
-    given = answers.Answer(**asked.model_dump())
+def answer(body: GivenAnswer, here: Here, person: Worker) -> dict[str, Any]:
+    given = answers.Answer(**body.model_dump())
     try:
         return {"state": here.database.write(lambda connection: answers.store(connection, person.id, given))}
     except answers.RefusedError as error:
@@ -72,12 +72,12 @@ def answer(asked: Given, here: Here, person: Worker) -> dict[str, Any]:
 
 
 @router.post("/projects/{name}/undo")
-def undo(name: str, asked: Undone, here: Here, person: Worker) -> dict[str, Any]:
-    """Take back an answer; what it was given to, to be shown again."""
+def undo(name: str, body: Undone, here: Here, person: Worker) -> dict[str, Any]:
+    """Take back an answer; the item, to be judged again."""
 
     def work(connection: Connection) -> dict[str, Any]:
         project = named(connection, name)
-        taken_back = answers.undo(connection, person.id, project, asked.key, asked.target)
+        taken_back = answers.undo(connection, person.id, project, body.key, body.target)
         if taken_back is None:
             raise answers.RefusedError("there is nothing to take back")
         return {"item": queue.show(connection, [taken_back])[0]}

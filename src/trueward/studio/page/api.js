@@ -3,7 +3,7 @@ import { signal } from "./vendor.js";
 
 export const me = signal(undefined); // undefined: not known yet; null: a stranger
 export const lab = signal(false); // whether this studio has one
-export const said = signal("");
+export const toast = signal("");
 export const offline = signal(false);
 
 export class Problem extends Error {
@@ -29,9 +29,9 @@ async function request(path, options) {
 }
 
 function detail(body) {
-  const told = body && body.detail;
-  if (typeof told === "string") return told;
-  return Array.isArray(told) && told.length ? `${told[0].loc.slice(1).join(".")}: ${told[0].msg}` : "";
+  const problem = body && body.detail;
+  if (typeof problem === "string") return problem;
+  return Array.isArray(problem) && problem.length ? `${problem[0].loc.slice(1).join(".")}: ${problem[0].msg}` : "";
 }
 
 export const get = (path) => request(path, {});
@@ -43,9 +43,9 @@ export const newKey = () => crypto.randomUUID().replaceAll("-", "");
 
 let silence;
 export function say(text) {
-  said.value = text;
+  toast.value = text;
   clearTimeout(silence);
-  silence = setTimeout(() => (said.value = ""), 4200);
+  silence = setTimeout(() => (toast.value = ""), 4200);
 }
 
 export async function attempt(work) {

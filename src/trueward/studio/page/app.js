@@ -1,5 +1,5 @@
 // The studio's shell: who is here, where they are, and what to show there.
-import { get, lab, me, offline, post, said } from "./api.js";
+import { get, lab, me, offline, post, toast } from "./api.js";
 import { Compare } from "./compare.js";
 import { here, Link } from "./place.js";
 import { People } from "./people.js";
@@ -54,7 +54,7 @@ function Shell() {
     <main id="main" tabindex="-1" class=${place === "runs" || place === "sweeps" ? "wide" : ""}>
       ${(pages[place] ?? (() => html`<p>There is nothing here.</p>`))()}
     </main>
-    <div aria-live="polite" role="status">${said.value && html`<div class="toast">${said.value}</div>`}</div>`;
+    <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 }
 
 function SignIn() {
@@ -83,9 +83,9 @@ function SignIn() {
 }
 
 async function know() {
-  const told = await get("/api/me");
-  lab.value = told.lab;
-  me.value = told.account;
+  const session = await get("/api/me");
+  lab.value = session.lab;
+  me.value = session.account;
 }
 
 async function start() {

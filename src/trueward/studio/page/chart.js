@@ -96,12 +96,12 @@ export function Chart({ title, steps, lines, height = 230, beta = 0, group = "st
   useEffect(() => plot.current.setData(data), [steps, ...lines.map((line) => line.values), beta]);
 
   const index = at === null || at >= steps.length ? steps.length - 1 : at;
-  const shown = (values) => {
+  const reading = (values) => {
     const value = values[index];
     return value === null || value === undefined ? "–" : compact(value) + unit;
   };
   return html`<figure class="chart"><figcaption><h3>${title}</h3>
-      ${lines.map((line) => html`<span class="key"><i style=${{ "--c": `var(--${line.colour || "truth"})` }}></i>${lines.length > 1 ? `${line.name} ` : ""}${shown(line.values)}</span>`)}
+      ${lines.map((line) => html`<span class="key"><i style=${{ "--c": `var(--${line.colour || "truth"})` }}></i>${lines.length > 1 ? `${line.name} ` : ""}${reading(line.values)}</span>`)}
       <span class="key">${steps.length ? `step ${steps[index]}` : ""}</span></figcaption>
     <div class="plot" ref=${box} role="img" aria-label=${summary(title, steps, lines)}></div></figure>`;
 }
@@ -120,11 +120,11 @@ function room(low, high) {
 }
 
 function summary(title, steps, lines) {
-  const told = lines.map(({ name, values }) => {
+  const ends = lines.map(({ name, values }) => {
     const known = values.filter((value) => value !== null && value !== undefined);
     return known.length ? `${name}: ${compact(known[0])} at first, ${compact(known.at(-1))} at last` : `${name}: no values`;
   });
-  return `${title}, ${steps.length} points. ${told.join(". ")}`;
+  return `${title}, ${steps.length} points. ${ends.join(". ")}`;
 }
 
 /* Points in the order in which they were made, over a distance that may shrink again: proxy and truth against √KL. */
@@ -168,9 +168,9 @@ function ticks({ low, high }) {
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
-  const found = [];
-  for (let n = Math.ceil(low / step); n * step <= high; n++) found.push(n * step);
-  return found;
+  const values = [];
+  for (let n = Math.ceil(low / step); n * step <= high; n++) values.push(n * step);
+  return values;
 }
 
 const tidy = (value) => (value && Math.abs(value) < 0.001 ? value.toExponential() : String(Math.round(value * 1e6) / 1e6)).replace("-", "−");

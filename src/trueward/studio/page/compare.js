@@ -2,7 +2,7 @@
 import { attempt, say } from "./api.js";
 import { different, Marked } from "./difference.js";
 import { waiting } from "./outbox.js";
-import { Dialog, Meter, PromptText, Said } from "./parts.js";
+import { Dialog, Meter, PlainText, PromptText } from "./parts.js";
 import { Link } from "./place.js";
 import { sitting } from "./sitting.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
@@ -26,27 +26,27 @@ export function Compare({ name }) {
   const [both, setBoth] = useState(null);
   const [note, setNote] = useState("");
   const [differences, setDifferences] = useState(false);
-  const shown = useRef({ at: 0, id: "" });
+  const current = useRef({ at: 0, id: "" });
   const item = work.items.value?.[0];
 
   useEffect(() => work.close, [work]);
-  if (item && shown.current.id !== item.assignment) shown.current = { at: performance.now(), id: item.assignment };
+  if (item && current.current.id !== item.assignment) current.current = { at: performance.now(), id: item.assignment };
 
-  const answer = (what, told) => {
+  const answer = (what, announcement) => {
     if (!work.items.value?.length) return;
-    const seconds = Math.min(MOST_SECONDS, Math.round(performance.now() - shown.current.at) / 1000);
+    const seconds = Math.min(MOST_SECONDS, Math.round(performance.now() - current.current.at) / 1000);
     const more = { ...(both && what.kind !== "skip" ? { both } : {}), ...(note.trim() ? { text: note.trim() } : {}) };
     work.answer({ ...what, ...more, seconds });
     setBoth(null);
     setNote("");
     setOpen("");
-    document.getElementById("told").textContent = told;
+    document.getElementById("announcement").textContent = announcement;
   };
   const choose = ([, side, strength, words]) =>
     answer(side ? { kind: "win", side, strength } : { kind: "tie" }, `${words}. Next pair.`);
   const skip = (reason) => answer({ kind: "skip", reason }, "Skipped. Next pair.");
   const undo = async () => {
-    if (await attempt(work.undo)) document.getElementById("told").textContent = "Taken back.";
+    if (await attempt(work.undo)) document.getElementById("announcement").textContent = "Taken back.";
   };
 
   // in a layout effect, so that the next key, however fast, finds the state that the last one left
@@ -91,7 +91,7 @@ export function Compare({ name }) {
         ${waiting.value > 0 && html`<span class="chip warn" title="kept here and sent again">${waiting.value} to send</span>`}
       </div>
     </div>
-    <div id="told" class="unseen" aria-live="polite"></div>
+    <div id="announcement" class="unseen" aria-live="polite"></div>
     ${work.about.value?.instructions && html`<${Instructions} text=${work.about.value.instructions} />`}
     ${item
       ? html`<${Pair} item=${item} differences=${differences} />
@@ -131,7 +131,7 @@ function Pair({ item, differences }) {
   );
   const side = (letter, answer, i) => html`<section class="answer" aria-label=${`Answer ${letter}`} tabindex="0">
     <h2><span class=${`letter ${letter.toLowerCase()}`}>${letter}</span>${!answer.finished && html`<span class="chip">cut</span>`}</h2>
-    ${marked ? html`<${Marked} parts=${marked[i]} />` : html`<${Said} text=${answer.text} />`}
+    ${marked ? html`<${Marked} parts=${marked[i]} />` : html`<${PlainText} text=${answer.text} />`}
   </section>`;
   return html`<section class="prompt" aria-label="Prompt" tabindex="0"><h2>Prompt</h2><${PromptText} prompt=${item.prompt} /></section>
     <div class="answers" key=${item.assignment}>${side("A", item.left, 0)}${side("B", item.right, 1)}</div>`;
@@ -140,7 +140,7 @@ function Pair({ item, differences }) {
 function Instructions({ text }) {
   const [seen, setSeen] = useState(true);
   return html`<details class="small soft" open=${seen} onToggle=${(e) => setSeen(e.target.open)}>
-    <summary>What to go by</summary><p class="said" style=${{ marginTop: "4px" }}>${text}</p></details>`;
+    <summary>What to go by</summary><p class="verbatim" style=${{ marginTop: "4px" }}>${text}</p></details>`;
 }
 
 function Nothing({ work, onUndo }) {

@@ -34,4 +34,4 @@ export function different(one, other) {
 }
 
 export const Marked = ({ parts }) =>
-  html`<p class="said" dir="auto">${parts.map(([text, marked]) => (marked ? html`<mark>${pieces(text)}</mark>` : pieces(text)))}</p>`;
+  html`<p class="verbatim" dir="auto">${parts.map(([text, marked]) => (marked ? html`<mark>${pieces(text)}</mark>` : pieces(text)))}</p>`;

@@ -9,14 +9,14 @@ export function Home({ kind = "", welcome = false }) {
   const sees = me.value.role !== "annotator";
   const runs = useData(() => (sees && !kind ? get("/api/runs") : Promise.resolve([])), `runs ${kind}`, 5000);
   if (!projects.data || !runs.data) return html`<p class="soft" aria-busy="true">${projects.problem?.message || ""}</p>`;
-  const shown = projects.data.filter((project) => !kind || project.kind === kind);
+  const listed = projects.data.filter((project) => !kind || project.kind === kind);
   const rules = me.value.role === "admin";
   if (welcome || (!kind && rules && !projects.data.length && !runs.data.length)) return html`<${Welcome} />`;
   return html`
     <div class="row apart"><h1>${kind === "compare" ? "Compare" : kind === "write" ? "Write" : "The studio"}</h1>
       ${rules && html`<${NewProject} kind=${kind || "compare"} />`}</div>
-    ${shown.length
-      ? html`<div class="grid gap">${shown.map((project) => html`<${Tile} project=${project} />`)}</div>`
+    ${listed.length
+      ? html`<div class="grid gap">${listed.map((project) => html`<${Tile} project=${project} />`)}</div>`
       : html`<div class="card empty gap"><h2>No projects${kind ? " of this kind" : ""} yet</h2>
           <p>${rules ? "Make one, and fill it from a file or from a model." : "Somebody has to make one first."}</p></div>`}
     ${runs.data.length > 0 &&
@@ -37,7 +37,7 @@ function Tile({ project }) {
     <${Meter} part=${part} label=${`answers in ${project.name}`} />
     <div class="row gap">
       ${mine && html`<${Link} to=${place} class=${mine.left ? "button main" : "button"}>${project.kind === "compare" ? "Compare" : "Write"}${mine.left ? ` (${mine.left})` : ""}</${Link}>`}
-      ${round && html`<${Link} to=${`/projects/${encodeURIComponent(project.name)}`} class="button">Look after it</${Link}>`}
+      ${round && html`<${Link} to=${`/projects/${encodeURIComponent(project.name)}`} class="button">Manage</${Link}>`}
     </div>
   </div>`;
 }

@@ -6,15 +6,15 @@ const POINTS = 1500;
 
 export function follow(name) {
   const path = `/api/runs/${encoded(name)}`;
-  const state = { run: signal(null), looks: signal([]), series: signal({}), problem: signal(""), connected: signal(true) };
+  const state = { run: signal(null), evaluations: signal([]), series: signal({}), problem: signal(""), connected: signal(true) };
   let stream;
   let closed = false;
   let late = {};
 
   const load = async (stage) => {
-    const found = await get(`${path}/series/${stage}?most=${POINTS}`);
-    state.series.value = { ...state.series.value, [stage]: found };
-    return found;
+    const series = await get(`${path}/series/${stage}?most=${POINTS}`);
+    state.series.value = { ...state.series.value, [stage]: series };
+    return series;
   };
 
   async function start() {
@@ -22,7 +22,7 @@ export function follow(name) {
       const run = await get(path);
       const cursor = {};
       for (const stage of run.logs) cursor[`${stage}/metrics`] = (await load(stage)).offset;
-      state.looks.value = run.evaluations;
+      state.evaluations.value = run.evaluations;
       state.run.value = run;
       if (closed) return;
       stream = new EventSource(`${path}/events?start=${encodeURIComponent(JSON.stringify(cursor))}`);
@@ -34,12 +34,12 @@ export function follow(name) {
     stream.onerror = () => (state.connected.value = false);
     stream.addEventListener("rows", (event) => {
       const { log, rows } = JSON.parse(event.data);
-      if (log === "policy/evaluations") state.looks.value = merged(state.looks.value, rows);
+      if (log === "policy/evaluations") state.evaluations.value = merged(state.evaluations.value, rows);
       else append(log.split("/")[0], rows);
     });
     stream.addEventListener("again", (event) => {
       const { log } = JSON.parse(event.data);
-      if (log === "policy/evaluations") state.looks.value = [];
+      if (log === "policy/evaluations") state.evaluations.value = [];
       else state.series.value = { ...state.series.value, [log.split("/")[0]]: empty() };
     });
     stream.addEventListener("state", (event) => {
@@ -53,7 +53,7 @@ export function follow(name) {
   function append(stage, rows) {
     const had = state.series.value[stage] || empty();
     if (had.bucket > 1 || had.steps.length + rows.length > 2 * POINTS) {
-      // in buckets: asked for again, at most every two seconds
+      // in buckets: fetched again, at most every two seconds
       if (!late[stage]) late[stage] = setTimeout(() => ((late[stage] = 0), load(stage).catch(() => {})), 2000);
       return;
     }
@@ -82,7 +82,7 @@ export function follow(name) {
 
 const empty = () => ({ steps: [], columns: {}, bucket: 1, rows: 0, gaps: {} });
 
-// A resumed run tells some steps again: what is new takes the place of what was there.
+// A resumed run writes some steps again: the new rows replace the old ones.
 function merged(had, rows) {
   if (!rows.length) return had;
   return had.filter((row) => row.step < rows[0].step).concat(rows);

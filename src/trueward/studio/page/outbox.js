@@ -26,7 +26,7 @@ function write(list) {
   waiting.value = list.length;
 }
 
-// Tell somebody of each click that has arrived or was refused.
+// Call a listener for each click that has arrived or was refused.
 export function listen(listener) {
   listeners.push(listener);
   return () => (listeners = listeners.filter((each) => each !== listener));

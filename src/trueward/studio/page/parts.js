@@ -4,18 +4,18 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js"
 const HIDDEN = /[\u202a-\u202e\u2066-\u2069]/g;
 
 // Somebody's text. Characters that turn the direction of what follows are shown by their number, not obeyed.
-export function Said({ text, empty = "(an empty answer)", cut = false }) {
-  return html`<p class="said" dir="auto">${pieces(text || empty)}${cut ? html` <span class="chip">cut</span>` : ""}</p>`;
+export function PlainText({ text, empty = "(an empty answer)", cut = false }) {
+  return html`<p class="verbatim" dir="auto">${pieces(text || empty)}${cut ? html` <span class="chip">cut</span>` : ""}</p>`;
 }
 
 export function pieces(text) {
   const parts = [];
   let last = 0;
-  for (const found of text.matchAll(HIDDEN)) {
-    parts.push(text.slice(last, found.index));
-    const code = `U+${found[0].codePointAt(0).toString(16).toUpperCase()}`;
+  for (const match of text.matchAll(HIDDEN)) {
+    parts.push(text.slice(last, match.index));
+    const code = `U+${match[0].codePointAt(0).toString(16).toUpperCase()}`;
     parts.push(html`<span class="codepoint" title="a character that turns the direction of text">${code}</span>`);
-    last = found.index + 1;
+    last = match.index + 1;
   }
   parts.push(text.slice(last));
   return parts;
@@ -24,9 +24,9 @@ export function pieces(text) {
 export function PromptText({ prompt }) {
   if (prompt.messages)
     return prompt.messages.map(
-      (m) => html`<div class="turn"><span class="soft small">${m.role}</span><${Said} text=${m.content} /></div>`,
+      (m) => html`<div class="turn"><span class="soft small">${m.role}</span><${PlainText} text=${m.content} /></div>`,
     );
-  return html`<${Said} text=${prompt.text ?? prompt} />`;
+  return html`<${PlainText} text=${prompt.text ?? prompt} />`;
 }
 
 export const plain = (prompt) => prompt.text ?? prompt.messages.map((m) => m.content).join(" · ");
@@ -43,9 +43,9 @@ export const Stat = ({ name, value, hint }) =>
 const STATES = { live: "good live", stale: "warn", crashed: "bad", stopped: "warn", finished: "" };
 export const Badge = ({ state }) => html`<span class=${`chip ${STATES[state] ?? ""}`}>${state}</span>`;
 
-const LOOKS = { learning: "good", "over-optimised": "bad", hacking: "bad", broken: "bad" };
+const CHIPS = { learning: "good", "over-optimised": "bad", hacking: "bad", broken: "bad" };
 export const Verdict = ({ word, title }) =>
-  word ? html`<span class=${`chip ${LOOKS[word] ?? ""}`} title=${title}>${word}</span>` : html`<span class="soft">–</span>`;
+  word ? html`<span class=${`chip ${CHIPS[word] ?? ""}`} title=${title}>${word}</span>` : html`<span class="soft">–</span>`;
 
 export const number = (value, digits = 2) =>
   value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−");
@@ -76,7 +76,7 @@ export function Copy({ text, label = "Copy" }) {
   return html`<button onClick=${copy}>${done ? "Copied" : label}</button>`;
 }
 
-// What a request brought, asked for again whenever `key` changes.
+// What a request returned, requested again whenever `key` changes.
 export function useData(load, key, every = 0) {
   const [state, set] = useState({});
   const turn = useRef(0);

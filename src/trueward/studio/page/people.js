@@ -37,7 +37,7 @@ function Accounts() {
   return html`<div class="card"><h2>Invite somebody</h2>
     <form class="row" onSubmit=${add}>
       <label style=${{ flex: "1 1 200px", margin: 0 }}>Name<input name="name" required maxlength="79" /></label>
-      <label style=${{ flex: "0 1 180px", margin: 0 }}>May<select name="role"><option value="annotator">compare and write</option><option value="viewer">look on</option><option value="admin">do everything</option></select></label>
+      <label style=${{ flex: "0 1 180px", margin: 0 }}>May<select name="role"><option value="annotator">compare and write</option><option value="viewer">only watch</option><option value="admin">do everything</option></select></label>
       <button class="main" style=${{ alignSelf: "flex-end" }}>Invite</button></form>
     ${invited && html`<div class="note gap" role="status"><p>Send this to ${invited.name}. It works once, within a week:</p>
       <div class="row"><code data-test="invitation">${address(invited.token)}</code><${Copy} text=${address(invited.token)} /></div></div>`}

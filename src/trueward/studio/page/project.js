@@ -27,7 +27,7 @@ export function Project({ name }) {
     <div class="row apart"><h1>${name}</h1><div class="row">
       ${me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${data.kind === "compare" ? "Compare" : "Write"}</${Link}>`}
       ${rules && html`<button disabled=${!round.answered} onClick=${() => setClosing(true)}>Close round ${round.number}</button>`}</div></div>
-    ${data.instructions && html`<p class="soft said">${data.instructions}</p>`}
+    ${data.instructions && html`<p class="soft verbatim">${data.instructions}</p>`}
     <div class="card gap"><div class="row apart"><h2>Round ${round.number}</h2><span class="num soft">${round.answered} of ${round.needed} answers · ${round.items} items${round.checks ? `, ${round.checks} of them check pairs` : ""}</span></div>
       <${Meter} part=${round.answered / (round.needed || 1)} label="answers in this round" />
       <div class="stats gap">
@@ -37,7 +37,7 @@ export function Project({ name }) {
         <${Stat} name="excluded" value=${data.excluded} hint=${data.excluded ? percent(data.exclusion_rate, 1) : ""} />
         ${data.surplus > 0 && html`<${Stat} name="came too late" value=${data.surplus} />`}
       </div></div>
-    ${data.agreement && html`<${Agreement} found=${data.agreement} />`}
+    ${data.agreement && html`<${Agreement} figures=${data.agreement} />`}
     ${data.judges.length > 0 && html`<${Judges} rows=${data.judges} people=${data.agreement} />`}
     <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} />
     ${rules && html`<${Fill} path=${path} kind=${data.kind} onDone=${again} />`}
@@ -51,12 +51,12 @@ export function Project({ name }) {
       <div class="row"><button class="main" onClick=${close}>Close it</button><form method="dialog"><button>Not yet</button></form></div></${Dialog}>`}`;
 }
 
-const Agreement = ({ found }) => html`<div class="card"><h2>Do people agree?</h2>
-  ${found.items
-    ? html`<div class="stats"><${Stat} name="Krippendorff's alpha" value=${number(found.alpha)} hint=${found.alpha_low == null ? "" : `${number(found.alpha_low)} to ${number(found.alpha_high)}`} />
-        <${Stat} name="of two people agree" value=${percent(found.agreement)} hint=${`${percent(found.agreement_low)} to ${percent(found.agreement_high)}, on ${found.items} items judged twice or more`} /></div>
+const Agreement = ({ figures }) => html`<div class="card"><h2>Do people agree?</h2>
+  ${figures.items
+    ? html`<div class="stats"><${Stat} name="Krippendorff's alpha" value=${number(figures.alpha)} hint=${figures.alpha_low == null ? "" : `${number(figures.alpha_low)} to ${number(figures.alpha_high)}`} />
+        <${Stat} name="of two people agree" value=${percent(figures.agreement)} hint=${`${percent(figures.agreement_low)} to ${percent(figures.agreement_high)}, on ${figures.items} items judged twice or more`} /></div>
         <p class="small soft gap">People who compare answers agree on about 73 %, which is an alpha near .45: that is what preferences are like, and no fault of theirs. It is also about the best that a reward model can do.</p>`
-    : html`<p class="soft">It can be said when two people have judged the same pair.</p>`}</div>`;
+    : html`<p class="soft">It is known when two people have judged the same pair.</p>`}</div>`;
 
 // Models beside people, on one axis from nothing to everything in common. They are nobody's votes.
 const Judges = ({ rows, people }) => {
@@ -87,7 +87,7 @@ function Fill({ path, kind, onDone }) {
   const [file, setFile] = useState("");
   const [checks, setChecks] = useState(false);
   const [judge, setJudge] = useState("");
-  const [told, setTold] = useState(null);
+  const [notice, setNotice] = useState(null);
   const pick = async (event) => {
     const chosen = event.target.files[0];
     if (!chosen) return;
@@ -99,16 +99,16 @@ function Fill({ path, kind, onDone }) {
     try {
       const reply = await post(`${path}/import`, { text, name: file || "pasted", checks, judge });
       const left = Object.entries(reply.left_out).map(([why, n]) => `${why}: ${n}`).join(", ");
-      setTold({ text: `${reply.added} of ${reply.read} were new${reply.labels === undefined ? "" : `, and ${reply.labels} labels of a model`}${left ? `; left out: ${left}` : ""}.` });
+      setNotice({ text: `${reply.added} of ${reply.read} were new${reply.labels === undefined ? "" : `, and ${reply.labels} labels of a model`}${left ? `; left out: ${left}` : ""}.` });
       setText("");
       onDone();
     } catch (problem) {
-      setTold({ text: problem.message, bad: true });
+      setNotice({ text: problem.message, bad: true });
     }
   };
   const example = kind === "compare" ? '{"prompt": "…", "first": "…", "second": "…"}' : '{"prompt": "…"}';
   return html`<form class="card" onSubmit=${send}><h2>Put something in</h2>
-    ${told && html`<p class=${told.bad ? "note bad" : "note"} role="status">${told.text}</p>`}
+    ${notice && html`<p class=${notice.bad ? "note bad" : "note"} role="status">${notice.text}</p>`}
     <div class="grid"><label>A JSONL file<input type="file" accept=".jsonl,.json,.txt" onChange=${pick} /></label></div>
     <label>or pasted, one object a line<textarea class="mono" value=${text} placeholder=${example} onInput=${(e) => setText(e.target.value)}></textarea></label>
     <div class="row"><button class="main" disabled=${!text.trim()}>Import</button>
@@ -140,7 +140,7 @@ function Latest({ path, stamp, onChange }) {
     onChange();
   };
   return html`<div class="card"><h2>Latest answers</h2><div class="scroll" tabindex="0" role="region" aria-label="Latest answers"><table>
-    <thead><tr><th>who</th><th>prompt</th><th>said</th><th></th></tr></thead>
+    <thead><tr><th>who</th><th>prompt</th><th>answer</th><th></th></tr></thead>
     <tbody>${data.slice(0, 30).map((row) => html`<tr><td>${row.account}<div class="small soft">${when(row.at)}</div></td>
       <td>${plain(row.prompt).slice(0, 90)}</td>
       <td>${row.kind === "win" ? html`prefers <q>${row.chosen.slice(0, 90)}</q> to <q>${row.other.slice(0, 60)}</q>` : row.kind === "tie" ? "a tie" : row.kind === "skip" ? `skipped: ${row.reason}` : row.text.slice(0, 140)}

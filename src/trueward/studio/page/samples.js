@@ -1,11 +1,11 @@
-// What the policy says, step by step, beside what SFT said; a pair can go to people.
+// The policy's answers by step, beside the SFT policy's; a pair can be sent to people.
 import { attempt, encoded, get, me, post, say } from "./api.js";
 import { different, Marked } from "./difference.js";
-import { Said, signed, useData, number } from "./parts.js";
+import { number, PlainText, signed, useData } from "./parts.js";
 import { Tokens } from "./tokens.js";
 import { html, useEffect, useMemo, useState } from "./vendor.js";
 
-export function Samples({ name, looks }) {
+export function Samples({ name, evaluations }) {
   const [step, setStep] = useState(null); // null: the last one
   const [index, setIndex] = useState(0);
   const [view, setView] = useState(""); // "", "marks" or "tokens"
@@ -14,9 +14,9 @@ export function Samples({ name, looks }) {
   const [data, setData] = useState(null);
   useEffect(() => {
     let on = true;
-    get(`${path}/samples${step === null ? "" : `?step=${step}`}`).then((found) => on && setData(found), () => {});
+    get(`${path}/samples${step === null ? "" : `?step=${step}`}`).then((samples) => on && setData(samples), () => {});
     return () => (on = false);
-  }, [name, step, looks]);
+  }, [name, step, evaluations]);
   if (!data?.samples.length) return null;
   const at = Math.min(index, data.samples.length - 1);
   const row = data.samples[at];
@@ -36,10 +36,10 @@ export function Samples({ name, looks }) {
 function Sides({ row, marks, tokens }) {
   const parts = useMemo(() => (marks && row.reference !== undefined ? different(row.reference, row.response) : null), [row, marks]);
   const figures = (proxy, truth, more = "") => html`<span class="small num soft"><span style=${{ color: "var(--proxy)" }}>proxy ${signed(proxy)}</span> · <span style=${{ color: "var(--truth)" }}>truth ${signed(truth)}</span>${more}</span>`;
-  return html`<p class="small soft" style=${{ margin: "6px 0 2px" }}>Prompt</p><${Said} text=${row.prompt} />
+  return html`<p class="small soft" style=${{ margin: "6px 0 2px" }}>Prompt</p><${PlainText} text=${row.prompt} />
     <div class="pairing">
-      ${row.reference !== undefined && html`<div class="side"><h3>SFT</h3>${parts ? html`<${Marked} parts=${parts[0]} />` : html`<${Said} text=${row.reference} cut=${row.reference_finished === false} />`}${figures(row.reference_proxy, row.reference_truth)}</div>`}
-      <div class="side"><h3>Policy</h3>${tokens && row.tokens ? html`<${Tokens} key=${`${row.step} ${row.prompt}`} row=${row} />` : parts ? html`<${Marked} parts=${parts[1]} />` : html`<${Said} text=${row.response} cut=${row.finished === false} />`}${figures(row.proxy, row.truth, ` · KL ${number(row.kl, 1)} · ${row.length} tokens`)}</div></div>`;
+      ${row.reference !== undefined && html`<div class="side"><h3>SFT</h3>${parts ? html`<${Marked} parts=${parts[0]} />` : html`<${PlainText} text=${row.reference} cut=${row.reference_finished === false} />`}${figures(row.reference_proxy, row.reference_truth)}</div>`}
+      <div class="side"><h3>Policy</h3>${tokens && row.tokens ? html`<${Tokens} key=${`${row.step} ${row.prompt}`} row=${row} />` : parts ? html`<${Marked} parts=${parts[1]} />` : html`<${PlainText} text=${row.response} cut=${row.finished === false} />`}${figures(row.proxy, row.truth, ` · KL ${number(row.kl, 1)} · ${row.length} tokens`)}</div></div>`;
 }
 
 function Send({ path, step, index }) {
@@ -75,10 +75,10 @@ function Histogram({ samples, step }) {
   });
   const top = Math.max(...counted.flatMap(([, , bins]) => bins));
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
-  const told = counted.map(([name, , , values]) => `${name}: mean ${number(mean(values))}`).join(", ");
+  const means = counted.map(([name, , , values]) => `${name}: mean ${number(mean(values))}`).join(", ");
   return html`<figure class="chart gap"><figcaption><h3>The proxy over the prompts of step ${step}</h3>${counted.map(
       ([name, tone, , values]) => html`<span class="key"><i style=${{ "--c": `var(--${tone})` }}></i>${name} mean ${number(mean(values))}</span>`)}</figcaption>
-    <svg viewBox="0 0 720 110" width="100%" role="img" aria-label=${`Histogram of the proxy, from ${number(low)} to ${number(high)}. ${told}`} style=${{ display: "block", maxWidth: "900px" }}>
+    <svg viewBox="0 0 720 110" width="100%" role="img" aria-label=${`Histogram of the proxy, from ${number(low)} to ${number(high)}. ${means}`} style=${{ display: "block", maxWidth: "900px" }}>
       ${counted.map(([, tone, bins], i) => bins.map((n, bin) => html`<rect x=${30 * bin + 3 + 12 * i} y=${90 - (86 * n) / top} width="12" height=${(86 * n) / top} fill=${`var(--${tone})`} />`))}
       <line x1="0" x2="720" y1="90" y2="90" stroke="var(--edge)" />
       <text x="2" y="106" font-size="13" fill="var(--soft)">${number(low, 1)}</text><text x="718" y="106" font-size="13" text-anchor="end" fill="var(--soft)">${number(high, 1)}</text></svg></figure>`;

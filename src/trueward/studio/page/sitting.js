@@ -8,23 +8,23 @@ const AHEAD = 6; // items that are there before they are needed
 export function sitting(project) {
   const path = `/api/projects/${encodeURIComponent(project)}`;
   const state = {
-    items: signal(null), // null: not asked yet
+    items: signal(null), // null: not fetched yet
     about: signal(null),
     progress: signal({ done: 0, left: 0 }),
     problem: signal(""),
     made: signal([]), // clicks of this sitting, the last one last: { key, item }
   };
   const answered = new Set(outbox.read().map(({ body }) => body.assignment).filter(Boolean));
-  let asking = false;
-  let stale = false; // whether the progress shown is only our own reckoning
+  let fetching = false;
+  let stale = false; // whether the progress on the page is only this page's own count
   let moves = 0; // clicks and undos so far: what the studio counted before the last of them is out of date
   let stopped = false;
 
   async function refill() {
-    if (asking || stopped) return;
+    if (fetching || stopped) return;
     const at = state.items.value || [];
     if (at.length >= AHEAD && !stale) return;
-    asking = true;
+    fetching = true;
     const before = outbox.waiting.value ? -1 : moves;
     try {
       const reply = await post(`${path}/queue`, { count: Math.min(20, AHEAD + outbox.waiting.value + 1) });
@@ -39,7 +39,7 @@ export function sitting(project) {
       if (!state.items.value?.length) state.problem.value = problem.message;
       if (!problem.status) setTimeout(refill, 1500);
     } finally {
-      asking = false;
+      fetching = false;
     }
     if (stale && !outbox.waiting.value) refill();
   }

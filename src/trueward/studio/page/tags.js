@@ -6,9 +6,9 @@ export function Tags({ name, tags, onChange }) {
   const [open, setOpen] = useState(false);
   const rules = me.value.role === "admin";
   const change = async (body) => {
-    const found = await attempt(() => post(`/api/runs/${encoded(name)}/tags`, body));
-    if (found) onChange(found.tags);
-    return found;
+    const changed = await attempt(() => post(`/api/runs/${encoded(name)}/tags`, body));
+    if (changed) onChange(changed.tags);
+    return changed;
   };
   const add = async (event) => {
     event.preventDefault();
@@ -23,7 +23,7 @@ export function Tags({ name, tags, onChange }) {
       : html`<button class="quiet" onClick=${() => setOpen(true)}>+ tag</button>`)}</div>`;
 }
 
-// The words that there are, each a switch: pressed ones have to be on a run for it to be shown.
+// All tags, each a switch: the table lists the runs that have every pressed one.
 export function TagFilter({ runs, picked, onPick }) {
   const counted = new Map();
   for (const run of runs) for (const tag of run.tags) counted.set(tag, (counted.get(tag) || 0) + 1);

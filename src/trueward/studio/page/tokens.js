@@ -23,16 +23,16 @@ export function Tokens({ row }) {
     event.currentTarget.children[next]?.focus();
   };
   const sum = ratios.reduce((total, ratio) => total + ratio, 0);
-  return html`<div class="said strip" dir="auto" role="list" aria-label="The policy's answer by token" onKeyDown=${move}>${texts.map((text, i) =>
+  return html`<div class="verbatim strip" dir="auto" role="list" aria-label="The policy's answer by token" onKeyDown=${move}>${texts.map((text, i) =>
       html`<span role="listitem" class=${`token ${ratios[i] >= 0 ? "more" : "less"} ${at === i ? "pointed" : ""}`} tabindex=${i === home ? 0 : -1} style=${{ background: shade(ratios[i]) }}
         onMouseEnter=${() => setAt(i)} onMouseLeave=${() => setAt(null)} onFocus=${() => (setHome(i), setAt(i))} onBlur=${() => setAt(null)}>${text ? pieces(text) : html`<span class="codepoint">${nothing(i)}</span>`}<span class="unseen"> ${signed(ratios[i])} </span></span>`)}</div>
-    <p class="small num tell" data-test="token">${at === null
+    <p class="small num token-note" data-test="token">${at === null
       ? html`<span class="soft">${ends.length} tokens, ${signed(sum)} nats in all. Point at one, or go along with the arrow keys.</span>`
       : html`<b>${named(at)}</b> log π/π_ref ${signed(ratios[at], 3)}: ${times(ratios[at])}`}</p>
     <p class="small soft scale-key" aria-hidden="true"><span><i style=${{ background: shade(-FULL) }}></i>likelier under SFT</span><span><i style=${{ background: shade(FULL) }}></i>likelier under the policy</span><span>full at ${FULL} nats</span></p>
     <details class="small"><summary>The numbers by token</summary><div class="scroll" tabindex="0" role="region" aria-label="The numbers by token"><table>
       <thead><tr><th class="num">token</th><th>text</th><th class="num">log π/π_ref</th></tr></thead>
-      <tbody>${texts.map((text, i) => html`<tr><td class="num">${i + 1}</td><td>${text ? html`<span class="said">${pieces(text)}</span>` : html`<span class="soft">${nothing(i)}</span>`}</td><td class="num">${signed(ratios[i], 3)}</td></tr>`)}</tbody></table></div></details>`;
+      <tbody>${texts.map((text, i) => html`<tr><td class="num">${i + 1}</td><td>${text ? html`<span class="verbatim">${pieces(text)}</span>` : html`<span class="soft">${nothing(i)}</span>`}</td><td class="num">${signed(ratios[i], 3)}</td></tr>`)}</tbody></table></div></details>`;
 }
 
 const times = (ratio) => {

@@ -46,7 +46,7 @@ export function Write({ name }) {
       <div class="where" style=${{ flex: "1 1 240px", maxWidth: "440px" }}>
         <${Meter} part=${done / (done + left || 1)} label="your part of the round" /><span class="num">${done} done · ${left} left</span>
         ${waiting.value > 0 && html`<span class="chip warn">${waiting.value} to send</span>`}</div></div>
-    ${work.about.value?.instructions && html`<p class="soft gap said">${work.about.value.instructions}</p>`}
+    ${work.about.value?.instructions && html`<p class="soft gap verbatim">${work.about.value.instructions}</p>`}
     <div class="desk gap">
       <div class="card">
         ${item

@@ -1,1 +1,1 @@
-"""Runs as they lie on disk: looked at, never touched, so that nothing here can slow or stop training."""
+"""Runs as they lie on disk: read and never written, so that nothing here can slow or stop training."""

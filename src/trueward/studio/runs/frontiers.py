@@ -6,15 +6,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from trueward.instruments import frontier, frontier_page
-from trueward.instruments.frontier import Run
-from trueward.studio.runs.library import Library, ladder
+from trueward.evaluation import frontier
+from trueward.evaluation.frontier import FrontierRun
+from trueward.reporting import frontier_page
+from trueward.studio.runs.library import Library, pipeline_stages
 
 
-def told(library: Library, names: Sequence[str]) -> dict[str, Any]:
+def summary(library: Library, names: Sequence[str]) -> dict[str, Any]:
     """The frontier's headline and notes. `ValueError` for runs without a report, or that share no axis."""
-    found = _frontier(library, names)
-    return {"headline": frontier_page.headline(found), "notes": found["notes"]}
+    table = _frontier(library, names)
+    return {"headline": frontier_page.headline(table), "notes": table["notes"]}
 
 
 def picture(library: Library, names: Sequence[str], narrow: bool) -> str:
@@ -26,11 +27,11 @@ def _frontier(library: Library, names: Sequence[str]) -> dict[str, Any]:
     return frontier.frontier([_run(library, name) for name in names])
 
 
-def _run(library: Library, name: str) -> Run:
+def _run(library: Library, name: str) -> FrontierRun:
     path = library.path(name)
     try:
         report = json.loads((path / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ValueError(f"{name}: has no report yet") from None
-    digests = {str(row.get("name")): str(row.get("digest")) for row in ladder(path)}
-    return Run(path.name, report, digests)
+    digests = {str(row.get("name")): str(row.get("digest")) for row in pipeline_stages(path)}
+    return FrontierRun(path.name, report, digests)

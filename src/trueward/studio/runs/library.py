@@ -1,4 +1,4 @@
-"""The runs under a directory: found without configuration, known to requests by name alone."""
+"""The runs under a directory, listed without configuration; requests name them by their path below it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from trueward.artifacts import OLDER, PIPELINE
 from trueward.studio.runs import log, state
 
 DEEPEST = 3  # runs/NAME, runs/SWEEP/NAME, and one more
@@ -19,22 +20,22 @@ FRESH_SECONDS = 1.0
 
 
 class Library:
-    """What lies under `home`, looked at again when it's older than a second. A name that isn't in it is nowhere."""
+    """The runs under `home`, listed again when the list is older than a second. A name that isn't in it is refused."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.lock = threading.Lock()
         self.logs: OrderedDict[Path, log.Columns] = OrderedDict()
-        self.found: dict[str, Path] = {}
+        self.runs: dict[str, Path] = {}
         self.at = 0.0
 
     def paths(self) -> dict[str, Path]:
         """Name and directory of every run; a name is its path below the home."""
         with self.lock:
             if time.monotonic() - self.at > FRESH_SECONDS or not self.at:
-                self.found = {path.relative_to(self.home).as_posix(): path for path in _runs(self.home, DEEPEST)}
+                self.runs = {path.relative_to(self.home).as_posix(): path for path in _runs(self.home, DEEPEST)}
                 self.at = time.monotonic()
-            return self.found
+            return self.runs
 
     def path(self, name: str) -> Path:
         """The run's directory. `LookupError` if there's no such run."""
@@ -55,9 +56,9 @@ class Library:
         return sorted(rows, key=lambda row: (row["state"] not in ("live", "stale"), -row["touched"]))
 
     def _row(self, name: str, path: Path, locks: set[int] | None) -> dict[str, Any]:
-        stages = ladder(path)
-        looks = _rows(path / "policy" / "evaluations.jsonl")
-        last = looks[-1] if looks else {}
+        stages = pipeline_stages(path)
+        evaluations = _rows(path / "policy" / "evaluations.jsonl")
+        last = evaluations[-1] if evaluations else {}
         report = _json(path / "report.json")
         verdict = (report.get("verdict") or {}) if isinstance(report, dict) else {}
         end = (report.get("policies") or {}).get("policy") or {} if isinstance(report, dict) else {}
@@ -82,9 +83,9 @@ class Library:
         }
 
     def run(self, name: str) -> dict[str, Any]:
-        """All of a run but its metrics: stages, looks, verdict, what moved, the recipe as it is written."""
+        """All of a run but its metrics: stages, evaluations, verdict, early warnings, the recipe as it is written."""
         path = self.path(name)
-        stages = ladder(path)
+        stages = pipeline_stages(path)
         report = _json(path / "report.json")
         recipe = _recipe(path)
         whole = isinstance(report, dict)
@@ -98,7 +99,7 @@ class Library:
             "verdict": report.get("verdict") if whole else None,
             "policies": report.get("policies") if whole else None,
             "reward_model": report.get("reward_model") if whole else None,
-            "early_signs": report.get("early_signs") if whole else None,
+            "early_warnings": report.get("early_warnings") if whole else None,
             "logs": [stage for stage in STAGES if (path / stage / "metrics.jsonl").is_file()],
         }
 
@@ -111,14 +112,14 @@ class Library:
 
     def _columns(self, path: Path) -> log.Columns:
         with self.lock:
-            found = self.logs.pop(path, None) or log.Columns(path)
-            self.logs[path] = found
+            columns = self.logs.pop(path, None) or log.Columns(path)
+            self.logs[path] = columns
             while len(self.logs) > KEPT:
                 self.logs.popitem(last=False)
-            return found
+            return columns
 
     def samples(self, name: str, step: int | None) -> dict[str, Any]:
-        """The steps that have samples, and the samples of one of them: the last one if none is asked for."""
+        """The steps that have samples, and the samples of one of them: the last one for `step` None."""
         rows = _rows(self.path(name) / "policy" / "samples.jsonl")
         steps = sorted({row["step"] for row in rows if isinstance(row.get("step"), int)})
         at = steps[-1] if step is None and steps else step
@@ -145,17 +146,24 @@ def _runs(folder: Path, depth: int) -> list[Path]:
         inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     except OSError:
         return []
-    found = []
+    runs = []
     for path in inside:
-        if (path / "recipe.toml").is_file() or (path / "ladder.json").is_file():
-            found.append(path)
+        if (path / PIPELINE).is_file() or (path / "recipe.toml").is_file():
+            if not is_older(path):
+                runs.append(path)
         elif depth > 1 and not path.name.startswith("."):
-            found += _runs(path, depth - 1)
-    return found
+            runs += _runs(path, depth - 1)
+    return runs
 
 
-def ladder(run: Path) -> list[dict[str, Any]]:
-    rows = _json(run / "ladder.json")
+def is_older(run: Path) -> bool:
+    """Whether it is a run of trueward 0.1, whose files have other names."""
+    return (run / OLDER).is_file() and not (run / PIPELINE).is_file()
+
+
+def pipeline_stages(run: Path) -> list[dict[str, Any]]:
+    """A row a stage, in the order in which they ran: name, state, seconds, digest."""
+    rows = _json(run / PIPELINE)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
@@ -175,18 +183,18 @@ def _recipe(run: Path) -> dict[str, Any]:
 
 
 def _flat(table: dict[str, Any], inside: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{inside}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return found
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """All whole rows of a log, however large."""
     rows: list[dict[str, Any]] = []
     offset = 0
-    while (found := log.new_rows(path, offset)) and found[1] > offset:
-        rows += found[0]
-        offset = found[1]
+    while (new := log.new_rows(path, offset)) and new[1] > offset:
+        rows += new[0]
+        offset = new[1]
     return rows

@@ -63,11 +63,11 @@ class Columns:
         with self.lock:
             while True:
                 before = self.offset
-                found = new_rows(self.path, self.offset)
-                if found is None:
+                new = new_rows(self.path, self.offset)
+                if new is None:
                     self._empty()
                     continue
-                rows, self.offset = found
+                rows, self.offset = new
                 if not self._extend(rows):
                     for row in rows:
                         self._add(row)
@@ -94,7 +94,7 @@ class Columns:
         step = _number(row.get("step"))
         if math.isnan(step):
             return
-        while self.steps and self.steps[-1] >= step:  # a resumed run tells it again
+        while self.steps and self.steps[-1] >= step:  # a resumed run writes it again
             self.steps.pop()
             for column in self.columns.values():
                 column.pop()
@@ -128,15 +128,15 @@ def buckets(steps: Sequence[float], columns: dict[str, array[float]], most: int)
     while n > most * width // (1 if width == 1 else 2):
         width *= 2
     gaps = {key: int(np.isnan(np.array(column)).sum()) for key, column in columns.items()}
-    found: dict[str, Any] = {"rows": n, "bucket": width, "gaps": {k: v for k, v in gaps.items() if v}}
+    result: dict[str, Any] = {"rows": n, "bucket": width, "gaps": {k: v for k, v in gaps.items() if v}}
     if width == 1:
-        found["steps"] = list(steps)
-        found["columns"] = {key: [_shown(v) for v in column] for key, column in columns.items()}
-        return found
+        result["steps"] = list(steps)
+        result["columns"] = {key: [_json_number(v) for v in column] for key, column in columns.items()}
+        return result
     edges = range(0, n, width)
-    found["steps"] = [steps[min(i, n - 1)] for start in edges for i in (start, start + width - 1)]
-    found["columns"] = {key: _extremes(column, width) for key, column in columns.items()}
-    return found
+    result["steps"] = [steps[min(i, n - 1)] for start in edges for i in (start, start + width - 1)]
+    result["columns"] = {key: _extremes(column, width) for key, column in columns.items()}
+    return result
 
 
 def _extremes(column: array[float], width: int) -> list[float | None]:
@@ -148,8 +148,10 @@ def _extremes(column: array[float], width: int) -> list[float | None]:
     at_high = np.where(known, rows, -np.inf).argmax(axis=1)
     ends = np.stack([np.minimum(at_low, at_high), np.maximum(at_low, at_high)], axis=1)
     points = np.take_along_axis(rows, ends, axis=1)
-    return [_shown(value) for value in np.where(known.any(axis=1, keepdims=True), points, np.nan).ravel().tolist()]
+    return [
+        _json_number(value) for value in np.where(known.any(axis=1, keepdims=True), points, np.nan).ravel().tolist()
+    ]
 
 
-def _shown(value: float) -> float | None:
+def _json_number(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Whether a run is live, seen without touching it: a lock taken to look could make a run that starts give up."""
+"""Whether a run is live, read without taking its lock, which could make a run that starts give up."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ LOCKS = Path("/proc/locks")
 
 
 def held() -> set[int] | None:
-    """The inodes on which some process of this machine holds a lock; None where the system doesn't tell."""
+    """The inodes on which some process of this machine holds a lock; None where the system doesn't list them."""
     try:
         rows = LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    found = set()
+    inodes = set()
     for row in rows:
         fields = row.split()
         place = next((field for field in fields if field.count(":") == 2), "")
         if place:
-            found.add(int(place.rsplit(":", 1)[1]))
-    return found
+            inodes.add(int(place.rsplit(":", 1)[1]))
+    return inodes
 
 
 def state(run: Path, stages: list[dict[str, Any]], locks: set[int] | None, now: float | None = None) -> State:
     """live: its process is there and has written lately; stale: it is there and silent; crashed: it is gone.
 
-    Where the system doesn't tell who holds the run's lock, silence is all there is to go by.
+    Where the system doesn't list locks, the time since the last write decides alone.
     """
     now = time.time() if now is None else now
     silent = now - touched(run) > STALE_SECONDS

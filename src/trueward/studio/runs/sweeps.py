@@ -1,4 +1,4 @@
-"""Sweeps under the directory of runs, as far as they are: what sweep.html shows, for the studio's own page."""
+"""Sweeps under the directory of runs, as far as they are: the contents of sweep.html, for the studio's own page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from trueward.instruments import sweep_page
+from trueward.artifacts import OLDER, PIPELINE
+from trueward.reporting import sweep_page
 
 FILE = "sweep.json"
 DEEPEST = 3
@@ -18,14 +19,14 @@ KEPT = ("value", "seed", "run", "truth", "proxy", "kl", "best_truth", "best_step
 def all_of(home: Path) -> list[dict[str, Any]]:
     """A row a sweep, the one that moved last first."""
     rows = []
-    for name, path in _found(home, home, DEEPEST).items():
+    for name, path in _sweeps(home, home, DEEPEST).items():
         if (sweep := read(path)) is not None:
             rows.append({"name": name, "touched": path.stat().st_mtime, **_head(sweep)})
     return sorted(rows, key=lambda row: -row["touched"])
 
 
 def one(home: Path, name: str) -> dict[str, Any]:
-    """Everything that its page shows, runs by their names in the studio. `LookupError` if there is no such sweep."""
+    """Everything on its page, runs by their names in the studio. `LookupError` if there is no such sweep."""
     sweep = path_and_sweep(home, name)[1]
     points = sweep_page.ordered(sweep["points"])
     before = "" if name == "." else f"{name}/"
@@ -35,12 +36,12 @@ def one(home: Path, name: str) -> dict[str, Any]:
         "short": sweep_page.named(sweep["over"]),
         "command": sweep.get("command", ""),
         "points": [
-            {**p, "shown": sweep_page.value(p["value"]), "standing": sweep_page.standing(p, sweep),
+            {**p, "text": sweep_page.value(p["value"]), "standing": sweep_page.standing(p, sweep),
              "words": sweep_page.verdicts(p)}
             for p in points
         ],
         "runs": [
-            {**{key: run.get(key) for key in KEPT}, "run": before + str(run["run"]), "shown": sweep_page.value(run["value"])}
+            {**{key: run.get(key) for key in KEPT}, "run": before + str(run["run"]), "text": sweep_page.value(run["value"])}
             for run in sweep["runs"]
         ],
     }  # fmt: skip
@@ -52,8 +53,8 @@ def picture(home: Path, name: str, kind: Picture, narrow: bool) -> str:
 
 
 def path_and_sweep(home: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """A sweep that was found under the home; a name that isn't one's is nowhere."""
-    path = _found(home, home, DEEPEST).get(name)
+    """The sweep of this name under the home. `LookupError` if there is none."""
+    path = _sweeps(home, home, DEEPEST).get(name)
     sweep = read(path) if path is not None else None
     if path is None or sweep is None:
         raise LookupError(f"there is no sweep {name!r}")
@@ -61,13 +62,18 @@ def path_and_sweep(home: Path, name: str) -> tuple[Path, dict[str, Any]]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """What the file holds; None if it isn't a sweep's."""
+    """What the file holds; None if it isn't a sweep's, or one of trueward 0.1 (format 1)."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    is_one = isinstance(found, dict) and isinstance(found.get("points"), list) and isinstance(found.get("runs"), list)
-    return found if is_one and isinstance(found.get("over"), str) else None
+    is_one = (
+        isinstance(table, dict)
+        and table.get("format") != 1
+        and isinstance(table.get("points"), list)
+        and isinstance(table.get("runs"), list)
+    )
+    return table if is_one and isinstance(table.get("over"), str) else None
 
 
 def _head(sweep: dict[str, Any]) -> dict[str, Any]:
@@ -81,15 +87,15 @@ def _head(sweep: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _found(home: Path, folder: Path, depth: int) -> dict[str, Path]:
+def _sweeps(home: Path, folder: Path, depth: int) -> dict[str, Path]:
     try:
         inside = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
     except OSError:
         return {}
-    found = {}
+    sweeps = {}
     if (folder / FILE).is_file():
-        found[folder.relative_to(home).as_posix()] = folder / FILE
-    elif depth and not (folder / "ladder.json").is_file():
+        sweeps[folder.relative_to(home).as_posix()] = folder / FILE
+    elif depth and not any((folder / name).is_file() for name in (PIPELINE, OLDER)):
         for path in inside:
-            found |= _found(home, Path(path), depth - 1)
-    return found
+            sweeps |= _sweeps(home, Path(path), depth - 1)
+    return sweeps

@@ -13,7 +13,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Connection, delete, insert, select, update
 
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 ROLES = ("viewer", "annotator", "admin")
 NAME = re.compile(r"^[\w][\w .@+-]{0,78}$")
@@ -40,26 +40,26 @@ def create(connection: Connection, name: str, role: str, password: str = "") -> 
     return int(connection.execute(insert(t.account).values(values).returning(t.account.c.id)).scalar_one())
 
 
-def by_name(connection: Connection, name: str) -> Found | None:
+def by_name(connection: Connection, name: str) -> DbRow | None:
     return connection.execute(select(t.account).where(t.account.c.name == name)).first()
 
 
-def all_of(connection: Connection) -> Sequence[Found]:
+def all_of(connection: Connection) -> Sequence[DbRow]:
     return connection.execute(select(t.account).order_by(t.account.c.id)).all()
 
 
 def owner(connection: Connection) -> int:
     """The account of whoever started the studio on this machine."""
-    found = by_name(connection, OWNER)
-    return int(found.id) if found is not None else create(connection, OWNER, "admin")
+    known = by_name(connection, OWNER)
+    return int(known.id) if known is not None else create(connection, OWNER, "admin")
 
 
 def open_to_others(connection: Connection) -> bool:
     """Whether there is an admin with a password, without whom no other address is served."""
-    asked = select(t.account.c.id).where(
+    query = select(t.account.c.id).where(
         t.account.c.role == "admin", t.account.c.active.is_(True), t.account.c.password.is_not(None)
     )
-    return connection.execute(asked).first() is not None
+    return connection.execute(query).first() is not None
 
 
 def set_password(connection: Connection, account_id: int, password: str) -> None:
@@ -75,7 +75,7 @@ def set_active(connection: Connection, account_id: int, active: bool) -> None:
     connection.execute(update(t.account).where(t.account.c.id == account_id).values(active=active))
 
 
-def check_password(account: Found | None, password: str) -> bool:
+def check_password(account: DbRow | None, password: str) -> bool:
     """Whether it is the account's password; takes as long for nobody's."""
     stored = account.password if account is not None and account.password else _NOBODY
     try:
@@ -86,7 +86,7 @@ def check_password(account: Found | None, password: str) -> bool:
 
 
 def grant(connection: Connection, account_id: int, kind: str, label: str = "") -> str:
-    """A secret that stands for the account: shown now, and never again."""
+    """A secret that stands for the account, in clear: only its hash is stored."""
     secret = f"tw_{secrets.token_urlsafe(32)}"
     now = time.time()
     row = {
@@ -101,9 +101,9 @@ def grant(connection: Connection, account_id: int, kind: str, label: str = "") -
     return secret
 
 
-def who(connection: Connection, secret: str, kind: str) -> Found | None:
+def who(connection: Connection, secret: str, kind: str) -> DbRow | None:
     """The active account that a session's cookie or a token stands for."""
-    asked = (
+    query = (
         select(t.account)
         .join(t.credential, t.credential.c.account_id == t.account.c.id)
         .where(
@@ -113,7 +113,7 @@ def who(connection: Connection, secret: str, kind: str) -> Found | None:
             t.account.c.active.is_(True),
         )
     )
-    return connection.execute(asked).first()
+    return connection.execute(query).first()
 
 
 def enter(connection: Connection, invite: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What people said: appended to the log of events, each click once, whatever the network does."""
+"""People's answers: appended to the log of events, each click once, whatever the network does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from trueward.studio.store import projects
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 Side = Literal["left", "right"]
 
@@ -85,7 +85,7 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
     return state
 
 
-def undo(connection: Connection, account_id: int, project: Found, key: str, target: str | None = None) -> str | None:
+def undo(connection: Connection, account_id: int, project: DbRow, key: str, target: str | None = None) -> str | None:
     """Take back one's own answer with the key `target`, or the last one; its assignment, to be answered again."""
     if (known := _event(connection, key)) is not None:
         if known.account_id != account_id or known.kind != "undo":
@@ -106,18 +106,18 @@ def undo(connection: Connection, account_id: int, project: Found, key: str, targ
     )
     if target:
         standing = standing.where(t.event.c.key == target)
-    if (found := connection.execute(standing).first()) is None:
+    if (last := connection.execute(standing).first()) is None:
         return None
-    turn = _assignment(connection, found.assignment_id, account_id)
+    turn = _assignment(connection, last.assignment_id, account_id)
     item = _locked_item(connection, turn.item_id)
-    turn = _assignment(connection, found.assignment_id, account_id)
-    if turn.answer_id != found.id or turn.state not in ("answered", "skipped", "surplus"):
+    turn = _assignment(connection, last.assignment_id, account_id)
+    if turn.answer_id != last.id or turn.state not in ("answered", "skipped", "surplus"):
         raise RefusedError("that answer has changed in the meantime")
     needs_place = turn.state != "answered"
     if needs_place and item.spare < 1:
         raise RefusedError("others have answered it since")
     _spare(connection, item.id, -int(needs_place))
-    _append(connection, account_id, turn, key=key, kind="undo", supersedes=found.id)
+    _append(connection, account_id, turn, key=key, kind="undo", supersedes=last.id)
     until = time.time() + project.lease_seconds
     connection.execute(
         update(t.assignment)
@@ -147,24 +147,24 @@ def exclude(connection: Connection, admin_id: int, assignment: str, key: str, re
     return True
 
 
-def _append(connection: Connection, account_id: int, turn: Found, **values: Any) -> int:
+def _append(connection: Connection, account_id: int, turn: DbRow, **values: Any) -> int:
     row = {"at": time.time(), "account_id": account_id, "item_id": turn.item_id, "assignment_id": turn.id, **values}
     return int(connection.execute(insert(t.event).values(row).returning(t.event.c.id)).scalar_one())
 
 
-def _event(connection: Connection, key: str) -> Found | None:
+def _event(connection: Connection, key: str) -> DbRow | None:
     return connection.execute(select(t.event).where(t.event.c.key == key)).first()
 
 
-def _assignment(connection: Connection, name: str, account_id: int) -> Found:
+def _assignment(connection: Connection, name: str, account_id: int) -> DbRow:
     mine = (t.assignment.c.id == name) & (t.assignment.c.account_id == account_id)
-    found = connection.execute(select(t.assignment).where(mine)).first()
-    if found is None:
+    row = connection.execute(select(t.assignment).where(mine)).first()
+    if row is None:
         raise RefusedError("there is no such assignment of yours")
-    return found
+    return row
 
 
-def _locked_item(connection: Connection, item_id: int) -> Found:
+def _locked_item(connection: Connection, item_id: int) -> DbRow:
     return connection.execute(select(t.item).where(t.item.c.id == item_id).with_for_update()).one()
 
 

@@ -7,25 +7,25 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from trueward.instruments.statistics import wilson
+from trueward.evaluation.statistics import wilson
 from trueward.studio import agreement
 from trueward.studio.store import labels, projects
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 COUNTED = ("answered",)
 MIDDLE = agreement.MIDDLE
 
 
 def stamp(connection: Connection) -> tuple[int, ...]:
-    """Changes whenever something was said, put in or closed: while it stays, the numbers of a project stay."""
-    asked = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_, t.label)]
-    return tuple(int(connection.execute(each).scalar_one()) for each in asked)
+    """Changes whenever something is answered, imported or closed: while it stays, the numbers of a project stay."""
+    queries = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_, t.label)]
+    return tuple(int(connection.execute(each).scalar_one()) for each in queries)
 
 
-def tallied(connection: Connection, project_id: int) -> list[Found]:
+def tallied(connection: Connection, project_id: int) -> list[DbRow]:
     """All answers that count, without their texts: what the numbers are made of."""
-    asked = (
+    query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
             t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.item.c.turned,
@@ -35,12 +35,12 @@ def tallied(connection: Connection, project_id: int) -> list[Found]:
         .join(t.account, t.account.c.id == t.assignment.c.account_id)
         .where(t.item.c.project_id == project_id, t.assignment.c.state.in_(COUNTED))
     )  # fmt: skip
-    return list(connection.execute(asked).all())
+    return list(connection.execute(query).all())
 
 
-def votes(connection: Connection, project_id: int, round_id: int | None = None) -> list[Found]:
-    """All answers that count: item, account, event, and what they say, oldest first."""
-    asked = (
+def votes(connection: Connection, project_id: int, round_id: int | None = None) -> list[DbRow]:
+    """All answers that count: item, account, event and vote, oldest first."""
+    query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.prompt, t.item.c.first_id, t.item.c.second_id, t.item.c.check_id,
             t.item.c.round_id, t.item.c.strategy, t.item.c.propensity, t.event.c.id.label("event_id"),
@@ -54,59 +54,59 @@ def votes(connection: Connection, project_id: int, round_id: int | None = None) 
         .order_by(t.event.c.id)
     )  # fmt: skip
     if round_id is not None:
-        asked = asked.where(t.item.c.round_id == round_id)
-    return list(connection.execute(asked).all())
+        query = query.where(t.item.c.round_id == round_id)
+    return list(connection.execute(query).all())
 
 
-def probability(vote: Found) -> float:
+def probability(vote: DbRow) -> float:
     """That the item's first response is the better one, as this vote has it."""
     return MIDDLE if vote.kind == "tie" else float(vote.chosen_id == vote.first_id)
 
 
-def by_item(found: list[Found]) -> dict[int, list[float]]:
+def by_item(cast_votes: list[DbRow]) -> dict[int, list[float]]:
     """Votes for the response that is called A."""
     units: dict[int, list[float]] = defaultdict(list)
-    for vote in found:
+    for vote in cast_votes:
         p = probability(vote)
         units[vote.item_id].append(1 - p if vote.turned else p)
     return units
 
 
-def overview(connection: Connection, project: Found) -> dict[str, Any]:
-    """Everything that an admin's page of a project shows, apart from its texts."""
-    found = tallied(connection, project.id)
+def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
+    """Everything on an admin's page of a project, apart from its texts."""
+    cast_votes = tallied(connection, project.id)
     rounds = [_round(connection, row) for row in projects.rounds(connection, project.id)]
     states = _states(connection, project.id)
     compares = project.kind == "compare"
-    judged = [vote for vote in found if vote.check_id is None] if compares else []
+    judged = [vote for vote in cast_votes if vote.check_id is None] if compares else []
     excluded = sum(row.n for row in states if row.state == "excluded")
     return {
         "name": project.name,
         "kind": project.kind,
         "instructions": project.instructions,
         "overlap": project.overlap,
-        "answers": len(found),
+        "answers": len(cast_votes),
         "ties": sum(vote.kind == "tie" for vote in judged),
         "both": dict(Counter(vote.both for vote in judged if vote.both)),
         "skipped": sum(row.n for row in states if row.state == "skipped"),
         "surplus": sum(row.n for row in states if row.state == "surplus"),
         "excluded": excluded,
-        "exclusion_rate": excluded / (excluded + len(found)) if excluded else 0.0,
+        "exclusion_rate": excluded / (excluded + len(cast_votes)) if excluded else 0.0,
         "reasons": _reasons(connection, project.id),
         "agreement": agreement.summary(by_item(judged)) if compares else None,
-        "annotators": _annotators(found, states, compares),
-        "judges": labels.judges(connection, project.id, found) if compares else [],
+        "annotators": _annotators(cast_votes, states, compares),
+        "judges": labels.judges(connection, project.id, cast_votes) if compares else [],
         "rounds": rounds,
     }
 
 
-def short(connection: Connection, project: Found) -> dict[str, Any]:
+def short(connection: Connection, project: DbRow) -> dict[str, Any]:
     """A project as it stands in a list."""
     now = _round(connection, projects.open_round(connection, project.id))
     return {"name": project.name, "kind": project.kind, "instructions": project.instructions, "round": now}
 
 
-def _round(connection: Connection, row: Found) -> dict[str, Any]:
+def _round(connection: Connection, row: DbRow) -> dict[str, Any]:
     items, needed, checks = connection.execute(
         select(func.count(), func.coalesce(func.sum(t.item.c.needed), 0), func.count(t.item.c.check_id)).where(
             t.item.c.round_id == row.id
@@ -129,31 +129,31 @@ def _round(connection: Connection, row: Found) -> dict[str, Any]:
     }
 
 
-def _states(connection: Connection, project_id: int) -> list[Found]:
-    asked = (
+def _states(connection: Connection, project_id: int) -> list[DbRow]:
+    query = (
         select(t.account.c.name, t.assignment.c.state, func.count().label("n"))
         .join(t.assignment, t.assignment.c.account_id == t.account.c.id)
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
         .where(t.item.c.project_id == project_id)
         .group_by(t.account.c.name, t.assignment.c.state)
     )
-    return list(connection.execute(asked).all())
+    return list(connection.execute(query).all())
 
 
 def _reasons(connection: Connection, project_id: int) -> list[dict[str, Any]]:
-    asked = (
+    query = (
         select(t.event.c.kind, t.event.c.reason, func.count())
         .join(t.item, t.item.c.id == t.event.c.item_id)
         .where(t.item.c.project_id == project_id, t.event.c.kind.in_(("skip", "exclude")))
         .group_by(t.event.c.kind, t.event.c.reason)
         .order_by(func.count().desc(), t.event.c.reason)
     )
-    return [{"kind": kind, "reason": reason, "count": n} for kind, reason, n in connection.execute(asked).all()]
+    return [{"kind": kind, "reason": reason, "count": n} for kind, reason, n in connection.execute(query).all()]
 
 
-def _annotators(found: list[Found], states: list[Found], compares: bool) -> list[dict[str, Any]]:
-    by_name: dict[str, list[Found]] = defaultdict(list)
-    for vote in found:
+def _annotators(cast_votes: list[DbRow], states: list[DbRow], compares: bool) -> list[dict[str, Any]]:
+    by_name: dict[str, list[DbRow]] = defaultdict(list)
+    for vote in cast_votes:
         by_name[vote.name].append(vote)
     counted = {(row.name, row.state): row.n for row in states}
     rows = []

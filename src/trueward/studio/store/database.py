@@ -1,4 +1,4 @@
-"""The database's door: reads and writes as transactions, SQLite and PostgreSQL alike."""
+"""Reads and writes as transactions, on SQLite and PostgreSQL alike."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 LAST = 100
 
 
-def own(connection: Connection, project: Found, account_id: int) -> list[dict[str, Any]]:
+def own(connection: Connection, project: DbRow, account_id: int) -> list[dict[str, Any]]:
     """A person's own standing answers, newest first, by side and never by writer."""
     rows = _standing(connection, project, account_id)
     return [
@@ -30,8 +30,8 @@ def own(connection: Connection, project: Found, account_id: int) -> list[dict[st
     ]
 
 
-def latest(connection: Connection, project: Found) -> list[dict[str, Any]]:
-    """Everybody's last answers with who gave them, for an admin to look at and exclude."""
+def latest(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
+    """Everybody's last answers with who gave them, for an admin to read and exclude."""
     return [
         {
             "assignment": row.assignment_id,
@@ -51,9 +51,9 @@ def latest(connection: Connection, project: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _standing(connection: Connection, project: Found, account_id: int | None = None) -> list[Found]:
+def _standing(connection: Connection, project: DbRow, account_id: int | None = None) -> list[DbRow]:
     first, second, chosen = (t.response.alias(name) for name in ("first", "second", "chosen"))
-    asked = (
+    query = (
         select(
             t.event.c.key, t.event.c.assignment_id, t.event.c.at, t.event.c.kind, t.event.c.text, t.event.c.reason,
             t.event.c.strength, t.event.c.chosen_id, t.assignment.c.state, t.account.c.name, t.item.c.prompt,
@@ -71,5 +71,5 @@ def _standing(connection: Connection, project: Found, account_id: int | None = N
         .limit(LAST)
     )  # fmt: skip
     if account_id is not None:
-        asked = asked.where(t.assignment.c.account_id == account_id)
-    return list(connection.execute(asked).all())
+        query = query.where(t.assignment.c.account_id == account_id)
+    return list(connection.execute(query).all())

@@ -1,4 +1,4 @@
-"""What runs ask people: files in `asked/PROJECT/`, taken into the project's open round."""
+"""Pairs that runs send to people: files in `asked/PROJECT/`, taken into the project's open round."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueward.studio.store.projects import Pair
 class Inbox:
     """The files of one studio's directory, each taken in once for each time that it was written.
 
-    A pair is in a project once however often it is asked, so taking a file in again does no harm. A file that can't be used
+    A pair is in a project once however often a run sends it, so taking a file in again does no harm. A file that can't be used
     stands in `refused` with the reason, in one line, and stops nobody.
     """
 
@@ -49,13 +49,13 @@ class Inbox:
 
 
 def put(connection: Connection, project: str, pairs: list[Pair]) -> int:
-    found = projects.find(connection, project)
-    if found is None:
+    target = projects.find(connection, project)
+    if target is None:
         projects.create(connection, project, instructions=ASKS)
-        found = projects.get(connection, project)
-    if found.kind != "compare":
+        target = projects.get(connection, project)
+    if target.kind != "compare":
         raise ValueError(f"project {project}: is one to write demonstrations in, and a run asks which answer is better")
-    return projects.add_pairs(connection, found, pairs)
+    return projects.add_pairs(connection, target, pairs)
 
 
 def read(path: Path) -> list[Pair]:

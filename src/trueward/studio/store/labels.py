@@ -1,4 +1,4 @@
-"""What models say of a project's pairs: kept beside people's votes, held against them, counted as nobody's."""
+"""Models' labels of a project's pairs: stored beside people's votes, compared with them, never counted as votes."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from trueward.instruments.statistics import wilson
+from trueward.evaluation.statistics import wilson
 from trueward.studio import agreement
 from trueward.studio.store import projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.projects import Pair
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 CHUNK = 500
 
 
 @dataclass(frozen=True)
 class Label:
-    """A judge's word on a pair. `probability`: that the pair's first response is the better one."""
+    """A judge's label of a pair. `probability`: that the pair's first response is the better one."""
 
     pair: Pair
     judge: str
     probability: float
 
 
-def add(connection: Connection, project: Found, labels: Iterable[Label]) -> int:
-    """Keep labels of pairs that are in the project; how many were new. A judge says one thing of an item, its first."""
+def add(connection: Connection, project: DbRow, labels: Iterable[Label]) -> int:
+    """Keep labels of pairs that are in the project; how many were new. A judge has one label an item, its first."""
     by_key: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
         by_key[projects.key_of(label.pair)].append(label)
@@ -65,31 +65,31 @@ def add(connection: Connection, project: Found, labels: Iterable[Label]) -> int:
     return len(fresh)
 
 
-def all_of(connection: Connection, project_id: int) -> Sequence[Found]:
+def all_of(connection: Connection, project_id: int) -> Sequence[DbRow]:
     """Every label of a project with its item, by judge and item."""
-    asked = (
+    query = (
         select(t.label.c.judge, t.label.c.probability, t.item.c.id.label("item_id"), t.item.c.check_id,
                t.item.c.first_id, t.item.c.second_id, t.item.c.prompt)
         .join(t.item, t.item.c.id == t.label.c.item_id)
         .where(t.item.c.project_id == project_id)
         .order_by(t.label.c.judge, t.item.c.id)
     )  # fmt: skip
-    return connection.execute(asked).all()
+    return connection.execute(query).all()
 
 
-def judges(connection: Connection, project_id: int, votes: Iterable[Found]) -> list[dict[str, Any]]:
+def judges(connection: Connection, project_id: int, votes: Iterable[DbRow]) -> list[dict[str, Any]]:
     """A row a judge: how many pairs it labelled, how far it agrees with people, how often it is right on check pairs."""
-    said: dict[str, dict[int, Found]] = defaultdict(dict)
+    by_judge: dict[str, dict[int, DbRow]] = defaultdict(dict)
     for row in all_of(connection, project_id):
-        said[row.judge][row.item_id] = row
-    if not said:
+        by_judge[row.judge][row.item_id] = row
+    if not by_judge:
         return []
     people: dict[int, list[float]] = defaultdict(list)
     for vote in votes:
         if vote.check_id is None:
             people[vote.item_id].append(0.5 if vote.kind == "tie" else float(vote.chosen_id == vote.first_id))
     rows = []
-    for judge, labels in said.items():
+    for judge, labels in by_judge.items():
         checks = [row for row in labels.values() if row.check_id is not None]
         right = sum(agreement.lean(row.probability) == float(row.check_id == row.first_id) for row in checks)
         low, high = wilson(right, len(checks))

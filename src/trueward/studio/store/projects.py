@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 from trueward.records import Prompt, Response, response_id
 from trueward.studio import agreement
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 KINDS = ("compare", "write")
@@ -65,46 +65,46 @@ def create(
     return made
 
 
-def find(connection: Connection, name: str) -> Found | None:
+def find(connection: Connection, name: str) -> DbRow | None:
     return connection.execute(select(t.project).where(t.project.c.name == name)).first()
 
 
-def get(connection: Connection, name: str) -> Found:
+def get(connection: Connection, name: str) -> DbRow:
     """The project. `LookupError` if there is none."""
-    if (found := find(connection, name)) is None:
+    if (row := find(connection, name)) is None:
         raise LookupError(f"there is no project {name!r}")
-    return found
+    return row
 
 
-def working(connection: Connection, name: str) -> Found:
-    """The project with its open round's id as `round_id`, in one question. `LookupError` if there is none."""
-    asked = (
+def working(connection: Connection, name: str) -> DbRow:
+    """The project with its open round's id as `round_id`, in one query. `LookupError` if there is none."""
+    query = (
         select(t.project, t.round_.c.id.label("round_id"))
         .join(t.round_, t.round_.c.project_id == t.project.c.id)
         .where(t.project.c.name == name, t.round_.c.closed.is_(None))
     )
-    if (found := connection.execute(asked).first()) is None:
+    if (row := connection.execute(query).first()) is None:
         raise LookupError(f"there is no project {name!r}")
-    return found
+    return row
 
 
-def all_of(connection: Connection) -> Sequence[Found]:
+def all_of(connection: Connection) -> Sequence[DbRow]:
     return connection.execute(select(t.project).order_by(t.project.c.created, t.project.c.id)).all()
 
 
-def open_round(connection: Connection, project_id: int) -> Found:
+def open_round(connection: Connection, project_id: int) -> DbRow:
     """The round that takes answers; there always is one."""
     rounds = select(t.round_).where(t.round_.c.project_id == project_id, t.round_.c.closed.is_(None))
     return connection.execute(rounds).one()
 
 
-def rounds(connection: Connection, project_id: int) -> Sequence[Found]:
+def rounds(connection: Connection, project_id: int) -> Sequence[DbRow]:
     return connection.execute(
         select(t.round_).where(t.round_.c.project_id == project_id).order_by(t.round_.c.number)
     ).all()
 
 
-def add_pairs(connection: Connection, project: Found, pairs: Iterable[Pair], overlap: int | None = None) -> int:
+def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], overlap: int | None = None) -> int:
     """Put pairs into the open round; how many were new. The same two answers to a prompt are in a project once."""
     made = []
     for pair in pairs:
@@ -136,7 +136,7 @@ def add_pairs(connection: Connection, project: Found, pairs: Iterable[Pair], ove
     return len(items)
 
 
-def add_prompts(connection: Connection, project: Found, prompts: Iterable[Prompt], overlap: int | None = None) -> int:
+def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt], overlap: int | None = None) -> int:
     """Put prompts to be answered into the open round; how many were new."""
     fresh = _fresh(connection, project, [(_key(prompt, []), prompt) for prompt in prompts])
     round_id = open_round(connection, project.id).id
@@ -157,7 +157,7 @@ def pair(prompt: Prompt, texts: tuple[str, str], writers: tuple[str, str], finis
     return Pair(prompt, first, second, writers)
 
 
-def _item(project: Found, round_id: int, key: str, prompt: Prompt, overlap: int | None) -> dict[str, Any]:
+def _item(project: DbRow, round_id: int, key: str, prompt: Prompt, overlap: int | None) -> dict[str, Any]:
     needed = overlap or project.overlap
     return {
         "project_id": project.id,
@@ -181,7 +181,7 @@ def _key(prompt: Prompt, sides: list[Any]) -> str:
     return hashlib.sha256(json.dumps([prompt.id, sides], ensure_ascii=True).encode()).hexdigest()
 
 
-def _fresh(connection: Connection, project: Found, made: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def _fresh(connection: Connection, project: DbRow, made: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     unique = dict(made)
     keys = list(unique)
     known: set[str] = set()

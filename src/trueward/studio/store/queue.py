@@ -1,4 +1,4 @@
-"""Who gets which item: leases, overlap, sides. Nobody gets an item twice, and no item goes to more people than asked."""
+"""Who gets which item: leases, overlap, sides. Nobody gets an item twice, and no item goes to more people than it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, ScalarSelect, func, insert, literal_c
 
 from trueward.studio.store import projects
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 MOST = 20  # items that one person may hold at a time
 DONE = ("answered", "skipped", "surplus", "excluded")
@@ -22,8 +22,8 @@ FREE = t.item.c.spare > literal_column("0")
 LEASED = t.assignment.c.state == literal_column("'leased'")
 
 
-def take(connection: Connection, project: Found, account_id: int, count: int) -> list[dict[str, Any]]:
-    """The items that this person holds, and fresh ones up to `count`: what a page shows, and nothing else.
+def take(connection: Connection, project: DbRow, account_id: int, count: int) -> list[dict[str, Any]]:
+    """The items that this person holds, and fresh ones up to `count`: what a page may know of them, and nothing else.
 
     Within a writing transaction. A page that is reloaded gets what it held, and its leases start anew.
     """
@@ -45,36 +45,36 @@ def take(connection: Connection, project: Found, account_id: int, count: int) ->
     return show(connection, held)
 
 
-def _round(connection: Connection, project: Found) -> int:
+def _round(connection: Connection, project: DbRow) -> int:
     known = getattr(project, "round_id", None)  # projects.working has it
     return int(known if known is not None else projects.open_round(connection, project.id).id)
 
 
 def _lease(
-    connection: Connection, project: Found, round_id: int, account_id: int, count: int, until: float
+    connection: Connection, project: DbRow, round_id: int, account_id: int, count: int, until: float
 ) -> list[str]:
     """Lease up to `count` items that this person has not had; ids of the assignments."""
     # what was given back because the time ran out may be had again, and then keeps its side
     mine = (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.account_id == account_id)
     again_id = t.assignment.c.id.label("again")
-    first_shown = _on_the_left(t.item.c.first_id).label("first_shown")
-    second_shown = _on_the_left(t.item.c.second_id).label("second_shown")
-    asked = (t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed)
+    first_left = _on_the_left(t.item.c.first_id).label("first_left")
+    second_left = _on_the_left(t.item.c.second_id).label("second_left")
+    columns = (t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed)
     free = (
-        select(*asked, first_shown, second_shown, again_id)
+        select(*columns, first_left, second_left, again_id)
         .outerjoin(t.assignment, mine)
         .where(t.item.c.round_id == round_id, FREE, t.assignment.c.id.is_(None) | (t.assignment.c.state == "released"))
         .order_by(t.item.c.id)
         .limit(count)
         .with_for_update(skip_locked=True, of=t.item)
     )
-    found = connection.execute(free).all()
-    if not found:
+    items = connection.execute(free).all()
+    if not items:
         return []
-    taken = update(t.item).where(t.item.c.id.in_([item.id for item in found])).values(spare=t.item.c.spare - 1)
+    taken = update(t.item).where(t.item.c.id.in_([item.id for item in items])).values(spare=t.item.c.spare - 1)
     connection.execute(taken)
     leased, fresh = [], []
-    for item in found:
+    for item in items:
         if item.again is not None:
             again = update(t.assignment).where(t.assignment.c.id == item.again)
             connection.execute(again.values(state="leased", leased_until=until))
@@ -96,8 +96,8 @@ def _lease(
     return leased
 
 
-def left(secret: str, item: Found, account_id: int) -> int | None:
-    """Which response stands on the left: even odds, unknown to the page, the same whenever it is asked."""
+def left(secret: str, item: DbRow, account_id: int) -> int | None:
+    """Which response stands on the left: even odds, unknown to the page, always the same."""
     if item.first_id is None:
         return None
     drawn = hashlib.sha256(f"{secret}\0{item.id}\0{account_id}".encode()).digest()
@@ -111,11 +111,11 @@ def _on_the_left(response: Column[int]) -> ScalarSelect[int]:
     return count.correlate(t.item).scalar_subquery()
 
 
-def other_way(item: Found) -> int | None:
+def other_way(item: DbRow) -> int | None:
     """The response that has stood on the left less often, so that every second person sees a pair the other way round."""
     if item.needed < 2 or item.first_id is None:
         return None
-    first, second = item.first_shown, item.second_shown
+    first, second = item.first_left, item.second_left
     if first == second:
         return None
     return int(item.second_id if first > second else item.first_id)
@@ -123,7 +123,7 @@ def other_way(item: Found) -> int | None:
 
 def release_expired(connection: Connection, now: float) -> int:
     """Give back what nobody answered in time; how many."""
-    # asked by itself, since that is a look into a small index; with the items beside it SQLite walks through all of them
+    # a query of its own, since that reads a small index; joined with the items SQLite walks through all of them
     late_ids = list(connection.scalars(select(t.assignment.c.id).where(LEASED, t.assignment.c.leased_until < now)))
     if not late_ids:
         return 0
@@ -135,11 +135,11 @@ def release_expired(connection: Connection, now: float) -> int:
         .order_by(t.assignment.c.item_id)
         .with_for_update(of=(t.item, t.assignment), skip_locked=True)
     )
-    found = connection.execute(late).all()
-    for row in found:
+    expired = connection.execute(late).all()
+    for row in expired:
         connection.execute(update(t.assignment).where(t.assignment.c.id == row.id).values(state="released"))
         connection.execute(update(t.item).where(t.item.c.id == row.item_id).values(spare=t.item.c.spare + 1))
-    return len(found)
+    return len(expired)
 
 
 def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
@@ -161,35 +161,35 @@ def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
         .outerjoin(second, second.c.id == t.item.c.second_id)
         .where(t.assignment.c.id.in_(ids))
     ).all()
-    found = {}
+    by_id = {}
     for row in rows:
         prompt = {key: value for key, value in json.loads(row.prompt).items() if key != "answer"}
-        shown: dict[str, Any] = {"assignment": row.id, "prompt": prompt}
+        item: dict[str, Any] = {"assignment": row.id, "prompt": prompt}
         if row.first_id is not None:
             sides = [{"text": row.one, "finished": row.one_finished}, {"text": row.two, "finished": row.two_finished}]
             if row.left_id != row.first_id:
                 sides.reverse()
-            shown["left"], shown["right"] = sides
-        found[row.id] = shown
-    return [found[i] for i in ids]
+            item["left"], item["right"] = sides
+        by_id[row.id] = item
+    return [by_id[i] for i in ids]
 
 
 class Free:
-    """How many items of a round still ask for somebody. A count of thousands may be a second old; a small one never is."""
+    """How many items of a round still need somebody. A count of thousands may be a second old; a small one never is."""
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[float, int]] = {}
 
     def __call__(self, connection: Connection, round_id: int) -> int:
-        at, found = self.known.get(round_id, (0.0, 0))
-        if found < MANY or time.monotonic() - at > FREE_SECONDS:
-            asked = select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, FREE)
-            found = int(connection.execute(asked).scalar_one())
-            self.known[round_id] = (time.monotonic(), found)
-        return found
+        at, count = self.known.get(round_id, (0.0, 0))
+        if count < MANY or time.monotonic() - at > FREE_SECONDS:
+            query = select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, FREE)
+            count = int(connection.execute(query).scalar_one())
+            self.known[round_id] = (time.monotonic(), count)
+        return count
 
 
-def progress(connection: Connection, project: Found, account_id: int, free: Free | None = None) -> dict[str, int]:
+def progress(connection: Connection, project: DbRow, account_id: int, free: Free | None = None) -> dict[str, int]:
     """For the person at work: how many they have done, and how many of the round they could still take."""
     round_id = _round(connection, project)
     mine = (

@@ -16,27 +16,27 @@ from trueward.records import ASSISTANT, Comparison, Prompt, Response, line
 from trueward.studio import agreement
 from trueward.studio.store import counts, labels, projects
 from trueward.studio.store import tables as t
-from trueward.studio.store.tables import Found
+from trueward.studio.store.tables import DbRow
 
 CHUNK = 500
 
 
-def close(connection: Connection, data: Path, project: Found) -> dict[str, Any]:
-    """Write the open round's answers to a file, close it and open the next one; what the snapshot's manifest says.
+def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
+    """Write the open round's answers to a file, close it and open the next one; the snapshot's manifest.
 
     Items that nobody has answered go on in the next round. `ValueError` if there is no answer yet.
     """
     row = projects.open_round(connection, project.id)
     connection.execute(select(t.round_.c.id).where(t.round_.c.id == row.id).with_for_update())
-    found = counts.votes(connection, project.id, row.id)
-    rows, unused = records(connection, project, found)
+    cast_votes = counts.votes(connection, project.id, row.id)
+    rows, unused = records(connection, project, cast_votes)
     if not rows:
         raise ValueError(f"round {row.number} of {project.name} has no answers to keep yet")
     text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     now = time.time()
     path = snapshot_path(data, project.name, row.number)
-    units = counts.by_item([v for v in found if v.check_id is None]) if project.kind == "compare" else {}
+    units = counts.by_item([v for v in cast_votes if v.check_id is None]) if project.kind == "compare" else {}
     manifest = {
         "format": 1,
         "project": project.name,
@@ -46,9 +46,9 @@ def close(connection: Connection, data: Path, project: Found) -> dict[str, Any]:
         "closed": now,
         "sha256": digest,
         "rows": len(rows),
-        "items": len({v.item_id for v in found}),
+        "items": len({v.item_id for v in cast_votes}),
         "check_answers": unused,
-        "events": [v.event_id for v in found if v.check_id is None],
+        "events": [v.event_id for v in cast_votes if v.check_id is None],
         "alpha": agreement.summary(units)["alpha"],
     }
     artifacts.write_text(path, text)
@@ -62,21 +62,21 @@ def close(connection: Connection, data: Path, project: Found) -> dict[str, Any]:
     return manifest
 
 
-def records(connection: Connection, project: Found, found: list[Found]) -> tuple[list[dict[str, Any]], int]:
+def records(connection: Connection, project: DbRow, cast_votes: list[DbRow]) -> tuple[list[dict[str, Any]], int]:
     """Answers as rows of our JSONL: comparisons, or demonstrations; and how many were to check pairs, which stay out."""
     if project.kind == "write":
         rows = []
-        for vote in found:
+        for vote in cast_votes:
             prompt = json.loads(vote.prompt)
             answer = vote.text if "text" in prompt else [{"role": ASSISTANT, "content": vote.text}]
             rows.append({"prompt": prompt.get("text") or prompt["messages"], "completion": answer})
         return rows, 0
-    kept = [vote for vote in found if vote.check_id is None]
+    kept = [vote for vote in cast_votes if vote.check_id is None]
     texts = responses(connection, kept)
-    return [line(comparison(project.name, vote, texts)) for vote in kept], len(found) - len(kept)
+    return [line(comparison(project.name, vote, texts)) for vote in kept], len(cast_votes) - len(kept)
 
 
-def comparison(project: str, vote: Found, texts: dict[int, Response]) -> Comparison:
+def comparison(project: str, vote: DbRow, texts: dict[int, Response]) -> Comparison:
     """A vote as the record that training knows."""
     return Comparison(
         prompt=Prompt.model_validate_json(vote.prompt),
@@ -90,10 +90,10 @@ def comparison(project: str, vote: Found, texts: dict[int, Response]) -> Compari
     )
 
 
-def labelled(connection: Connection, project: Found) -> list[Comparison]:
-    """What models say of the project's pairs, as records that name them."""
-    found = list(labels.all_of(connection, project.id))
-    texts = responses(connection, found)
+def labelled(connection: Connection, project: DbRow) -> list[Comparison]:
+    """Models' labels of the project's pairs, as records that name the model."""
+    rows = list(labels.all_of(connection, project.id))
+    texts = responses(connection, rows)
     return [
         Comparison(
             prompt=Prompt.model_validate_json(row.prompt),
@@ -104,25 +104,26 @@ def labelled(connection: Connection, project: Found) -> list[Comparison]:
             annotator=row.judge,
             check=None if row.check_id is None else "first" if row.check_id == row.first_id else "second",
         )
-        for row in found
+        for row in rows
     ]
 
 
-def responses(connection: Connection, found: list[Found]) -> dict[int, Response]:
-    ids = sorted({i for vote in found for i in (vote.first_id, vote.second_id)})
+def responses(connection: Connection, pairs: list[DbRow]) -> dict[int, Response]:
+    """The responses of rows with `first_id` and `second_id`, by id."""
+    ids = sorted({i for pair in pairs for i in (pair.first_id, pair.second_id)})
     texts = {}
     for start in range(0, len(ids), CHUNK):
-        asked = select(t.response).where(t.response.c.id.in_(ids[start : start + CHUNK]))
-        for row in connection.execute(asked).all():
+        query = select(t.response).where(t.response.c.id.in_(ids[start : start + CHUNK]))
+        for row in connection.execute(query).all():
             texts[row.id] = Response(id=row.name, text=row.text, finished=row.finished)
     return texts
 
 
-def events(connection: Connection, project: Found) -> list[dict[str, Any]]:
+def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
     """The whole log of a project, as it happened, with response ids."""
     chosen = t.response.alias("chosen")
     left, first, second = t.response.alias("left"), t.response.alias("first"), t.response.alias("second")
-    asked = (
+    query = (
         select(
             t.event.c.id, t.event.c.key, t.event.c.at, t.account.c.name.label("account"), t.event.c.kind,
             t.event.c.item_id.label("item"), t.event.c.assignment_id.label("assignment"), chosen.c.name.label("chosen"),
@@ -140,5 +141,5 @@ def events(connection: Connection, project: Found) -> list[dict[str, Any]]:
         .where(t.item.c.project_id == project.id)
         .order_by(t.event.c.id)
     )  # fmt: skip
-    rows = [dict(row._mapping) for row in connection.execute(asked).all()]
+    rows = [dict(row._mapping) for row in connection.execute(query).all()]
     return [{k: json.loads(v) if k == "prompt" else v for k, v in row.items() if v is not None} for row in rows]

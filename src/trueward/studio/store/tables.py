@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-Found: TypeAlias = Row[*tuple[Any, ...]]
+DbRow: TypeAlias = Row[*tuple[Any, ...]]  # a row of any query
 
 metadata = MetaData(
     naming_convention={
@@ -122,7 +122,7 @@ Index(
     postgresql_where=text("spare > 0"),
 )
 
-# One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more was asked for),
+# One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more were needed),
 # excluded. `answer_id`: the event that counts now.
 assignment = Table(
     "assignment",
@@ -140,7 +140,7 @@ Index("ix_assignment_leases", assignment.c.leased_until, sqlite_where=text("stat
       postgresql_where=text("state = 'leased'"))  # fmt: skip
 Index("ix_assignment_account", assignment.c.account_id, assignment.c.state)
 
-# What happened, appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include.
+# What happened: appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include.
 # `supersedes`: the event that no longer counts. `key`: the same click sent twice is one event.
 event = Table(
     "event",
@@ -163,7 +163,7 @@ event = Table(
 Index("ix_event_account", event.c.account_id, event.c.id)
 Index("ix_event_item", event.c.item_id)
 
-# What a model says of a pair, beside people's votes and never among them. `judge`: its name. `probability`: that the item's
+# A model's label of a pair, beside people's votes and never among them. `judge`: its name. `probability`: that the item's
 # first response is the better one.
 label = Table(
     "label",

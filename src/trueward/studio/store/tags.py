@@ -16,10 +16,10 @@ MOST = 20  # on one run
 
 def all_of(connection: Connection) -> dict[str, list[str]]:
     """Tags by run, in the order of the alphabet."""
-    found: dict[str, list[str]] = defaultdict(list)
+    by_run: dict[str, list[str]] = defaultdict(list)
     for row in connection.execute(select(t.tag).order_by(t.tag.c.name)):
-        found[row.run].append(row.name)
-    return found
+        by_run[row.run].append(row.name)
+    return by_run
 
 
 def of(connection: Connection, run: str) -> list[str]:

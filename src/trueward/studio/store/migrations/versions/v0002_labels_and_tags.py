@@ -46,11 +46,11 @@ def toss_coins(connection: sa.Connection) -> None:
             "JOIN response b ON b.id = item.second_id"
         )
     ).all()
-    found = []
+    rows = []
     for row in pairs:
         first = Response(id="first", text=row.one, finished=bool(row.one_finished))
         second = Response(id="second", text=row.two, finished=bool(row.two_finished))
         turned = agreement.turned(Prompt.model_validate_json(row.prompt), first, second)
-        found.append({"number": row.id, "turned": turned})
-    if found:
-        connection.execute(sa.text("UPDATE item SET turned = :turned WHERE id = :number"), found)
+        rows.append({"number": row.id, "turned": turned})
+    if rows:
+        connection.execute(sa.text("UPDATE item SET turned = :turned WHERE id = :number"), rows)

@@ -1,0 +1,90 @@
+"""The command line. Nothing here loads torch before a command needs it.
+
+Bad input ends in one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from trueward import __version__
+from trueward.cli import collect, comparisons, evaluate, lab, profile, reports, run, sample, single_stage, verifiers
+from trueward.progress import WaitingError
+from trueward.studio import command as studio
+
+app = typer.Typer(
+    name="trueward",
+    help="RLHF that measures the truth: prompts, SFT, comparisons, reward model, PPO, evaluation, report.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+comparisons.app.command("make")(collect.make)
+app.add_typer(comparisons.app)
+app.add_typer(verifiers.app)
+app.add_typer(studio.app, name="studio")
+app.command()(run.run)
+app.command()(run.sweep)
+app.command()(single_stage.sft)
+app.command(name="reward-model")(single_stage.reward_model)
+app.command()(single_stage.ppo)
+app.command()(sample.sample)
+app.command()(evaluate.evaluate)
+app.command()(reports.report)
+app.command()(reports.doctor)
+app.command()(reports.frontier)
+app.command()(profile.profile)
+app.command()(run.recipes)
+app.command()(lab.lab)
+
+# typer carries a click of its own from 0.2x on, and took the installed one before
+WRONG_USAGE: tuple[type[Exception], ...] = (
+    click.ClickException,
+    next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"),
+)
+WAITING = 75  # sysexits.h's EX_TEMPFAIL: nothing is wrong, it can go on later
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show:
+        print(f"trueward {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise click.UsageError("no command; see trueward --help")
+
+
+def main() -> None:
+    """The entry point: one line and exit code 2 for whatever is wrong with the input or the disk."""
+    try:
+        code = app(standalone_mode=False)
+    except (click.exceptions.Exit, typer.Exit) as stop:
+        code = stop.exit_code
+    except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
+        fail("stopped; the same command goes on from here", 130)
+    except WRONG_USAGE as error:
+        fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except WaitingError as error:
+        fail(f"{error}; the same command goes on from here", WAITING)
+    except ValueError as error:
+        fail(str(error), 2)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+    if code == 130:  # a newer typer turns ctrl-C into this
+        fail("stopped; the same command goes on from here", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str, code: int) -> None:
+    print("trueward: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,86 @@
+"""`trueward run`, `sweep` and `recipes`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trueward import config
+from trueward.cli import terminal
+from trueward.cli.terminal import Out, Quiet, Set, run_pipeline
+from trueward.config import ablations
+
+STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a TOML file.")] = "reviews",
+    out: Out = None,
+    changes: Set = None,
+    until: Annotated[str, typer.Option(metavar="STAGE", help=f"Stop after a stage: {STAGE}.")] = "report",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"An ablation, may be repeated: {', '.join(ablations.ABLATIONS)}."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run the whole pipeline: from data to a tuned checkpoint and a report. The same command resumes a run that was stopped."""
+    run_pipeline(ablations.read(recipe, changes or [], without or []), out, changes or [], until, quiet)
+
+
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a TOML file.")],
+    over: Annotated[str, typer.Option(metavar="KEY=V,V,...", help="The setting and its values.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each value, from the recipe's own upward.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs in parallel; each gets its share of the cores.")] = 1,
+    out: Out = None,
+    changes: Set = None,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print sweep.json.")] = False,
+) -> None:
+    """Train one policy for each value of a setting, and report the best value. The same command resumes a sweep."""
+    from trueward import pipeline
+    from trueward.pipeline.sweep import Over
+    from trueward.progress import Progress, terminal_progress
+
+    parsed = Over.parse(over)
+    home = out or Path("runs") / f"sweep-{config.variant(Path(recipe).stem, [parsed.key, *(changes or [])])}"
+    command = shlex.join(["trueward", *sys.argv[1:]])
+    if quiet or as_json:
+        result = pipeline.sweep(recipe, changes or [], parsed, seeds, jobs, home, Progress(), command)
+    else:
+        with terminal_progress() as progress:
+            result = pipeline.sweep(recipe, changes or [], parsed, seeds, jobs, home, progress, command)
+    if as_json:
+        print((home / "sweep.json").read_text(encoding="utf-8"), end="")
+    elif not quiet:
+        from trueward.reporting import sweep_page
+
+        console = terminal.console()
+        console.print(sweep_page.table(result))
+        console.print(result["sentence"], highlight=False)
+        for row in result["runs"]:
+            if row.get("error"):
+                console.print(f"{row['run']} failed: {row['error']}", highlight=False, markup=False)
+        console.print(f"The whole sweep: {home / 'sweep.html'}", highlight=False, soft_wrap=True)
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe, resolved.")] = None,
+    as_written: Annotated[
+        bool, typer.Option("--short", help="As it is written: only what differs from the defaults.")
+    ] = False,
+) -> None:
+    """List the recipes that ship with trueward, or print one."""
+    known = config.shipped()
+    if name is None:
+        for each in known:
+            print(f"{each:<12} {config.read(each).description}")
+    elif as_written and name in known:
+        print(known[name], end="")
+    else:
+        print(config.read(name).toml(), end="")

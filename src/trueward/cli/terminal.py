@@ -1,0 +1,105 @@
+"""What the commands share: options, a run by its name, running the pipeline with progress, and printing its result.
+
+Nothing here loads torch before it is needed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueward import artifacts, config
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "--output-dir", "--output_dir", help="The run's directory.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
+
+
+def flag(name: str, help: str, *others: str) -> Any:
+    """An option under its name with dashes, with underscores as TRL spells it, and under other names."""
+    spelled = [spelling for n in (name, *others) for spelling in dict.fromkeys((f"--{n}", f"--{n.replace('-', '_')}"))]
+    return typer.Option(*spelled, help=help)
+
+
+def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
+    """Run the pipeline up to a stage; progress and the result are printed unless `quiet`. out: runs/NAME if not given."""
+    from trueward import pipeline
+    from trueward.progress import Progress, terminal_progress
+
+    if until not in pipeline.KNOWN_STAGES:
+        raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(pipeline.KNOWN_STAGES)}")
+    out = out or Path("runs") / config.variant(recipe.name, changes)
+    command = shlex.join(["trueward", *sys.argv[1:]])
+    if quiet:
+        pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
+        return
+    with terminal_progress() as progress:
+        run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
+    if until == "report":
+        show(artifacts.read_json(out / "report.json"), out / "report.html")
+        return
+    if until == "reward_model" and (run.path / "report.json").is_file():
+        show_reward_model(run.path)
+    print(run.path)
+
+
+def console(width: int = 100) -> Console:
+    """Standard output, so many columns wide where it is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width)
+
+
+def show(table: dict[str, Any], page: Path) -> None:
+    """The report's table on the terminal."""
+    from trueward.reporting import report
+
+    out = console()
+    out.print(report.table(table))
+    for text in report.summary(table):
+        out.print(text, highlight=False)
+    out.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
+
+
+def show_reward_model(folder: Path) -> None:
+    """Print the reward model's report, and where its page lies."""
+    from trueward.reporting import report
+
+    out = console()
+    for text in report.reward_summary(artifacts.read_json(folder / "report.json")):
+        out.print(text, highlight=False)
+    out.print(f"The whole report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def run_directory(run: str) -> Path:
+    """A run by its name under runs/, or by its path."""
+    for path in (Path(run), Path("runs") / run):
+        if artifacts.is_run(path):
+            return path
+    raise ValueError(f"{run}: there is no such run (neither a run's directory nor a name under runs/)")
+
+
+def finished(run: str) -> Any:
+    """A run with its report, for the frontier."""
+    from trueward.evaluation.frontier import FrontierRun
+
+    path = run_directory(run)
+    if not (path / "report.json").is_file():
+        raise ValueError(f"{path}: has no report yet; `trueward run` makes one")
+    rows = artifacts.read_json(path / artifacts.PIPELINE)
+    try:
+        digests = {row["name"]: row["digest"] for row in rows}
+    except (TypeError, KeyError):
+        raise ValueError(
+            f"{path / artifacts.PIPELINE}: damaged, expected a row with name and digest for each stage"
+        ) from None
+    return FrontierRun(path.absolute().name, artifacts.read_json(path / "report.json"), digests)

@@ -1,0 +1,39 @@
+"""`trueward verifiers`: list the verifiers that ship, or examine one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from trueward import config
+from trueward.cli.terminal import flag
+
+app = typer.Typer(name="verifiers", help="List the verifiers that ship, or examine one.")
+
+
+@app.command(name="list")
+def list_verifiers() -> None:
+    """List the verifiers that ship with trueward."""
+    from trueward.scorers.verifiers.catalogue import VERIFIERS
+
+    for name, kind in VERIFIERS.items():
+        print(f"{name:<12} {kind.summary}")
+
+
+@app.command(name="test")
+def examine_verifier(
+    name: Annotated[str, typer.Argument(help="A verifier's name, or reasoning-gym:TASK.")],
+    prompts: Annotated[str, flag("prompts", "Prompts with answer keys: JSONL or a data set; else its own.")] = "",
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="One of the verifier's options; may be repeated."),
+    ] = None,
+) -> None:
+    """Examine a verifier: the answer key must score 1; an empty answer, the echoed prompt, two answers and other probes 0."""
+    from trueward.scorers.verifiers import testing
+
+    table: dict[str, Any] = {}
+    for option in options or []:
+        config.put(table, option)
+    print(testing.examine(name, prompts, table))

@@ -1,1 +1,0 @@
-"""Where work happens: the sampler."""

@@ -1,0 +1,56 @@
+"""Figures that the doctor's rules compare: a policy's row and SFT's, what changed between them, and what was gained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueward.evaluation.doctor import DoctorInputs, NotMeasuredError, Row
+from trueward.evaluation.doctor_thresholds import SE, line
+
+
+def known(row: Row, *keys: str) -> list[float]:
+    """The figures under these keys. `NotMeasuredError` if one is missing."""
+    missing = [key for key in keys if row.get(key) is None]
+    if missing:
+        raise NotMeasuredError(f"no {', '.join(missing)}")
+    return [float(row[key]) for key in keys]
+
+
+def ends(inputs: DoctorInputs) -> tuple[Row, Row]:
+    """SFT's row and the last policy's: of the final evaluation, or else the first and the last row of training's."""
+    if inputs.policies.get("sft") and inputs.policies.get("policy"):
+        return inputs.policies["sft"], inputs.policies["policy"]
+    if len(inputs.history) < 2:
+        raise NotMeasuredError("no trained policy was measured")
+    return inputs.history[0], inputs.history[-1]
+
+
+def change(key: str, before: Row, after: Row) -> tuple[float, float] | None:
+    """How much a mean rose between two rows, and the standard error of that; None if it wasn't measured."""
+    if before.get(key) is None or after.get(key) is None:
+        return None
+    errors = [float(row.get(f"{key}_se") or 0.0) for row in (before, after)]
+    return float(after[key] - before[key]), float((errors[0] ** 2 + errors[1] ** 2) ** 0.5)
+
+
+def rounded(**figures: Any) -> dict[str, Any]:
+    """Evidence: floats to four digits that count; what is not known is left out."""
+    return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in figures.items() if v is not None}
+
+
+def gained(inputs: DoctorInputs, key: str) -> bool:
+    """Whether the policy's mean is surely above SFT's; False if it wasn't measured."""
+    try:
+        gain = change(key, *ends(inputs))
+    except NotMeasuredError:
+        return False
+    return gain is not None and gain[0] > line("gain") and gain[0] > SE * gain[1]
+
+
+def truth_gain(inputs: DoctorInputs) -> float | None:
+    """How much the truth rose from SFT to the last policy, SDs; None if it wasn't measured."""
+    try:
+        gain = change("truth", *ends(inputs))
+    except NotMeasuredError:
+        return None
+    return gain and gain[0]

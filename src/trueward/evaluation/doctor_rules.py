@@ -1,0 +1,22 @@
+"""The doctor's rules by the fault that each finds, one for each row of its table, in the order of the pipeline's stages."""
+
+from __future__ import annotations
+
+from trueward.evaluation import doctor_policy_rules as policy
+from trueward.evaluation import doctor_reward_rules as reward
+from trueward.evaluation.doctor import Rule
+
+RULES: dict[str, Rule] = {
+    "sft": reward.sft,
+    "labels": reward.labels,
+    "comparisons": reward.comparisons,
+    "overfitting": reward.overfitting,
+    "tokens": reward.tokens,
+    "normalisation": reward.normalisation,
+    "anchor": policy.anchor,
+    "slack": policy.slack,
+    "eos-penalty": policy.eos_penalty,
+    "stale": policy.stale,
+    "value": policy.value,
+    "length": policy.length,
+}

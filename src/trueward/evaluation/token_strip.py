@@ -1,0 +1,42 @@
+"""An answer token by token: where each of its tokens ends in the text, and log π/π_ref of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+DIGITS = 3
+
+
+def strip(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], ratios: Sequence[float], text: str
+) -> Mapping[str, list[float]]:
+    """For a sample's row: `ends` of the tokens in `text`, in characters, and `log_ratio`, nats; both [tokens].
+
+    The sum of the ratios is the answer's k1 estimate of the KL. A token that stands for no text (end-of-sequence, or the
+    first bytes of a character) ends where the one before it did.
+    """
+    assert len(ids) == len(ratios)
+    return {"ends": list(ends(tokenizer, ids, text)), "log_ratio": [round(float(r), DIGITS) for r in ratios]}
+
+
+def ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> list[int]:
+    """After how many characters of the text each token ends: never less than the one before, the last one at the end."""
+    positions, last = [], 0
+    for so_far in _decoded(tokenizer, [list(ids[:n]) for n in range(1, len(ids) + 1)]):
+        # a beginning of the text, but for a character of which only some bytes are there
+        whole = so_far if text.startswith(so_far) else so_far.rstrip("\ufffd")
+        if text.startswith(whole):
+            last = max(last, len(whole))
+        positions.append(last)
+    if positions:
+        positions[-1] = len(text)
+    return positions
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, parts: list[list[int]]) -> list[str]:
+    """As the collator decodes answers."""
+    if tokenizer.is_fast:
+        return list(tokenizer.backend_tokenizer.decode_batch(parts, skip_special_tokens=True))
+    return [str(tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for part in parts]

@@ -1,0 +1,79 @@
+"""The verdict of a run at each evaluation, where a peak that the truth seems to be down from is measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward.evaluation import verdict
+from trueward.evaluation.early_warnings import early_warnings
+from trueward.evaluation.evaluator import Evaluator
+from trueward.evaluation.paired import by_prompt, paired
+from trueward.evaluation.statistics import bootstrap
+from trueward.evaluation.verdict import RunVerdict
+from trueward.models.network import Network
+from trueward.records import Prompt
+from trueward.seeds import generator, seed_for
+
+ANSWERS = 2  # of either policy to each prompt, when a peak is measured again
+Row = Mapping[str, Any]
+
+
+class VerdictMonitor:
+    """Gives the verdict at each evaluation. It samples only when the truth seems to fall: then both policies answer again.
+
+    best: loads the checkpoint of the highest truth so far. prompts: all held-out ones; step_prompts: how many of them, from
+    the first on, each evaluation uses. examined: the reward model's accuracy on held-out comparisons with its interval, if
+    it was measured. least_fall: the share of the gain at the peak that a fall has to take back to count.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        policy: Network,
+        best: Callable[[], Network],
+        prompts: Sequence[Prompt],
+        step_prompts: int,
+        examined: Row | None = None,
+        least_fall: float = verdict.LEAST_FALL,
+    ) -> None:
+        self.evaluator, self.policy, self.best, self.examined = evaluator, policy, best, examined
+        self.prompts, self.most, self.least_fall = prompts, step_prompts, least_fall
+
+    def __call__(
+        self, evaluations: Sequence[Row], ratio_first: float | None = None
+    ) -> tuple[dict[str, Any], RunVerdict]:
+        """Fields of the last evaluation's row, and the verdict after it. `evaluations`: rows, the first one of step 0."""
+        now = {**evaluations[-1], "fall": None}
+        before = [row for row in evaluations[:-1] if row["step"]]
+        if now["step"] and (peak := verdict.suspected([*evaluations[:-1], now], self.least_fall)):
+            least = verdict.least_drop(evaluations, int(peak["step"]), self.least_fall)
+            now["fall"] = self.measure_again(int(peak["step"]), now["step"], verdict.tests_made(before) + 1, least)
+        decided = verdict.decide([*evaluations[:-1], now], examined=self.examined, ratio_first=ratio_first)
+        signs = early_warnings(now, evaluations[0]) if now["step"] else []
+        return {"fall": now["fall"], "verdict": decided.word, "rule": decided.rule, "early_warnings": signs}, decided
+
+    def measure_again(self, peak_step: int, step: int, test: int, least: float = 0.0) -> Row:
+        """The `fall` of the present policy from the peak's checkpoint, both on fresh answers to `unused` prompts."""
+        prompts = self.unused(step)
+        theirs = self.evaluator.truth(self.best(), prompts, ANSWERS, "fall", step, "peak")
+        ours = self.evaluator.truth(self.policy, prompts, ANSWERS, "fall", step, "policy")
+        return fall(self.evaluator.seed, peak_step, theirs, ours, test, step, least=least)
+
+    def unused(self, step: int) -> list[Prompt]:
+        """As many held-out prompts as an evaluation has: those that evaluations don't use first, in a random order."""
+        others = self.prompts[self.most :]
+        order = torch.randperm(len(others), generator=generator(self.evaluator.seed, "look", "fall", step))
+        return [*(others[i] for i in order.tolist()), *self.prompts[: self.most]][: self.most]
+
+
+def fall(
+    seed: int, peak_step: int, peak: np.ndarray, now: np.ndarray, test: int, *where: str | int, least: float = 0.0
+) -> Row:
+    """The `fall` between fresh truths of a peak and of now, each [prompts] or [prompts, answers], SDs; `least`: what counts."""
+    drop = paired(peak, now)
+    low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
+    return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)

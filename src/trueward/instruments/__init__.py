@@ -1,1 +1,0 @@
-"""Instruments: is the reward earned, or hacked?"""

@@ -1,0 +1,1 @@
+"""The fast path of training: no padding, fused operations, compiled layers."""

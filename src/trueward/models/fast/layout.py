@@ -1,0 +1,111 @@
+"""Packed sequences: which tokens are computed, in which row each stands, and the padded blocks of the attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trueward.batches import Tokens
+
+
+@dataclass(frozen=True)
+class Block:
+    """Queries as a padded block [n, t] taken from packed rows, and which keys each attends to."""
+
+    to: Tensor  # [n·t], the packed row of each place; padding has row 0
+    back: Tensor  # the place of each packed row that is a query, in their order
+    shape: tuple[int, int]
+    attn_mask: Tensor | None  # [n, 1, t, keys], 0 or −inf, added to the attention's logits; None: causal
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The packed rows: G different prompts one after the other, then the tokens needed of B responses. N in all."""
+
+    ids: Tensor  # [N] tokens
+    sources: Tensor  # [N], the source of each in the batch: row·T + column
+    positions: Tensor  # [N]
+    prompts: Block  # of [G, P]; where no two rows share a prompt, of whole rows [B, T]
+    group: Tensor | None  # [B], the prompt of each response; None: no two share one
+    answers: Block | None  # of [B, R], keys: its prompt, then itself; None: they're in the prompts' block
+    wanted: Block  # of [B, Q], the states that are needed; the same keys
+
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self.prompts.back)
+
+
+def prompt_numbers(tokens: Tokens) -> Tensor:
+    """[B]: the number of each row's prompt among the different ones, in the order in which they come first."""
+    ids, lengths = tokens.ids.cpu().numpy(), tokens.prompt_lengths.tolist()
+    known: dict[bytes, int] = {}
+    return torch.tensor([known.setdefault(row[:n].tobytes(), len(known)) for row, n in zip(ids, lengths, strict=True)])
+
+
+def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) -> Layout:
+    """For the states at `where` [B, T]; tokens that no needed state attends to are left out. `dtype`: the model's."""
+    device = tokens.ids.device
+    ids, needed = tokens.ids.cpu().numpy(), where.cpu().numpy()
+    lengths = tokens.prompt_lengths.cpu().numpy()
+    count, width = needed.shape
+    at = np.arange(width)
+    last = np.where(needed, at, -1).max(1)  # −1: no state of this row is needed
+
+    group = prompt_numbers(tokens).numpy()
+    first = np.unique(group, return_index=True)[1]
+    if len(first) == count:  # whole rows form one block
+        lengths = last + 1
+    read = np.maximum(last + 1 - lengths, 0)  # tokens needed of each response
+    starts = lengths[first]
+    wide, long = max(int(starts.max()), 1), int(read.max())
+
+    in_prompt = np.arange(wide) < starts[:, None]  # [G, P]
+    in_answer = np.arange(long) < read[:, None]  # [B, R]
+    total = int(starts.sum())
+    prompt_row, answer_row = np.zeros(in_prompt.shape, np.int64), np.zeros(in_answer.shape, np.int64)
+    prompt_row[in_prompt] = np.arange(total)
+    answer_row[in_answer] = total + np.arange(int(read.sum()))
+    answer_at = lengths[:, None] + np.arange(long)
+    packed = [ids[first, :wide][in_prompt], np.take_along_axis(ids, np.minimum(answer_at, width - 1), 1)[in_answer]]
+    positions = [np.broadcast_to(np.arange(wide), in_prompt.shape)[in_prompt], answer_at[in_answer]]
+    rows_of = np.concatenate([np.repeat(first, starts), np.repeat(np.arange(count), read)])
+
+    needed_of = needed.sum(1)
+    most = max(int(needed_of.max()), 1)
+    in_needed = np.arange(most) < needed_of[:, None]
+    rows, columns = needed.nonzero()
+    needed_at = np.zeros(in_needed.shape, np.int64)
+    needed_at[in_needed] = columns
+    own = columns - lengths[rows]
+    row_of = np.where(own < 0, prompt_row[group[rows], np.minimum(columns, wide - 1)], 0)
+    if long:
+        row_of = np.where(own >= 0, answer_row[rows, np.clip(own, 0, long - 1)], row_of)
+    needed_row = np.zeros(in_needed.shape, np.int64)
+    needed_row[in_needed] = row_of
+
+    key_at = np.concatenate([np.broadcast_to(np.arange(wide), (count, wide)), answer_at], axis=1)  # [B, P + R]
+    real = np.concatenate([in_prompt[group], np.ones((count, long), bool)], axis=1)
+
+    def tensor(x: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x)).to(device)
+
+    def block(row: np.ndarray, inside: np.ndarray, query_at: np.ndarray | None) -> Block:
+        attn_mask = None
+        if query_at is not None:
+            attends = real[:, None] & (key_at[:, None] <= query_at[:, :, None])
+            attn_mask = torch.zeros((), dtype=dtype, device=device).masked_fill(~tensor(attends[:, None]), -torch.inf)
+        shape = (row.shape[0], row.shape[1])
+        return Block(tensor(row.ravel()), tensor(inside.ravel().nonzero()[0]), shape, attn_mask)
+
+    return Layout(
+        tensor(np.concatenate(packed)),
+        tensor(rows_of * width + np.concatenate(positions)),
+        tensor(np.concatenate(positions)),
+        block(prompt_row, in_prompt, None),
+        tensor(group) if len(first) < count else None,
+        block(answer_row, in_answer, answer_at) if long else None,
+        block(needed_row, in_needed, needed_at),
+    )

@@ -1,0 +1,61 @@
+"""Computation that networks share: a value head on the policy's own network, and lower layers that don't learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from trueward.batches import Lower, Tokens, by_parts
+from trueward.models import heads
+from trueward.models.fast import packed
+
+
+class ValueHead(nn.Module):
+    """A scalar of each state, zero at first: [..., D] -> [..., 1] of another network's states."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        config = model.config.get_text_config()
+        weight = next(model.parameters())
+        self.score = nn.Linear(config.hidden_size, 1, bias=False, dtype=weight.dtype, device=weight.device)
+        nn.init.zeros_(self.score.weight)
+
+
+def freeze_lower_layers(model: Any, layers: int) -> None:
+    """Only the top `layers` layers and what comes after them go on learning; with 0 everything does.
+
+    The embeddings don't, nor an output head that shares their weights or not; a scalar head does. `ValueError` if the model
+    has no list of layers, or fewer.
+    """
+    if not layers:
+        return
+    body: Any = model.base_model
+    count = getattr(model.config, "num_hidden_layers", 0)
+    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not stacks or layers > count:
+        has = f"has {count}" if stacks else "has no list of them"
+        raise ValueError(f"policy.trainable_layers = {layers}: layers that learn, but the model {has}")
+    model.requires_grad_(False)
+    for layer in stacks[0][count - layers :]:
+        layer.requires_grad_(True)
+    norms = [m for name, m in body.named_children() if "norm" in name or name == "ln_f"]
+    for top in [*norms, getattr(model, "score", None)]:
+        if isinstance(top, nn.Module):
+            top.requires_grad_(True)
+
+
+def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget: int) -> Tokens:
+    """The tokens with the output of the model's lowest layers, where these don't learn and the fast path covers the model.
+
+    Only for models with the same lowest layers: the policy, and the reference that it started from.
+    """
+    if not trainable_layers or not packed.covers(model):
+        return tokens
+    layers = model.config.num_hidden_layers - trainable_layers
+
+    def read(part: Tokens) -> Tensor:
+        return packed.lower_states(model, part, layers)
+
+    states = by_parts(read, tokens, budget, heads.prompt_groups(model, tokens))
+    return Tokens(tokens.ids, tokens.prompt_lengths, tokens.response_lengths, Lower(layers, states))

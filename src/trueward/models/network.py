@@ -1,0 +1,50 @@
+"""A model with its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+COUNTED_FROM_PAD = frozenset(
+    {"roberta", "xlm-roberta", "camembert"}
+)  # their first position is after the pad token's id
+
+
+class SharedWeights(Protocol):
+    """Frozen weights that several networks share."""
+
+    place: str  # their directory, or a name
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the weights on disk; empty for a name."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model and the tokenizer that goes with it."""
+
+    model: Any  # a transformers model; its classes carry no types
+    tokenizer: PreTrainedTokenizerBase
+    base: SharedWeights | None = None  # the frozen weights that it shares with other networks, if any
+    form: str = "merged"  # what an adapter is written as: "merged" or "adapter"
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.model.device)
+
+    @property
+    def context(self) -> int:
+        """The longest sequence the model takes, in tokens."""
+        return context_length(self.model.config)
+
+
+def context_length(config: Any) -> int:
+    """The longest sequence that a model with this configuration takes, in tokens."""
+    positions = int(getattr(config, "max_position_embeddings", None) or 10**9)
+    if config.model_type in COUNTED_FROM_PAD:
+        positions -= config.pad_token_id + 1
+    return positions

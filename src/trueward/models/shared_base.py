@@ -1,0 +1,107 @@
+"""Networks that share their frozen weights: each base is in memory once, for as long as a network uses it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from trueward.config import LoraConfig
+from trueward.models import loading, lora
+from trueward.models.network import Network
+from trueward.models.quiet import quiet
+
+
+class Base:
+    """A frozen model that networks are made from: each shares its weights and can have an adapter of its own."""
+
+    def __init__(self, place: str, network: Network) -> None:
+        self.place, self.model = place, network.model.requires_grad_(False)
+        self.tokenizer: PreTrainedTokenizerBase = network.tokenizer
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of its weights on disk; empty for one by name."""
+        return lora.weights_digest(self.place)
+
+    def network(self) -> Network:
+        return Network(lora.clone_sharing_frozen(self.model).eval(), self.tokenizer, self)
+
+
+_living: WeakValueDictionary[tuple[Any, ...], Base] = WeakValueDictionary()
+
+
+def policy(place: str, seed: int, device: torch.device) -> Network:
+    """As `loading.causal` gives it, frozen; one saved as an adapter shares its base again."""
+    adapter = _usable(Path(place))
+    if adapter is None:
+        return _base("causal", place, seed, device, lambda: loading.causal(place, seed, device)).network()
+    network = policy(lora.base_of(adapter), seed, device)
+    assert network.base is not None
+    lora.attach(network.model, adapter, network.base.digest)
+    return network
+
+
+def adapted(network: Network, config: LoraConfig, seed: int) -> Network:
+    """A network with a fresh adapter, to be trained; one that has an adapter keeps it."""
+    if not lora.is_adapted(network.model):
+        lora.adapt(network.model, config, seed)
+    return Network(network.model, network.tokenizer, network.base, config.save)
+
+
+def merge_adapter(network: Network) -> Network:
+    """The same network with its adapter merged into its weights; unchanged without one."""
+    return Network(lora.merged(network.model), network.tokenizer) if lora.is_adapted(network.model) else network
+
+
+def reward_from_policy(place: str, config: LoraConfig, seed: int, device: torch.device) -> Network:
+    """The policy's trunk with an adapter and a scalar head of zeros: where a reward model starts."""
+    standing = policy(place, seed, device)
+    assert standing.base is not None
+    lora.refuse_table(standing.model)
+    settings = copy.deepcopy(standing.model.config)
+    settings.num_labels = 1
+    network = Network(lora.with_scalar_head(standing.model, settings), standing.tokenizer, standing.base)
+    return adapted(network, config, seed)
+
+
+@quiet()
+def reward(place: Path, device: torch.device, template: str = "auto") -> Network:
+    """As `loading.reward` gives it, frozen but for the adapter and the head of one that shares a policy's weights."""
+    adapter = _usable(place)
+    if adapter is None:
+        kind = ("reward", template)
+        return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template)).network()
+    standing = policy(lora.base_of(adapter), 0, device)
+    assert standing.base is not None
+    settings = AutoConfig.from_pretrained(place / lora.MODEL if adapter == place else place)
+    model = lora.with_scalar_head(standing.model, settings)
+    lora.attach(model, adapter, standing.base.digest)
+    return Network(model, standing.tokenizer, standing.base)
+
+
+def _usable(place: Path) -> Path | None:
+    """A directory's adapter, unless it is a whole model too and the adapter's base is gone."""
+    adapter = lora.find_adapter(place)
+    if adapter is None or adapter == place:
+        return adapter
+    try:
+        lora.base_of(adapter)
+    except ValueError:
+        return None
+    return adapter
+
+
+def _base(kind: Any, place: str, seed: int, device: torch.device, load: Callable[[], Network]) -> Base:
+    path = Path(place)
+    files = [(f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in lora.weight_files(path)]
+    key = (kind, str(path.resolve()) if files else (place, seed), tuple(files), str(device))
+    if (base := _living.get(key)) is None:
+        base = _living[key] = Base(str(path.absolute()) if files else place, load())
+    return base

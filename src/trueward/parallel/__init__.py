@@ -1,0 +1,1 @@
+"""Several processes at one optimiser step."""

@@ -1,0 +1,233 @@
+"""Two checkpoints against each other: answers to the same prompts, scored blind (`trueward evaluate`).
+
+A scorer is handed the answers of both in one shuffled list, and once more in the reverse order; it can't know who wrote
+which, and if what it says depends on the order (a judge may), both passes are averaged and the difference is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward import artifacts, config
+from trueward.batches import Rollout, micro_batches
+from trueward.config import Recipe
+from trueward.data import loading as texts
+from trueward.evaluation.statistics import Z, standard_error, win_rate
+from trueward.losses import kl
+from trueward.models import heads, loading
+from trueward.models.network import Network
+from trueward.models.run_paths import is_model, model_path
+from trueward.pipeline import scorer_factory
+from trueward.pipeline.env import REFERENCE, read_completions, read_prompts
+from trueward.pipeline.relabel import newest
+from trueward.progress import Progress
+from trueward.records import Completion, Prompt
+from trueward.sampling.sampler import SamplingParams, sample
+from trueward.scorers import reward_model, simulated
+from trueward.scorers.scorer import Scale, Scorer, fit_scale
+from trueward.seeds import generator
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What the command line says."""
+
+    model: str
+    against: str | None = None
+    scorers: tuple[str, ...] = ()
+    prompts: str = ""
+    count: int = 512
+    temperature: float | None = None
+    max_new_tokens: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RunHome:
+    """The run that a model belongs to, if it does: its held-out prompts, its scorers, its scale."""
+
+    run: Path
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, model: str) -> RunHome | None:
+        for path in (Path(model), Path("runs") / model):
+            for run in (path, *list(path.parents)[:3]):
+                if artifacts.is_run(run) and (run / "recipe.toml").is_file():
+                    return cls(run, config.read(str(run / "recipe.toml")))
+        return None
+
+    def named(self) -> list[str]:
+        """The scorers that it has: the truths, and the proxy."""
+        proxy = ["proxy"] if any(artifacts.load(self.run / stage) for stage in ("reward_model", "reward")) else []
+        return [*(t for t in self.recipe.evaluation.truths if not t.startswith("people:")), *proxy]
+
+
+def evaluate(request: EvalRequest, progress: Progress) -> Row:
+    """Score the model's answers, beside the other one's if there is one.
+
+    `ValueError` in one line where prompts or a scorer are missing, or can't be used.
+    """
+    home = RunHome.of(request.model) or (RunHome.of(request.against) if request.against else None)
+    against = request.against
+    if against is None and home and Path(model_path(request.model)) != home.run / "sft" / "model":
+        against = str(home.run / "sft")  # a run's model is set beside the one it started from
+    device = loading.pick_device("auto")
+    prompts = _prompts(request, home)
+    names = request.scorers or tuple(home.named() if home else ())
+    if not names:
+        raise ValueError("evaluate: this model belongs to no run, so say by what to score it: --scorer model:DIRECTORY")
+    scorers = {name: _scorer(name, home, device) for name in names}
+    settings = home.recipe.sampler if home else config.SamplerConfig()
+    how = SamplingParams(
+        settings.temperature if request.temperature is None else request.temperature,
+        request.max_new_tokens or settings.max_new_tokens,
+        settings.engine.max_num_seqs,
+    )
+    sides: dict[str, tuple[Network, Rollout]] = {}
+    for side, name in (("model", request.model), ("against", against)):
+        if name is not None:
+            network = loading.causal(model_path(name), request.seed, device)
+            progress.start(f"answers of {name}", len(prompts))
+            draws = generator(request.seed, "evaluate", side)
+            sides[side] = network, sample(network, prompts, how, draws, lambda done: progress.at(done))
+            progress.end(f"{len(prompts):,} answers")
+    return {
+        "model": request.model,
+        "against": against,
+        "prompts": len(prompts),
+        "scorers": [_scored(name, *scorer, sides, request.seed) for name, scorer in scorers.items()],
+        "sides": {side: _figures(rollout) for side, (_, rollout) in sides.items()},
+        "kl": _distance(sides, how.temperature),
+        "samples": _samples(sides, 5),
+    }
+
+
+def _prompts(request: EvalRequest, home: RunHome | None) -> list[Prompt]:
+    if request.prompts:
+        found = texts.used(request.prompts, texts.prompts(request.prompts)).rows
+        return found[: request.count]
+    if home is None:
+        raise ValueError("evaluate: this model belongs to no run, so say what to answer: --prompts FILE")
+    path = home.run / "prepare" / "prompts_held_out.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{home.run}: has no held-out prompts yet; give --prompts FILE")
+    found = read_prompts(path)
+    order = torch.randperm(len(found), generator=generator(request.seed, "evaluated prompts")).tolist()
+    return [found[i] for i in order[: request.count]]
+
+
+def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
+    """A scorer and the scale it is reported on: that of the run's SFT policy where there is one."""
+    alone = Scale(0.0, 1.0)
+    if name.startswith("model:"):
+        return reward_model.load(Path(name.removeprefix("model:")), device), alone
+    if ":" in name or name == "judge":
+        recipe = home.recipe if home else None
+        program = (
+            scorer_factory.build_truth(name, recipe, device)
+            if recipe
+            else scorer_factory.build_scorer(name, {}, "--scorer", device)
+        )
+        return program, alone  # as it says it: of a verifier, the share of right answers
+    if home is None:
+        raise ValueError(
+            f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY, verifier:NAME or module:function"
+        )
+    if name == "proxy" and home.recipe.reward.kind != "reward_model":
+        if not artifacts.load(home.run / "reward"):
+            raise ValueError(f"--scorer proxy: {home.run} has no reward yet")
+        return scorer_factory.scaled(home.recipe, home.run / "reward", device), alone
+    if name == "proxy":
+        folder = home.run / "reward_model"
+        if not is_model(folder / "model"):
+            raise ValueError(f"--scorer proxy: {home.run} has no reward model yet")
+        return newest(folder, home.run / "policy", device), alone
+    try:
+        scorer = simulated.load(home.run / "prepare" / "annotators", name)
+    except ValueError as error:
+        raise ValueError(
+            f"--scorer {name}: {error}; or proxy, model:DIRECTORY, verifier:NAME or module:function"
+        ) from None
+    answers = read_completions(home.run / "sft" / REFERENCE)
+    own = np.array([v.score for v in scorer(answers)]).reshape(-1, 2)
+    return scorer, fit_scale(own, f"--scorer {name}")
+
+
+def _scored(name: str, scorer: Scorer, scale: Scale, sides: dict[str, tuple[Network, Rollout]], seed: int) -> Row:
+    found, moved = blind(scorer, [rollout.completions for _, rollout in sides.values()], seed)
+    values = [scale.apply(one) for one in found]
+    row: Row = {"scorer": name, "order_effect": moved / scale.sd}
+    for side, one in zip(sides, values, strict=True):
+        row[side] = {"mean": float(one.mean()), "se": standard_error(one)}
+    if len(values) == 2:
+        gap = values[0] - values[1]
+        wins, low, high = win_rate(values[0], values[1])
+        error = standard_error(gap)
+        row |= {
+            "difference": float(gap.mean()),
+            "difference_low": float(gap.mean() - Z * error),
+            "difference_high": float(gap.mean() + Z * error),
+            "win_rate": wins,
+            "win_rate_low": low,
+            "win_rate_high": high,
+            "ties": float((gap == 0).mean()),
+        }
+    return row
+
+
+def blind(scorer: Scorer, sides: Sequence[Sequence[Completion]], seed: int) -> tuple[list[np.ndarray], float]:
+    """Each side's scores, the mean of two passes over all answers, shuffled and in reverse; the largest change between them."""
+    every = [c for side in sides for c in side]
+    order = torch.randperm(len(every), generator=generator(seed, "blind")).numpy()
+    passes = []
+    for places in (order, order[::-1]):
+        scored = np.array([v.score for v in scorer([every[i] for i in places])], dtype=np.float64)
+        back = np.empty(len(every))
+        back[places] = scored
+        passes.append(back)
+    mean = (passes[0] + passes[1]) / 2
+    cuts = np.cumsum([len(side) for side in sides])[:-1]
+    return np.split(mean, cuts), float(np.abs(passes[0] - passes[1]).max(initial=0.0))
+
+
+def _figures(rollout: Rollout) -> Row:
+    words = [w for c in rollout.completions for w in c.response.lower().split()]
+    return {
+        "length": float(rollout.tokens.response_lengths.double().mean()),
+        "eos_rate": float(np.mean([c.finished for c in rollout.completions])),
+        "distinct_1": len(set(words)) / len(words) if words else 0.0,
+    }
+
+
+@torch.no_grad()
+def _distance(sides: dict[str, tuple[Network, Rollout]], temperature: float) -> Row | None:
+    """KL(model ‖ other) of whole answers in nats, summed exactly at each position; None without another or other tokens."""
+    if len(sides) < 2:
+        return None
+    (model, rollout), (other, _) = sides["model"], sides["against"]
+    if model.tokenizer.get_vocab() != other.tokenizer.get_vocab():
+        return None
+    sums = np.zeros(len(rollout.tokens))
+    for rows in micro_batches(rollout.tokens.lengths, 4096):
+        part = rollout.tokens.take(rows).to(model.device)
+        logits, theirs = heads.response_logits(model.model, part), heads.response_logits(other.model, part)
+        by_token = heads.from_flat(kl.exact(logits, theirs, temperature or 1.0), part.response_mask)
+        sums[rows.numpy()] = by_token.double().sum(1).cpu().numpy()
+    return {"mean": float(sums.mean()), "se": standard_error(sums)}
+
+
+def _samples(sides: dict[str, tuple[Network, Rollout]], count: int) -> list[Row]:
+    first = sides["model"][1].completions
+    return [
+        {"prompt": str(c.prompt)} | {side: rollout.completions[i].response for side, (_, rollout) in sides.items()}
+        for i, c in enumerate(first[:count])
+    ]

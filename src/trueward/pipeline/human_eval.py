@@ -1,0 +1,181 @@
+"""People as a truth: a run's answers beside SFT's become pairs to judge, and what people say of them goes into its report.
+
+Nobody is waited for: the pairs are put where the studio takes them in, the run goes on, and what has been said by then (in
+closed rounds, or in `people/votes.jsonl`, which `trueward evaluate RUN --people PROJECT` writes) is read when the report is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trueward import artifacts, config
+from trueward.config import EvaluationConfig
+from trueward.data import comparisons as compared
+from trueward.data import jsonl, questions, snapshots
+from trueward.data.questions import PeoplePair
+from trueward.evaluation import verdict
+from trueward.evaluation.paired import paired
+from trueward.evaluation.preference import preferred
+from trueward.pipeline.env import read_prompts
+from trueward.pipeline.run_verdict import ratio_first
+from trueward.progress import WaitingError
+from trueward.records import Comparison, Prompt
+from trueward.reporting import report as page
+from trueward.training import driver
+
+FOLDER, END, VOTES, LOOKS = "people", "evaluation.jsonl", "votes.jsonl", "pairs"
+Row = dict[str, Any]
+
+
+def post_pairs(run: Path, project: str, most: int) -> list[PeoplePair]:
+    """Pairs of the evaluation's answers for people to judge, kept beside the run; asked once more they are the same ones."""
+    path = run / FOLDER / END
+    if not path.is_file():
+        answers = run / "evaluation" / "policy.jsonl"
+        if not answers.is_file():
+            raise ValueError(f"{run}: has no evaluation yet, and people judge its answers; `trueward run` makes one")
+        known = {str(p): p for p in read_prompts(run / "prepare" / "prompts_held_out.jsonl")}
+        rows = driver.read_log(answers)[:most]
+        questions.save_pairs(path, _pairs([known[row["prompt"]] for row in rows], rows))
+    pairs = questions.read_pairs(path)
+    questions.pose(project, run.absolute().name, pairs)
+    return pairs
+
+
+def post_pairs_at_step(
+    work: Path, config: EvaluationConfig, step: int, prompts: Sequence[Prompt], samples: Sequence[Row]
+) -> None:
+    """The same of a look's answers. `work`: the policy's stage."""
+    pairs = _pairs(prompts[: config.step_pairs], samples[: config.step_pairs])
+    questions.save_pairs(work / LOOKS / f"step-{step:07d}.jsonl", pairs)
+    questions.pose(config.project, f"{work.absolute().parent.name}-step-{step:07d}", pairs)
+
+
+def _pairs(prompts: Sequence[Prompt], samples: Sequence[Row]) -> list[PeoplePair]:
+    return [
+        questions.people_pair(prompt, (row["response"], row["finished"]), (row["reference"], row["reference_finished"]))
+        for prompt, row in zip(prompts, samples, strict=True)
+    ]
+
+
+def read_votes(run: Path, project: str) -> list[Comparison]:
+    """What people have said in the project as far as files tell: in its closed rounds, or when they were last asked."""
+    try:
+        closed = compared.read_all(snapshots.snapshots(f"{snapshots.PREFIX}{project}")).rows
+    except ValueError:
+        closed = []  # no round is closed yet
+    everything = [q for each in posted_pairs(run).values() for q in each]
+    closed = questions.matching(everything, closed)
+    path = run / FOLDER / VOTES
+    live = [Comparison.model_validate(row) for _, row in jsonl.read(path)] if path.is_file() else []
+    return max(closed, live, key=len)
+
+
+def posted_pairs(run: Path) -> dict[int | None, list[PeoplePair]]:
+    """All that was asked: by step, and at the end, whose step is None."""
+    pairs: dict[int | None, list[PeoplePair]] = {None: questions.read_pairs(run / FOLDER / END)}
+    for path in sorted((run / "policy" / LOOKS).glob("step-*.jsonl")):
+        pairs[int(path.stem.removeprefix("step-"))] = questions.read_pairs(path)
+    return pairs
+
+
+def wait(run: Path, project: str, needed: int) -> None:
+    """`WaitingError` as long as fewer pairs of the evaluation than that are judged."""
+    values = _values(posted_pairs(run)[None], read_votes(run, project))
+    judged = sum(v is not None for v in values)
+    if judged < min(needed, len(values)):
+        raise WaitingError(
+            f"waiting for people: {judged} of {min(needed, len(values))} pairs of {project} are judged in closed rounds; "
+            "compare them in `trueward studio` and close the round"
+        )
+
+
+def summarise(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
+    """What people prefer, at the looks and at the end, and the verdict with them as the truth."""
+    everything = posted_pairs(run)
+    end, values = _measured(everything.pop(None), votes)
+    table: Row = {"project": project, "votes": len(votes), **end, "steps": []}
+    steps: dict[int, np.ndarray] = {}
+    for step, pairs in everything.items():
+        assert step is not None
+        row, steps[step] = _measured(pairs, votes)
+        table["steps"].append({"step": step, **row})
+    table["verdict"] = _verdict(run, table, values, steps).table()
+    return table
+
+
+def _values(pairs: Sequence[PeoplePair], votes: Sequence[Comparison]) -> list[float | None]:
+    return questions.preferences([q for q in pairs if q.differs], votes)
+
+
+def _measured(pairs: Sequence[PeoplePair], votes: Sequence[Comparison]) -> tuple[Row, np.ndarray]:
+    """The win rate, and for every prompt that is known of 2p − 1, the preference between −1 and 1; of equal answers 0."""
+    values, same = _values(pairs, votes), sum(not q.differs for q in pairs)
+    known = [2 * v - 1 for v in values if v is not None]
+    return preferred(values, same), np.array(known + [0.0] * (same if known else 0))
+
+
+def _verdict(run: Path, table: Row, end: np.ndarray, steps: Mapping[int, np.ndarray]) -> verdict.RunVerdict:
+    """The rules of every run with people's preference in the place of the truth; a peak is not measured again, so a fall from
+    one is not found. As long as pairs are open it is given only if it would hold whenever one looks."""
+    report = artifacts.read_json(run / "report.json")
+    history = {row["step"]: row for row in report["history"]}
+    if not table["judged"] or not (table["complete"] or _sure(table)):
+        rule = f"waiting for people: {table['judged']} of {table['pairs']} pairs are judged"
+        return verdict.RunVerdict("inconclusive", rule, {}, report.get("best_step"))
+    rows = [_as_evaluation(history.get(0, {"step": 0}), np.zeros(1))]
+    rows += [
+        _as_evaluation(history[step], values) for step, values in steps.items() if len(values) > 1 and step in history
+    ]
+    last = max([1, *(row["step"] for row in report["history"])])
+    rows.append(_as_evaluation({**report["policies"]["policy"], "step": last, "final": True}, end))
+    control = artifacts.load(run / "control")
+    return verdict.decide(
+        rows,
+        examined=report.get("reward_model") or None,
+        ratio_first=ratio_first(run / "policy"),
+        control=control.summary if control else None,
+    )
+
+
+def _sure(table: Row) -> bool:
+    return bool(table["any_time_low"] > 0.5 or table["any_time_high"] < 0.5)
+
+
+def _as_evaluation(row: Mapping[str, Any], values: np.ndarray) -> Row:
+    """A row of evaluations.jsonl whose truth is people's preference."""
+    pairs = paired(values, np.zeros(len(values)))
+    z = pairs.z if np.isfinite(pairs.z) else None
+    se = pairs.se if np.isfinite(pairs.se) else None
+    gain = {"truth": pairs.mean, "truth_se": se, "truth_gain": pairs.mean, "truth_gain_se": se, "truth_gain_z": z}
+    return {**row, **gain, "truths": {}, "fall": None}
+
+
+def refresh(run: Path) -> Row | None:
+    """Put what people have said into the run's report, if they were asked; the table, or nothing."""
+    project = config.read(str(run / "recipe.toml")).evaluation.project
+    before = run / FOLDER / "people.json"
+    if before.is_file() and not project:
+        project = artifacts.read_json(before)["project"]
+    if not project or not (run / FOLDER / END).is_file():
+        return None
+    return write(run, project, read_votes(run, project))
+
+
+def write(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
+    """people.json, and the run's report with it; with people as the recipe's first truth their verdict is the run's."""
+    table = summarise(run, project, votes)
+    report = artifacts.read_json(run / "report.json")
+    truths = report["recipe"]["evaluation"].get("truths") or [""]
+    is_first = truths[0] == f"{questions.PREFIX}{project}"
+    report["people"] = {**table, "is_truth": is_first}
+    if is_first:
+        report["verdict"] = table["verdict"]
+    artifacts.write_json(run / FOLDER / "people.json", table)
+    artifacts.write_json(run / "report.json", report)
+    artifacts.write_text(run / "report.html", page.page(report))
+    return table

@@ -1,0 +1,156 @@
+"""A few real steps of every stage, measured: where the time goes, how near the machine's limit it is, what to change."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from trueward import artifacts, config
+from trueward.config import Recipe
+from trueward.pipeline import stages
+from trueward.pipeline.memory import peak_memory_mb
+from trueward.pipeline.profiler import WORK, Clock, Counts, watching
+from trueward.pipeline.run import run_pipeline
+from trueward.progress import Progress
+
+REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # of a run that is there
+ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is climbed
+COMPARISONS = 400  # at most; the sampler has shown long before what it can do
+LARGE = 50e6  # weights' bytes / 4: from here on coarser weights pay
+
+
+def recipe_of(named: str, changes: list[str]) -> tuple[Recipe, Path | None]:
+    """A recipe, and the run that it is of, if a run was named: by its directory or its name under runs/."""
+    for path in (Path(named), Path("runs") / named):
+        if artifacts.is_run(path):
+            return config.read(str(path / "recipe.toml"), changes), path
+    return config.read(named, changes), None
+
+
+def profile(named: str, changes: list[str], steps: int, progress: Progress) -> dict[str, Any]:
+    """What `trueward profile` prints, as JSON has it. `ValueError` for a recipe or run that can't be used."""
+    recipe, run = recipe_of(named, changes)
+    small = {**recipe.evaluation.model_dump(), "prompts": 16, "step_prompts": 16, "every": 10**6, "control": "never"}
+    asked = recipe.comparisons.model_copy(update={"count": min(recipe.comparisons.count, COMPARISONS)})
+    changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": asked}
+    recipe = recipe.model_copy(update=changed)
+    clock = Clock(steps)
+    with tempfile.TemporaryDirectory(prefix="trueward-profile-") as home, watching(clock):
+        if run:
+            for stage in REUSED:
+                if (run / stage / artifacts.MANIFEST).is_file():
+                    artifacts.adopt(run / stage, Path(home) / "there" / stage)
+        with mock.patch.object(stages, "REFERENCE_PROMPTS", ANSWERS):
+            run_pipeline(recipe, Path(home), "profile", progress, until="evaluation")
+    limits = machine()
+    rows = [_row(counts, limits) for counts in clock.stages]
+    found = {"recipe": recipe.name, "run": str(run) if run else None, "machine": limits, "stages": rows}
+    return {**found, "peak_memory_mb": peak_memory_mb(), "advice": advice(recipe, clock.stages, rows, limits)}
+
+
+def machine() -> dict[str, Any]:
+    """What this machine can do with the threads that torch has: GFLOP/s of a large product, GB/s of reading memory."""
+    one, other = torch.rand(1024, 1024), torch.rand(1024, 1024)
+    long = torch.rand(2**26)  # 268 MB, more than most caches hold
+
+    def best(work: Any, seconds: float) -> float:
+        work()
+        fastest, begun = float("inf"), time.perf_counter()
+        while time.perf_counter() - begun < seconds:
+            at = time.perf_counter()
+            work()
+            fastest = min(fastest, time.perf_counter() - at)
+        return fastest
+
+    products = 2 * 1024**3 / best(lambda: one @ other, 0.5)
+    reading = long.numel() * 4 / best(lambda: long.sum(), 0.5)
+    threads = torch.get_num_threads()
+    return {
+        "threads": threads,
+        "cores": os.cpu_count() or 1,
+        "gflops": round(products / 1e9, 1),
+        "gb_per_s": round(reading / 1e9, 1),
+    }
+
+
+def floor(counts: Counts, limits: dict[str, Any], kind: str) -> float:
+    """Seconds below which this work can't be done: its products without padding, or the weights that decoding reads."""
+    padded = counts.computed[kind]
+    needed = counts.products[kind] * (counts.tokens[kind] / padded if padded else 1.0)
+    rate, bandwidth = float(limits["gflops"]) * 1e9, float(limits["gb_per_s"]) * 1e9
+    return max(needed / rate, counts.read[kind] / bandwidth)
+
+
+def _row(counts: Counts, limits: dict[str, Any]) -> dict[str, Any]:
+    beats = {beat: round(seconds, 4) for beat, seconds in counts.beats.items()}
+    floors = {kind: floor(counts, limits, kind) for kind in WORK}
+    needed, computed = sum(counts.tokens.values()), sum(counts.computed.values())
+    return {
+        "stage": counts.stage,
+        "seconds": round(counts.seconds, 4),
+        "steps": counts.steps,
+        "of_steps": counts.total,
+        "beats": beats,
+        "passes": {"forward": counts.forwards, "trained": counts.trained, "decode": counts.decodes},
+        "tokens": {"needed": needed, "computed": computed, "written": counts.written},
+        "tokens_per_second": {
+            kind: round(counts.tokens[kind] / beats[kind], 1) for kind in WORK if counts.tokens[kind] and beats[kind]
+        },
+        "share_of_limit": {kind: round(floors[kind] / beats[kind], 4) for kind in WORK if floors[kind] and beats[kind]},
+        "padding": round(1 - needed / computed, 4) if computed else None,
+    }
+
+
+def advice(recipe: Recipe, all_counts: list[Counts], rows: list[dict[str, Any]], limits: dict[str, Any]) -> list[str]:
+    """What to change, and the number that says so."""
+    found = []
+    asked = recipe.runtime.threads
+    if asked and asked < limits["cores"]:
+        found.append(f"runtime.threads = {asked} of {limits['cores']} cores: 0 takes all of them")
+    for counts, row in zip(all_counts, rows, strict=True):
+        name, seconds, beats = counts.stage, max(counts.seconds, 1e-9), counts.beats
+        for kind in ("judge", "learn"):
+            padding = 1 - counts.tokens[kind] / counts.computed[kind] if counts.computed[kind] else 0.0
+            if padding > 0.2 and beats[kind] > 0.2 * seconds:
+                found.append(
+                    f"{name}: {padding:.0%} of what {kind} computes is padding; a smaller runtime.micro_batch_tokens "
+                    f"(now {recipe.runtime.micro_batch_tokens}) puts fewer lengths together"
+                )
+        per_pass = counts.computed["learn"] / counts.trained if counts.trained else 0.0
+        if counts.trained > 2 * counts.steps and per_pass > 0.5 * recipe.runtime.micro_batch_tokens and per_pass < 512:
+            found.append(
+                f"{name}: {per_pass:.0f} tokens a pass fill no matrix product; raise runtime.micro_batch_tokens "
+                f"(now {recipe.runtime.micro_batch_tokens}) if memory allows"
+            )
+        if counts.stage == "policy":
+            found += _about_policy(recipe, counts, row, seconds)
+    return found or ["nothing stands out"]
+
+
+def _about_policy(recipe: Recipe, counts: Counts, row: dict[str, Any], seconds: float) -> list[str]:
+    found, beats = [], counts.beats
+    in_loop = max(seconds - beats["rest"] - beats["look"], 1e-9)
+    acting = beats["act"] / in_loop
+    bytes_read = counts.read["act"] / counts.decodes if counts.decodes else 0.0
+    kinds = recipe.policy.kind in ("ppo", "grpo", "rloo")
+    if acting > 0.3 and kinds and recipe.sampler.engine.quantize == "none" and bytes_read > 4 * LARGE:
+        found.append(
+            f'policy: act takes {acting:.0%} of a step; sampler.engine.quantize = "bfloat16" (where the processor has AMX, '
+            'else "int8") with policy.importance_sampling_cap = 2 is for models of this size'
+        )
+    if acting > 0.3 and recipe.sampler.engine.max_num_seqs < min(recipe.policy.batch_size, 128):
+        found.append(
+            f"policy: act takes {acting:.0%} of a step and writes {recipe.sampler.engine.max_num_seqs} answers at once; "
+            "raise sampler.engine.max_num_seqs"
+        )
+    if beats["hand over"] > 0.15 * in_loop:
+        found.append(
+            f"policy: hand over takes {beats['hand over'] / in_loop:.0%} of a step; raise runtime.checkpoint_seconds"
+        )
+    return found

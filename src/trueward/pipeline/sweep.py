@@ -1,0 +1,225 @@
+"""One policy for each value of a setting, and seed: the same ladder many times, shared where it is the same.
+
+Every member is an ordinary run under one home, so what two of them have in common (SFT, comparisons, reward model of a
+seed) is made once, a member that is finished is not climbed again, and one that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trueward import artifacts, config, tracking
+from trueward.artifacts import read_json
+from trueward.config import Recipe
+from trueward.evaluation import sweep as found
+from trueward.pipeline import workers
+from trueward.pipeline.cache import differing
+from trueward.pipeline.run import proxy_stage
+from trueward.pipeline.workers import Job
+from trueward.progress import Progress
+from trueward.reporting import sweep_page
+
+FORMAT = 2  # of sweep.json
+
+
+@dataclass(frozen=True)
+class Over:
+    """A setting and the values that it takes."""
+
+    key: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Over:
+        """`policy.kl_coef=0,0.1,1`. `ValueError` if it isn't of that form."""
+        key, equals, values = text.partition("=")
+        listed = tuple(dict.fromkeys(v.strip() for v in values.split(",")))
+        if not equals or not key.strip() or not all(listed):
+            raise ValueError(f"--over {text}: expected KEY=VALUE,VALUE,..., e.g. policy.kl_coef=0,0.03,0.1,0.3,1")
+        if key.strip() == "seed":
+            raise ValueError("--over seed: seeds are swept with --seeds N")
+        if config.changes_no_result(text):
+            raise ValueError(f"--over {key.strip()}: [runtime] changes no result")
+        return cls(key.strip(), listed)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of the sweep."""
+
+    value: Any
+    seed: int
+    recipe: Recipe
+    name: str
+
+
+def members(recipe: str, changes: Sequence[str], over: Over, seeds: int, threads: int) -> list[Member]:
+    """Every value with every seed, from the recipe's own seed upward. `ValueError` for a value that the recipe refuses."""
+    out = []
+    names: dict[str, str] = {}
+    for text in over.values:
+        first = config.read(recipe, [*changes, f"{over.key}={text}"])
+        value: Any = first.table()
+        for part in over.key.split("."):
+            value = value[part] if isinstance(value, dict) and part in value else None
+        if first.runtime.threads == 0:
+            first = first.model_copy(update={"runtime": first.runtime.model_copy(update={"threads": threads})})
+        for seed in range(first.seed, first.seed + seeds):
+            name = config.variant(f"{over.key}={text}", [f"seed={seed}"])
+            if names.setdefault(name, text) != text:
+                raise ValueError(f"--over: {text!r} and {names[name]!r} would have the same directory, {name}")
+            out.append(Member(value, seed, first.model_copy(update={"seed": seed}), name))
+    return out
+
+
+def sweep(
+    recipe: str,
+    changes: Sequence[str],
+    over: Over,
+    seeds: int,
+    jobs: int,
+    home: Path,
+    progress: Progress,
+    command: str = "",
+) -> dict[str, Any]:
+    """Climb all members, `jobs` at a time; write sweep.json and sweep.html into `home`; what sweep.json holds.
+
+    A member that fails (its loss is no number any more) is a row with an `error`; if all fail it's a `ValueError`.
+    """
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    runs = members(recipe, changes, over, seeds, threads)
+    tracking.require(runs[0].recipe.runtime.tracking)
+    take_home(home, runs[0].recipe, over)
+    progress.start(f"sweep over {over.key}", len(runs))
+    everyone, name = all_members(home, over, runs), runs[0].recipe.name
+    failed: dict[str, str] = {}
+
+    def finished(run: str, wrong: str) -> None:
+        if wrong:
+            failed[run] = wrong
+        keep(home, gather(home, over, everyone, failed, command, name))
+
+    keep(home, gather(home, over, everyone, failed, command, name))
+    failed = run_all(runs, home, jobs, progress, command, finished)
+    progress.end(f"{len(runs) - len(failed)} of {len(runs)} runs" if failed else f"{len(runs)} runs")
+    result = gather(home, over, everyone, failed, command, name)
+    if all(r.get("error") for r in result["runs"]):
+        raise ValueError(f"{home}: no run of the sweep ended well; the first one: {result['runs'][0]['error']}")
+    keep(home, result)
+    return result
+
+
+def gather(
+    home: Path, over: Over, runs: Sequence[Member], failed: dict[str, str], command: str, recipe: str
+) -> dict[str, Any]:
+    """What sweep.json holds, of the runs that are finished by now. `planned`: how many there will be."""
+    rows = []
+    for member in runs:
+        where = home / member.name / "report.json"
+        if member.name in failed:
+            rows.append({"value": member.value, "seed": member.seed, "run": member.name, "error": failed[member.name]})
+        elif where.is_file() and finished_before(home / member.name, member.recipe):
+            rows.append(found.row(member.value, member.seed, member.name, read_json(where)))
+    swept = found.points(rows)
+    advice = found.advise(swept)
+    return {
+        "format": FORMAT,
+        "recipe": recipe,
+        "over": over.key,
+        "command": command,
+        "planned": len(runs),
+        "advice": advice.table() if advice else None,
+        "sentence": found.sentence(over.key, advice),
+        "points": [p.table() for p in swept],
+        "forms": {name: form.table() for name, form in found.forms(rows).items()},
+        "runs": rows,
+    }
+
+
+def keep(home: Path, result: dict[str, Any]) -> None:
+    """sweep.json and sweep.html, as far as the sweep is: the studio reads along."""
+    artifacts.write_json(home / "sweep.json", result)
+    artifacts.write_text(home / "sweep.html", sweep_page.page(read_json(home / "sweep.json")))
+
+
+def run_all(
+    runs: Sequence[Member],
+    home: Path,
+    jobs: int,
+    progress: Progress,
+    command: str,
+    on_done: Callable[[str, str], None] = lambda run, wrong: None,
+) -> dict[str, str]:
+    """First what the members of a seed share, once, then the rest; the ones that failed."""
+    done = 0
+    left = [m for m in runs if not finished_before(home / m.name, m.recipe)]
+
+    def job(member: Member, until: str) -> Job:
+        again = shlex.join(["trueward", "run", str(home / member.name / "recipe.toml")])
+        return Job(member.recipe, home, member.name, until, command or again)
+
+    def finished(job: Job, wrong: str) -> None:
+        nonlocal done
+        done += 1
+        progress.at(done, wrong)
+        on_done(job.name, wrong)
+
+    shared = {m.seed: m for m in reversed(left)}  # the first of each seed
+    progress.at(done := len(runs) - len(left), f"{done} were there" if done else "what all runs of a seed share")
+    workers.run_jobs([job(m, proxy_stage(m.recipe)) for m in shared.values()], jobs, lambda _, wrong: None)
+    return workers.run_jobs([job(m, "report") for m in left], jobs, finished)
+
+
+def finished_before(run: Path, recipe: Recipe) -> bool:
+    """Whether this very recipe's run is there and has its report. Another recipe's run is left to the ladder to refuse."""
+    saved = run / "recipe.toml"
+    return (run / "report.json").is_file() and saved.is_file() and not differing(config.read(str(saved)), recipe)
+
+
+def take_home(home: Path, recipe: Recipe, over: Over) -> None:
+    """Make the sweep's directory, or refuse one that holds something else."""
+    saved = home / "sweep.json"
+    if saved.is_file():
+        before = read_json(saved)
+        if before.get("over") != over.key:
+            raise ValueError(f"{home}: holds a sweep over {before.get('over')}, not {over.key}; choose another --out")
+    elif home.exists() and (not home.is_dir() or artifacts.is_run(home)):
+        raise ValueError(f"{home}: exists and is not a sweep's directory; choose another --out")
+    home.mkdir(parents=True, exist_ok=True)
+
+
+def all_members(home: Path, over: Over, runs: Sequence[Member]) -> list[Member]:
+    """These members, and those that an earlier sweep of the same setting and recipe left under the same home."""
+    out = list(runs)
+    known = {m.name for m in runs}
+    saved = home / "sweep.json"
+    for row in read_json(saved)["runs"] if saved.is_file() else []:
+        path = home / str(row["run"]) / "recipe.toml"
+        if row["run"] in known or not path.is_file():
+            continue
+        recipe = config.read(str(path))
+        if same_but_for(over.key, recipe, runs[0].recipe):
+            out.append(Member(row["value"], row["seed"], recipe, row["run"]))
+    return out
+
+
+def same_but_for(key: str, one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes differ in nothing but this setting, the seed and [runtime]."""
+
+    def rest(recipe: Recipe) -> dict[str, Any]:
+        table = recipe.table()
+        for name in ("runtime", "name", "description", "seed"):
+            table.pop(name, None)
+        *sections, last = key.split(".")
+        inner = table
+        for part in sections:
+            inner = inner.get(part, {})
+        inner.pop(last, None)
+        return table
+
+    return rest(one) == rest(other)

@@ -1,0 +1,124 @@
+"""Several runs at once, each worker a process of its own that climbs one ladder after the other.
+
+A worker reads one job a line from its standard input (a resolved recipe, where the run lives, how far to climb) and
+answers with one line on its standard output. It ends when its input does, so none outlives whoever started it by more
+than the job at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trueward import config
+from trueward.config import Recipe
+from trueward.progress import Progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, or a part of it."""
+
+    recipe: Recipe
+    home: Path
+    name: str
+    until: str = "report"
+    command: str = ""
+
+    def line(self) -> str:
+        return json.dumps({"recipe": self.recipe.table(), "home": str(self.home), "name": self.name,
+                           "until": self.until, "command": self.command})  # fmt: skip
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, on_done: Callable[[Job, str], None]) -> dict[str, str]:
+    """Do all jobs, at most `workers` at a time; the runs that failed with what was wrong. Their order doesn't matter.
+
+    `tell` is called in this thread when a job is done, with "" or what was wrong. One worker works in this process.
+    """
+    failed: dict[str, str] = {}
+
+    def done(job: Job, wrong: str) -> None:
+        if wrong:
+            failed[job.name] = wrong
+        on_done(job, wrong)
+
+    if workers == 1 or len(jobs) == 1:
+        for job in jobs:
+            done(job, run_job(job))
+        return failed
+    waiting, finished = queue.SimpleQueue[Job](), queue.SimpleQueue[tuple[Job, str]]()
+    for job in jobs:
+        waiting.put(job)
+    count = min(workers, len(jobs))
+    threads = [threading.Thread(target=_serve, args=(waiting, finished), daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for _ in jobs:
+        done(*finished.get())
+    for thread in threads:
+        thread.join()
+    return failed
+
+
+def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Job, str]]) -> None:
+    """Feed one worker until no job is left; a worker that died is replaced for the next job."""
+    worker: subprocess.Popen[str] | None = None
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            break
+        if worker is None:
+            worker = subprocess.Popen(
+                [sys.executable, "-c", "from trueward.pipeline import crew; crew.main()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert worker.stdin
+        assert worker.stdout
+        try:
+            worker.stdin.write(job.line() + "\n")
+            worker.stdin.flush()
+            answer = worker.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if answer:
+            finished.put((job, json.loads(answer)["wrong"]))
+        else:
+            finished.put((job, f"the process that was at work on it ended with exit code {worker.wait()}"))
+            worker = None
+    if worker is not None:
+        assert worker.stdin
+        worker.stdin.close()
+        worker.wait()
+        assert worker.stdout
+        worker.stdout.close()
+
+
+def run_job(job: Job) -> str:
+    """One job in this process; "" or what was wrong with it, in one line."""
+    from trueward.pipeline.run import run_pipeline as ladder
+
+    try:
+        ladder(job.recipe, job.home, job.name, Progress(), until=job.until, command=job.command)
+    except (ValueError, OSError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def main() -> None:
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    for text in sys.stdin:
+        row: dict[str, Any] = json.loads(text)
+        job = Job(config.resolve(row["recipe"], "recipe"), Path(row["home"]), row["name"], row["until"], row["command"])
+        print(json.dumps({"wrong": run_job(job)}), file=out, flush=True)

@@ -1,0 +1,1 @@
+"""Answers from a policy: the sampler and its decoders."""

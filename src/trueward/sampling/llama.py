@@ -1,0 +1,198 @@
+"""The fast path for Llama models: the same numbers as transformers but for rounding.
+
+- Products that share an input are one (q, k, v; gate, up), their weights laid out once (engines/products.py).
+- The weights of a norm and attention's 1/√d are multiplied into the product that follows.
+- Pairs of a rotary embedding lie beside each other, so that a rotation is one product of complex numbers.
+- The cache has a fixed size and rows come and go; a prompt that several rows share is read once, and no padding is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trueward.models.lora import weight
+from trueward.sampling.linear_kernels import LinearKernel, linear_kernel
+
+
+@dataclass(frozen=True)
+class Layer:
+    qkv: LinearKernel
+    out: LinearKernel
+    gate_up: LinearKernel
+    down: LinearKernel
+    before: Tensor | None  # the weights of the norms, where they are not in the product that follows
+    between: Tensor | None
+
+
+class LlamaDecoder:
+    """Decodes with the weights of a `LlamaForCausalLM`, as they are when it's made."""
+
+    refills = True
+
+    @staticmethod
+    def covers(model: Any) -> bool:
+        """Whether the model is one that this class computes exactly."""
+        scaling = getattr(model.config, "rope_parameters", None) or {}
+        return (
+            model.config.model_type == "llama"
+            and scaling.get("rope_type", "default") in ("default", "linear", "llama3")
+            and scaling.get("partial_rotary_factor", 1.0) == 1.0
+        )
+
+    def __init__(self, model: Any, quantize: str = "none") -> None:
+        config, body = model.config, model.model
+        self.quantize = quantize
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.epsilon = config.rms_norm_eps
+        self.embedding = body.embed_tokens.weight.detach()
+        self.rotary, self.activation = body.rotary_emb, body.layers[0].mlp.act_fn
+        self.layers = [self._layer(layer) for layer in body.layers]
+        self.head, self.norm = self._after(body.norm.weight, model.lm_head.weight)
+        self.used = 0
+
+    def start(self, rows: int, width: int) -> None:
+        device = self.embedding.device
+        shape = (len(self.layers), rows, self.kv_heads, width, self.size)
+        self.keys = torch.zeros(shape, device=device, dtype=self.embedding.dtype)
+        self.values = torch.zeros(shape, device=device, dtype=self.embedding.dtype)
+        # The model's own rotary embedding, so that scaled variants come out right: cos and sin for each position.
+        cos, sin = self.rotary(self.keys, torch.arange(width, device=device)[None])
+        self.turns = torch.complex(cos[0], sin[0])[:, : self.size // 2]  # [width, d/2]; both halves are the same
+        self.columns = torch.arange(width, device=device)
+        self.kv = torch.arange(self.kv_heads, device=device)
+        self.used = 0
+
+    def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        marked = torch.cat([ids, lengths[:, None]], dim=1)  # padding is no token's own: the length tells
+        once, of = torch.unique(marked, dim=0, return_inverse=True)
+        last = self._read(at, once[:, :-1], once[:, -1], of)
+        self.used = max(self.used, int(at.max()) + 1)
+        return self.head(self._normal(last, self.norm)).to(last.dtype)[of]
+
+    def _read(self, at: Tensor, ids: Tensor, lengths: Tensor, of: Tensor) -> Tensor:
+        """Prompts [n, T] into the rows `at`, row i getting prompt of[i]; the state at each prompt's last token, [n, D].
+
+        Products see the prompts one after the other, without padding; only the attention works on padded blocks.
+        """
+        count, width = ids.shape
+        heads, kv = self.heads, self.kv_heads
+        real = (self.columns[:width] < lengths[:, None]).view(-1).nonzero().squeeze(1)  # places in the padded block
+        full = len(real) == count * width
+        ends = lengths.cumsum(0) - 1
+        turns = self.turns[real % width][:, None]
+        x = F.embedding(ids.reshape(-1)[real], self.embedding)
+        for i, layer in enumerate(self.layers):
+            qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(len(x), heads + 2 * kv, self.size)
+            turned = _rotate(qkv[:, : heads + kv], turns)
+            qkv = torch.cat([turned, qkv[:, heads + kv :]], dim=1)
+            if not full:
+                qkv = qkv.new_zeros(count * width, *qkv.shape[1:]).index_copy_(0, real, qkv)
+            q, k, v = qkv.view(count, width, -1, self.size).transpose(1, 2).split([heads, kv, kv], dim=1)
+            self.keys[i][at, :, :width], self.values[i][at, :, :width] = k[of], v[of]
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=kv != heads)
+            mixed = mixed.transpose(1, 2).reshape(count * width, -1)
+            if layer is self.layers[-1]:  # what is above its keys and values is needed at the last token alone
+                mixed, x = mixed[real[ends]], x[ends]
+            elif not full:
+                mixed = mixed[real]
+            x = self._finish(layer, x, mixed)
+        return x
+
+    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        count, width = len(ids), int(positions.max()) + 1
+        heads, kv, size = self.heads, self.kv_heads, self.size
+        x = F.embedding(ids, self.embedding)
+        turns = self.turns[positions][:, None]
+        rows = torch.arange(count, device=ids.device)[:, None] * kv + self.kv
+        at = (rows * self.keys.shape[3] + positions[:, None]).view(-1)  # of a cache [rows · kv · width, d]
+        unseen = torch.zeros(count, 1, width, dtype=x.dtype, device=x.device)
+        unseen.masked_fill_((self.columns[:width] > positions[:, None])[:, None], -math.inf)
+        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+            qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(count, heads + 2 * kv, size)
+            turned = _rotate(qkv[:, : heads + kv], turns)
+            keys.view(-1, size).index_copy_(0, at, turned[:, heads:].reshape(-1, size))
+            values.view(-1, size).index_copy_(0, at, qkv[:, heads + kv :].reshape(-1, size))
+            # The queries of a group stand beside each other as the rows of one product with the group's keys.
+            q = turned[:, :heads].reshape(count * kv, heads // kv, size)
+            scores = torch.bmm(q, keys[:count, :, :width].flatten(0, 1).transpose(1, 2))
+            weights = scores.view(count, heads, width).add_(unseen).softmax(-1)
+            mixed = torch.bmm(weights.view(q.shape[0], -1, width), values[:count, :, :width].flatten(0, 1))
+            x = self._finish(layer, x, mixed.view(count, heads * size))
+        return self.head(self._normal(x, self.norm)).to(x.dtype)
+
+    def keep(self, rows: Tensor) -> None:
+        if len(rows) == self.used:
+            return
+        moved = rows != torch.arange(len(rows), device=rows.device)
+        to, source = moved.nonzero().squeeze(1), rows[moved]
+        if len(to):
+            self.keys[:, to], self.values[:, to] = self.keys[:, source], self.values[:, source]
+        self.used = len(rows)
+
+    def _normal(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        """x over its root mean square, times the norm's weights where they are not in the product that follows."""
+        normal: Tensor = x * x.square().mean(-1, keepdim=True).add_(self.epsilon).rsqrt_()
+        return normal if weight is None else normal.mul_(weight)
+
+    def _finish(self, layer: Layer, x: Tensor, mixed: Tensor) -> Tensor:
+        x = layer.out.onto(mixed, x)
+        gate, up = layer.gate_up(self._normal(x, layer.between)).chunk(2, dim=-1)
+        out: Tensor = layer.down.onto(self.activation(gate) * up, x)
+        return out
+
+    def _layer(self, layer: Any) -> Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        scale = self.size**-0.5
+
+        def rows(module: Any, turned: bool = False, factor: float = 1.0) -> tuple[Tensor, Tensor | None]:
+            made = [
+                None if t is None else _paired(t * factor, self.size) if turned else t
+                for t in (weight(module), module.bias)
+            ]
+            assert made[0] is not None
+            return made[0], made[1]
+
+        def joined(norm: Tensor, *parts: tuple[Tensor, Tensor | None]) -> tuple[LinearKernel, Tensor | None]:
+            biases = [bias for _, bias in parts if bias is not None]
+            return self._after(norm, *(w for w, _ in parts), bias=torch.cat(biases) if biases else None)
+
+        q, k = rows(attention.q_proj, True, scale), rows(attention.k_proj, True)
+        qkv, before = joined(layer.input_layernorm.weight, q, k, rows(attention.v_proj))
+        gate_up, between = joined(layer.post_attention_layernorm.weight, rows(mlp.gate_proj), rows(mlp.up_proj))
+        return Layer(
+            qkv=qkv,
+            out=linear_kernel(weight(attention.o_proj), attention.o_proj.bias, self.quantize),
+            gate_up=gate_up,
+            down=linear_kernel(weight(mlp.down_proj), mlp.down_proj.bias, self.quantize),
+            before=before,
+            between=between,
+        )
+
+    def _after(self, norm: Tensor, *parts: Tensor, bias: Tensor | None = None) -> tuple[LinearKernel, Tensor | None]:
+        """The product after a norm, its parts below each other: with the norm's weights multiplied in, or beside it where
+        that would coarsen whole numbers."""
+        weights = [part.detach() for part in parts]
+        if self.quantize == "int8":
+            return linear_kernel(torch.cat(weights), bias, self.quantize), norm.detach()
+        whole = torch.empty(sum(len(w) for w in weights), len(norm), dtype=norm.dtype, device=norm.device)
+        for part, place in zip(weights, whole.split([len(w) for w in weights]), strict=True):
+            torch.mul(part, norm.detach(), out=place)
+        return linear_kernel(whole, bias, self.quantize), None
+
+
+def _paired(x: Tensor, size: int) -> Tensor:
+    """Rows of heads of `size`, which Llama rotates by halves, so that the two of a pair stand beside each other."""
+    return x.view(-1, 2, size // 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
+
+
+def _rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) of pairs: [..., d] times cos + i·sin [..., d/2]."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2)

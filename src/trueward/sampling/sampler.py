@@ -1,0 +1,189 @@
+"""The local sampler: answers to prompts, a batch at a time, with the log-probs they were drawn with.
+
+- Prompts of like length are read together; each row then keeps its own position, so nothing is padded on the left.
+- A row that has ended leaves the batch, and the next prompt takes its place.
+- Tokens are drawn by inverting the cumulative distribution at a number fixed in advance for (completion, position), so
+  what one row draws does not depend on which rows stand beside it.
+- Logits are computed only where a token is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from trueward.batches import Rollout, Tokens
+from trueward.data.collate import Collator
+from trueward.models.network import Network
+from trueward.records import Prompt
+from trueward.sampling.decoder_pool import DecoderPool
+from trueward.sampling.general import GeneralDecoder
+from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.tabular import TabularDecoder
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once, how coarsely."""
+
+    temperature: float = 1.0
+    max_new_tokens: int = 48
+    max_num_seqs: int = 128
+    quantize: str = "none"
+
+
+class Decoder(Protocol):
+    """A model that is fed token by token. It holds some number of rows, always the first of its cache."""
+
+    refills: bool  # whether rows can be filled while others are in the middle
+
+    def start(self, rows: int, width: int) -> None:
+        """Make room for so many rows of so many tokens."""
+
+    def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Read prompts [n, T], padded on the right, into the rows `at` [n]; logits after each one's last token [n, V]."""
+
+    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """One more token [n] for the first n rows, at its position [n]; logits [n, V]."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep these rows, in this order."""
+
+
+def decoder_for(network: Network, quantize: str = "none") -> Decoder:
+    """The fast path where there is one for the model's family, else the general one, in float32 alone: `ValueError`."""
+    if LlamaDecoder.covers(network.model):
+        return LlamaDecoder(network.model, quantize)
+    if quantize != "none":
+        raise ValueError(
+            f"sampler.engine.quantize = {quantize!r}: there is no such sampler for models of the type "
+            f"{network.model.config.model_type!r}; it is for llama"
+        )
+    if network.model.config.model_type == "tabular":
+        return TabularDecoder(network.model)
+    return GeneralDecoder(network.model)
+
+
+@torch.no_grad()
+def sample(
+    network: Network,
+    prompts: Sequence[Prompt],
+    params: SamplingParams,
+    generator: torch.Generator,
+    on_progress: Callable[[int], None] = lambda done: None,
+    pool: DecoderPool | None = None,
+) -> Rollout:
+    """One completion for each prompt, in order. `ValueError` if a prompt leaves no room for an answer.
+
+    `tell` is called with the number of completions done so far. `kept`: where the decoder is taken from, if it is there, and
+    put afterwards.
+    """
+    collator = Collator(network.tokenizer, network.context)
+    ids = [collator.prompt_ids(p) for p in prompts]
+    for prompt, tokens in zip(prompts, ids, strict=True):
+        if len(tokens) + 1 > network.context:
+            raise ValueError(
+                f"a prompt of {len(tokens)} tokens leaves no room in a context of {network.context}: {str(prompt)[:60]!r}"
+            )
+    room = [min(params.max_new_tokens, network.context - len(t)) for t in ids]
+    uniforms = torch.rand(len(ids), params.max_new_tokens, generator=generator).to(network.device)
+    there = network.model, params.quantize
+    decoder = (pool.take(*there) if pool is not None else None) or decoder_for(network, params.quantize)
+    responses, logprobs = _decode(decoder, network, ids, room, uniforms, params, on_progress)
+    if pool is not None:
+        decoder.start(0, 1)  # room for nobody: the cache goes
+        pool.put(*there, decoder)
+
+    pad = collator.pad
+    rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)
+    spread = torch.zeros(rollout.ids.shape).masked_scatter(rollout.response_mask, logprobs)
+    return Rollout(rollout, spread, collator.completions(prompts, responses))
+
+
+def _decode(
+    decoder: Decoder,
+    network: Network,
+    ids: list[list[int]],
+    room: list[int],
+    uniforms: Tensor,
+    params: SamplingParams,
+    on_progress: Callable[[int], None],
+) -> tuple[list[list[int]], Tensor]:
+    """The answers' ids, and the log-probs of all their tokens, one answer after the other."""
+    device, end = network.device, network.tokenizer.eos_token_id
+    waiting = sorted(range(len(ids)), key=lambda i: (len(ids[i]) + room[i], i))  # the shortest is popped last
+    rows = min(params.max_num_seqs, len(ids))
+    decoder.start(rows, max((len(t) + r for t, r in zip(ids, room, strict=True)), default=0))
+    who: list[int] = []  # which completion each of the decoder's rows belongs to
+    logits = torch.empty(0)
+    done = 0
+    limits = torch.tensor(room, device=device)
+    lengths = torch.tensor([len(t) for t in ids], device=device)
+    written = torch.zeros(len(ids), dtype=torch.long, device=device)
+    responses = torch.zeros(len(ids), max(room, default=0), dtype=torch.long, device=device)
+    logprobs = torch.zeros(responses.shape, device=device)
+
+    while waiting or who:
+        free = rows - len(who)
+        if waiting and (not who or (decoder.refills and free >= max(1, rows // 8))):
+            # Fill the free rows, so that the matrix products stay large.
+            new = [waiting.pop() for _ in range(min(free, len(waiting)))]
+            width = max(len(ids[i]) for i in new)
+            padded = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in new], device=device)
+            places = torch.arange(len(who), len(who) + len(new), device=device)
+            fresh = decoder.prefill(places, padded, lengths[new])
+            logits = torch.cat([logits, fresh]) if who else fresh
+            who += new
+            rows_now = torch.tensor(who, device=device)
+            at = written[rows_now]
+        chosen, logp = draw(logits, uniforms[rows_now, at], params.temperature)
+        responses[rows_now, at] = chosen
+        logprobs[rows_now, at] = logp.float()
+        at = at + 1
+        over = (chosen == end) | (at >= limits[rows_now])
+        if over.any():
+            pool = filling_holes(~over)
+            decoder.keep(pool)
+            done += len(over) - len(pool)
+            on_progress(done)
+            written[rows_now] = at
+            chosen, rows_now, at = chosen[pool], rows_now[pool], at[pool]
+            who = rows_now.tolist()
+        if who:
+            logits = decoder.step(chosen, lengths[rows_now] + at - 1)
+    chosen_ones = torch.arange(responses.shape[1], device=device) < written[:, None]
+    rows_of_ids = zip(responses.tolist(), written.tolist(), strict=True)
+    return [row[:count] for row, count in rows_of_ids], logprobs[chosen_ones].cpu()
+
+
+def filling_holes(alive: Tensor) -> Tensor:
+    """Which row goes where so that the living ones come first and few move: the last of them into the places of the dead.
+
+    >>> filling_holes(torch.tensor([True, False, True, False, True])).tolist()
+    [0, 4, 2]
+    """
+    count = int(alive.sum())
+    rows = torch.arange(count, device=alive.device)
+    rows[~alive[:count]] = alive[count:].nonzero().squeeze(1) + count
+    return rows
+
+
+def draw(logits: Tensor, uniforms: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Tokens and their log-probs: logits [n, V], chance [n] uniform in [0, 1) -> [n], [n].
+
+    The token is the first whose cumulative probability exceeds `chance`. At temperature 0 it is the likeliest one, and
+    its log-prob is that at temperature 1.
+    """
+    if temperature == 0:
+        chosen = logits.argmax(-1)
+        return chosen, logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(-1)
+    probabilities = (logits / temperature if temperature != 1.0 else logits).softmax(-1)
+    cumulative = probabilities.cumsum(-1)
+    chosen = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    chosen = chosen.clamp_(max=logits.shape[1] - 1)
+    logp = probabilities.gather(1, chosen).log_()
+    return chosen.squeeze(1), logp.squeeze(1)

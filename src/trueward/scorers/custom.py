@@ -1,0 +1,97 @@
+"""A user's own scorer, named `module:function`: any function from completions to numbers or `Score`s."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import numbers
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trueward.records import Completion, Score
+
+PREFIXES = ("people", "model", "verifier", "reasoning-gym")
+
+
+class CustomScorer:
+    """The function as a scorer. `ValueError` if it returns anything but one finite score a completion."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.function = _function(name)
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        values = self.function(list(completions))
+        if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
+            raise ValueError(f"{self.name} returned {_kind(values)}; expected a list of numbers or of Scores")
+        scored = [self._score(value, i) for i, value in enumerate(values)]
+        if len(scored) != len(completions):
+            raise ValueError(
+                f"{self.name} returned {len(scored)} scores for {len(completions)} completions; expected one each"
+            )
+        return scored
+
+    def _score(self, value: Any, at: int) -> Score:
+        if isinstance(value, Score):
+            score = value
+        elif isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "ndim", 1) == 0):
+            score = Score(score=float(value))
+        else:
+            raise ValueError(f"{self.name} returned {_kind(value)} for completion {at}; expected a number or a Score")
+        if not all(math.isfinite(x) for x in (score.score, *score.parts.values())):
+            raise ValueError(f"{self.name} returned a score that is not a finite number for completion {at}")
+        return score
+
+
+def is_custom(name: str) -> bool:
+    """Whether a name is of the form module:function, and none of the kinds that have a prefix of their own."""
+    module, colon, function = name.partition(":")
+    return (
+        bool(colon)
+        and module not in PREFIXES
+        and function.isidentifier()
+        and all(p.isidentifier() for p in module.split("."))
+    )
+
+
+def source(name: str) -> list[Path]:
+    """The file that holds the function, to be fingerprinted; none if it has no file."""
+    _here()
+    try:
+        spec = importlib.util.find_spec(name.partition(":")[0])
+    except (ImportError, ValueError):
+        return []
+    return [Path(spec.origin)] if spec and spec.origin and Path(spec.origin).is_file() else []
+
+
+def _function(name: str) -> Callable[[list[Completion]], Any]:
+    module, _, attribute = name.partition(":")
+    _here()
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != module and not module.startswith(f"{error.name}."):
+            raise ValueError(f"{name}: {module} can't be imported: {error}") from None
+        raise ValueError(
+            f"{name}: there is no module {module}; it is searched in the current directory and on PYTHONPATH"
+        ) from None
+    except AttributeError:
+        raise ValueError(f"{name}: the module {module} has no {attribute}") from None
+    except Exception as error:  # whatever a user's module does when it's imported, the line says which one it was
+        raise ValueError(f"{name}: {module} can't be imported: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise ValueError(f"{name}: expected a function, got {_kind(function)}")
+    return function  # type: ignore[no-any-return]
+
+
+def _here() -> None:
+    """Search the current directory too, as `python -m` does and a console script does not."""
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"

@@ -1,0 +1,153 @@
+"""Reward models trained with other tools, read as transformers reads them.
+
+Any `AutoModelForSequenceClassification` with one label, encoders too: the score is what its own forward pass gives, with
+its own tokenizer, padding token and chat template. `template` in its config.json, under `loading.READS`, says how a
+completion becomes its input (`loading.TEMPLATES`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trueward.batches import micro_batches
+from trueward.models import loading
+from trueward.models.network import Network
+from trueward.models.quiet import quiet
+from trueward.records import ASSISTANT, Completion, Message, Prompt
+
+HEADS = ("score", "classifier", "classification_head")
+
+
+class Encoded(NamedTuple):
+    ids: list[int]
+    types: list[int]  # which of two texts a token belongs to, for models that want to know
+    truncated: bool  # whether the prompt's beginning was left out, because there was no room
+
+
+def template(network: Network) -> str:
+    """How this reward model reads a completion (`loading.TEMPLATES`); `own`: as trueward's do."""
+    return str(getattr(network.model.config, loading.READS, loading.OWN))
+
+
+def encode(network: Network, completion: Completion) -> Encoded:
+    """The input for one completion. What is longer than the model's context loses the beginning of its prompt.
+
+    `ValueError` for a conversation where the tokenizer has no chat template.
+    """
+    way = template(network)
+    if way == "pair":
+        return _pair(network, completion)
+    tokenizer = network.tokenizer
+    if way == "chat":
+        ids = _chat(tokenizer, completion)
+    elif completion.prompt.messages:
+        raise ValueError(
+            "the prompts are conversations, but the reward model's tokenizer has no chat template; give plain text "
+            'prompts, or reward.template = "pair"'
+        )
+    else:
+        ids = list(tokenizer(completion.prompt.text + completion.response, verbose=False)["input_ids"])
+        if (end := tokenizer.eos_token_id) is not None:
+            while ids and ids[-1] == end:  # some tokenizers close what they encode
+                ids.pop()
+            ids += [end] if completion.finished else []
+    room = network.context
+    opened = 1 if ids and ids[0] in (tokenizer.bos_token_id, tokenizer.cls_token_id) else 0
+    truncated = len(ids) > room
+    if truncated:
+        ids = ids[:opened] + ids[len(ids) - room + opened :]
+    return Encoded(ids, [0] * len(ids), truncated)
+
+
+def _chat(tokenizer: Any, completion: Completion) -> list[int]:
+    """The conversation through the template; a truncated response is left open."""
+    messages = [m.model_dump() for m in _messages(completion.prompt)]
+    if completion.finished:
+        messages.append({"role": ASSISTANT, "content": completion.response})
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    else:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + completion.response
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _messages(prompt: Prompt) -> tuple[Message, ...]:
+    return prompt.messages or (Message(role="user", content=prompt.text),)
+
+
+def _pair(network: Network, completion: Completion) -> Encoded:
+    tokenizer, room = network.tokenizer, network.context
+    messages = completion.prompt.messages
+    prompt = messages[0].content if len(messages) == 1 else str(completion.prompt)
+    both = [prompt], [completion.response]  # as a batch of one: alone, an empty second text would count as none
+    encoded = tokenizer(*both, return_token_type_ids=True, verbose=False)
+    truncated = len(encoded["input_ids"][0]) > room
+    if truncated:
+        answer = len(tokenizer(completion.response, add_special_tokens=False, verbose=False)["input_ids"])
+        fits = answer + tokenizer.num_special_tokens_to_add(pair=True) < room
+        tokenizer.truncation_side = "left"
+        truncation = "only_first" if fits else "longest_first"
+        encoded = tokenizer(*both, truncation=truncation, max_length=room, return_token_type_ids=True)
+    return Encoded(list(encoded["input_ids"][0]), list(encoded["token_type_ids"][0]), truncated)
+
+
+@quiet()
+@torch.no_grad()
+def read(network: Network, completions: Sequence[Completion], micro_batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """The model's raw scores [n] and what its head reads [n, d], both float64."""
+    encoded = [encode(network, c) for c in completions]
+    lengths = torch.tensor([len(e.ids) for e in encoded], dtype=torch.long)
+    raw, states = np.zeros(len(encoded)), np.zeros((len(encoded), 0))
+    for rows in micro_batches(lengths, micro_batch_tokens):
+        score, state = _forward(network, [encoded[i] for i in rows.tolist()])
+        if not states.shape[1]:
+            states = np.zeros((len(encoded), state.shape[1]))
+        raw[rows.numpy()], states[rows.numpy()] = score.double().cpu().numpy(), state.double().cpu().numpy()
+    return raw, states
+
+
+def _forward(network: Network, batch: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+    model, device = network.model, network.device
+    pad, width = model.config.pad_token_id, max(len(e.ids) for e in batch)
+
+    def tensor(values: list[list[int]], filler: int) -> Tensor:
+        return torch.tensor([[*v, *[filler] * (width - len(v))] for v in values], device=device)
+
+    inputs = {
+        "input_ids": tensor([e.ids for e in batch], pad),
+        "attention_mask": tensor([[1] * len(e.ids) for e in batch], 0),
+    }
+    if "token_type_ids" in network.tokenizer.model_input_names and getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = tensor([e.types for e in batch], 0)
+    head_inputs: list[Tensor] = []
+    head = next((getattr(model, name) for name in HEADS if hasattr(model, name)), None)
+    hook = head.register_forward_pre_hook(lambda _, args: head_inputs.append(args[0])) if head else None
+    try:
+        score = model(**inputs).logits[:, 0]
+    finally:
+        if hook:
+            hook.remove()
+    return score, _state(head_inputs[0], model, inputs["input_ids"]) if head_inputs else score[:, None]
+
+
+def _state(head_input: Tensor, model: Any, ids: Tensor) -> Tensor:
+    """The state that the score is a function of, [n, d]: an encoder's first token's, a causal model's last one's."""
+    if head_input.dim() == 2:
+        return head_input
+    if not hasattr(model, "score"):
+        return head_input[:, 0]
+    place = (torch.arange(ids.shape[1], device=ids.device) * (ids != model.config.pad_token_id)).argmax(1)
+    return head_input[torch.arange(len(head_input), device=ids.device), place]
+
+
+def left_out(network: Network, completions: Sequence[Completion]) -> list[dict[str, Any]]:
+    """How many of these responses were read truncated, as a stage reports it: one row, or none."""
+    if template(network) == loading.OWN:
+        return []
+    truncated = sum(encode(network, c).truncated for c in completions)
+    reason = f"longer than the reward model's {network.context} tokens: it read them without the prompt's beginning"
+    return [{"what": "reward model, answers", "reason": reason, "rows": truncated}] if truncated else []

@@ -1,0 +1,206 @@
+"""A language model as judge: two responses compared in both orders, or one rated.
+
+Both orders are averaged in logits: with l(i, j) the log-odds that the response in the first place is better, the preference
+is (l(1, 2) − l(2, 1)) / 2 and the rest, (l(1, 2) + l(2, 1)) / 2, is the bias towards the first place. A bias that is a
+constant in logits cancels exactly; averaging probabilities would shrink the preference instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trueward.config import JudgeCallsConfig
+from trueward.config import JudgeConfig as Settings
+from trueward.records import Comparison, Completion, Response, response_id
+from trueward.scorers.judge.endpoint import Endpoint
+from trueward.scorers.judge.question import COMPARE, RATE, Backend, JudgeQuestion, Reply, ending, fill
+from trueward.seeds import seed_for
+
+if TYPE_CHECKING:  # a judge behind a service needs no torch
+    import torch
+
+Pair = tuple[Completion, Completion]
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Of one pair. `logit`: log-odds that the first is better, None without a judgement; `bias`: towards the first place, in
+    logits, None where each response is questions about alone; `mass`: probability of all choices together; `cost`: in the
+    currency of the prices; `wrong`: why there is no judgement."""
+
+    logit: float | None
+    bias: float | None = None
+    mass: float | None = None
+    cost: float = 0.0
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """Of one response. `value`: its expected rating, from 1 to the number of ratings; the rest as of a `Preference`."""
+
+    value: float | None
+    mass: float | None = None
+    cost: float = 0.0
+    wrong: str = ""
+
+
+class LlmJudge:
+    """Asks a backend by the settings' templates. Which principle is drawn depends on the seed and the texts alone."""
+
+    def __init__(self, settings: Settings, backend: Backend, seed: int) -> None:
+        self.settings, self.backend, self.seed = settings, backend, seed
+        self.template = settings.question or COMPARE + ending(settings.choices, settings.reasons)
+        self.rating_template = settings.rating or RATE + ending(settings.ratings, settings.reasons)
+        self.alone = "{response}" in self.template  # each response is questions about by itself, so there's no order
+
+    def compare(
+        self, pairs: Sequence[Pair], on_progress: Callable[[int], None] = lambda done: None
+    ) -> list[Preference]:
+        """One preference for each pair. `ValueError` if more fail than `max_failed` allows."""
+        questions: list[JudgeQuestion] = []
+        spans = []
+        for one, other in pairs:
+            for principle in self.principles(one, other):
+                questions += self._both(principle, one, other)
+            spans.append(len(questions))
+        replies = self._ask(questions, len(pairs), on_progress)
+        starts = [0, *spans[:-1]]
+        preferences = [self._preference(replies[a:b]) for a, b in zip(starts, spans, strict=True)]
+        self._refuse([f.wrong for f in preferences], "pairs")
+        return preferences
+
+    def rate(self, completions: Sequence[Completion]) -> list[Rating]:
+        """One rating for each completion, the mean over its principles. `ValueError` if more fail than `max_failed` allows."""
+        ratings = self.settings.ratings
+        ends = {"worst": ratings[0].strip(), "best": ratings[-1].strip()}
+        questions: list[JudgeQuestion] = []
+        spans = []
+        for c in completions:
+            for principle in self.principles(c):
+                values = {**ends, "principle": principle, "prompt": str(c.prompt), "response": c.response}
+                questions.append(JudgeQuestion(fill(self.rating_template, values), ratings))
+            spans.append(len(questions))
+        replies = self._ask(questions, len(completions))
+        preferences = [self._rating(replies[a:b]) for a, b in zip([0, *spans[:-1]], spans, strict=True)]
+        self._refuse([f.wrong for f in preferences], "answers")
+        return preferences
+
+    def principles(self, *sides: Completion) -> tuple[str, ...]:
+        """The principles that these responses are judged by: the same in any order of them, and every time."""
+        every = self.settings.principles
+        if self.settings.draw == "all" or len(every) == 1:
+            return every
+        names = sorted(response_id(c.prompt, c.response) for c in sides)
+        return (every[seed_for(self.seed, "principle", *names) % len(every)],)
+
+    def probability(self, logit: float) -> float:
+        """The soft label of a preference's logit, limited to [clamp, 1 − clamp]."""
+        p, c = 0.5 * (1.0 + math.tanh(0.5 * logit)), self.settings.clamp
+        return p if c is None else min(max(p, c), 1.0 - c)
+
+    def _both(self, principle: str, one: Completion, other: Completion) -> list[JudgeQuestion]:
+        common = {"principle": principle, "prompt": str(one.prompt)}
+        if self.alone:
+            values = [{"response": one.response}, {"response": other.response}]
+        else:
+            values = [
+                {"first": one.response, "second": other.response},
+                {"first": other.response, "second": one.response},
+            ]
+        return [JudgeQuestion(fill(self.template, {**common, **v}), self.settings.choices) for v in values]
+
+    def _preference(self, replies: Sequence[Reply]) -> Preference:
+        cost = sum(r.cost for r in replies)
+        if wrong := next((r.wrong for r in replies if r.wrong), ""):
+            return Preference(None, cost=cost, wrong=wrong)
+        logits = np.array([self._logit(r) for r in replies]).reshape(-1, 2)
+        if self.alone:
+            return Preference(float((logits[:, 0] - logits[:, 1]).mean()), None, _mass(replies), cost)
+        halves = logits / 2
+        return Preference(
+            float((halves[:, 0] - halves[:, 1]).mean()), float(halves.sum(1).mean()), _mass(replies), cost
+        )
+
+    def _logit(self, reply: Reply) -> float:
+        if reply.logps is not None:
+            return reply.logps[0] - reply.logps[1]
+        sure = math.log(self.settings.certainty / (1 - self.settings.certainty))
+        return sure if reply.named == 0 else -sure
+
+    def _rating(self, replies: Sequence[Reply]) -> Rating:
+        cost = sum(r.cost for r in replies)
+        if wrong := next((r.wrong for r in replies if r.wrong), ""):
+            return Rating(None, cost=cost, wrong=wrong)
+        return Rating(float(np.mean([expected(r) for r in replies])), _mass(replies), cost)
+
+    def _ask(
+        self, questions: Sequence[JudgeQuestion], rows: int, on_progress: Callable[[int], None] = lambda done: None
+    ) -> list[Reply]:
+        """The replies; gives up as soon as too many rows have failed. `on_progress` gets the number of rows done, about."""
+        each = max(1, len(questions) // max(1, rows))
+        return self.backend.ask(
+            questions, int(self.settings.max_failed * rows) * each, lambda done: on_progress(done // each)
+        )
+
+    def _refuse(self, wrong: Sequence[str], what: str) -> None:
+        failed = [w for w in wrong if w]
+        if len(failed) > self.settings.max_failed * len(wrong):
+            raise ValueError(
+                f"the judge {self.settings.model} gave no judgement of {len(failed)} of {len(wrong)} {what}, more than "
+                f"judge.max_failed = {self.settings.max_failed:g} allows; the first: {failed[0]}"
+            )
+
+
+def expected(reply: Reply) -> float:
+    """Σ i·p_i over the ratings 1, 2, …, with p their probabilities among themselves; or the one that was named."""
+    if reply.logps is None:
+        assert reply.named is not None
+        return reply.named + 1.0
+    logps = np.array(reply.logps)
+    p = np.exp(logps - logps.max())
+    return float((p * np.arange(1, len(p) + 1)).sum() / p.sum())
+
+
+def labelled(pairs: Sequence[Pair], preferences: Sequence[Preference], judge: LlmJudge) -> list[Comparison]:
+    """Comparisons with soft labels; pairs without a judgement, or of the same text twice, are left out."""
+    return [
+        Comparison(
+            prompt=one.prompt,
+            first=_side(one),
+            second=_side(other),
+            probability=judge.probability(p.logit),
+            source="judge",
+        )
+        for (one, other), p in zip(pairs, preferences, strict=True)
+        if p.logit is not None and (one.response, one.finished) != (other.response, other.finished)
+    ]
+
+
+def make(
+    settings: Settings, calls: JudgeCallsConfig, seed: int, device: torch.device, micro_batch_tokens: int
+) -> LlmJudge:
+    """The judge of a recipe. `ValueError` in one line if there is no such model, or no key for its service."""
+    if settings.endpoint:
+        return LlmJudge(settings, Endpoint(settings, calls, seed), seed)
+    from trueward.models import loading
+    from trueward.scorers.judge.local import Local
+
+    network = loading.causal(settings.model, seed, device)
+    network.model.requires_grad_(False)
+    return LlmJudge(settings, Local(network, micro_batch_tokens), seed)
+
+
+def _mass(replies: Sequence[Reply]) -> float | None:
+    known = [m for r in replies if (m := r.mass) is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _side(c: Completion) -> Response:
+    ending = "" if c.finished else " (cut)"
+    return Response(id=response_id(c.prompt, c.response + ending), text=c.response, finished=c.finished)

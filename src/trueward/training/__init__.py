@@ -1,0 +1,1 @@
+"""The driver of every training loop, and what loops share: the optimisers' state, schedules, journals."""

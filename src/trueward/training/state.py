@@ -1,0 +1,102 @@
+"""The state that a training loop resumes from: networks, optimisers, the step, and a few numbers.
+
+Random generators are no part of it: whatever is drawn at a step comes from a generator seeded by the run's seed, what
+it is for, and the step's number. Nor are schedules or cursors: they are functions of the step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from trueward.artifacts import flush, sync_directory, write_json
+from trueward.models.lora import own_parameters
+
+
+@dataclass
+class State:
+    """A loop's state. `step` turns are done. Of a network that stands on frozen weights only its own are saved."""
+
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    step: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def save(self, path: Path, more: dict[str, Any]) -> None:
+        """Write a directory, whole or not at all; `more` is the driver's, JSON."""
+        fresh = path.with_name(f".{path.name}.tmp")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for name, network in self.networks.items():
+            weights = {k: v.detach().contiguous() for k, v in own_parameters(network).items()}
+            save_file(weights, fresh / f"{name}.safetensors")
+        plain: dict[str, Any] = {}
+        for name, optimizer in self.optimizers.items():
+            tensors, numbers = {}, {}
+            for index, entry in optimizer.state_dict()["state"].items():
+                for key, value in entry.items():
+                    if isinstance(value, torch.Tensor):
+                        tensors[f"{index}.{key}"] = value.contiguous()
+                    else:
+                        numbers[f"{index}.{key}"] = value
+            save_file(tensors, fresh / f"{name}.optimizer.safetensors")
+            plain[name] = numbers
+        write_json(
+            fresh / "state.json",
+            {"step": self.step, "numbers": self.numbers, "optimizers": plain, "more": more},
+        )
+        for file in fresh.iterdir():
+            flush(file)
+        shutil.rmtree(path, ignore_errors=True)
+        fresh.replace(path)
+        sync_directory(path.parent)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Take over a saved state; returns what the driver had added."""
+        table = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        for name, network in self.networks.items():
+            saved = load_file(path / f"{name}.safetensors")
+            with torch.no_grad():
+                for key, weight in own_parameters(network).items():
+                    weight.copy_(saved[key])
+        for name, optimizer in self.optimizers.items():
+            entries: dict[int, dict[str, Any]] = {}
+            for key, value in load_file(path / f"{name}.optimizer.safetensors").items():
+                index, part = key.split(".", 1)
+                entries.setdefault(int(index), {})[part] = value
+            for key, value in table["optimizers"][name].items():
+                index, part = key.split(".", 1)
+                entries.setdefault(int(index), {})[part] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+        self.step, self.numbers = table["step"], table["numbers"]
+        more: dict[str, Any] = table["more"]
+        return more
+
+
+def clip(network: nn.Module, limit: float) -> float:
+    """Gradients scaled so that their norm is at most `limit`, as torch.nn.utils.clip_grad_norm_ does; the norm before.
+
+    A gradient that is short enough is left alone, where the library multiplies all of it by 1.
+    """
+    trained = [p for p in network.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    if float(norm) + 1e-6 > limit:
+        torch.nn.utils.clip_grads_with_norm_(trained, limit, norm)
+    return float(norm)
+
+
+def adam(network: nn.Module, rate: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019); matrices decay, vectors don't."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.95), fused=True)
