@@ -1,5 +1,8 @@
 # make run     set up, climb the default ladder, print the table, write the report
 # make test    set up what the tests need, run them all
+# make learning those that compare what training found with a bound (marked `learned`), on the kernels of a processor without
+#              AVX-512: other rounding makes another draw of a run, and no bound may depend on which
+# make quick   units and laws alone: losses, loops, numbers, the pipeline in memory (under 3 minutes)
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
@@ -10,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test check verify bench golden mutants clean browser postgresql
+.PHONY: run test learning quick check verify bench golden mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -18,6 +21,16 @@ run: .venv/quickstart
 # Two files at a time, one thread each: two pools of threads on the same cores would slow each other down.
 test: .venv/dev browser postgresql
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+QUICK := losses config data evaluation reporting training sampling tracking algorithms pipeline/test_plan.py pipeline/test_in_memory.py
+
+quick: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_*.py $(addprefix tests/,$(QUICK))
+
+OLDER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+
+learning: .venv/dev
+	$(OLDER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m learned
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

@@ -38,6 +38,7 @@ from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.seeds import seed_for
 from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.setup import Ranking
 from trueward.training.state import adam
 
 Row = dict[str, Any]
@@ -87,8 +88,8 @@ def regress(network: Network, answers: Sequence[Completion], ratings: np.ndarray
 
 
 def choose(network: Network, pairs: Sequence[Comparison], config: Any, seed: int) -> None:
-    state = fit.start(config, network)
-    for _ in fit.train(config, network=network, comparisons=pairs, state=state, seed=seed, micro_batch_tokens=4096):
+    setup = Ranking(seed=seed, micro_batch_tokens=4096, network=network, comparisons=pairs)
+    for _ in fit.train(config, setup, fit.start(config, setup)):
         pass
 
 
@@ -116,34 +117,38 @@ def fitted(question: str, network: Network, pairs: Sequence[Comparison], utility
 
 
 def on_nano(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
-    from trueward.data import nano as text
-    from trueward.models.tabular import BagOfWords
-    from trueward.pipeline import nano
-    from trueward.scorers import simulated
-    from trueward.scorers.nano_utility import DistinctWords
+    from trueward import config
+    from trueward.models.derived import scalar_head
+    from trueward.pipeline.cache import MemoryCache
+    from trueward.pipeline.comparisons import annotator_model
+    from trueward.pipeline.reward_eval import split_comparisons
+    from trueward.pipeline.run import run_in_memory
 
     torch.set_num_threads(1)
     for seed in range(seeds):
-        lab: Any = None
+        cache = MemoryCache()
         for question in QUESTIONS:
-            path = folder / f"{question.replace(' ', '-').replace(',', '')},seed={seed}.json"
+            short = f"{question.replace(' ', '-').replace(',', '')},seed={seed}"
+            path, model = folder / f"{short}.json", folder / f"models,{short}"
             if not path.is_file():
-                lab = lab or nano.lab(seed)
-                utility = DistinctWords(text.liked("a"))
-                own = scores(utility, lab.answers).reshape(-1, 2)
-                temperature = simulated.temperature_for(lab.recipe.comparisons.agreement, own[:, 0] - own[:, 1])
-                unseen = {id(c) for c in lab.examined}
-                pairs = [c for c in lab.comparisons if id(c) not in unseen]
-                table = lab.reference.model.config
-                network = Network(BagOfWords(table.vocab_size, table.max_position_embeddings), lab.reference.tokenizer)
-                fitted(question, network, pairs, utility, temperature, lab.recipe.reward, seed)
-                network.model.requires_grad_(False)
-                raw = RewardModel(network, Scale(0.0, 1.0)).raw(lab.answers).reshape(-1, 2)
-                proxy = RewardModel(network, fit_scale(raw, question))
-                from dataclasses import replace
-
-                looks = nano.climb(replace(lab, proxy=proxy), every=30, prompts=384, kl_coef=0.3)
-                row = {"accuracy": accuracy(network, lab.examined, utility), **looks[-1]}
+                recipe = config.read("nano", [f"seed={seed}"])
+                lower = run_in_memory(recipe, cache, until="comparisons")
+                prepared, sft, compared = (lower[name].value for name in ("prepare", "sft", "comparisons"))
+                annotator = annotator_model(recipe.comparisons, prepared.annotators, sft.answers)
+                train, held_out = split_comparisons(compared.rows, recipe.reward.held_out)
+                network = scalar_head(sft.policy, None, seed)
+                utility = annotator.utility
+                fitted(question, network, train, utility, annotator.temperature, recipe.reward, seed)
+                raw = RewardModel(network, Scale(0.0, 1.0)).raw(sft.answers).reshape(-1, 2)
+                RewardModel(network, fit_scale(raw, question)).save(model)
+                changes = [
+                    f"reward.model={model}",
+                    "policy.kl_coef=0.3",
+                    "evaluation.every=30",
+                    "evaluation.step_prompts=384",
+                ]
+                made = run_in_memory(config.read("nano", [f"seed={seed}", *changes]), cache, until="policy")
+                row = {"accuracy": accuracy(network, held_out, utility), **made["policy"].value.evaluations[-1]}
                 path.write_text(json.dumps(row))
                 print(path.name, flush=True)
             yield {"question": question, "seed": seed, **json.loads(path.read_text())}
@@ -154,7 +159,7 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
     from trueward.data import jsonl
     from trueward.models import loading
     from trueward.pipeline import workers
-    from trueward.pipeline.env import REFERENCE, read_completions
+    from trueward.pipeline.records import ANSWERS, read_completions
     from trueward.pipeline.reward_eval import split_comparisons
     from trueward.scorers import simulated
 
@@ -174,7 +179,7 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
         rows = [Comparison.model_validate(r) for _, r in jsonl.read(ladder / "comparisons" / "comparisons.jsonl")]
         recipe = config.read("reviews", [f"seed={seed}"])
         train, held_out = split_comparisons(rows, recipe.reward.held_out)
-        reference = read_completions(ladder / "sft" / REFERENCE)
+        reference = read_completions(ladder / "sft" / ANSWERS)
         for question in QUESTIONS:
             short = question.replace(" ", "-").replace(",", "")
             model = folder / f"models,{short},seed={seed}"

@@ -6,8 +6,8 @@
 A Llama of SmolLM2-135M's shape with random weights (no download), policy, reference, reward model and value network, one
 whole turn of the loop at the same settings: rollout, scores, anchor, values, an update of both. Each way runs in a process of
 its own. What is printed is the largest resident memory above that of a process that has imported the same and made nothing,
-as Linux counts it (VmHWM), and a checkpoint's size. "Malloc gives back": as the ladder sets it up with [lora],
-freed blocks of a megabyte and more go back to the system (workflow/memory.py).
+as Linux counts it (VmHWM), and a checkpoint's size. "Malloc gives back": as a run sets it up with [lora],
+freed blocks of a megabyte and more go back to the system (pipeline/memory.py).
 """
 
 from __future__ import annotations
@@ -74,9 +74,12 @@ def measure(way: str, folder: Path, rank: int, batch: int, budget: int) -> dict[
     from trueward.models import loading, shared_base
     from trueward.pipeline.memory import give_back_what_is_freed
     from trueward.records import Prompt
-    from trueward.sampling.sampler import SamplingParams, sample
+    from trueward.sampling.engine import LocalEngine
+    from trueward.sampling.sampler import SamplingParams
     from trueward.scorers.reward_model import RewardModel
     from trueward.scorers.scorer import Scale
+    from trueward.training.critic import Critic
+    from trueward.training.setup import Online
 
     torch.manual_seed(0)
     if way == "imports alone":
@@ -102,21 +105,18 @@ def measure(way: str, folder: Path, rank: int, batch: int, budget: int) -> dict[
     config = PolicyConfig(
         steps=1, batch_size=batch, epochs=1, minibatches=1, learning_rate=1e-5, value_learning_rate=1e-5
     )
-    state = ppo.start(config, policy, ppo.Critic(value, Scale(0.0, 1.0)))
-    sampling = SamplingParams(1.0, RESPONSE, batch)
-    steps = ppo.train(
-        config,
-        policy=policy,
-        reference=reference,
-        critic=ppo.Critic(value, Scale(0.0, 1.0)),
-        sample=lambda network, prompts, generator: sample(network, prompts, sampling, generator),
-        scorer=scorer,
-        prompts=[Prompt(text=" ".join(["film"] * (PROMPT - 1)))] * batch,
-        temperature=1.0,
-        state=state,
+    setup = Online(
         seed=0,
         micro_batch_tokens=budget,
+        policy=policy,
+        reference=reference,
+        sampler=LocalEngine(SamplingParams(1.0, RESPONSE, batch)),
+        scorer=scorer,
+        prompts=[Prompt(text=" ".join(["film"] * (PROMPT - 1)))] * batch,
+        critic=Critic(value, Scale(0.0, 1.0)),
     )
+    state = ppo.start(config, setup)
+    steps = ppo.train(config, setup, state)
     started = time.process_time()
     next(steps)
     found = {"peak": peak(), "weights": sum(weights.values()), "seconds": time.process_time() - started}

@@ -65,25 +65,31 @@ def grid(task: str, counts: Sequence[int], betas: Sequence[float], seeds: int) -
     return cells
 
 
+def changes(cell: Cell, task: str) -> list[str]:
+    """What a cell sets in the recipe."""
+    every, asked = relabel(task)
+    more = [f"policy.relabel.every={every}", f"policy.relabel.comparisons={asked}"] if cell.relabelled else []
+    count = ASKED[task][0] if cell.relabelled else cell.count
+    more += [f"seed={cell.seed}", f"comparisons.count={count}", f"policy.kl_coef={cell.beta}", "runtime.threads=1"]
+    return [*more, f"policy.steps={STEPS[task]}", f"evaluation.every={EVERY[task]}"]
+
+
 def on_nano(cells: Sequence[Cell], folder: Path) -> None:
     """In memory; one file a run."""
-    import torch
+    from trueward import config
+    from trueward.pipeline.cache import MemoryCache
+    from trueward.pipeline.run import run_in_memory
 
-    from trueward.pipeline import nano
-
-    torch.set_num_threads(1)
-    lab: Any = None
+    caches: dict[int, MemoryCache] = {}
     for cell in cells:
         path = folder / f"{cell.name}.json"
         if path.is_file():
             continue
-        count = ASKED["nano"][0] if cell.relabelled else cell.count
-        if lab is None or (lab.seed, lab.recipe.comparisons.count) != (cell.seed, count):
-            lab = nano.lab(cell.seed, comparisons=count)
-        every, asked = relabel("nano")
-        more: Row = {"relabel_every": every, "relabel": asked} if cell.relabelled else {}
-        looks = nano.climb(lab, kl_coef=cell.beta, steps=STEPS["nano"], every=EVERY["nano"], judged=True, **more)
-        path.write_text(json.dumps([{key: look[key] for key in KEPT} for look in looks]), encoding="utf-8")
+        if cell.seed not in caches:
+            caches = {cell.seed: MemoryCache()}  # of one seed at a time
+        recipe = config.read("nano", changes(cell, "nano"))
+        rows = run_in_memory(recipe, caches[cell.seed], until="policy")["policy"].value.evaluations
+        path.write_text(json.dumps([{key: row[key] for key in KEPT} for row in rows]), encoding="utf-8")
         print(cell.name, flush=True)
 
 
@@ -94,12 +100,8 @@ def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
 
     work = []
     for cell in cells:
-        count = ASKED["reviews"][0] if cell.relabelled else cell.count
-        every, asked = relabel("reviews")
-        more = [f"policy.relabel.every={every}", f"policy.relabel.comparisons={asked}"] if cell.relabelled else []
-        more += [f"seed={cell.seed}", f"comparisons.count={count}", f"policy.kl_coef={cell.beta}", "runtime.threads=1"]
-        more += [f"policy.steps={STEPS['reviews']}", f"evaluation.every={EVERY['reviews']}", "evaluation.control=never"]
-        work.append((cell, workers.Job(config.read("reviews", more), folder, cell.name, until="evaluation")))
+        recipe = config.read("reviews", [*changes(cell, "reviews"), "evaluation.control=never"])
+        work.append((cell, workers.Job(recipe, folder, cell.name, until="evaluation")))
     workers.run_jobs(
         [workers.Job(j.recipe, j.home, j.name, "sft") for c, j in work if c == cells[0]], 1, lambda j, wrong: None
     )

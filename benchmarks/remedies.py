@@ -14,15 +14,17 @@ import argparse
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from trueward import config
 from trueward.evaluation.sweep import T_975
-from trueward.pipeline import nano
+from trueward.pipeline.cache import MemoryCache
+from trueward.pipeline.run import run_in_memory
+from trueward.pipeline.trained_policy import TrainedPolicy
 
 Row = dict[str, Any]
 STEPS = 150
@@ -34,24 +36,26 @@ class Arm:
 
     name: str
     against: str = ""
-    lab: Row = field(default_factory=dict)
-    climb: Row = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    """Of the recipe `nano`."""
 
 
-WORST: Row = {"members": 5, "combine": "worst", "resample": True}
+WORST = ("reward.members=5", "reward.combine=worst", "reward.resample=true")
+ASKED = ("policy.relabel.every=10", "policy.relabel.comparisons=200")
+FEW, FREE, HELD = "comparisons.count=300", "policy.kl_coef=0", "policy.kl_coef=0.1"
 ARMS = (
-    Arm("β = .1", climb={"kl_coef": 0.1}),
-    Arm("β = .1, relabelled", "β = .1", climb={"kl_coef": 0.1, "relabel_every": 10, "relabel": 200}),
-    Arm("β = .1, PAR", "β = .1", {"shaping": "sigmoid"}, {"kl_coef": 0.1}),
-    Arm("β = .1, clip 2", "β = .1", {"clip": 2.0}, {"kl_coef": 0.1}),
-    Arm("β = .1, worst of 5", "β = .1", WORST, {"kl_coef": 0.1}),
-    Arm("β = .1, 300 comparisons", "", {"comparisons": 300}, {"kl_coef": 0.1}),
-    Arm("β = .1, 300, worst of 5", "β = .1, 300 comparisons", {"comparisons": 300, **WORST}, {"kl_coef": 0.1}),
-    Arm("β = 0, 300 comparisons", "", {"comparisons": 300}, {"kl_coef": 0.0}),
-    Arm("β = 0, 300, worst of 5", "β = 0, 300 comparisons", {"comparisons": 300, **WORST}, {"kl_coef": 0.0}),
-    Arm("β = 0", climb={"kl_coef": 0.0}),
-    Arm("β = 0, PAR", "β = 0", {"shaping": "sigmoid"}, {"kl_coef": 0.0}),
-    Arm("β = 0, clip 2", "β = 0", {"clip": 2.0}, {"kl_coef": 0.0}),
+    Arm("β = .1", "", (HELD,)),
+    Arm("β = .1, relabelled", "β = .1", (HELD, *ASKED)),
+    Arm("β = .1, PAR", "β = .1", (HELD, "reward.shaping=sigmoid")),
+    Arm("β = .1, clip 2", "β = .1", (HELD, "reward.clip=2")),
+    Arm("β = .1, worst of 5", "β = .1", (HELD, *WORST)),
+    Arm("β = .1, 300 comparisons", "", (HELD, FEW)),
+    Arm("β = .1, 300, worst of 5", "β = .1, 300 comparisons", (HELD, FEW, *WORST)),
+    Arm("β = 0, 300 comparisons", "", (FREE, FEW)),
+    Arm("β = 0, 300, worst of 5", "β = 0, 300 comparisons", (FREE, FEW, *WORST)),
+    Arm("β = 0", "", (FREE,)),
+    Arm("β = 0, PAR", "β = 0", (FREE, "reward.shaping=sigmoid")),
+    Arm("β = 0, clip 2", "β = 0", (FREE, "reward.clip=2")),
 )
 
 
@@ -61,15 +65,17 @@ def measure(seeds: int, minutes: float, out: Path) -> None:
     started = time.monotonic()
     with out.open("a", encoding="utf-8") as file:
         for seed in range(seeds):
+            cache = MemoryCache()
             for arm in ARMS:
                 if (arm.name, seed) in done:
                     continue
                 if time.monotonic() - started > 60 * minutes:
                     return
-                lab = nano.lab(seed, **arm.lab)
-                rows = nano.climb(lab, steps=STEPS, **arm.climb)
-                print(json.dumps({"arm": arm.name, "seed": seed, "rows": rows}), file=file, flush=True)
-                print(f"seed {seed}: {arm.name}: truth {rows[-1]['truth']:.2f}", flush=True)
+                recipe = config.read("nano", [f"seed={seed}", f"policy.steps={STEPS}", *arm.changes])
+                policy: TrainedPolicy = run_in_memory(recipe, cache, until="policy")["policy"].value
+                run = {"arm": arm.name, "seed": seed, "rows": policy.evaluations, "refits": policy.refits}
+                print(json.dumps(run), file=file, flush=True)
+                print(f"seed {seed}: {arm.name}: truth {policy.evaluations[-1]['truth']:.2f}", flush=True)
 
 
 def read(out: Path) -> list[Row]:
@@ -104,7 +110,7 @@ def table(runs: list[Row]) -> None:
         cells.insert(1, interval([peaks[arm.name, s] for s in seeds]))
         cells += [interval(gains), f"{sum(g > 0 for g in gains)} of {len(both)}" if arm.against else ""]
         print(f"| {arm.name} | {len(seeds)} | {' | '.join(cells)} |")
-    refits = [refit for run in runs for row in run["rows"] for refit in row.get("relabel", [])]
+    refits = [refit for run in runs for refit in run.get("refits", [])]
     if refits:
         print("\n| after step | refits | old one, on all new pairs | old one, held out | new one, held out |")
         print("|---|---|---|---|---|")
@@ -127,7 +133,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("remedies.jsonl"))
     parser.add_argument("--read", action="store_true", help="make the tables of --out again, without measuring")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     if not arguments.read:
         measure(arguments.seeds, arguments.minutes, arguments.out)
     table(read(arguments.out))

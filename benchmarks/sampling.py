@@ -29,10 +29,10 @@ BETAS = {
     "reviews": {"offline DPO": (0.03, 0.1), "online DPO": (0.03, 0.1), "PPO": (0.03, 0.1)},
 }
 LABELS = {"nano": (300, 1000, 3000), "reviews": (4000,)}
-KIND = {
-    "offline DPO": {"kind": "dpo"},
-    "online DPO": {"kind": "dpo", "dpo": {"online": True}},
-    "PPO": {"kind": "ppo"},
+KIND: dict[str, tuple[str, ...]] = {
+    "offline DPO": ("policy.kind=dpo",),
+    "online DPO": ("policy.kind=dpo", "policy.dpo.online=true"),
+    "PPO": ("policy.kind=ppo",),
 }
 RATES = {"nano": {"offline DPO": 0.1, "online DPO": 0.1}, "reviews": {"offline DPO": 3e-4, "online DPO": 1e-3}}
 KLS = {"nano": (2.0, 5.0, 10.0), "reviews": (3.0, 6.0, 12.0)}
@@ -40,28 +40,27 @@ KLS = {"nano": (2.0, 5.0, 10.0), "reviews": (3.0, 6.0, 12.0)}
 
 def on_nano(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
     """In memory; one file a run."""
-    import torch
+    from trueward import config
+    from trueward.pipeline.cache import MemoryCache
+    from trueward.pipeline.run import run_in_memory
 
-    from trueward.pipeline import nano
-
-    torch.set_num_threads(1)
     for labels in LABELS["nano"]:
         for seed in range(seeds):
-            lab: Any = None
+            cache = MemoryCache()
             for method in METHODS:
                 for beta in BETAS["nano"][method]:
                     path = folder / f"{method.replace(' ', '-')},labels={labels},beta={beta},seed={seed}.json"
                     if not path.is_file():
-                        lab = lab or nano.lab(seed, comparisons=labels)
-                        settings: Row = {**KIND[method], "kl_coef": beta}
+                        changes = [f"seed={seed}", f"comparisons.count={labels}", "evaluation.step_prompts=384"]
+                        changes += [*KIND[method], f"policy.kl_coef={beta}"]
                         if method in RATES["nano"]:
-                            settings["dpo"] = {**settings.get("dpo", {}), "learning_rate": RATES["nano"][method]}
+                            changes.append(f"policy.dpo.learning_rate={RATES['nano'][method]}")
                         if method == "offline DPO":  # 128 pairs a step, as many answers as the others have
-                            settings["batch_size"] = min(128, labels)
+                            changes.append(f"policy.batch_size={min(128, labels)}")
                         if method == "online DPO":
-                            settings["batch_size"] = 128
-                        looks = nano.climb(lab, every=10, prompts=384, **settings)
-                        path.write_text(json.dumps(looks))
+                            changes.append("policy.batch_size=128")
+                        made = run_in_memory(config.read("nano", changes), cache, until="policy")
+                        path.write_text(json.dumps(made["policy"].value.evaluations))
                         print(path.name, flush=True)
                     yield from rows(method, labels, beta, seed, json.loads(path.read_text()))
 
@@ -75,12 +74,11 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
     for seed in range(seeds):
         for method in METHODS:
             for beta in BETAS["reviews"][method]:
-                kind = "ppo" if method == "PPO" else "dpo"
-                more = [f"seed={seed}", f"policy.kind={kind}", f"policy.kl_coef={beta}", "runtime.threads=1"]
+                more = [f"seed={seed}", *KIND[method], f"policy.kl_coef={beta}", "runtime.threads=1"]
                 if method == "offline DPO":  # as many passes over the labels as the reward model has
                     more += ["policy.steps=120", "policy.batch_size=64", "evaluation.every=20"]
                 if method == "online DPO":
-                    more += ["policy.dpo.online=true", "policy.batch_size=56"]
+                    more.append("policy.batch_size=56")
                 name = f"{method.replace(' ', '-')},beta={beta},seed={seed}"
                 if rate := RATES["reviews"].get(method):
                     more.append(f"policy.dpo.learning_rate={rate}")

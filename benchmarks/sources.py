@@ -58,7 +58,7 @@ def written(start: Path, path: Path, seed: int) -> None:
 
     So they are fluent, and know nothing of any policy.
     """
-    from trueward.pipeline.env import read_completions
+    from trueward.pipeline.records import read_completions
     from trueward.records import Completion
     from trueward.scorers import simulated
     from trueward.scorers.scorer import scores

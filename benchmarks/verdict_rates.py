@@ -36,15 +36,15 @@ ALARMS = ("over-optimised", "hacking")
 
 def measure(seed: int, betas: Sequence[float]) -> list[Row]:
     """The runs of one lab."""
-    import torch
+    from trueward import config
+    from trueward.pipeline.cache import MemoryCache
+    from trueward.pipeline.run import run_in_memory
 
-    from trueward.pipeline import nano
-
-    torch.set_num_threads(1)
-    lab = nano.lab(seed)
-    found = []
+    cache, found = MemoryCache(), []
     for beta in betas:
-        rows = nano.climb(lab, kl_coef=beta, steps=STEPS, every=EVERY, judged=True)
+        changes = [f"policy.kl_coef={beta}", f"policy.steps={STEPS}", f"evaluation.every={EVERY}"]
+        recipe = config.read("nano", [f"seed={seed}", *changes])
+        rows = run_in_memory(recipe, cache, until="policy")["policy"].value.evaluations
         looks = [{key: row[key] for key in KEPT} | {"drop": (row["fall"] or {}).get("drop")} for row in rows]
         found.append({"seed": seed, "beta": beta, "evaluations": looks})
     return found

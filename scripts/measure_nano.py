@@ -1,6 +1,6 @@
 """The tables of docs/nano.md: python scripts/measure_nano.py [--seeds 10] [--out nano.jsonl]; some minutes on one core.
 
-Every run's looks go to the file as a JSON line, so that a table can be made anew without measuring again (--read).
+Every run's evaluations go to the file as a JSON line, so that a table can be made anew without measuring again (--read).
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from trueward.pipeline import nano
-from trueward.pipeline.reward_eval import evaluate_reward_model
+from trueward import config
+from trueward.pipeline.cache import MemoryCache
+from trueward.pipeline.graph import Results
+from trueward.pipeline.run import run_in_memory
+from trueward.scorers.nano_utility import DistinctWords
+from trueward.scorers.scorer import scores
 
 BETAS = (0.0, 0.3, 1.0)
 OTHERS = (0.1, 3.0, 30.0)  # on fewer seeds, as best-of-n
@@ -27,25 +30,43 @@ Row = dict[str, Any]
 
 
 def measure(seeds: int, out: Path) -> None:
-    labs = {seed: nano.lab(seed) for seed in range(seeds)}
     with out.open("w", encoding="utf-8") as file:
 
         def tell(row: Row) -> None:
             print(json.dumps(row), file=file, flush=True)
 
-        for seed, lab in labs.items():
-            repeated = [v.parts["repeated"] < 0 for v in nano.DistinctWords(())(lab.answers)]
-            examined = evaluate_reward_model(lab.proxy, lab.examined)
-            tell({"of": "lab", "seed": seed, "flips": lab.flips, "repeated": float(np.mean(repeated)), **examined})
-        for beta in (*BETAS, *OTHERS):
-            for seed, lab in list(labs.items())[: seeds if beta in BETAS else FEWER]:
-                tell({"of": "ppo", "beta": beta, "seed": seed, "rows": nano.climb(lab, kl_coef=beta)})
+        for seed in range(seeds):
+            cache = MemoryCache()
+
+            def made(until: str, *changes: str, seed: int = seed, cache: MemoryCache = cache) -> Results:
+                return run_in_memory(config.read("nano", [f"seed={seed}", *changes]), cache, until=until)
+
+            tell({"of": "lab", "seed": seed, **lower_stages(made("reward_model"))})
+            for beta in (*BETAS, *OTHERS) if seed < FEWER else BETAS:
+                policy = made("policy", f"policy.kl_coef={beta}")["policy"].value
+                tell({"of": "ppo", "beta": beta, "seed": seed, "rows": policy.evaluations})
                 print(f"β = {beta}, seed {seed}", flush=True)
-        for n in BEST_OF:
-            for seed, lab in list(labs.items())[:FEWER]:
-                rows = nano.climb(lab, kind="best_of_n", best_of_n={"n": n}, prompts=PROMPTS_OF_BEST)
-                tell({"of": "best_of_n", "n": n, "seed": seed, "rows": rows})
-            print(f"best of {n}", flush=True)
+            for n in BEST_OF if seed < FEWER else ():
+                changes = (
+                    "policy.kind=best_of_n",
+                    f"policy.best_of_n.n={n}",
+                    f"evaluation.final_prompts={PROMPTS_OF_BEST}",
+                )
+                final = made("evaluation", *changes)["evaluation"].value
+                tell({"of": "best_of_n", "n": n, "seed": seed, "rows": [final.policies["policy"]]})
+                print(f"best of {n}, seed {seed}", flush=True)
+
+
+def lower_stages(made: Results) -> Row:
+    """How often annotators chose the worse answer (equal ones count half) and SFT repeats itself; how good the proxy is."""
+    prepared, sft, comparisons = (made[name].value for name in ("prepare", "sft", "comparisons"))
+    sides = [side for c in comparisons.rows for side in c.completions()]
+    first, second = scores(prepared.annotators["a"], sides).reshape(-1, 2).T
+    chose_first = np.array([c.probability for c in comparisons.rows])
+    wrong = np.where(first == second, 0.5, np.where(first > second, 1 - chose_first, chose_first))
+    repeated = [v.parts["repeated"] < 0 for v in DistinctWords(())(sft.answers)]
+    examined = {key: made["reward_model"].summary[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "nll")}
+    return {"flips": float(wrong.mean()), "repeated": float(np.mean(repeated)), **examined}
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -88,7 +109,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("nano.jsonl"))
     parser.add_argument("--read", action="store_true", help="make the tables of --out again, without measuring")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     if not arguments.read:
         measure(arguments.seeds, arguments.out)
     table([json.loads(row) for row in arguments.out.read_text(encoding="utf-8").splitlines()])

@@ -305,3 +305,27 @@ def toy_prompts() -> list[Any]:
 
     texts = dict.fromkeys(prompt for prompt, _ in toy.reviews(60, seed=9))
     return [Prompt(text=text) for text in list(texts)[:20]]
+
+
+BUDGETS = {  # seconds of one core that a room's tests may take; printed at the end of a run, so that growth is seen
+    "algorithms": 90, "benchmarks": 45, "cli": 90, "config": 15, "data": 30, "docs": 330, "evaluation": 120, "golden": 90,
+    "lab": 30, "learning": 360, "losses": 30, "models": 120, "parallel": 90, "pipeline": 720, "reporting": 60, "sampling": 45,
+    "scorers": 120, "studio": 90, "tracking": 45, "training": 45, "web": 240, "tests": 30,
+}  # fmt: skip
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Each room's seconds beside its budget."""
+    spent: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                parts = Path(report.nodeid.partition("::")[0]).parts
+                room = parts[1] if len(parts) > 2 else "tests"
+                spent[room] = spent.get(room, 0.0) + report.duration
+    if len(spent) > 1:
+        terminalreporter.section("seconds by room, of its budget")
+        for room, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+            budget = BUDGETS.get(room)
+            over = "  over" if budget is None or seconds > budget else ""
+            terminalreporter.write_line(f"{room:<12} {seconds:7.1f} of {budget or '?'}{over}")

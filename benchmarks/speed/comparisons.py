@@ -74,12 +74,12 @@ ALL = (
     Comparison(
         "sampling-int8", "sampling", "ours_sampling", "peer_generate", "trl", "transformers generate", "tokens/s",
         f"16 rows; {DRAWN}, ours with sampler.engine.quantize = \"int8\"", sizes=("L",),
-        ours_too={"recipe": {"sampler": {"quantize": "int8"}, "policy": {"importance_sampling_cap": 2.0}}},
+        ours_too={"recipe": {"sampler": {"engine": {"quantize": "int8"}}, "policy": {"importance_sampling_cap": 2.0}}},
     ),
     Comparison(
         "sampling-bfloat16", "sampling", "ours_sampling", "peer_generate", "trl", "transformers generate", "tokens/s",
         f"16 rows; {DRAWN}, ours with sampler.engine.quantize = \"bfloat16\"", sizes=("L",),
-        ours_too={"recipe": {"sampler": {"quantize": "bfloat16"}, "policy": {"importance_sampling_cap": 2.0}}},
+        ours_too={"recipe": {"sampler": {"engine": {"quantize": "bfloat16"}}, "policy": {"importance_sampling_cap": 2.0}}},
     ),
     Comparison(
         "sft", "sft", "ours_sft", "peer_sft", "trl", "TRL SFTTrainer", "tokens/s",

@@ -10,11 +10,15 @@ import torch
 
 from speed import meter, ours
 from trueward.algorithms import ppo, sft
+from trueward.pipeline.answers import exact_sampler
+from trueward.pipeline.process import process_settings
 from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
 from trueward.scorers import reward_model
-from trueward.scorers.scorer import Scale
-from trueward.seeds import generator
+from trueward.training.env import Env
+from trueward.training.setup import Supervised
 
+Work = Callable[[], object]
 PROMPT, ANSWER = 16, 16  # tokens
 
 
@@ -30,56 +34,35 @@ def completions(count: int) -> list[Completion]:
     return [Completion(prompt=Prompt(text=text(PROMPT, i)), response=text(ANSWER - 1, -i - 1)) for i in range(count)]
 
 
-def learning(asked: dict[str, Any]) -> Callable[[], None]:
+def learning(asked: dict[str, Any]) -> Work:
     """SFT on so many tokens, once."""
+    recipe = ours.recipe(asked, sft={"epochs": 1.0, "batch_size": 16})
     rows = completions(asked["amount"] // (PROMPT + ANSWER))
-    context = ours.context(asked, sft={"epochs": 1.0, "batch_size": 16})
-    policy = ours.policy(asked)
-    config = context.recipe.sft
-    loop = sft.train(
-        config, policy=policy, demonstrations=rows, state=sft.start(config, policy), seed=0,
-        micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
-    )  # fmt: skip
-
-    def run() -> None:
-        for _ in loop:
-            pass
-
-    return run
+    setup = Supervised(**ours.common(recipe), policy=ours.policy(asked), demonstrations=rows)
+    loop = sft.train(recipe.sft, setup, sft.start(recipe.sft, setup))
+    return lambda: [step.number for step in loop]
 
 
-def writing(asked: dict[str, Any]) -> Callable[[], None]:
+def writing(asked: dict[str, Any]) -> Work:
     """So many completions sampled."""
-    context, policy = ours.context(asked), ours.policy(asked)
+    policy, sample = ours.policy(asked), exact_sampler(ours.recipe(asked).sampler, Env())
     prompts = [Prompt(text=text(PROMPT, i)) for i in range(asked["amount"])]
-    return lambda: context.sample(policy, prompts, generator(0, "cost")) and None
+    return lambda: sample(policy, prompts, Draws.purpose(0, "cost"))
 
 
-def judging(asked: dict[str, Any]) -> Callable[[], None]:
+def judging(asked: dict[str, Any]) -> Work:
     """So many completions scored by the reward model."""
-    ours.context(asked)
     scorer, rows = reward_model.load(Path(asked["material"]) / "reward", ours.CPU), completions(asked["amount"])
-    return lambda: scorer(rows) and None
+    return lambda: scorer(rows)
 
 
-def optimising(asked: dict[str, Any]) -> Callable[[], None]:
+def optimising(asked: dict[str, Any]) -> Work:
     """Four PPO steps of 32 rollouts, with so many prompts to choose from."""
     settings = {"kind": "ppo", "steps": 4, "batch_size": 32, "epochs": 1, "learning_rate": 1e-6}
-    context, policy = ours.context(asked, policy=settings), ours.policy(asked)
-    scorer = reward_model.load(Path(asked["material"]) / "reward", ours.CPU)
-    critic = ppo.Critic(reward_model.load(Path(asked["material"]) / "reward", ours.CPU).network, Scale(0.0, 1.0))
-    config = context.recipe.policy
-    loop = ppo.train(
-        config, policy=policy, reference=ours.policy(asked), critic=critic, sample=context.sample_rollout, scorer=scorer,
-        prompts=[Prompt(text=text(PROMPT, i)) for i in range(asked["amount"])], temperature=1.0,
-        state=ppo.start(config, policy, critic), seed=0, micro_batch_tokens=context.recipe.runtime.micro_batch_tokens,
-    )  # fmt: skip
-
-    def run() -> None:
-        for _ in loop:
-            pass
-
-    return run
+    recipe = ours.recipe(asked, policy=settings)
+    setup = ours.online(asked, recipe, [Prompt(text=text(PROMPT, i)) for i in range(asked["amount"])])
+    loop = ppo.train(recipe.policy, setup, ppo.start(recipe.policy, setup))
+    return lambda: [step.number for step in loop]
 
 
 WORK = {
@@ -93,10 +76,11 @@ WORK = {
 def main() -> None:
     asked = {**meter.job(), "longest": ANSWER}
     clock = meter.Meter(asked)
-    run = WORK[asked["what"]](asked)
-    clock.start()
-    run()
-    clock.tick()
+    with process_settings(ours.recipe(asked)):
+        run = WORK[asked["what"]](asked)
+        clock.start()
+        run()
+        clock.tick()
     clock.finish(asked["amount"])
 
 

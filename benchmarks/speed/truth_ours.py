@@ -1,58 +1,48 @@
 """The policy stage of a finished run once more, by trueward: its PPO as the recipe has it, the weights kept after every step.
 
-What the looks at the policy would cost is no part of the time, nor is the keeping.
+What evaluating the policy would cost is no part of the time, nor is the keeping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from speed import meter
-from trueward import artifacts, config
-from trueward.artifacts import Artifact
-from trueward.batches import Step
-from trueward.pipeline.env import Env
-from trueward.pipeline.policy_stage import POLICIES, OptimizerInputs
+from speed.finished import eval_setup, stage
+from trueward import config
+from trueward.pipeline.optimisation import Optimisation
+from trueward.pipeline.process import process_settings
+from trueward.pipeline.reward_model import REWARD_MODEL
+from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
-from trueward.training.state import State
+from trueward.training.driver import Outcome
+from trueward.training.journal import MemoryJournal
+from trueward.training.setup import Algorithm, Setup
 
 
-class Timed(OptimizerInputs):
+@dataclass(kw_only=True)
+class Timed(Optimisation):
     """Runs the loop against the clock, and does nothing else."""
 
     keep: Path
     clock: meter.Meter
-    seconds: list[float]
+    seconds: list[float] = field(default_factory=list)
 
-    def drive(
-        self,
-        work: Path,
-        state: State,
-        loop: Callable[[], Iterator[Step]],
-        total: int,
-        comparisons: Artifact | None = None,
-    ) -> dict[str, Any]:
-        self.seconds, spent, since = [], 0.0, self.clock.now()
-        self.at = lambda: state.step
-        for step in loop():
+    def drive(self, algorithm: Algorithm, config: Any, setup: Setup) -> Outcome:
+        self.state, self.changing = algorithm.start(config, setup), None
+        loop = algorithm.train(config, setup, self.state)
+        spent, since = 0.0, self.clock.now()
+        for step in loop:
             spent += self.clock.now() - since
             self.seconds.append(spent)
             weights = {name: p.detach().contiguous() for name, p in self.policy.model.named_parameters()}
             save_file(weights, self.keep / f"{step.number:05d}.safetensors")
             since = self.clock.now()
-        return {}
-
-
-def stage(run: Path, name: str) -> Artifact:
-    """A finished stage of the run. `ValueError` if it isn't there."""
-    found = artifacts.load(run / name)
-    if found is None:
-        raise ValueError(f"{run / name}: this stage of the run isn't finished")
-    return found
+        return Outcome(self.state)
 
 
 def main() -> None:
@@ -60,12 +50,27 @@ def main() -> None:
     clock = meter.Meter(asked)
     run = Path(asked["run"])
     recipe = config.read(str(run / "recipe.toml"), [f"runtime.threads={asked['threads']}", *asked["set"]])
-    context = Env.make(recipe, Progress())
-    given = Timed(context, stage(run, "prepare"), stage(run, "sft"), stage(run, "reward_model"))
-    given.keep, given.clock = Path(asked["keep"]), clock
-    POLICIES[recipe.policy.kind](given, None, given.keep)
-    clock.ticks = [0.0, *given.seconds]
-    clock.finish(1.0, at=given.seconds)
+    with process_settings(recipe):
+        env = run_env(recipe, Progress(), tracked=False)
+        timed = Timed(
+            setup=eval_setup(run, recipe, env),
+            reward=stage(run, REWARD_MODEL, env),
+            comparisons=None,
+            config=recipe.policy,
+            sampler=recipe.sampler,
+            evaluation=recipe.evaluation,
+            relabelling=None,
+            sft=None,
+            lora=recipe.lora if recipe.lora.rank else None,
+            seed=recipe.seed,
+            env=env,
+            journal=MemoryJournal(),
+            keep=Path(asked["keep"]),
+            clock=clock,
+        )
+        timed.online()
+    clock.ticks = [0.0, *timed.seconds]
+    clock.finish(1.0, at=timed.seconds)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from speed import meter
-from speed.truth_ours import stage
+from speed.finished import eval_setup
 from trueward import config
-from trueward.pipeline.env import Env
-from trueward.pipeline.eval_setup import build_evaluator, final_prompts
+from trueward.models.derived import trainable
+from trueward.pipeline.process import process_settings
+from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
 
 
@@ -20,14 +21,15 @@ def main() -> None:
     asked = meter.job()
     run, keep, scores = Path(asked["run"]), Path(asked["keep"]), Path(asked["scores"])
     recipe = config.read(str(run / "recipe.toml"), [f"runtime.threads={asked['threads']}"])
-    context = Env.make(recipe, Progress())
-    prepared, sft = stage(run, "prepare"), stage(run, "sft")
-    policy, reference = context.policy(sft.model), context.policy(sft.model)
-    instrument = build_evaluator(context, prepared, sft, None, reference)
-    prompts = final_prompts(context, prepared)[: asked["prompts"]]
     done = {row["step"] for row in meter.read_rows(scores)} if scores.is_file() else set()
-    parameters = dict(policy.model.named_parameters())
-    with scores.open("a", encoding="utf-8") as file:
+    with process_settings(recipe), scores.open("a", encoding="utf-8") as file:
+        setup = eval_setup(run, recipe, run_env(recipe, Progress(), tracked=False))
+        policy = trainable(setup.sft.policy, recipe.lora if recipe.lora.rank else None, 0)
+        evaluator = setup.evaluator(None)
+        prompts = setup.prepared.held_out_in_order(recipe.seed)[::-1][
+            : min(asked["prompts"], recipe.evaluation.final_prompts)
+        ]
+        parameters = dict(policy.model.named_parameters())
         for path in sorted(keep.glob("*.safetensors")):
             step = int(path.stem)
             if step in done:
@@ -35,7 +37,7 @@ def main() -> None:
             with torch.no_grad():
                 for name, weight in load_file(path).items():
                     parameters[name].copy_(weight)
-            row = instrument.measure(policy, prompts, "time to truth", step).row
+            row = evaluator.measure(policy, prompts, "time to truth", step).row
             kept = {key: row[key] for key in ("truth_gain", "truth_gain_se", "kl", "length", "eos_rate")}
             print(json.dumps({"step": step, **kept}), file=file, flush=True)
     Path(asked["out"]).write_text("{}", encoding="utf-8")

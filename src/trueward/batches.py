@@ -98,9 +98,10 @@ class Rollout:
     tokens: Tokens
     logprobs: Tensor  # [B, T] float32, at the sampling temperature; 0 outside the response mask
     completions: list[Completion]
+    version: int = 0  # of the weights that sampled it: the steps after which they were published
 
     def to(self, device: torch.device) -> Rollout:
-        return Rollout(self.tokens.to(device), self.logprobs.to(device), self.completions)
+        return Rollout(self.tokens.to(device), self.logprobs.to(device), self.completions, self.version)
 
     @classmethod
     def join(cls, parts: Sequence[Rollout]) -> Rollout:
@@ -109,6 +110,7 @@ class Rollout:
             Tokens.join([p.tokens for p in parts]),
             stacked([p.logprobs for p in parts]),
             [c for p in parts for c in p.completions],
+            min(p.version for p in parts),
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+import setups
 import torch
+from setups import weights
 from torch import Tensor
 
 from trueward.algorithms import ppo, reward_model, sft
@@ -17,20 +18,12 @@ from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response
 from trueward.scorers.scorer import Scale
+from trueward.training.critic import Critic
 from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
 BUDGETS = [1, 14, 25, 40]
 NO_CLIP = 1e9
-
-
-def weights(model: Any) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-
-def plain(model: Any) -> torch.optim.Optimizer:
-    """Descent at rate 1: the step is the gradient."""
-    return torch.optim.SGD(model.parameters(), lr=1.0)
 
 
 def rankings() -> list[Comparison]:
@@ -51,19 +44,15 @@ def rankings() -> list[Comparison]:
     ]
 
 
-def one_sft_step(network: Network, rows: list[Completion], budget: int, optimizer: Any = plain) -> tuple[float, Tensor]:
-    state = State({"policy": network.model}, {"policy": optimizer(network.model)})
+def one_sft_step(network: Network, rows: list[Completion], budget: int) -> tuple[float, Tensor]:
     config = SftConfig(batch_size=len(rows), epochs=1, learning_rate=1.0, max_grad_norm=NO_CLIP, warmup=0)
-    loop = sft.train(config, policy=network, demonstrations=rows, state=state, seed=1, micro_batch_tokens=budget)
-    (step,) = list(loop)
+    (step,) = setups.run(sft, config, setups.supervised(network, rows, budget), setups.descent).steps
     return step.metrics["nll"], weights(network.model)
 
 
 def one_reward_step(network: Network, rows: list[Comparison], budget: int) -> tuple[float, Tensor]:
-    state = State({"reward": network.model}, {"reward": plain(network.model)})
     config = RewardConfig(batch_size=10, epochs=1, learning_rate=1.0, max_grad_norm=NO_CLIP, warmup=0)
-    loop = reward_model.train(config, network=network, comparisons=rows, state=state, seed=1, micro_batch_tokens=budget)
-    (step,) = list(loop)
+    (step,) = setups.run(reward_model, config, setups.ranking(network, rows, budget), setups.descent).steps
     return step.metrics["loss"], weights(network.model)
 
 
@@ -73,15 +62,13 @@ def one_ppo_update(
     tokens: Tokens = Collator(policy.tokenizer, policy.context).tokens(rows)
     mask, draw = tokens.response_mask, torch.Generator().manual_seed(5)
     noise = [torch.randn(mask.shape, generator=draw, dtype=torch.float64) for _ in range(4)]
-    critic = ppo.Critic(value, Scale(0.2, 1.3))
+    critic = Critic(value, Scale(0.2, 1.3))
     with torch.no_grad():
         behaviour = heads.response_logprobs(policy.model, tokens, 0.7) + 0.15 * noise[0]
         old = critic.values(tokens) + 0.2 * noise[1]
     arrays = [torch.where(mask, x, poison) for x in (behaviour, noise[2], old, old + noise[3])]
-    state = State(
-        {"policy": policy.model, "value": value.model},
-        {"policy": plain(policy.model), "value": plain(value.model)},
-    )
+    models = {"policy": policy.model, "value": value.model}
+    state = State(models, {name: setups.descent(model) for name, model in models.items()})
     config = PolicyConfig(max_grad_norm=NO_CLIP)
     figures = ppo._update(config, policy, critic, state, ppo.RolloutBatch(tokens, *arrays), order, 0.7, budget)
     return figures, weights(policy.model), weights(value.model)
@@ -120,17 +107,7 @@ def test_sft_with_adam_and_a_binding_clip(make_policy: MakeNetwork, demonstratio
     for budget in (10_000, 1):
         network = make_policy(dtype=torch.float64)
         config = SftConfig(batch_size=5, epochs=1, learning_rate=1e-3, max_grad_norm=0.05)
-        state = sft.start(config, network)
-        steps = list(
-            sft.train(
-                config,
-                policy=network,
-                demonstrations=demonstrations,
-                state=state,
-                seed=1,
-                micro_batch_tokens=budget,
-            )
-        )
+        steps = setups.run(sft, config, setups.supervised(network, demonstrations, budget)).steps
         assert len(steps) == 3
         assert all(step.metrics["grad_norm"] > 0.05 for step in steps)
         results.append(weights(network.model))

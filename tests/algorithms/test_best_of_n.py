@@ -13,12 +13,13 @@ from trueward.batches import Rollout, Tokens
 from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.records import Completion, Prompt, Score
+from trueward.sampling.draws import Draws
 
 # two prompts, three answers each: score, finished
 ANSWERS = [(1.0, True), (3.0, False), (2.5, True), (0.0, False), (0.3, False), (-2.0, True)]
 
 
-def draw(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
+def draw(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
     assert [p.text for p in prompts] == ["a"] * 3 + ["b"] * 3
     tokens = Tokens.collate([([1, 3], [3] * (i + 1)) for i in range(6)], 0)
     logprobs = -torch.arange(1.0, 7.0)[:, None] * tokens.response_mask
@@ -37,7 +38,7 @@ def test_the_best_by_score_less_the_penalty_for_being_cut(penalty: float, kept: 
         return [Score(score=ANSWERS[int(c.response)][0]) for c in completions]
 
     sample = best_of_n.sampler(3, judge, draw, penalty)
-    rollout = sample(network, [Prompt(text="a"), Prompt(text="b")], torch.Generator())
+    rollout = sample(network, [Prompt(text="a"), Prompt(text="b")], Draws(0))
     assert [int(c.response) for c in rollout.completions] == kept
     assert [c.prompt.text for c in rollout.completions] == ["a", "b"]
     assert rollout.tokens.response_lengths.tolist() == [i + 1 for i in kept]

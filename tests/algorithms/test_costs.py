@@ -7,23 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import setups
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from trueward.algorithms import dpo, grpo, ppo, reward_model, sft
-from trueward.batches import Rollout, Tokens
+from trueward.batches import Tokens
 from trueward.config import PolicyConfig, RewardConfig, SftConfig
 from trueward.models import heads
 from trueward.models.fast import fused, packed
 from trueward.models.frozen_layers import ValueHead
 from trueward.models.network import Network
-from trueward.records import Comparison, Completion, Prompt, Response, Score
-from trueward.sampling.sampler import SamplingParams, sample
+from trueward.records import Comparison, Completion, Prompt, Response
+from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scale
+from trueward.training.critic import Critic
+from trueward.training.setup import Online
 
 MakeNetwork = Callable[..., Network]
-SHARED: dict[str, Any] = {"seed": 1, "micro_batch_tokens": 10_000}
 STILL: dict[str, Any] = {"steps": 1, "epochs": 1, "minibatches": 1, "warmup": 0.0}
 
 
@@ -60,33 +62,34 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Count:
     return found
 
 
-def judge(completions: Any) -> list[Score]:
-    return [Score(score=len(c.response) % 7 - 3.0) for c in completions]
+def score(completion: Completion) -> float:
+    return len(completion.response) % 7 - 3.0
 
 
-class Sampled:
-    """The step's own rollout, kept."""
+class Sampled(setups.Recorder):
+    """Of the one rollout."""
 
-    def __call__(self, network: Network, prompts: Any, draw: torch.Generator) -> Rollout:
-        self.rollout = sample(network, prompts, SamplingParams(max_new_tokens=8), draw)
-        return self.rollout
+    def __init__(self) -> None:
+        super().__init__(SamplingParams(max_new_tokens=8))
+
+    @property
+    def tokens(self) -> Tokens:
+        (rollout,) = self.rollouts
+        return rollout.tokens
 
     @property
     def answers(self) -> int:
         """Response tokens."""
-        return int(self.rollout.tokens.response_lengths.sum())
+        return int(self.tokens.response_lengths.sum())
 
     @property
     def read(self) -> int:
         """Tokens that have to be read for the answers' log-probs, each by itself: all but the last of each."""
-        return int(self.rollout.tokens.lengths.sum()) - len(self.rollout.tokens)
+        return int(self.tokens.lengths.sum()) - len(self.tokens)
 
 
-def by_sampling(
-    config: PolicyConfig, sampled: Sampled, make_policy: MakeNetwork, prompts: list[Prompt]
-) -> dict[str, Any]:
-    shared = {"scorer": judge, "prompts": prompts, "temperature": 1.0, **SHARED}
-    return {"policy": make_policy(), "reference": make_policy(), "sample": sampled, **shared}
+def by_sampling(policy: Network, reference: Network, sampled: Sampled, prompts: list[Prompt], **more: Any) -> Online:
+    return setups.online(policy, reference, sampled, setups.scoring(score), prompts, **more)
 
 
 @pytest.mark.parametrize("trunk", ["own", "shared"])
@@ -95,13 +98,10 @@ def test_ppo(
 ) -> None:
     """Reference and values read once; then a pass of policy and value network a minibatch, or one of both."""
     config, sampled = PolicyConfig(batch_size=8, critic={"trunk": trunk}, **{**STILL, "epochs": 2}), Sampled()
-    given = by_sampling(config, sampled, make_policy, toy_prompts)
-    critic = ppo.Critic(make_reward(), Scale(0.0, 1.0))
+    policy, critic = make_policy(), Critic(make_reward(), Scale(0.0, 1.0))
     if trunk == "shared":
-        policy = given["policy"]
-        critic = ppo.Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, 1.0), policy.model)
-    state = ppo.start(config, given["policy"], critic)
-    list(ppo.train(config, critic=critic, state=state, **given))
+        critic = Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, 1.0), policy.model)
+    setups.run(ppo, config, by_sampling(policy, make_policy(), sampled, toy_prompts, critic=critic))
     networks = 1 if trunk == "shared" else 2
     assert count.of(learning=False) == 2
     assert count.of(learning=True) == 2 * networks
@@ -113,10 +113,8 @@ def test_ppo(
 
 def test_grpo_reads_a_prompt_once_a_group(count: Count, make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
     config, sampled = PolicyConfig(kind="grpo", batch_size=8, group={"size": 4}, **STILL), Sampled()
-    given = by_sampling(config, sampled, make_policy, toy_prompts)
-    state = grpo.start(config, given["policy"])
-    list(grpo.train(config, longest=8, state=state, **given))
-    tokens = sampled.rollout.tokens
+    setups.run(grpo, config, by_sampling(make_policy(), make_policy(), sampled, toy_prompts))
+    tokens = sampled.tokens
     prompts = {tuple(row[:n].tolist()) for row, n in zip(tokens.ids, tokens.prompt_lengths, strict=True)}
     needed = sum(len(p) for p in prompts) + sampled.answers - len(tokens)
     assert len(prompts) == 2
@@ -124,7 +122,7 @@ def test_grpo_reads_a_prompt_once_a_group(count: Count, make_policy: MakeNetwork
     assert count.logits == [sampled.answers] * 2
 
 
-def pairs(prompts: list[Prompt]) -> list[Comparison]:
+def comparisons(prompts: list[Prompt]) -> list[Comparison]:
     """Four comparisons, two to a prompt, three different answers to each."""
     answers = [
         Response(id=str(i), text=text, finished=True) for i, text in enumerate(("silly .", "clever .", "dull ."))
@@ -140,9 +138,7 @@ def test_a_reward_model_reads_each_answer_once_and_each_prompt_once(
     count: Count, make_reward: MakeNetwork, toy_prompts: list[Prompt]
 ) -> None:
     config, network = RewardConfig(batch_size=2, epochs=1), make_reward()
-    state = reward_model.start(config, network)
-    rows = pairs(toy_prompts)
-    list(reward_model.train(config, network=network, comparisons=rows, state=state, **SHARED))
+    setups.run(reward_model, config, setups.ranking(network, comparisons(toy_prompts)))
     door = reward_model.Collator(network.tokenizer, network.context)
     answers = sum(len(door.response_ids(r, True)) for r in ("silly .", "clever .", "dull ."))
     needed = sum(len(door.prompt_ids(p)) for p in toy_prompts[:2]) + 2 * answers
@@ -151,16 +147,16 @@ def test_a_reward_model_reads_each_answer_once_and_each_prompt_once(
 
 
 def test_dpo_reads_the_reference_once(count: Count, make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
-    config, policy = PolicyConfig(kind="dpo", batch_size=4, **{**STILL, "steps": 3}), make_policy()
-    state, data = dpo.start(config, policy), dpo.pairs(make_policy(), pairs(toy_prompts), 10_000)
-    list(dpo.train(config, policy=policy, data=data, state=state, **SHARED))
+    config = PolicyConfig(kind="dpo", batch_size=4, **{**STILL, "steps": 3})
+    pairs = dpo.reference_pairs(make_policy(), comparisons(toy_prompts), 10_000)
+    setups.run(dpo, config, setups.offline(make_policy(), pairs))
     assert count.of(learning=False) == 1
     assert count.of(learning=True) == 3
 
 
 def test_sft(count: Count, make_policy: MakeNetwork, demonstrations: list[Completion]) -> None:
     config, policy = SftConfig(batch_size=len(demonstrations), epochs=1), make_policy()
-    list(sft.train(config, policy=policy, demonstrations=demonstrations, state=sft.start(config, policy), **SHARED))
+    setups.run(sft, config, setups.supervised(policy, demonstrations))
     shown = sft.Collator(policy.tokenizer, policy.context).tokens(demonstrations)
     assert count.logits == [int(shown.response_lengths.sum())]
     assert len(count.passes) == 1

@@ -6,17 +6,16 @@ import math
 from typing import Any
 
 import pytest
+import setups
 import torch
+from setups import table
 from torch import Tensor
 
 from trueward.algorithms import dpo
 from trueward.batches import Step
 from trueward.config import PolicyConfig
 from trueward.losses import preference
-from trueward.models.network import Network
-from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.records import Comparison, Prompt, Response
-from trueward.training.state import State
 
 TEXTS = ["a", "b a c", "", "c c"]
 ROWS = [
@@ -33,14 +32,8 @@ ROWS = [
 ]
 
 
-def network(seed: int = 0) -> Network:
-    model = TabularPolicy(6, 2, 12).double()
-    torch.nn.init.normal_(model.table, generator=torch.Generator().manual_seed(seed))
-    return Network(model, tokenizer(["a", "b", "c"], 12))
-
-
 def run(budget: int = 10_000, seed: int = 0, **changes: Any) -> tuple[Tensor, list[Step]]:
-    policy = network(seed)
+    policy = table(seed)
     before = policy.model.table.detach().clone()
     settings = {"steps": 1, "batch_size": len(ROWS), "kl_coef": 0.3, "warmup": 0}
     config = PolicyConfig(
@@ -52,9 +45,8 @@ def run(budget: int = 10_000, seed: int = 0, **changes: Any) -> tuple[Tensor, li
             "dpo": {"learning_rate": 1.0, **changes.get("dpo", {})},
         }
     )
-    state = State({"policy": policy.model}, {"policy": torch.optim.SGD(policy.model.parameters(), lr=1.0)})
-    data = dpo.pairs(network(), ROWS, budget)
-    steps = list(dpo.train(config, policy=policy, data=data, state=state, seed=2, micro_batch_tokens=budget))
+    pairs = dpo.reference_pairs(table(), ROWS, budget)
+    steps = setups.run(dpo, config, setups.offline(policy, pairs, budget, seed=2), setups.descent).steps
     return policy.model.table.detach() - before, steps
 
 
@@ -63,13 +55,13 @@ def test_step_zero_and_its_gradient() -> None:
     assert step.metrics["loss"] == pytest.approx(math.log(2), abs=1e-12)
     assert step.metrics["rewards/margins"] == pytest.approx(0, abs=1e-12)
     # −β·(p − ½)·(∇log π(first) − ∇log π(second)), averaged
-    reference = network()
-    data = dpo.pairs(reference, ROWS, 10_000)
+    reference = table()
+    data = dpo.reference_pairs(reference, ROWS, 10_000)
     logp = dpo.heads.response_logprobs(reference.model, data.tokens).sum(1).view(-1, 2)
     aim = (0.3 * (data.probability - 0.5) * (logp[:, 0] - logp[:, 1])).mean()
     (expected,) = torch.autograd.grad(aim, reference.model.table)
     torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
-    assert dpo.pair_accuracy(network(), data, 100) == 0.5
+    assert dpo.pair_accuracy(table(), data, 100) == 0.5
 
 
 @pytest.mark.parametrize("loss", ["sigmoid", "ipo", "robust", "simpo"])
@@ -100,7 +92,7 @@ def test_the_order_of_comparisons_and_of_their_sides_changes_nothing(
 
 
 def test_every_comparison_of_an_epoch_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = dpo.pairs(network(), ROWS, 10_000)
+    data = dpo.reference_pairs(table(), ROWS, 10_000)
     taken = data.take(torch.tensor([3, 0]))
     assert taken.probability.tolist() == data.probability[[3, 0]].tolist()
     assert torch.equal(taken.reference, data.reference[[6, 7, 0, 1]])

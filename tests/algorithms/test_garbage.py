@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import setups
 import torch
 from torch import Tensor
 
 from trueward.algorithms import dpo, grpo, ppo, reward_model, sft
-from trueward.batches import Rollout, Step, Tokens
+from trueward.batches import Rollout, Tokens
 from trueward.config import PolicyConfig, RewardConfig, SftConfig
 from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
-from trueward.records import Comparison, Completion, Prompt, Response, Score
+from trueward.records import Comparison, Completion, Prompt, Response
+from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scale
-from trueward.training.state import State
+from trueward.training.critic import Critic
+from trueward.training.setup import Online
 
 PAD, ORDER, VOCABULARY = 0, 2, 6
 PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b")]
@@ -42,7 +45,7 @@ PAIRS = [
     for j in range(i)
 ]
 PADDED = torch.tensor([state % VOCABULARY == PAD or state // VOCABULARY == PAD for state in range(VOCABULARY**ORDER)])
-SHARED: dict[str, Any] = {"seed": 3, "micro_batch_tokens": 30}
+BUDGET, SEED = 30, 3
 
 
 def table(kind: type, seed: int, poison: float) -> Network:
@@ -54,14 +57,9 @@ def table(kind: type, seed: int, poison: float) -> Network:
     return Network(model, tokenizer(["a", "b", "c"], 12))
 
 
-def plain(**networks: Network) -> State:
-    models = {name: network.model for name, network in networks.items()}
-    return State(models, {name: torch.optim.SGD(model.parameters(), lr=1.0) for name, model in models.items()})
-
-
-def rollout(network: Network, poison: float) -> Rollout:
+def rollout(poison: float) -> Rollout:
     """The same answers every time, off the policy by a little; poison outside of them."""
-    tokens = Collator(network.tokenizer, 12).tokens(ANSWERS)
+    tokens = Collator(tokenizer(["a", "b", "c"], 12), 12).tokens(ANSWERS)
     clean = table(TabularPolicy, 0, 0.0).model(input_ids=tokens.ids).logits.log_softmax(-1)
     before = torch.cat([clean[:, :1], clean[:, :-1]], 1)
     logprobs = before.gather(-1, tokens.ids[..., None]).squeeze(-1).detach()
@@ -70,13 +68,21 @@ def rollout(network: Network, poison: float) -> Rollout:
     return Rollout(tokens, torch.where(tokens.response_mask, logprobs, poison), ANSWERS)
 
 
-def judge(completions: Sequence[Completion]) -> list[Score]:
-    return [Score(score=float(c.response.count("a") - 0.3 * c.response.count("b"))) for c in completions]
+def score(completion: Completion) -> float:
+    return completion.response.count("a") - 0.3 * completion.response.count("b")
 
 
-def sampled(poison: float) -> dict[str, Any]:
-    draw = lambda network, prompts, generator: rollout(network, poison)  # noqa: E731
-    return {"sample": draw, "scorer": judge, "prompts": PROMPTS * 4, "temperature": 1.0, **SHARED}
+def sampled(poison: float, critic: Critic | None = None) -> Online:
+    return setups.online(
+        table(TabularPolicy, 0, poison),
+        table(TabularPolicy, 1, poison),
+        setups.Scripted(SamplingParams(max_new_tokens=5), lambda prompts, draws: rollout(poison)),
+        setups.scoring(score),
+        PROMPTS * 4,
+        BUDGET,
+        SEED,
+        critic=critic,
+    )
 
 
 def settings(kind: str, **more: Any) -> PolicyConfig:
@@ -86,44 +92,35 @@ def settings(kind: str, **more: Any) -> PolicyConfig:
     )
 
 
-def run_sft(poison: float) -> tuple[State, list[Step]]:
-    policy = table(TabularPolicy, 0, poison)
+def run_sft(poison: float) -> setups.Ran:
     config = SftConfig(batch_size=16, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
-    state = plain(policy=policy)
-    return state, list(sft.train(config, policy=policy, demonstrations=ANSWERS, state=state, **SHARED))
+    setup = setups.supervised(table(TabularPolicy, 0, poison), ANSWERS, BUDGET, SEED)
+    return setups.run(sft, config, setup, setups.descent)
 
 
-def run_reward_model(poison: float) -> tuple[State, list[Step]]:
-    network = table(TabularScalar, 0, poison)
+def run_reward_model(poison: float) -> setups.Ran:
     config = RewardConfig(batch_size=4, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
-    state = plain(reward=network)
-    return state, list(reward_model.train(config, network=network, comparisons=PAIRS, state=state, **SHARED))
+    setup = setups.ranking(table(TabularScalar, 0, poison), PAIRS, BUDGET, SEED)
+    return setups.run(reward_model, config, setup, setups.descent)
 
 
-def run_dpo(poison: float, loss: str) -> tuple[State, list[Step]]:
-    policy, config = table(TabularPolicy, 0, poison), settings("dpo", dpo={"learning_rate": 1.0, "loss": loss})
-    data, state = dpo.pairs(table(TabularPolicy, 1, poison), PAIRS, 30), plain(policy=policy)
-    return state, list(dpo.train(config, policy=policy, data=data, state=state, **SHARED))
+def run_dpo(poison: float, loss: str) -> setups.Ran:
+    config = settings("dpo", dpo={"learning_rate": 1.0, "loss": loss})
+    pairs = dpo.reference_pairs(table(TabularPolicy, 1, poison), PAIRS, BUDGET)
+    setup = setups.offline(table(TabularPolicy, 0, poison), pairs, BUDGET, SEED)
+    return setups.run(dpo, config, setup, setups.descent)
 
 
-def run_ppo(poison: float) -> tuple[State, list[Step]]:
-    policy, reference = table(TabularPolicy, 0, poison), table(TabularPolicy, 1, poison)
-    critic = ppo.Critic(table(TabularScalar, 2, poison), Scale(0.2, 1.3))
-    state = plain(policy=policy, value=critic.network)
-    state.numbers["kl_coef"] = 0.2
-    given = {"policy": policy, "reference": reference, "critic": critic, "state": state}
-    return state, list(ppo.train(settings("ppo"), **given, **sampled(poison)))
+def run_ppo(poison: float) -> setups.Ran:
+    critic = Critic(table(TabularScalar, 2, poison), Scale(0.2, 1.3))
+    return setups.run(ppo, settings("ppo"), sampled(poison, critic), setups.descent)
 
 
-def run_grpo(poison: float, **group: Any) -> tuple[State, list[Step]]:
-    policy, reference = table(TabularPolicy, 0, poison), table(TabularPolicy, 1, poison)
-    config, state = settings("grpo", group={"size": 4, **group}), plain(policy=policy)
-    state.numbers["kl_coef"] = 0.2
-    given = {"policy": policy, "reference": reference, "state": state, "longest": 5}
-    return state, list(grpo.train(config, **given, **sampled(poison)))
+def run_grpo(poison: float, **group: Any) -> setups.Ran:
+    return setups.run(grpo, settings("grpo", group={"size": 4, **group}), sampled(poison), setups.descent)
 
 
-LOOPS: dict[str, Callable[[float], tuple[State, list[Step]]]] = {
+LOOPS: dict[str, Callable[[float], setups.Ran]] = {
     "sft": run_sft,
     "reward_model": run_reward_model,
     "ppo": run_ppo,
@@ -136,14 +133,14 @@ LOOPS: dict[str, Callable[[float], tuple[State, list[Step]]]] = {
 }
 
 
-def assert_same(clean: tuple[State, list[Step]], dirty: tuple[State, list[Step]], within: float = 0.0) -> None:
-    for one, other in zip(clean[1], dirty[1], strict=True):
+def assert_same(clean: setups.Ran, dirty: setups.Ran, within: float = 0.0) -> None:
+    for one, other in zip(clean.steps, dirty.steps, strict=True):
         assert one.metrics == (pytest.approx(other.metrics, rel=within, abs=within) if within else other.metrics)
         assert one.details == other.details
         assert all(math.isfinite(x) for x in one.metrics.values())
     start = table(TabularPolicy, 0, 0.0).model.table, table(TabularScalar, 0, 0.0).model.table
-    for name, network in clean[0].networks.items():
-        one, other = (state.networks[name].table.detach()[~PADDED] for state in (clean[0], dirty[0]))
+    for name, network in clean.state.networks.items():
+        one, other = (ran.state.networks[name].table.detach()[~PADDED] for ran in (clean, dirty))
         torch.testing.assert_close(one, other, rtol=0, atol=within)
         assert one.isfinite().all()
         assert not any(one.shape == s[~PADDED].shape and torch.equal(one, s[~PADDED]) for s in start), "nothing moved"

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import setups
 import torch
+from setups import Rule, scoring, table, words
 from torch import Tensor
 
 from trueward.algorithms import grpo
-from trueward.batches import Rollout, Step
+from trueward.batches import Step
 from trueward.config import PolicyConfig
 from trueward.losses.policy import token_weights
 from trueward.models.network import Network
-from trueward.models.tabular import TabularPolicy, tokenizer
-from trueward.records import Completion, Prompt, Score
-from trueward.sampling.sampler import SamplingParams, sample
-from trueward.training.state import State
+from trueward.records import Completion, Prompt
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.sampler import SamplingParams
 
 PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b")]
 LONGEST = 5
-Rule = Callable[[Completion], float]
-
-
-def network(seed: int = 0) -> Network:
-    model = TabularPolicy(6, 2, 12).double()
-    torch.nn.init.normal_(model.table, generator=torch.Generator().manual_seed(seed))
-    model.table.data[:, :2] = -1e4
-    return Network(model, tokenizer(["a", "b", "c"], 12))
-
-
-def words(completion: Completion) -> float:
-    return float(completion.response.count("a")) - 0.3 * completion.response.count("b")
 
 
 def run(
@@ -41,36 +30,27 @@ def run(
     policy: Network | None = None,
     group: Any = None,
     shown: Sequence[Completion] = (),
-    refresh: int = 1,
     prompts: Sequence[Prompt] = PROMPTS,
     **changes: Any,
 ) -> tuple[Tensor, list[Step]]:
     """Plain descent from the reference, or from `policy`: by how much the weights moved, and the steps."""
-    moved = policy or network()
+    moved = policy or table()
     before = moved.model.table.detach().clone()
     settings = {"kind": "grpo", "steps": 1, "batch_size": 16, "minibatches": 1, "epochs": 1, "kl_coef": 0.2}
     more = {"learning_rate": 1.0, "warmup": 0, "max_grad_norm": 1e9, "missing_eos_penalty": 0}
     config = PolicyConfig(**{**settings, **more, "group": {"size": 4, **(group or {})}, **changes})
 
-    def write(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, SamplingParams(max_new_tokens=LONGEST), generator)
-
-    loop = grpo.train(
-        config,
-        policy=moved,
-        reference=network(),
-        sample=write,
-        scorer=lambda completions: [Score(score=score(c)) for c in completions],
-        prompts=prompts,
-        temperature=1.0,
-        longest=LONGEST,
-        state=State({"policy": moved.model}, {"policy": torch.optim.SGD(moved.model.parameters(), lr=1.0)}),
+    setup = setups.online(
+        moved,
+        table(),
+        LocalEngine(SamplingParams(max_new_tokens=LONGEST)),
+        scoring(score),
+        prompts,
+        budget,
         seed=3,
-        micro_batch_tokens=budget,
         demonstrations=shown,
-        sync_every=refresh,
     )
-    steps = list(loop)
+    steps = setups.run(grpo, config, setup, setups.descent).steps
     return moved.model.table.detach() - before, steps
 
 
@@ -91,7 +71,7 @@ def test_step_zero(kl: str) -> None:
 def test_micro_batches_change_nothing(reducer: str, ratio: str, kl: str) -> None:
     group = {"reducer": reducer, "ratio": ratio, "kl": kl, "std": "population"}
     # away from the reference, several minibatches, so that the ratio and the anchor count
-    results = [run(budget=b, policy=network(5), group=group, minibatches=2, epochs=2) for b in (10_000, 1, 20)]
+    results = [run(budget=b, policy=table(5), group=group, minibatches=2, epochs=2) for b in (10_000, 1, 20)]
     moved, (step,) = results[0]
     assert moved.abs().max() > 1e-3
     for other, (same,) in results[1:]:
@@ -110,7 +90,7 @@ def test_groups_of_equal_reward_give_no_reward_gradient_and_no_nan(kind: str, st
 
 
 def test_groups_of_equal_reward_keep_the_gradient_of_their_kl() -> None:
-    moved, _ = run(lambda c: 0.7, policy=network(5), group={"kl": "k2"})
+    moved, _ = run(lambda c: 0.7, policy=table(5), group={"kl": "k2"})
     assert moved.isfinite().all()
     assert moved.abs().max() > 1e-4
 
@@ -136,7 +116,7 @@ def test_to_drop_groups_is_exact_at_beta_0_alone() -> None:
 
     def step(beta: float, drop: bool) -> Tensor:
         group = {"reducer": "constant", "kl": "k2", "drop_equal_groups": drop}
-        moved, (found,) = run(by_prompt, policy=network(5), kl_coef=beta, group=group)
+        moved, (found,) = run(by_prompt, policy=table(5), kl_coef=beta, group=group)
         assert found.metrics["objective/equal_groups"] == 0.75
         return moved
 
@@ -149,7 +129,7 @@ def test_to_drop_groups_is_exact_at_beta_0_alone() -> None:
 def test_what_is_paid_out_is_score_minus_kl_minus_the_penalties(kind: str, kl: str, kl_coef: float) -> None:
     """EXACT, row 11: for each answer, score − β·(log π − log π_ref), wherever the KL goes."""
     group = {"kl": kl, "overlong_tokens": 3}
-    _, (step,) = run(policy=network(5), kind=kind, kl_coef=kl_coef, missing_eos_penalty=0.7, group=group)
+    _, (step,) = run(policy=table(5), kind=kind, kl_coef=kl_coef, missing_eos_penalty=0.7, group=group)
     cut = [not c.finished for c in step.completions]
     scores = [words(c) for c in step.completions]
     assert [d["score"] for d in step.details] == pytest.approx(scores, abs=1e-5)
@@ -199,11 +179,11 @@ def test_every_answer_is_in_one_minibatch_of_each_epoch(monkeypatch: pytest.Monk
 def test_demonstrations_add_the_gradient_of_their_loss() -> None:
     """By hand: plain descent moves a row of the table by weight·(onehot − π) for each token, over their number."""
     shown = [Completion(prompt=Prompt(text="b"), response="a")]  # "a" and the end: two tokens
-    settings: dict[str, Any] = {"group": {"size": 4, "reducer": "constant"}, "policy": network(5)}
+    settings: dict[str, Any] = {"group": {"size": 4, "reducer": "constant"}, "policy": table(5)}
     without, (plain,) = run(**settings)
-    beside, (step,) = run(**{**settings, "policy": network(5)}, shown=shown * 16, ptx_coef=0.6)
+    beside, (step,) = run(**{**settings, "policy": table(5)}, shown=shown * 16, ptx_coef=0.6)
     assert "loss/ptx_avg" not in plain.metrics
-    policy, expected, nll = network(5), torch.zeros_like(without), 0.0
+    policy, expected, nll = table(5), torch.zeros_like(without), 0.0
     states = policy.model.state(torch.tensor([[1, 4, 3]]))[0]  # begin, b, a
     for state, token in ((states[1], 3), (states[2], 2)):
         chances = policy.model.table[state].detach().softmax(-1)
@@ -218,8 +198,8 @@ def test_demonstrations_add_the_gradient_of_their_loss() -> None:
 @pytest.mark.parametrize("kl", ["reward", "k2", "k3-weighted"])
 def test_with_its_own_rollouts_importance_weights_change_nothing(ratio: str, kl: str) -> None:
     settings: dict[str, Any] = {"group": {"ratio": ratio, "kl": kl}, "minibatches": 2, "epochs": 2}
-    plain, (without,) = run(policy=network(5), **settings)
-    weighted, (step,) = run(policy=network(5), importance_sampling_cap=1.0 + 1e-4, **settings)
+    plain, (without,) = run(policy=table(5), **settings)
+    weighted, (step,) = run(policy=table(5), importance_sampling_cap=1.0 + 1e-4, **settings)
     torch.testing.assert_close(weighted, plain, rtol=0, atol=1e-5)
     assert step.metrics["importance/weight"] == pytest.approx(1, abs=1e-4)
     assert step.metrics["importance/log_ratio"] < 1e-4
@@ -245,9 +225,9 @@ def test_dropped_groups_are_replaced_by_other_prompts_until_the_batch_is_full(mo
     learned: list[int] = []
     update = grpo._update
 
-    def watched(config: Any, policy: Any, state: Any, lesson: Any, chosen: Tensor, *rest: Any) -> dict[str, float]:
+    def watched(config: Any, policy: Any, state: Any, batch: Any, chosen: Tensor, *rest: Any) -> dict[str, float]:
         learned.append(len(chosen))
-        return update(config, policy, state, lesson, chosen, *rest)
+        return update(config, policy, state, batch, chosen, *rest)
 
     monkeypatch.setattr(grpo, "_update", watched)
     _, steps = refilled(20)

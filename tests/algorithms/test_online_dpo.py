@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import setups
 import torch
+from setups import Recorder, Rule, scoring, table, words
 from torch import Tensor
 
 from trueward.algorithms import online_dpo
-from trueward.batches import Rollout, Step
+from trueward.batches import Rollout
 from trueward.config import PolicyConfig
 from trueward.models import heads
 from trueward.models.network import Network
-from trueward.models.tabular import TabularPolicy, tokenizer
-from trueward.progress import Progress
-from trueward.records import Completion, Prompt, Score
-from trueward.sampling.sampler import SamplingParams, sample
-from trueward.seeds import seed_for
+from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.sampler import SamplingParams
 from trueward.training import driver
-from trueward.training.state import State
+from trueward.training.env import Env
+from trueward.training.journal import METRICS, ROLLOUTS, DirectoryJournal
 
 PROMPTS = [Prompt(text=text) for text in ("a", "b b", "c a b", "b", "c", "a c")]
 BETA, PENALTY = 0.3, 0.5
-Rule = Callable[[Completion], float]
 LOSSES = ["sigmoid", "ipo", "robust", "simpo"]
 
 
-def network(seed: int = 0) -> Network:
-    model = TabularPolicy(6, 2, 12).double()
-    torch.nn.init.normal_(model.table, generator=torch.Generator().manual_seed(seed))
-    model.table.data[:, :2] = -1e4
-    return Network(model, tokenizer(["a", "b", "c"], 12))
+class Backwards(Recorder):
+    """The same answers in another order: pairs backwards, and sides swapped."""
 
-
-def words(completion: Completion) -> float:
-    return float(completion.response.count("a")) - 0.3 * completion.response.count("b")
-
-
-def write(temperature: float, network: Network, prompts: Sequence[Prompt], draw: torch.Generator) -> Rollout:
-    return sample(network, prompts, SamplingParams(temperature, max_new_tokens=4), draw)
+    def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        rollout = super().sample(prompts, draws)
+        rows = torch.arange(len(prompts) - 1, -1, -1)
+        back = [rollout.completions[i] for i in rows.tolist()]
+        self.rollouts[-1] = Rollout(rollout.tokens.take(rows), rollout.logprobs[rows], back)
+        return self.rollouts[-1]
 
 
 class Run:
@@ -54,45 +51,20 @@ class Run:
         budget: int = 10_000,
         policy: Network | None = None,
         temperature: float = 1.0,
-        reverse: bool = False,
+        engine: type[Recorder] = Recorder,
         seed: int = 3,
         dpo: Any = None,
         **changes: Any,
     ) -> None:
-        self.policy = policy or network()
+        self.policy = policy or table()
         self.before = self.policy.model.table.detach().clone()
         settings = {"kind": "dpo", "steps": 1, "batch_size": 6, "kl_coef": BETA, "missing_eos_penalty": PENALTY}
         more = {"warmup": 0, "max_grad_norm": 1e9, "dpo": {"online": True, "learning_rate": 1.0, **(dpo or {})}}
-        self.config = PolicyConfig(**{**settings, **more, **changes})
-        self.state = State(
-            {"policy": self.policy.model}, {"policy": torch.optim.SGD(self.policy.model.parameters(), lr=1.0)}
-        )
-        self.rollouts: list[Rollout] = []
-        self.draws: list[int] = []
-
-        def drawn(network: Network, prompts: Sequence[Prompt], draw: torch.Generator) -> Rollout:
-            self.draws.append(draw.initial_seed())
-            rollout = write(temperature, network, prompts, draw)
-            if reverse:  # the same answers in another order: pairs backwards, and sides swapped
-                rows = torch.arange(len(prompts) - 1, -1, -1)
-                back = [rollout.completions[i] for i in rows.tolist()]
-                rollout = Rollout(rollout.tokens.take(rows), rollout.logprobs[rows], back)
-            self.rollouts.append(rollout)
-            return rollout
-
-        loop = online_dpo.train(
-            self.config,
-            policy=self.policy,
-            reference=network(),
-            sample=drawn,
-            scorer=lambda completions: [Score(score=score(c)) for c in completions],
-            prompts=PROMPTS,
-            temperature=temperature,
-            state=self.state,
-            seed=seed,
-            micro_batch_tokens=budget,
-        )
-        self.steps: list[Step] = list(loop)
+        config = PolicyConfig(**{**settings, **more, **changes})
+        sampler = engine(SamplingParams(temperature, max_new_tokens=4))
+        setup = setups.online(self.policy, table(), sampler, scoring(score), PROMPTS, budget, seed)
+        self.steps, _, self.rollouts = setups.run(online_dpo, config, setup, setups.descent)
+        self.draws = sampler.draws
 
     @property
     def moved(self) -> Tensor:
@@ -106,7 +78,7 @@ def test_two_answers_to_each_prompt() -> None:
         assert len(prompts) == 6
         assert prompts[::2] == prompts[1::2]
         assert len(set(prompts)) == 3
-    assert run.draws == [seed_for(3, "rollout", turn) for turn in (0, 1)], "fresh answers every time"
+    assert run.draws == [Draws.purpose(3, "rollout", step) for step in (0, 1)], "fresh answers every time"
     seen = {c.prompt.text for rollout in run.rollouts for c in rollout.completions}
     assert seen == {p.text for p in PROMPTS}, "every prompt of an epoch is taken once"
 
@@ -120,7 +92,7 @@ def test_step_zero_and_its_gradient_by_hand(labels: str, temperature: float) -> 
     assert step.metrics["loss"] == pytest.approx(math.log(2), abs=1e-12)
     assert step.metrics["rewards/margins"] == pytest.approx(0, abs=1e-12)
     assert step.metrics["objective/kl"] == pytest.approx(0, abs=1e-5)  # the sampler's log-probs are in float32
-    model = network().model
+    model = table().model
     expected = torch.zeros((), dtype=torch.float64)
     for i in range(0, 12, 2):
         terms, paid = [], []
@@ -141,16 +113,11 @@ def test_step_zero_and_its_gradient_by_hand(labels: str, temperature: float) -> 
 
 def test_at_the_tilt_soft_labels_leave_no_gradient_whatever_was_drawn() -> None:
     """Answers of one token, so that the tilt by the score is a table: reference + score/β."""
-    tilted = network()
+    tilted = table()
     one = {"a": 0.7, "b": -0.4, "c": 0.2, "": 0.1}
     with torch.no_grad():
         tilted.model.table[:, 2:] += torch.tensor([one[w] for w in ("", "a", "b", "c")]).double() / BETA
-
-    def short(network: Network, prompts: Sequence[Prompt], draw: torch.Generator) -> Rollout:
-        return sample(network, prompts, SamplingParams(max_new_tokens=1), draw)
-
     for labels, still in (("soft", True), ("hard", False)):
-        state = State({"policy": tilted.model}, {"policy": torch.optim.SGD(tilted.model.parameters(), lr=1.0)})
         config = PolicyConfig(
             kind="dpo",
             steps=1,
@@ -160,18 +127,9 @@ def test_at_the_tilt_soft_labels_leave_no_gradient_whatever_was_drawn() -> None:
             warmup=0,
             dpo={"online": True, "labels": labels},
         )
-        (step,) = online_dpo.train(
-            config,
-            policy=tilted,
-            reference=network(),
-            sample=short,
-            scorer=lambda completions: [Score(score=one[c.response.strip()]) for c in completions],
-            prompts=PROMPTS,
-            temperature=1.0,
-            state=state,
-            seed=1,
-            micro_batch_tokens=10_000,
-        )
+        engine, scorer = LocalEngine(SamplingParams(max_new_tokens=1)), scoring(lambda c: one[c.response.strip()])
+        setup = setups.online(tilted, table(), engine, scorer, PROMPTS)
+        (step,) = setups.run(online_dpo, config, setup, setups.descent).steps
         assert step.metrics["objective/equal_pairs"] < 1
         assert (step.metrics["policy/grad_norm"] < 1e-7) == still
 
@@ -180,13 +138,13 @@ def test_at_the_tilt_soft_labels_leave_no_gradient_whatever_was_drawn() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_neither_micro_batches_nor_order_change_anything(loss: str, labels: str) -> None:
     dpo = {"loss": loss, "labels": labels, "label_smoothing": 0.1}
-    whole = Run(policy=network(5), dpo=dpo)
+    whole = Run(policy=table(5), dpo=dpo)
     assert whole.moved.isfinite().all()
     assert whole.moved.abs().max() > 1e-3
     for other in (
-        Run(budget=1, policy=network(5), dpo=dpo),
-        Run(budget=30, policy=network(5), dpo=dpo),
-        Run(budget=30, policy=network(5), dpo=dpo, reverse=True),
+        Run(budget=1, policy=table(5), dpo=dpo),
+        Run(budget=30, policy=table(5), dpo=dpo),
+        Run(budget=30, policy=table(5), dpo=dpo, engine=Backwards),
     ):
         torch.testing.assert_close(other.moved, whole.moved, rtol=0, atol=1e-12)
         if other.rollouts[0].completions == whole.rollouts[0].completions:
@@ -207,7 +165,7 @@ def test_equal_scores_are_ties(labels: str) -> None:
 def test_two_answers_that_are_the_same_teach_nothing() -> None:
     """Whatever a scorer says of them, itself contradicting."""
     calls = iter(range(10**6))
-    sure = network()
+    sure = table()
     with torch.no_grad():
         sure.model.table[:] = -1e4
         sure.model.table[:, 3] = 0
@@ -217,12 +175,12 @@ def test_two_answers_that_are_the_same_teach_nothing() -> None:
 
 
 def test_what_it_logs() -> None:
-    run = Run(policy=network(5), steps=1)
+    run = Run(policy=table(5), steps=1)
     (step,), (rollout,) = run.steps, run.rollouts
     cut = torch.tensor([not c.finished for c in rollout.completions])
     assert 0 < cut.sum() < 12
     paid = torch.tensor([words(c) for c in rollout.completions]).double() - PENALTY * cut
-    anchor = heads.response_logprobs(network().model, rollout.tokens).detach()
+    anchor = heads.response_logprobs(table().model, rollout.tokens).detach()
     k1 = (rollout.logprobs - anchor)[rollout.tokens.response_mask].sum() / 12
     pairs = [(a.response, a.finished) for a in rollout.completions]
     expected = {
@@ -247,7 +205,7 @@ def test_every_setting_changes_the_weights() -> None:
     shared = {"steps": 3, "decay": False}
 
     def weights(**changes: Any) -> Tensor:
-        return Run(policy=network(5), **{**shared, **changes}).policy.model.table.detach()
+        return Run(policy=table(5), **{**shared, **changes}).policy.model.table.detach()
 
     plain = weights()
     assert torch.equal(plain, weights())
@@ -267,48 +225,33 @@ def test_every_setting_changes_the_weights() -> None:
 
 
 def drive(directory: Path, until: int | None = None) -> Tensor:
-    """Six steps of Adam through the driver, a checkpoint at each; killed after `until` steps if that is given."""
-    policy = network(5)
+    """Six steps of Adam through the driver, a checkpoint at each; killed in the step after `until`, if that is given."""
+    directory.mkdir(exist_ok=True)
+    policy = table(5)
     config = PolicyConfig(kind="dpo", steps=6, batch_size=6, kl_coef=BETA, dpo={"online": True, "learning_rate": 0.1})
-    state = online_dpo.start(config, policy)
+    scored = 0
 
-    def judge(completions: Sequence[Completion]) -> list[Score]:
-        if until is not None and state.step >= until:
+    def score(completion: Completion) -> float:
+        nonlocal scored
+        if until is not None and scored == 12 * until:
             raise KeyboardInterrupt
-        return [Score(score=words(c)) for c in completions]
+        scored += 1
+        return words(completion)
 
-    driver.drive(
-        lambda: online_dpo.train(
-            config,
-            policy=policy,
-            reference=network(),
-            sample=lambda *rest: write(0.8, *rest),
-            scorer=judge,
-            prompts=PROMPTS,
-            temperature=0.8,
-            state=state,
-            seed=3,
-            micro_batch_tokens=40,
-        ),
-        state=state,
-        directory=directory,
-        total=6,
-        what="online dpo",
-        progress=Progress(),
-        checkpoint_seconds=0,
-    )
+    engine = LocalEngine(SamplingParams(0.8, max_new_tokens=4))
+    setup = setups.online(policy, table(), engine, scoring(score), PROMPTS, budget=40, seed=3)
+    journal, env = DirectoryJournal(directory, lambda path: policy), Env(checkpoint_seconds=0)
+    driver.drive(online_dpo, config, setup, journal, env, what="online dpo")
     return policy.model.table.detach()
 
 
 @pytest.mark.parametrize("killed", [1, 4])
 def test_resumed_it_ends_as_if_nothing_had_happened(tmp_path: Path, killed: int) -> None:
-    (tmp_path / "whole").mkdir()
     whole = drive(tmp_path / "whole")
-    (tmp_path / "killed").mkdir()
     with pytest.raises(KeyboardInterrupt):
         drive(tmp_path / "killed", killed)
     assert torch.equal(drive(tmp_path / "killed"), whole)
-    for log in ("metrics.jsonl", "rollouts.jsonl.gz"):
+    for log in (METRICS, ROLLOUTS):
         one, two = (tmp_path / name / log for name in ("whole", "killed"))
         assert one.read_bytes() == two.read_bytes()
 

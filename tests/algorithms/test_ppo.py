@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
+import setups
 import torch
-from torch import Tensor
+from setups import Ran, scoring
 
 from trueward.algorithms import ppo
-from trueward.batches import Rollout, Step, Tokens
+from trueward.batches import Tokens
 from trueward.config import CriticConfig, PolicyConfig
 from trueward.models import heads
 from trueward.models.network import Network
-from trueward.records import Completion, Prompt, Score
-from trueward.sampling.sampler import SamplingParams, sample
-from trueward.scorers.scorer import Scale
+from trueward.records import Completion, Prompt
+from trueward.sampling.sampler import SamplingParams
+from trueward.scorers.scorer import Scale, Scorer
 from trueward.training import ptx
+from trueward.training.critic import Critic
 from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
-Run = Callable[..., tuple[list[Step], State, list[Rollout]]]
+Run = Callable[..., Ran]
 
 
-def by_length(completions: Sequence[Completion]) -> list[Score]:
-    return [Score(score=0.1 * len(c.response)) for c in completions]
+by_length = scoring(lambda completion: 0.1 * len(completion.response))
 
 
 @pytest.fixture
@@ -38,60 +39,35 @@ def run(
     def go(
         temperature: float = 1.0,
         budget: int = 10_000,
-        scorer: Any = by_length,
-        optimizers: Callable[[State], None] = lambda state: None,
+        scorer: Scorer = by_length,
+        prepare: Callable[[State], None] = lambda state: None,
         **changes: Any,
-    ) -> tuple[list[Step], State, list[Rollout]]:
+    ) -> Ran:
         config = PolicyConfig(**{"steps": 2, "batch_size": 8, "minibatches": 2, "learning_rate": 3e-3, **changes})
-        policy, critic = make_policy(), ppo.Critic(make_reward(), Scale(0.5, 2.0))
-        state = ppo.start(config, policy, critic)
-        optimizers(state)
-        rollouts: list[Rollout] = []
-
-        def draw(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-            settings = SamplingParams(temperature=temperature, max_new_tokens=8, max_num_seqs=5)
-            rollouts.append(sample(network, prompts, settings, generator))
-            return rollouts[-1]
-
-        loop = ppo.train(
-            config,
-            policy=policy,
-            reference=make_policy(),
-            critic=critic,
-            sample=draw,
-            scorer=scorer,
-            prompts=toy_prompts,
-            temperature=temperature,
-            state=state,
-            seed=2,
-            micro_batch_tokens=budget,
-            demonstrations=demonstrations,
-        )
-        return list(loop), state, rollouts
+        engine = setups.Recorder(SamplingParams(temperature=temperature, max_new_tokens=8, max_num_seqs=5))
+        more = {"critic": Critic(make_reward(), Scale(0.5, 2.0)), "demonstrations": demonstrations}
+        setup = setups.online(make_policy(), make_policy(), engine, scorer, toy_prompts, budget, seed=2, **more)
+        return setups.run(ppo, config, setup, prepare=prepare)
 
     return go
-
-
-def weights(state: State, name: str = "policy") -> Tensor:
-    return torch.cat([p.detach().flatten() for p in state.networks[name].parameters()])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("budget", [30, 10_000])
 def test_step_zero(run: Run, temperature: float, budget: int) -> None:
-    one_look = run(temperature, budget, steps=1, epochs=1, minibatches=1)[0][0]
-    assert one_look.metrics["policy/clipfrac_avg"] == 0
-    assert one_look.metrics["policy/approxkl_avg"] < 1e-6
-    assert one_look.metrics["val/ratio"] == pytest.approx(1, abs=1e-4)
-    first = run(temperature, budget)[0][0]
+    (one_update,) = run(temperature, budget, steps=1, epochs=1, minibatches=1).steps
+    assert one_update.metrics["policy/clipfrac_avg"] == 0
+    assert one_update.metrics["policy/approxkl_avg"] < 1e-6
+    assert one_update.metrics["val/ratio"] == pytest.approx(1, abs=1e-4)
+    first = run(temperature, budget).steps[0]
     assert abs(first.metrics["objective/kl"]) < 1e-4
     assert first.metrics["val/ratio_first"] < 1e-4
 
 
 def test_the_policy_and_the_value_network_move_and_the_reference_does_not(run: Run, make_policy: MakeNetwork) -> None:
-    steps, state, _ = run(learning_rate=1e-2)
-    start = torch.cat([p.detach().flatten() for p in make_policy().model.parameters()])
-    assert not torch.equal(weights(state), start)
+    ran = run(learning_rate=1e-2)
+    steps = ran.steps
+    assert not torch.equal(ran.weights(), setups.weights(make_policy().model))
     assert [step.number for step in steps] == [1, 2]
     assert abs(steps[1].metrics["objective/kl"]) > 1e-4  # to the weights it started from
 
@@ -125,7 +101,7 @@ def test_the_logged_kl_is_that_of_the_sampled_sequences(run: Run, make_policy: M
 def test_values_start_as_the_reward_models_numbers_in_sds(make_reward: MakeNetwork) -> None:
     network = make_reward()
     tokens = Tokens.collate([([1, 8, 9], [20, 21, 2]), ([1, 8], [30])], pad=0)
-    got = ppo.Critic(network, Scale(0.5, 2.0)).values(tokens).detach()
+    got = Critic(network, Scale(0.5, 2.0)).values(tokens).detach()
     for row, (prompt, response) in enumerate([([1, 8, 9], [20, 21, 2]), ([1, 8], [30])]):
         for t in range(len(response)):
             ids = torch.tensor([prompt + response[:t]])
@@ -151,7 +127,7 @@ def test_every_minibatch_is_one_step_of_both_optimisers(
 
             optimizer.register_step_post_hook(counted)
 
-    run(steps=1, batch_size=batch, minibatches=minibatches, epochs=epochs, budget=budget, optimizers=watch)
+    run(steps=1, batch_size=batch, minibatches=minibatches, epochs=epochs, budget=budget, prepare=watch)
     assert taken == {"policy": minibatches * epochs, "value": minibatches * epochs}
 
 
@@ -167,7 +143,7 @@ def test_both_rates_climb_and_fall_and_no_gradient_is_left(run: Run) -> None:
             optimizer.register_step_pre_hook(noted)
 
     settings = {"steps": 4, "warmup": 0.5, "epochs": 1, "minibatches": 1}
-    steps, state, _ = run(learning_rate=2e-3, value_learning_rate=5e-3, optimizers=watch, **settings)
+    steps, state, _ = run(learning_rate=2e-3, value_learning_rate=5e-3, prepare=watch, **settings)
     shares = [0.5, 1.0, 1.0, 0.5]
     assert rates["policy"] == pytest.approx([2e-3 * share for share in shares])
     assert rates["value"] == pytest.approx([5e-3 * share for share in shares])
@@ -207,34 +183,31 @@ def test_every_setting_changes_the_weights(run: Run) -> None:
     assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n", "relabel"} == set(
         PolicyConfig.model_fields
     )
-    _, plain, _ = run(steps=3)
-    again = run(steps=3)[1]
+    plain, again = run(steps=3), run(steps=3)
     names = ("policy", "value")
-    assert all(torch.equal(weights(plain, n), weights(again, n)) for n in names)
+    assert all(torch.equal(plain.weights(n), again.weights(n)) for n in names)
     nested = {f"critic.{name}": {"critic": {name: value}} for name, value in CRITIC.items()}
-    # The loop is given the value network; who makes it reads the others (tests/models/test_trunk.py).
+    # The loop is given the value network; who makes it reads the others (tests/models/test_frozen_layers.py).
     assert {*CRITIC, "start", "trunk", "coef"} == set(CriticConfig.model_fields)
     for name, change in {**{name: {name: value} for name, value in SETTINGS.items()}, **nested}.items():
-        _, changed, _ = run(steps=3, **change)
-        assert not all(torch.equal(weights(plain, n), weights(changed, n)) for n in names), name
+        changed = run(steps=3, **change)
+        assert not all(torch.equal(plain.weights(n), changed.weights(n)) for n in names), name
 
 
 def test_an_adaptive_beta_moves_towards_its_target(run: Run) -> None:
-    far = [step.metrics["objective/kl_coef"] for step in run(steps=4, target_kl=50.0, kl_coef=0.2)[0]]
+    far = [step.metrics["objective/kl_coef"] for step in run(steps=4, target_kl=50.0, kl_coef=0.2).steps]
     assert far == pytest.approx([0.2 * 0.98**n for n in range(4)], rel=1e-6)  # (1 − .1·.2) a step
     near = run(steps=4, target_kl=1e-9, kl_coef=0.2, learning_rate=1e-2)
-    signs = [step.metrics["objective/kl"] > 0 for step in near[0]]
-    betas = [step.metrics["objective/kl_coef"] for step in near[0]] + [near[1].numbers["kl_coef"]]
+    signs = [step.metrics["objective/kl"] > 0 for step in near.steps]
+    betas = [step.metrics["objective/kl_coef"] for step in near.steps] + [near.state.numbers["kl_coef"]]
     for above, before, after in zip(signs, betas, betas[1:], strict=False):
         assert after == pytest.approx(before * (1.02 if above else 0.98), rel=1e-6)
 
 
 def test_equal_scores_and_no_anchor_leave_no_nan(run: Run) -> None:
-    steps, state, _ = run(
-        kl_coef=0.0, missing_eos_penalty=0.0, scorer=lambda cs: [Score(score=1.0) for _ in cs], steps=3
-    )
-    assert weights(state).isfinite().all()
-    assert all(torch.tensor(list(step.metrics.values())).isfinite().all() for step in steps)
+    ran = run(kl_coef=0.0, missing_eos_penalty=0.0, scorer=scoring(lambda completion: 1.0), steps=3)
+    assert ran.weights().isfinite().all()
+    assert all(torch.tensor(list(step.metrics.values())).isfinite().all() for step in ran.steps)
 
 
 def test_while_the_value_network_warms_up_nothing_else_does(run: Run, make_policy: MakeNetwork) -> None:
@@ -251,7 +224,7 @@ def test_while_the_value_network_warms_up_nothing_else_does(run: Run, make_polic
             optimizer.register_step_pre_hook(partial(counted, name=name))
 
     settings = {"steps": 6, "warmup": 0.5, "epochs": 1, "minibatches": 2, "learning_rate": 2e-3, "target_kl": 1.0}
-    steps, _, rollouts = run(critic={"warmup_steps": 2}, optimizers=watch, **settings)
+    steps, _, rollouts = run(critic={"warmup_steps": 2}, prepare=watch, **settings)
     assert taken == {"policy": 8, "value": 12}
     assert rates == pytest.approx([2e-3 * share for share in (0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5)])
     assert [step.metrics["lr"] for step in steps] == pytest.approx([0, 0, 1e-3, 2e-3, 2e-3, 1e-3])
@@ -273,72 +246,72 @@ def test_returns_and_advantages_by_their_own_lambda(run: Run, monkeypatch: pytes
     update = ppo._update
 
     def watched(
-        config: PolicyConfig, policy: Any, critic: Any, state: Any, lesson: ppo.RolloutBatch, *rest: Any
+        config: PolicyConfig, policy: Any, critic: Any, state: Any, batch: ppo.RolloutBatch, *rest: Any
     ) -> dict[str, float]:
-        seen.append(lesson)
-        return update(config, policy, critic, state, lesson, *rest)
+        seen.append(batch)
+        return update(config, policy, critic, state, batch, *rest)
 
     monkeypatch.setattr(ppo, "_update", watched)
     settings = {"steps": 2, "epochs": 1, "minibatches": 1, "kl_coef": 0.0, "whiten_advantages": False}
-    _, _, rollouts = run(critic={"warmup_steps": 1, "gae_lambda": 0.8, "adaptive_lambda": 0.5}, **settings)
-    warm, taught = seen
-    assert warm.credit is None
-    for lesson, rollout in zip(seen, rollouts, strict=True):
+    rollouts = run(critic={"warmup_steps": 1, "gae_lambda": 0.8, "adaptive_lambda": 0.5}, **settings).rollouts
+    warm, learned = seen
+    assert warm.advantages is None
+    for batch, rollout in zip(seen, rollouts, strict=True):
         for row, completion in enumerate(rollout.completions):
-            mask = lesson.tokens.response_mask[row]
+            mask = batch.tokens.response_mask[row]
             n = int(mask.sum())
             paid = 0.1 * len(completion.response) - (not completion.finished)
-            values = [*lesson.old_values[row][mask].tolist(), 0.0]
+            values = [*batch.old_values[row][mask].tolist(), 0.0]
             errors = [values[t + 1] - values[t] + (paid if t == n - 1 else 0.0) for t in range(n)]
 
             def ahead(lam: float, t: int, errors: list[float] = errors, n: int = n) -> float:
                 return sum(lam ** (k - t) * errors[k] for k in range(t, n))
 
-            lam = 1.0 if lesson is warm else 0.8
+            lam = 1.0 if batch is warm else 0.8
             returns = [values[t] + ahead(lam, t) for t in range(n)]
-            assert lesson.returns[row][mask].tolist() == pytest.approx(returns, abs=1e-5)
-            if lesson is warm:
+            assert batch.returns[row][mask].tolist() == pytest.approx(returns, abs=1e-5)
+            if batch is warm:
                 assert returns == pytest.approx([paid] * n)
-            elif lesson.credit is not None:
+            elif batch.advantages is not None:
                 own = max(0.0, 1 - 1 / (0.5 * n))
                 expected = [ahead(own, t) for t in range(n)]
-                assert lesson.credit[row][mask].tolist() == pytest.approx(expected, abs=1e-5)
-    assert taught.credit is not None
+                assert batch.advantages[row][mask].tolist() == pytest.approx(expected, abs=1e-5)
+    assert learned.advantages is not None
 
 
 def test_demonstrations_add_their_gradient_in_every_update(
     run: Run, monkeypatch: pytest.MonkeyPatch, demonstrations: list[Completion]
 ) -> None:
     batches: list[Tokens] = []
-    imitate = ptx.accumulate_ptx
+    accumulate = ptx.accumulate_ptx
 
     def watched(policy: Network, batch: Tokens, weight: float, budget: int, *rest: Any) -> float:
         batches.append(batch)
-        return imitate(policy, batch, weight, budget, *rest)
+        return accumulate(policy, batch, weight, budget, *rest)
 
-    monkeypatch.setattr(ptx, "imitate", watched)
+    monkeypatch.setattr(ptx, "accumulate_ptx", watched)
     settings: dict[str, Any] = {"steps": 2, "epochs": 2, "minibatches": 3, "critic": {"warmup_steps": 1}}
-    steps, _, _ = run(**settings)
+    steps = run(**settings).steps
     assert not batches
     assert all("loss/ptx_avg" not in step.metrics for step in steps)
-    steps, state, _ = run(ptx_coef=5.0, **settings)
+    ran = run(ptx_coef=5.0, **settings)
     assert [len(batch) for batch in batches] == [3, 3, 2] * 2  # none while the value network warms up
-    assert "loss/ptx_avg" not in steps[0].metrics
-    assert steps[1].metrics["loss/ptx_avg"] > 0
-    assert torch.equal(weights(run(ptx_coef=5.0, **settings)[1]), weights(state))  # the same ones each time
+    assert "loss/ptx_avg" not in ran.steps[0].metrics
+    assert ran.steps[1].metrics["loss/ptx_avg"] > 0
+    assert torch.equal(run(ptx_coef=5.0, **settings).weights(), ran.weights())  # the same ones each time
 
 
 def test_a_large_weight_on_demonstrations_is_sft(run: Run) -> None:
     """Their loss falls as in SFT; without the weight it does not."""
     settings: dict[str, Any] = {"steps": 12, "epochs": 1, "minibatches": 1, "learning_rate": 1e-2}
-    losses = [step.metrics["loss/ptx_avg"] for step in run(ptx_coef=100.0, **settings)[0]]
+    losses = [step.metrics["loss/ptx_avg"] for step in run(ptx_coef=100.0, **settings).steps]
     assert losses[-1] < losses[0] - 0.5
 
 
 def test_with_its_own_rollouts_importance_weights_are_1(run: Run) -> None:
-    for step in run(importance_sampling_cap=2.0, learning_rate=1e-2, steps=3)[0]:
+    for step in run(importance_sampling_cap=2.0, learning_rate=1e-2, steps=3).steps:
         assert step.metrics["importance/weight"] == pytest.approx(1, abs=1e-4)
         assert step.metrics["importance/log_ratio"] < 1e-4
         assert step.metrics["importance/truncated"] == 0
         assert step.metrics["val/ratio_first"] < 1e-6  # the same code computes both
-    assert not any(name.startswith("importance") for name in run()[0][0].metrics)
+    assert not any(name.startswith("importance") for name in run().steps[0].metrics)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import setups
 import torch
+from setups import weights
 from torch import Tensor
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
@@ -19,7 +21,6 @@ from trueward.data.collate import Collator
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Comparison, Prompt, Response
-from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
 TEXTS = [" is great .", " was dull and the plot was slow .", " feels warm", " seems bad but funny .", ""]
@@ -40,10 +41,6 @@ def ranking(prompt: str, texts: list[str], labels: list[float]) -> list[Comparis
     ]
 
 
-def start(network: Network) -> State:
-    return State({"reward": network.model}, {"reward": torch.optim.SGD(network.model.parameters(), lr=1.0)})
-
-
 def exact_network(make_reward: MakeNetwork) -> Network:
     """A GPT-2: its layer norms are computed in the weights' own precision; Llama's always are in float32."""
     tokenizer = make_reward().tokenizer
@@ -61,10 +58,6 @@ def exact_network(make_reward: MakeNetwork) -> Network:
         eos_token_id=2,
     )
     return Network(GPT2ForSequenceClassification(config).double().eval(), tokenizer)
-
-
-def weights(model: Any) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 @pytest.mark.parametrize("budget", [10_000, 12])
@@ -98,10 +91,7 @@ def test_a_ranking_is_one_element_with_one_pass_a_response_and_the_gradient_of_i
     monkeypatch.setattr(heads, "sequence_scores", watched)
     before = weights(model)
     config = RewardConfig(batch_size=1, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
-    loop = reward_model.train(
-        config, network=network, comparisons=rows, state=start(network), seed=0, micro_batch_tokens=budget
-    )
-    (step,) = list(loop)
+    (step,) = setups.run(reward_model, config, setups.ranking(network, rows, budget, seed=0), setups.descent).steps
     assert step.metrics["loss"] == pytest.approx(expected.item(), abs=1e-12)
     torch.testing.assert_close(before - weights(model), gradient, rtol=0, atol=1e-10)
     assert sum(read) == len(TEXTS)
@@ -133,15 +123,7 @@ def test_a_head_of_zeros_starts_at_ln_2_and_half(make_reward: MakeNetwork) -> No
     torch.nn.init.zeros_(network.model.score.weight)
     rows = ranking("the film", TEXTS, [1.0, 0.0] * 5)
     config = RewardConfig(batch_size=4, epochs=1)
-    loop = reward_model.train(
-        config,
-        network=network,
-        comparisons=rows,
-        state=reward_model.start(config, network),
-        seed=0,
-        micro_batch_tokens=1000,
-    )
-    figures = next(loop).metrics
+    figures = setups.run(reward_model, config, setups.ranking(network, rows, 1000, seed=0)).steps[0].metrics
     assert figures["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert figures["accuracy"] == 0.5
     assert figures["margin"] == 0
@@ -155,15 +137,7 @@ def test_it_learns_what_it_is_told(make_reward: MakeNetwork) -> None:
         for row in ranking(f"the {noun}", [" is great .", " is dull ."], [0.0])
     ]
     config = RewardConfig(batch_size=6, epochs=30, learning_rate=1e-2, weight_decay=0)
-    loop = reward_model.train(
-        config,
-        network=network,
-        comparisons=rows,
-        state=reward_model.start(config, network),
-        seed=0,
-        micro_batch_tokens=1000,
-    )
-    steps = list(loop)
+    steps = setups.run(reward_model, config, setups.ranking(network, rows, 1000, seed=0)).steps
     assert steps[-1].metrics["loss"] < 0.05
     assert steps[-1].metrics["accuracy"] == 1.0
 
@@ -175,24 +149,29 @@ def test_accuracy_by_hand() -> None:
     assert math.isnan(reward_model.accuracy(margin[:1], torch.tensor([0.5])))
 
 
-def test_a_members_lesson() -> None:
+def test_a_members_plan(make_reward: MakeNetwork) -> None:
     """The first has the run's own seed; a bootstrap sample keeps the count of prompts and of steps."""
+    network = make_reward()
+
+    def steps(plan: reward_model.MemberPlan) -> int:
+        return reward_model.steps(plan.config, setups.ranking(network, plan.comparisons))
+
     rows = [c for i in range(40) for c in ranking(f"p{i}", [" a", " b", " c"], [1.0, 0.0, 1.0])]
     config = RewardConfig(batch_size=8, epochs=3)
     whole = reward_model.member_plan(config, rows, 5, 0)
-    assert (whole.config, list(whole.comparisons), whole.seed, whole.steps) == (config, rows, 5, 15)
+    assert (whole.config, list(whole.comparisons), whole.seed, steps(whole)) == (config, rows, 5, 15)
     other = reward_model.member_plan(config, rows, 5, 1)
     assert other.seed not in (5, reward_model.member_plan(config, rows, 5, 2).seed)
     drawn = [
         reward_model.member_plan(RewardConfig(batch_size=8, epochs=3, resample=True), rows, 5, m) for m in range(200)
     ]
     assert drawn[0].comparisons != drawn[1].comparisons
-    for lesson in drawn:
-        assert len(lesson.comparisons) == len(rows)
-        assert lesson.steps == 15
-        counts = Counter(c.prompt.text for c in lesson.comparisons)
+    for plan in drawn:
+        assert len(plan.comparisons) == len(rows)
+        assert steps(plan) == 15
+        counts = Counter(c.prompt.text for c in plan.comparisons)
         assert all(count % 3 == 0 for count in counts.values()), "all comparisons of a prompt come along"
-    missing = [1 - len({c.prompt.text for c in lesson.comparisons}) / 40 for lesson in drawn]
+    missing = [1 - len({c.prompt.text for c in plan.comparisons}) / 40 for plan in drawn]
     expected = (1 - 1 / 40) ** 40
     variance = expected * (1 - expected) / 40 + (1 - 1 / 40) * ((1 - 2 / 40) ** 40 - expected**2)
     assert abs(sum(missing) / 200 - expected) < 4.5 * math.sqrt(variance / 200)

@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import setups
 import torch
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 from trueward.algorithms import grpo, ppo
-from trueward.batches import Rollout
 from trueward.config import PolicyConfig
 from trueward.models import heads, loading
 from trueward.models.network import Network
-from trueward.records import Completion, Prompt, Score
+from trueward.records import Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import LocalEngine
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers.scorer import Scale
+from trueward.training.critic import Critic
 
 CPU = torch.device("cpu")
+by_length = setups.scoring(lambda completion: float(len(completion.response)))
+
+
+def engine(temperature: float) -> LocalEngine:
+    return LocalEngine(SamplingParams(temperature=temperature, max_new_tokens=9, max_num_seqs=5))
 
 
 @pytest.fixture
@@ -60,32 +68,23 @@ def test_no_dropout_from_the_sampler_to_the_last_update(
     policy, reference = (loading.causal(str(with_dropout[0]), 0, CPU) for _ in range(2))
     value = loading.reward(str(with_dropout[1]), CPU)
 
-    def draw(network: Network, prompts: list[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(
-            network, prompts, SamplingParams(temperature=temperature, max_new_tokens=9, max_num_seqs=5), generator
-        )
-
-    rollout = draw(policy, toy_prompts, torch.Generator().manual_seed(1))
+    rollout = sample(policy, toy_prompts, engine(temperature).params, Draws(1))
     one, other = (heads.response_logprobs(policy.model, rollout.tokens, temperature) for _ in range(2))
     assert ((one - other).exp() - 1).abs().max() < 1e-6  # the same path twice
     assert ((one - rollout.logprobs).exp() - 1).abs().max() < 1e-4  # learner against sampler
 
     config = PolicyConfig(steps=2, batch_size=8, minibatches=2, learning_rate=1e-3)
-    critic = ppo.Critic(value, Scale(0.0, 1.0))
-    loop = ppo.train(
-        config,
-        policy=policy,
-        reference=reference,
-        critic=critic,
-        sample=draw,
-        scorer=lambda completions: [Score(score=float(len(c.response))) for c in completions],
-        prompts=toy_prompts,
-        temperature=temperature,
-        state=ppo.start(config, policy, critic),
+    setup = setups.online(
+        policy,
+        reference,
+        engine(temperature),
+        by_length,
+        toy_prompts,
+        60,
         seed=0,
-        micro_batch_tokens=60,
+        critic=Critic(value, Scale(0.0, 1.0)),
     )
-    steps = list(loop)
+    steps = setups.run(ppo, config, setup).steps
     assert not any(module.training for n in (policy, reference, value) for module in n.model.modules())
     assert abs(steps[0].metrics["objective/kl"]) < 1e-4
     assert all(step.metrics["val/ratio_first"] < 1e-4 for step in steps)
@@ -96,28 +95,9 @@ def test_no_dropout_from_the_sampler_to_the_last_update(
 def test_groups_at_a_temperature(
     make_policy: Callable[..., Network], toy_prompts: list[Prompt], kind: str, temperature: float
 ) -> None:
-    policy = make_policy()
     config = PolicyConfig(kind=kind, steps=1, batch_size=8, minibatches=1, epochs=1, group={"size": 4})
-
-    def score(completion: Completion) -> Score:
-        return Score(score=float(len(completion.response)))
-
-    loop = grpo.train(
-        config,
-        policy=policy,
-        reference=make_policy(),
-        sample=lambda n, p, g: sample(
-            n, p, SamplingParams(temperature=temperature, max_new_tokens=9, max_num_seqs=5), g
-        ),
-        scorer=lambda completions: [score(c) for c in completions],
-        prompts=toy_prompts,
-        temperature=temperature,
-        longest=9,
-        state=grpo.start(config, policy),
-        seed=0,
-        micro_batch_tokens=60,
-    )
-    (step,) = loop
+    setup = setups.online(make_policy(), make_policy(), engine(temperature), by_length, toy_prompts, 60, seed=0)
+    (step,) = setups.run(grpo, config, setup).steps
     assert abs(step.metrics["objective/kl"]) < 1e-4
     assert step.metrics["val/ratio_first"] < 1e-4
     assert step.metrics["policy/clipfrac_avg"] == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from speed import arithmetic, comparisons, meter, peers, processes, results, rows
+from speed import arithmetic, comparisons, meter, ours, peers, processes, results, rows
 from speed.sizes import SIZES, S
 
 from trueward.pipeline.memory import give_back_what_is_freed, keep_what_is_freed
@@ -94,6 +94,12 @@ def test_every_comparison_can_be_made() -> None:
         assert all(c.stage in SIZES[size].steps for size in c.sizes)
         assert c.stage == "sampling" or (c.work or c.stage) in arithmetic.PASSES
         assert len(c.settings) > 20
+
+
+def test_every_comparison_sets_what_a_recipe_has() -> None:
+    recipes = {c.name: ours.recipe({**c.job(S, 1), **c.ours_too}) for c in comparisons.ALL}
+    for kind in ("int8", "bfloat16"):
+        assert recipes[f"sampling-{kind}"].sampler.engine.quantize == kind
 
 
 def test_every_comparison_is_explained() -> None:

@@ -110,7 +110,7 @@ def test_every_field_of_the_recipe_is_explained(section: str, field: str, schema
     stated = set(re.findall(r"[<>≤≥] [\d.]+", bounds))
     assert stated == {f"{sign} {expected[key]:.12g}" for key, sign in BOUNDS.items() if key in expected}
     choices = expected.get("enum") or ([expected["const"]] if "const" in expected else [])
-    assert all(f'`"{choice}"`' in bounds for choice in choices)
+    assert all(f"`{json.dumps(choice)}`" in bounds for choice in choices)
     assert len(meaning) > 10
 
 
@@ -242,7 +242,7 @@ def paths(value: Any, at: str = "") -> Iterator[str]:
 
 def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str], Path]) -> None:
     report = json.loads((tiny / "report.json").read_text(encoding="utf-8"))
-    assert report["format"] == 1
+    assert report["format"] == 2
     assert report["left_out"], "the small run should have left something out"
     written = set(paths(report))
     explained = set(sections(DOCS / "metrics.md")["report.json"])
@@ -252,7 +252,7 @@ def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str
         written |= set(paths(json.loads((of_kind(kind) / "report.json").read_text(encoding="utf-8"))))
     above = {path[:end] for path in written for m in re.finditer(r"\[\]\.|\.|$", path) if (end := m.start()) > 0}
     assert explained - NOT_IN_TINY <= above
-    source = (ROOT / "src/trueward/workflow/prepare.py").read_text(encoding="utf-8")
+    source = (ROOT / "src/trueward/pipeline/prepare.py").read_text(encoding="utf-8")
     assert all(f'"{path.rsplit(".", 1)[1]}":' in source for path in NOT_IN_TINY)
     columns = {key for row in rows(tiny / "policy/evaluations.jsonl") for key in row}
     assert {key for row in report["history"] for key in row} == columns

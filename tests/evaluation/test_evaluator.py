@@ -14,6 +14,7 @@ from trueward.evaluation.evaluator import Evaluator, Measurement, Truth
 from trueward.evaluation.outliers import Outliers, fit_home
 from trueward.records import Completion, Score
 from trueward.sampling import sampler
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale
@@ -32,11 +33,11 @@ def case(make_policy: Callable[..., Any], make_reward: Callable[..., Any], toy_p
     proxy = RewardModel(make_reward(3, None, few), Scale(0.0, 1.0))
     drawn: list[Rollout] = []
 
-    def sample(network: Any, prompts: Any, generator: torch.Generator) -> Rollout:
-        drawn.append(sampler.sample(network, prompts, SamplingParams(0.7, 12, 64), generator))
+    def sample(network: Any, prompts: Any, draws: Draws) -> Rollout:
+        drawn.append(sampler.sample(network, prompts, SamplingParams(0.7, 12, 64), draws))
         return drawn[-1]
 
-    home = sampler.sample(reference, toy_prompts * 4, SamplingParams(0.7, 12, 64), torch.Generator().manual_seed(5))
+    home = sampler.sample(reference, toy_prompts * 4, SamplingParams(0.7, 12, 64), Draws(5))
     evaluator = Evaluator(reference, proxy, [Truth("long", long, Scale(0.0, 1.0))], sample, 0.7, 0, 4096,
                   outliers=Outliers(fit_home(proxy.states(home.completions)), proxy.judge_with_states), base=base)  # fmt: skip
     return evaluator.measure(policy, toy_prompts, "x"), drawn[0], reference, base, proxy

@@ -12,6 +12,7 @@ from trueward.evaluation.evaluator import Evaluator
 from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.records import Prompt
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
 
 LONGEST, CHOICES, END = 4, (2, 3, 4), 2
@@ -46,8 +47,8 @@ def test_the_kl_of_answers(temperature: float) -> None:
         reference=reference,
         proxy=None,
         truths=[],
-        sample=lambda n, p, g: sample(
-            n, p, SamplingParams(temperature=temperature, max_new_tokens=LONGEST, max_num_seqs=500), g
+        sample=lambda n, p, d: sample(
+            n, p, SamplingParams(temperature=temperature, max_new_tokens=LONGEST, max_num_seqs=500), d
         ),
         temperature=temperature,
         seed=3,
@@ -63,7 +64,7 @@ def test_the_kl_of_answers(temperature: float) -> None:
         assert abs(row[name] - expected) <= 4.5 * row[f"{name}_se"], name
 
     # Rao–Blackwell's mean and k1's agree within the error of their paired difference
-    rollout = evaluator.sample(policy, prompts, torch.Generator().manual_seed(8))
+    rollout = evaluator.sample(policy, prompts, Draws(8))
     figures, _ = evaluator._figures(policy, rollout)
     difference = figures["kl"] - figures["k1"]
     assert abs(difference.mean()) <= 4.5 * difference.std(ddof=1) / len(prompts) ** 0.5

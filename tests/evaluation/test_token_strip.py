@@ -15,6 +15,7 @@ from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.token_strip import ends, strip
 from trueward.models import loading
 from trueward.sampling import sampler
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams
 
 
@@ -25,8 +26,8 @@ def test_each_tokens_ratio_is_that_of_two_forward_passes(
     policy, reference = make_policy(0, None, few), make_policy(1, None, few)
     drawn: list[Rollout] = []
 
-    def sample(network: Any, prompts: Any, generator: torch.Generator) -> Rollout:
-        drawn.append(sampler.sample(network, prompts, SamplingParams(0.7, 12, 64), generator))
+    def sample(network: Any, prompts: Any, draws: Draws) -> Rollout:
+        drawn.append(sampler.sample(network, prompts, SamplingParams(0.7, 12, 64), draws))
         return drawn[-1]
 
     evaluator = Evaluator(

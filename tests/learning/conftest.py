@@ -11,22 +11,62 @@ import pytest
 import torch
 from torch import Tensor
 
-from trueward.algorithms import best_of_n, grpo, online_dpo, ppo
-from trueward.algorithms import sft as imitate
-from trueward.batches import Rollout
+from trueward.algorithms import best_of_n, grpo, online_dpo, ppo, sft
+from trueward.batches import Rollout, Step
 from trueward.config import PolicyConfig, SftConfig
 from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
 from trueward.records import Completion, Prompt, Score
-from trueward.sampling.sampler import SamplingParams, sample
-from trueward.scorers.scorer import Scale
-from trueward.seeds import generator
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.sampler import Sample, SamplingParams, sample
+from trueward.scorers.scorer import Scale, Scorer
+from trueward.training.critic import Critic
+from trueward.training.setup import Algorithm, Online, Setup, Supervised
 
 END, WORDS = 2, ["a", "b"]
 State = tuple[int, ...]
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 Choice = Callable[[State], Tensor]  # a state's distribution over all tokens, float64
+
+ONLINE: dict[str, Algorithm] = {"ppo": ppo, "grpo": grpo, "rloo": grpo, "online_dpo": online_dpo}
+
+
+def run(algorithm: Algorithm, config: Any, setup: Setup) -> list[Step]:
+    """All of a loop's steps."""
+    steps = list(algorithm.train(config, setup, algorithm.start(config, setup)))
+    assert len(steps) == algorithm.steps(config, setup)
+    return steps
+
+
+def online(
+    *,
+    policy: Network,
+    reference: Network,
+    critic: Network,
+    params: SamplingParams,
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    seed: int,
+) -> Online:
+    """For any loop that samples; PPO alone reads the critic, in the scorer's own units."""
+    return Online(
+        seed=seed,
+        micro_batch_tokens=10**6,
+        policy=policy,
+        reference=reference,
+        sampler=LocalEngine(params),
+        scorer=scorer,
+        prompts=prompts,
+        critic=Critic(critic, Scale(0.0, 1.0)),
+    )
+
+
+def sampler(params: SamplingParams) -> Sample:
+    def write(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        return sample(network, prompts, params, draws)
+
+    return write
 
 
 class Task:
@@ -163,8 +203,24 @@ class Task:
     def critic(self) -> Network:
         return Network(TabularScalar(3 + len(WORDS), self.order, self.context), self.tokenizer)
 
-    def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, SamplingParams(max_new_tokens=self.longest, max_num_seqs=10_000), generator)
+    @property
+    def params(self) -> SamplingParams:
+        return SamplingParams(max_new_tokens=self.longest, max_num_seqs=10_000)
+
+    def learned(self, kind: str, config: PolicyConfig, seed: int = 0) -> Network:
+        """What a loop that samples makes of the reference. It asks all prompts equally often."""
+        policy = self.policy()
+        setup = online(
+            policy=policy,
+            reference=self.reference,
+            critic=self.critic(),
+            params=self.params,
+            scorer=self.judge,
+            prompts=self.prompts * (config.batch_size // len(self.prompts)),
+            seed=seed,
+        )
+        run(ONLINE[kind], config, setup)
+        return policy
 
 
 @pytest.fixture
@@ -208,12 +264,11 @@ def optimise(
     policy: Network,
     reference: Network,
     critic: Network,
-    sample: Sample,
+    params: SamplingParams,
     score: Callable[[Completion], float],
     prompts: Sequence[Prompt],
-    longest: int,
     seed: int,
-    sft: dict[str, Any] | None = None,
+    imitation: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Optimised:
     """Any algorithm that learns from a scorer, through its own loop: a kind of policy, or "online_dpo"."""
@@ -223,25 +278,25 @@ def optimise(
     def judge(completions: Sequence[Completion]) -> list[Score]:
         return [Score(score=score(c)) for c in completions]
 
-    given: dict[str, Any] = {"policy": policy, "seed": seed, "micro_batch_tokens": 10**6}
-    sampled = {"reference": reference, "sample": sample, "scorer": judge, "prompts": prompts, "temperature": 1.0}
-    if kind == "ppo":
-        values = ppo.Critic(critic, Scale(0.0, 1.0))
-        loop = ppo.train(config, critic=values, state=ppo.start(config, policy, values), **given, **sampled)
-    elif kind in ("grpo", "rloo"):
-        loop = grpo.train(config, longest=longest, state=grpo.start(config, policy), **given, **sampled)
-    elif kind == "online_dpo":
-        loop = online_dpo.train(config, state=online_dpo.start(config, policy), **given, **sampled)
-    else:
-        best = best_of_n.sampler(config.best_of_n.n, judge, sample, 0.0)
-        if kind == "best_of_n":
-            return Optimised(policy, best)
-        chosen = best(reference, prompts, generator(seed, "best of n")).completions
-        supervised = SftConfig(**{"warmup": 0, **(sft or {})})
-        loop = imitate.train(supervised, demonstrations=chosen, state=imitate.start(supervised, policy), **given)
-    for _ in loop:
-        pass
-    return Optimised(policy, sample)
+    if kind in ONLINE:
+        setup = online(
+            policy=policy,
+            reference=reference,
+            critic=critic,
+            params=params,
+            scorer=judge,
+            prompts=prompts,
+            seed=seed,
+        )
+        run(ONLINE[kind], config, setup)
+        return Optimised(policy, sampler(params))
+    best = best_of_n.sampler(config.best_of_n.n, judge, sampler(params), 0.0)
+    if kind == "best_of_n":
+        return Optimised(policy, best)
+    chosen = best(reference, prompts, Draws.purpose(seed, "best of n")).completions
+    supervised = SftConfig(**{"warmup": 0, **(imitation or {})})
+    run(sft, supervised, Supervised(seed=seed, micro_batch_tokens=10**6, policy=policy, demonstrations=chosen))
+    return Optimised(policy, sampler(params))
 
 
 @pytest.fixture

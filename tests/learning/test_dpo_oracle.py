@@ -15,7 +15,9 @@ from trueward.config import PolicyConfig
 from trueward.losses import preference
 from trueward.models.network import Network
 from trueward.records import Comparison, Response
+from trueward.training.setup import Offline
 
+pytestmark = pytest.mark.learned
 BETA = 0.5
 
 
@@ -55,9 +57,9 @@ def learned(task: Any, rows: list[Comparison], **changes: Any) -> Network:
         }
     )
     policy = task.policy()
-    data = dpo.pairs(task.reference, rows, 10**6)
-    state = dpo.start(config, policy)
-    list(dpo.train(config, policy=policy, data=data, state=state, seed=0, micro_batch_tokens=10**6))
+    pairs = dpo.reference_pairs(task.reference, rows, 10**6)
+    setup = Offline(seed=0, micro_batch_tokens=10**6, policy=policy, pairs=pairs)
+    list(dpo.train(config, setup, dpo.start(config, setup)))
     return policy
 
 

@@ -17,7 +17,12 @@ from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar
 from trueward.records import Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scale
+from trueward.training.critic import Critic
+from trueward.training.setup import Algorithm, Online
 from trueward.training.state import State
 
 BETA = 0.5
@@ -38,6 +43,27 @@ def random(task: Any, seed: int) -> Network:
     return Network(model, task.tokenizer)
 
 
+class Dictated(LocalEngine):
+    """Between two syncs: what it samples is told beforehand, the log-probs are those of the weights that it holds."""
+
+    def __init__(self, task: Any, answers: Sequence[int]) -> None:
+        super().__init__(SamplingParams(max_new_tokens=1), sync_every=2)
+        self.task, self.answers = task, answers
+
+    def publish(self, policy: Network, version: int) -> None:
+        raise AssertionError("step 1 is the one between")
+
+    def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        assert self.network is not None
+        task, answers = self.task, self.answers
+        tokens = Tokens.collate([(list(task.starts[0]), [a]) for a in answers], 0)
+        chances = task.of(self.network)(task.starts[0])
+        logprobs = torch.zeros(tokens.ids.shape, dtype=torch.float64)
+        logprobs[:, -1] = torch.stack([chances[a].log() for a in answers])
+        door = Collator(task.tokenizer, task.context)
+        return Rollout(tokens, logprobs, [door.completion(p, [a]) for p, a in zip(prompts, answers, strict=True)])
+
+
 def update(task: Any, kind: str, answers: Sequence[int], **changes: Any) -> tuple[Tensor, dict[str, float]]:
     """What one step of plain descent at rate 1 adds to the policy, when an older policy wrote these answers."""
     settings = {"kl_coef": BETA, "missing_eos_penalty": 0, "whiten_advantages": False, "value_clip": 1e9}
@@ -47,38 +73,26 @@ def update(task: Any, kind: str, answers: Sequence[int], **changes: Any) -> tupl
     policy, older = random(task, 1), random(task, 2)
     before = policy.model.table.detach().clone()
 
-    def write(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        assert network.model is older.model
-        tokens = Tokens.collate([(list(task.starts[0]), [a]) for a in answers], 0)
-        chances = task.of(older)(task.starts[0])
-        logprobs = torch.zeros(tokens.ids.shape, dtype=torch.float64)
-        logprobs[:, -1] = torch.stack([chances[a].log() for a in answers])
-        door = Collator(task.tokenizer, task.context)
-        return Rollout(tokens, logprobs, [door.completion(p, [a]) for p, a in zip(prompts, answers, strict=True)])
-
-    networks = {"policy": policy.model, "sampler": older.model}
-    shared: dict[str, Any] = {
-        "policy": policy,
-        "reference": task.reference,
-        "sample": write,
-        "scorer": task.judge,
-        "prompts": task.prompts,
-        "temperature": 1.0,
-        "seed": 0,
-        "micro_batch_tokens": 1000,
-        "refresh": 2,  # step 1 is the one between
+    engine = Dictated(task, answers)
+    value = TabularScalar(5, task.order, task.context).double()
+    torch.nn.init.normal_(value.table, generator=torch.Generator().manual_seed(3))
+    setup = Online(
+        seed=0,
+        micro_batch_tokens=1000,
+        policy=policy,
+        reference=task.reference,
+        sampler=engine,
+        scorer=task.judge,
+        prompts=task.prompts,
+        critic=Critic(Network(value, task.tokenizer), Scale(0.0, 1.0)),
+    )
+    networks = {"policy": policy.model, "value": value}
+    descent: dict[str, torch.optim.Optimizer] = {
+        name: torch.optim.SGD(n.parameters(), lr=1.0) for name, n in networks.items()
     }
-    if kind == "ppo":
-        value = TabularScalar(5, task.order, task.context).double()
-        torch.nn.init.normal_(value.table, generator=torch.Generator().manual_seed(3))
-        networks["value"] = value
-    descent = {name: torch.optim.SGD(n.parameters(), lr=1.0) for name, n in networks.items() if name != "sampler"}
-    state = State(networks, descent, step=1, numbers={"kl_coef": BETA})
-    if kind == "ppo":
-        critic = ppo.Critic(Network(networks["value"], task.tokenizer), Scale(0.0, 1.0))
-        (step,) = ppo.train(config, critic=critic, state=state, **shared)
-    else:
-        (step,) = grpo.train(config, longest=1, state=state, **shared)
+    state = State({**networks, **engine.hold(older)}, descent, step=1, numbers={"kl_coef": BETA})
+    algorithm: Algorithm = ppo if kind == "ppo" else grpo
+    (step,) = algorithm.train(config, setup, state)
     return policy.model.table.detach() - before, step.metrics
 
 

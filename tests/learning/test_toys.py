@@ -19,8 +19,10 @@ from trueward.batches import Rollout
 from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, TabularScalar, tokenizer
 from trueward.records import Completion, Prompt
-from trueward.sampling.sampler import SamplingParams, sample
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import Sample, SamplingParams, sample
 
+pytestmark = pytest.mark.learned
 END = 2
 BEFORE, AFTER = 0.2, 0.9
 ANSWERS = 480
@@ -59,8 +61,12 @@ class Toy:
     def critic(self) -> Network:
         return Network(TabularScalar(3 + len(self.vocabulary), self.order, 8), tokenizer(self.vocabulary, 8))
 
-    def sample(self, network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, SamplingParams(max_new_tokens=self.longest, max_num_seqs=10_000), generator)
+    @property
+    def params(self) -> SamplingParams:
+        return SamplingParams(max_new_tokens=self.longest, max_num_seqs=10_000)
+
+    def sample(self, network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        return sample(network, prompts, self.params, draws)
 
     def as_json(self, count: int) -> list[Prompt]:
         return [Prompt(text=text) for text in itertools.islice(itertools.cycle(self.prompts), count)]
@@ -91,7 +97,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rloo": ON_POLICY,
     "online_dpo": {**ON_POLICY, "batch_size": 48, "dpo": {"online": True, "learning_rate": 0.3}},
     "best_of_n": {"best_of_n": {"n": 96}},
-    "sft_on_best": {"best_of_n": {"n": 96}, "sft": {"learning_rate": 0.5, "epochs": 20, "batch_size": 96}},
+    "sft_on_best": {"best_of_n": {"n": 96}, "imitation": {"learning_rate": 0.5, "epochs": 20, "batch_size": 96}},
 }
 
 
@@ -103,10 +109,9 @@ def learn(optimise_by: Callable[..., Any]) -> Callable[..., Any]:
             policy=toy.policy(),
             reference=toy.policy(),
             critic=toy.critic(),
-            sample=toy.sample,
+            params=toy.params,
             score=toy.verify,
             prompts=toy.as_json(96),
-            longest=toy.longest,
             seed=seed,
             **{**SETTINGS[kind], **changes},
         )
@@ -114,9 +119,9 @@ def learn(optimise_by: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def success(toy: Toy, write: Any, policy: Network, count: int = ANSWERS, seed: int = 77) -> float:
+def success(toy: Toy, write: Sample, policy: Network, count: int = ANSWERS, seed: int = 77) -> float:
     """Share of right answers among fresh ones."""
-    rollout = write(policy, toy.as_json(count), torch.Generator().manual_seed(seed))
+    rollout = write(policy, toy.as_json(count), Draws(seed))
     return sum(toy.verify(c) for c in rollout.completions) / count
 
 
@@ -158,7 +163,7 @@ def test_one_seed_is_one_result_and_two_seeds_are_two(learn: Any, kind: str) -> 
     toy, made = TOYS["parity"], []
     for seed in (0, 0, 1):
         found = learn(kind, toy, seed, steps=8, best_of_n={"n": 2})
-        answers = found.write(found.policy, toy.as_json(24), torch.Generator().manual_seed(seed)).tokens.ids
+        answers = found.write(found.policy, toy.as_json(24), Draws(seed)).tokens.ids
         made.append(answers.flatten() if kind == "best_of_n" else weights(found.policy))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
@@ -185,14 +190,13 @@ def test_a_network_learns_too(
     critic = make_reward(seed=0, **shape)
     torch.nn.init.zeros_(critic.model.score.weight)
 
-    def write(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        return sample(network, prompts, SamplingParams(max_new_tokens=4, max_num_seqs=96), generator)
+    params = SamplingParams(max_new_tokens=4, max_num_seqs=96)
 
     def ended(completion: Completion) -> float:
         return float(completion.finished and not completion.response)
 
     def rate(network: Network) -> float:
-        rollout = write(network, prompts * 4, torch.Generator().manual_seed(77))
+        rollout = sample(network, prompts * 4, params, Draws(77))
         return sum(ended(c) for c in rollout.completions) / len(rollout.completions)
 
     policy, reference = make_policy(seed=0, **shape), make_policy(seed=0, **shape)
@@ -204,10 +208,9 @@ def test_a_network_learns_too(
         policy=policy,
         reference=reference,
         critic=critic,
-        sample=write,
+        params=params,
         score=ended,
         prompts=prompts,
-        longest=4,
         seed=0,
         **settings,
     )

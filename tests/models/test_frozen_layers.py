@@ -17,8 +17,11 @@ from trueward.models.fast import packed
 from trueward.models.frozen_layers import ValueHead
 from trueward.models.network import Network
 from trueward.records import Prompt, Score
-from trueward.sampling.sampler import SamplingParams, sample
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scale
+from trueward.training.critic import Critic
+from trueward.training.setup import Algorithm, Online
 from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
@@ -41,25 +44,22 @@ def step(make_policy: MakeNetwork, make_reward: MakeNetwork, toy_prompts: list[P
     def go(kind: str = "ppo", is_shared: bool = False, **changes: Any) -> tuple[State, list[Step], Network]:
         settings = {"steps": 1, "batch_size": 8, "minibatches": 2, "learning_rate": 1e-2, "warmup": 0.0}
         config = PolicyConfig(**{"kind": kind, "group": {"size": 4}, **settings, **changes})
-        policy, reference = make_policy(), make_policy()
-        shared: dict[str, Any] = {
-            "policy": policy,
-            "reference": reference,
-            "sample": lambda network, prompts, draw: sample(network, prompts, SamplingParams(max_new_tokens=8), draw),
-            "scorer": judge,
-            "prompts": toy_prompts,
-            "temperature": 1.0,
-            "seed": 2,
-            "micro_batch_tokens": 60,
-        }
-        if kind == "grpo":
-            state = grpo.start(config, policy)
-            return state, list(grpo.train(config, longest=8, state=state, **shared)), policy
-        critic = ppo.Critic(make_reward(), Scale(0.5, 2.0))
+        policy, critic = make_policy(), Critic(make_reward(), Scale(0.5, 2.0))
         if is_shared:
-            critic = ppo.Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, 2.0), policy.model)
-        state = ppo.start(config, policy, critic)
-        return state, list(ppo.train(config, critic=critic, state=state, **shared)), policy
+            critic = Critic(Network(ValueHead(policy.model), policy.tokenizer), Scale(0.0, 2.0), policy.model)
+        setup = Online(
+            policy=policy,
+            reference=make_policy(),
+            sampler=LocalEngine(SamplingParams(max_new_tokens=8)),
+            scorer=judge,
+            prompts=toy_prompts,
+            critic=critic,
+            seed=2,
+            micro_batch_tokens=60,
+        )
+        algorithm: Algorithm = grpo if kind == "grpo" else ppo
+        state = algorithm.start(config, setup)
+        return state, list(algorithm.train(config, setup, state)), policy
 
     return go
 

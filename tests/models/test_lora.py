@@ -19,9 +19,10 @@ from trueward.losses.masks import masked_sum
 from trueward.models import heads, loading, lora, shared_base
 from trueward.models.network import Network
 from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import LocalEngine
 from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams, sample
-from trueward.training.stale_sampler import rollout_network, stale_copy
 from trueward.training.state import State, adam
 
 CPU = torch.device("cpu")
@@ -52,6 +53,11 @@ def move(network: Network, seed: int = 1) -> Network:
         for p in lora.own_parameters(network.model).values():
             p.add_(0.05 * torch.randn(p.shape, generator=draw))
     return network
+
+
+def behind() -> LocalEngine:
+    """An engine that samples from weights of some steps ago."""
+    return LocalEngine(SamplingParams(max_new_tokens=4), sync_every=2)
 
 
 def digest(model: Any) -> str:
@@ -123,7 +129,7 @@ def test_the_sampler_sees_merged_weights(folder: Path) -> None:
     """Its log-probs are those of the adapted model, far from the base's."""
     policy = move(learner(folder), 5)
     prompts = [Prompt(text=t) for t in ("the film is", "a drama about dogs", "this movie")]
-    rollout = sample(policy, prompts, SamplingParams(1.0, 12, 4), torch.Generator().manual_seed(0))
+    rollout = sample(policy, prompts, SamplingParams(1.0, 12, 4), Draws(0))
     again = heads.response_logprobs(policy.model, rollout.tokens)
     base = heads.response_logprobs(shared_base.policy(str(folder), 0, CPU).model, rollout.tokens)
     assert (again - rollout.logprobs).abs().max() < 1e-4
@@ -154,7 +160,7 @@ def test_one_base_in_memory(folder: Path, tmp_path: Path) -> None:
     fresh = shared_base.reward_from_policy(str(folder), FULL, 1, CPU)
     loading.save(fresh, tmp_path / "model")
     rewards = [shared_base.reward(tmp_path / "model", CPU) for _ in range(2)]
-    older = stale_copy(policy, 2)["sampler"]
+    older = behind().hold(policy)["sampler"]
     everyone = [n.model for n in (policy, reference, fresh, *rewards)] + [older]
     names = [n for n, _ in reference.model.named_parameters()]
     assert len(storages(*everyone)) == len(names) == len(storages(reference.model))
@@ -178,10 +184,11 @@ def test_a_state_holds_what_is_trained_and_comes_back_to_the_bit(folder: Path, t
             shared_base.reward_from_policy(str(folder), LoraConfig(rank=4), 1, CPU),
         )
         optimizers = {"policy": adam(policy.model, 0.01), "value": adam(value.model, 0.01)}
-        return State({"policy": policy.model, "value": value.model, **stale_copy(policy, 2)}, optimizers), policy, value
+        networks = {"policy": policy.model, "value": value.model, **behind().hold(policy)}
+        return State(networks, optimizers), policy, value
 
     def step(state: State, policy: Network, value: Network) -> None:
-        loss = -heads.response_logprobs(rollout_network(state, policy, 2) and policy.model, tokens()).sum()
+        loss = -heads.response_logprobs(policy.model, tokens()).sum()
         (loss + heads.sequence_scores(value.model, tokens()).sub(1).pow(2).sum()).backward()
         for optimizer in state.optimizers.values():
             optimizer.step()
@@ -215,16 +222,13 @@ def loaded(file: Path) -> list[str]:
 
 
 def test_a_sampler_that_is_behind_takes_over_the_adapter_alone(folder: Path) -> None:
-    policy = learner(folder)
-    state = State({"policy": policy.model, **stale_copy(policy, 2)}, {}, step=1)
+    policy, engine = learner(folder), behind()
+    older = engine.hold(policy)["sampler"]
     move(policy)
-    before = heads.response_logprobs(rollout_network(state, policy, 2).model, tokens())
+    before = heads.response_logprobs(older, tokens())
     assert not torch.equal(before, heads.response_logprobs(policy.model, tokens()))
-    state.step = 2
-    assert torch.equal(
-        heads.response_logprobs(rollout_network(state, policy, 2).model, tokens()),
-        heads.response_logprobs(policy.model, tokens()),
-    )
+    engine.publish(policy, 2)
+    assert torch.equal(heads.response_logprobs(older, tokens()), heads.response_logprobs(policy.model, tokens()))
 
 
 @pytest.mark.parametrize("form", ["merged", "adapter"])

@@ -11,6 +11,7 @@ from trueward.models import heads, tabular
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling import sampler
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.sampling.tabular import TabularDecoder
 
@@ -43,10 +44,7 @@ def test_an_order_longer_than_the_sequence_counts_what_is_missing_as_padding(wid
 def test_the_sampler_equals_the_forward_pass_whatever_the_prompts_lengths(order: int, temperature: float) -> None:
     made = network(order)
     assert isinstance(sampler.decoder_for(made), TabularDecoder)
-    rollouts = [
-        sample(made, PROMPTS, SamplingParams(temperature, 5, rows), torch.Generator().manual_seed(3))
-        for rows in (1, 5, 99)
-    ]
+    rollouts = [sample(made, PROMPTS, SamplingParams(temperature, 5, rows), Draws(3)) for rows in (1, 5, 99)]
     lengths = rollouts[0].tokens.response_lengths
     assert int(lengths.min()) < int(lengths.max())
     for rollout in rollouts:
@@ -93,7 +91,7 @@ def test_a_bag_of_words_sums_the_weights_so_far() -> None:
 @pytest.mark.parametrize("order", [1, 3])
 def test_a_row_normalised_once_is_what_every_position_would_have_said(order: int, temperature: float) -> None:
     made = network(order, torch.float64)
-    tokens = sample(made, PROMPTS, SamplingParams(1.0, 5), torch.Generator().manual_seed(1)).tokens
+    tokens = sample(made, PROMPTS, SamplingParams(1.0, 5), Draws(1)).tokens
     logp, entropy = heads.response_logprobs_and_entropy(made.model, tokens, temperature)
     everywhere = (made.model(tokens.ids).logits / temperature).log_softmax(-1)
     plain = everywhere.detach()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,38 +12,31 @@ from safetensors.torch import load_file
 
 from trueward.parallel.fabric import ALONE, Fabric
 
-SCRIPT = Path(__file__).with_name("one_step.py")
+Processes = Callable[[str, Path, int], Path]
 LOOPS = (
     "sft",
     "reward_model",
     "ppo",
+    "ppo, each sampling all of it",
+    "ppo, from older weights",
     "ppo, with demonstrations and importance weights",
     "grpo",
+    "grpo, each sampling all of it",
+    "grpo, refilled",
     "grpo, anchored in the loss",
     "dpo",
     "online dpo",
 )
 
 
-def run(folder: Path, world: int) -> Path:
-    folder.mkdir()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    made = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), str(world), str(folder)], env=environment)
-        for rank in range(world)
-    ]
-    assert [p.wait(timeout=240) for p in made] == [0] * world
-    return folder
+@pytest.fixture(scope="module")
+def alone(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start_processes("one_step.py", tmp_path_factory.mktemp("alone") / "1", 1)
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory.mktemp("alone") / "1", 1)
-
-
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory.mktemp("together") / "2", 2)
+def together(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start_processes("one_step.py", tmp_path_factory.mktemp("together") / "2", 2)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -56,14 +47,16 @@ def test_two_processes_are_as_one(alone: Path, together: Path, loop: str) -> Non
     )
     for name, weight in one.items():
         assert weight.dtype == torch.float64
-        torch.testing.assert_close(both[0][name], weight, rtol=0, atol=1e-10)  # Adam divides by a root of the gradient
+        torch.testing.assert_close(both[0][name], weight, rtol=0, atol=1e-12)
         assert torch.equal(both[0][name], both[1][name])
     expected = json.loads((alone / "figures-0.json").read_text())[loop]
     for rank in (0, 1):
         found = json.loads((together / f"figures-{rank}.json").read_text())[loop]
-        assert len(found) == len(expected) == 2
+        assert len(found) == len(expected) == 3
         for mine, right in zip(found, expected, strict=True):
             assert mine == pytest.approx(right, rel=1e-6, abs=1e-9)  # some figures are made in float32
+    if loop == "grpo, refilled":
+        assert any(row["refill/rounds"] > 0 for row in expected)
     assert any(key.endswith("grad_norm") and row[key] > 0.05 for row in expected for key in row)  # so the clip binds
 
 

@@ -108,21 +108,23 @@ def liking(baseline: Path, climb: Any, ready: str, n: int) -> float:
     path = baseline.parent / f"best of {n}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in shown))
     own = (ready, f"data.demonstrations={path}", SHOWN, "comparisons.count=1500", "evaluation.truths=[]")
-    fit = ("reward.epochs=3", "reward.learning_curve=false")
+    fit = ("reward.epochs=6", "reward.learning_curve=false")
     climb(baseline.parent, f"liking {n}", *own, *fit, until="reward_model")
     model = reward_model.load(baseline.parent / f"liking {n}/reward_model/model", torch.device("cpu"))
-    fresh = [Completion(prompt=Prompt(text=p), response=r) for p, r in toy.reviews(400, seed=9)]
+    fresh = [Completion(prompt=Prompt(text=p), response=r) for p, r in toy.reviews(1600, seed=9)]
     return float(np.corrcoef(scores(OWN, fresh), scores(model, fresh))[0, 1])
 
 
+@pytest.mark.learned
 def test_what_demonstrators_like_is_in_the_reward(baseline: Path, climb: Any, ready: str) -> None:
     """Beside it stands what SFT had not learned, which is in the reward of demonstrators without any liking too.
 
-    Each correlation on 400 reviews has a standard error of 1/√400 at the most.
+    Each correlation on 1,600 reviews has a standard error of 1/√1,600 at the most, so that 0.16 is asked of their difference.
+    After six epochs that was 0.49, SD 0.10, on three seeds and two kinds of kernels; after three it was 0.11 to 0.61.
     """
     some, none = liking(baseline, climb, ready, 8), liking(baseline, climb, ready, 1)
-    assert some > 4.5 / 400**0.5
-    assert some - none > 4.5 * (2 / 400) ** 0.5
+    assert some > 4.5 / 1600**0.5
+    assert some - none > 4.5 * (2 / 1600) ** 0.5
 
 
 def test_there_have_to_be_demonstrations() -> None:

@@ -1,12 +1,19 @@
-"""A fault broken on purpose, and the doctor names it first: every row of its table, on `tiny` (stale answers in the nano lab,
-for the answers of `tiny` are too short to get far from home)."""
+"""A fault made on purpose, and the doctor names it first: every row of its table, on `tiny` (stale answers in the nano lab,
+for the answers of `tiny` are too short to get far from home).
+
+The doctor reads learned figures, and another processor's rounding makes another draw of them. So a fault is made so bad that
+its figure lies far beyond the doctor's line on every seed (beside each case: the figure on four to six seeds, and the line), or
+the word of the majority of three seeds counts. All of `tiny` has 2,000 comparisons where the reward model is to be sound: with
+the recipe's 800 one healthy run in four is ill.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,9 +26,13 @@ from trueward.progress import Progress
 from trueward.scorers import reward_model
 
 LESS = ("runtime.threads=1", "reward.learning_curve=false")
+MORE = ("comparisons.count=2000",)
 SHORT = "policy.steps=8"
 # Annotators who like long answers, and little room for them: on all of four seeds the policy then writes to the end of it.
-ENDLESS = ("policy.kl_coef=0.03", "comparisons.length_bias=5", "sampler.max_new_tokens=12")
+ENDLESS = (*MORE, "policy.kl_coef=0.03", "comparisons.length_bias=5", "sampler.max_new_tokens=12")
+SEEDS = ("seed=0", "seed=1", "seed=2")
+
+pytestmark = pytest.mark.learned
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +55,37 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Diagnosis]:
     return climb
 
 
+def majority(votes: Iterable[bool]) -> bool:
+    counted = list(votes)
+    return sum(counted) > len(counted) / 2
+
+
 def test_a_healthy_run_has_no_finding(seen: Any) -> None:
-    found = seen("tiny", ())
-    assert found.findings == []
-    assert found.not_checked == {}
-    assert len(found.checked) == 12
+    """On all of five seeds there was none."""
+    found = [seen("tiny", (), *MORE, seed) for seed in SEEDS]
+    assert majority(one.findings == [] for one in found)
+    for one in found:
+        assert one.not_checked == {}
+        assert len(one.checked) == 12
 
 
 @pytest.mark.parametrize(
     ("fault", "without", "changes"),
     [
+        # 12 to 20 % of the answers end, line 50 %; the loss is the base model's to the last digit
         ("sft", ("sft",), (SHORT,)),
-        ("comparisons", ("comparisons",), (SHORT,)),
-        ("labels", ("labels",), (SHORT,)),
-        ("overfitting", (), ("comparisons.count=300", "reward.held_out=0.3", "reward.epochs=40", "policy.steps=4")),
-        ("normalisation", ("normalisation",), (SHORT,)),
-        ("anchor", ("anchor",), ("policy.learning_rate=0.004", "policy.steps=30")),
-        ("slack", ("slack",), ()),
+        # held-out loss 1.3 to 1.7 above the fitted one, line 0.3; slope 0.12 to 0.15, line 0.4
+        ("overfitting", (), ("comparisons.count=600", "reward.held_out=0.3", "reward.epochs=30", "policy.steps=4")),
+        # the setting alone says so
+        ("normalisation", ("normalisation",), (SHORT, *MORE)),
+        # KL at its farthest 59 to 135, line 50; a word in three to eight is left of SFT's different ones, line one in two
+        ("anchor", ("anchor",), ("policy.learning_rate=0.01", "policy.steps=30", *MORE)),
+        # KL 0.04 to 0.12, line 0.5; the proxy gained 0.13 SD at the most, line 0.3 and 3 standard errors, which are 0.5
+        ("slack", ("slack",), MORE),
+        # none of the answers ends, where 73 to 81 % of SFT's do
         ("eos-penalty", ("eos-penalty",), ENDLESS),
-        ("value", ("value",), ()),
-        ("length", ("length",), ()),
+        # explained variance -5.5 to -27, line -0.5
+        ("value", ("value",), MORE),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -78,31 +100,64 @@ def test_the_broken_rung_is_named_first(
     assert first.because
 
 
+@pytest.mark.parametrize(
+    ("fault", "without", "changes"),
+    [
+        # Three comparisons to examine on never lift the interval off 50 %; left to chance is whether the truth gained.
+        ("comparisons", ("comparisons",), ("policy.steps=4", "reward.held_out=0.1", "comparisons.agreement=0.9")),
+        # The interval of a coin's accuracy is above 50 % on one seed in forty.
+        ("labels", ("labels",), ("policy.steps=4",)),
+        # Of the gain 3 to 12 % is left at the same length, with its error, line 33 %. The truth gained 0.07 to 0.4 of it, line
+        # 0.5; with the bias of --without length, 2 for 5, it was 0.23 to 0.53.
+        ("length", (), (*MORE, "comparisons.length_bias=5")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_chance_may_hide_is_named_first_on_most_seeds(
+    seen: Any, rung: str, without: tuple[str, ...], changes: tuple[str, ...]
+) -> None:
+    """Each was on all of four or more."""
+    found = [seen("tiny", without, *changes, seed) for seed in SEEDS]
+    assert majority([f.fault for f in one.findings][:1] == [rung] for one in found)
+
+
 def test_what_the_penalty_is_for(seen: Any) -> None:
-    """The same run with a penalty ends its answers, so it's the penalty that was missing."""
+    """The same run with a penalty ends its answers (95 to 100 % of them), so it's the penalty that was missing."""
     found = seen("tiny", (), *ENDLESS, "policy.missing_eos_penalty=4")
-    assert found.findings == []
+    assert "eos-penalty" in found.checked
+    assert "eos-penalty" not in [f.fault for f in found.findings]
 
 
 def test_answers_that_the_reward_model_has_never_seen(seen: Any) -> None:
-    found = seen("nano", (), "policy.kl_coef=0.1", "policy.steps=60")
-    assert [f.fault for f in found.findings] == ["stale"]
-    evidence = found.findings[0].evidence
-    assert evidence["outlier_share"] > 0.9
-    assert evidence["truth_at_its_best"] > 1.2
-    assert evidence["truth_gain"] < 0
-    assert evidence["proxy_gain"] > 5
+    """Only the anchor is named below it, and rightly so: that far from home the KL is 51 to 83, and the line is at 50."""
+    found = [seen("nano", (), "policy.kl_coef=0.04", "policy.steps=100", seed) for seed in SEEDS]
+    named = [{f.fault: f for f in one.findings} for one in found]
+    assert majority(list(one)[:1] == ["stale"] or list(one)[:2] == ["anchor", "stale"] for one in named)
+    evidence = [one["stale"].evidence for one in named if "stale" in one]
+
+    def middle(key: str) -> float:
+        return median(float(one[key]) for one in evidence)
+
+    assert middle("outlier_share") > 0.9  # 1.0 on all of eight seeds
+    assert middle("truth_at_its_best") > 0.8  # 1.5, SD 0.3; a median of three has 0.67 of it
+    assert (
+        middle("truth_gain") < middle("truth_at_its_best") - 0.5
+    )  # the rule; over eight seeds the fall was 1.1 to 8.7
+    assert middle("proxy_gain") > 5  # 11, SD 1.6
 
 
-def test_a_reward_read_at_the_padding(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The classic: batches are padded, and the scorer takes the last column."""
+def test_a_reward_read_at_anothers_tokens(seen: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The classic: batches are sorted by length, and the scores are not put back in the order of the answers.
+
+    The loss on fitted comparisons is 0.8 to 1.3 above training's, the line 0.15.
+    """
     heads = reward_model.heads
 
-    def last_column(model: Any, tokens: Any) -> Any:
-        return heads.hidden_states(model, tokens.ids)[:, -1]
+    def neighbours(model: Any, tokens: Any) -> Any:
+        return heads.sequence_states(model, tokens).roll(1, 0)
 
-    monkeypatch.setattr(reward_model, "heads", SimpleNamespace(sequence_states=last_column, together=heads.together))
-    found = seen("tiny", (), "reward.epochs=4", "policy.steps=3", home=tmp_path)
+    monkeypatch.setattr(reward_model, "heads", SimpleNamespace(sequence_states=neighbours, together=heads.together))
+    found = seen("tiny", (), *MORE, "reward.epochs=4", "policy.steps=2", home=tmp_path)
     assert [f.fault for f in found.findings][:1] == ["tokens"]
 
 

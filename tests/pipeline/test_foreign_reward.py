@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from trueward.artifacts import read_json
 from trueward.data import toy
 from trueward.models import loading
-from trueward.pipeline.scorer_factory import reads_the_same_tokens
+from trueward.pipeline.value_network import reads_the_same_tokens
 
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
 

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from trueward import config
-from trueward.artifacts import Artifact
-from trueward.pipeline.run import notes
+from trueward.pipeline.report import notes
 
 
 def prompts(path: Path) -> set[str]:
@@ -29,14 +28,15 @@ def test_the_evaluation_asks_other_prompts_than_the_looks(baseline: Path) -> Non
 
 def said(there: int, *changes: str) -> list[str]:
     summary = {"ignored_columns": {}, "prompts_held_out": there}
-    prepared = Artifact(Path(), "prepare", "", (), summary, 0.0)
-    return notes(prepared, config.read("tiny", ["evaluation.final_prompts=30", "evaluation.step_prompts=20", *changes]))
+    return notes(summary, config.read("tiny", ["evaluation.final_prompts=30", "evaluation.step_prompts=20", *changes]))
 
 
 def test_where_there_are_too_few_the_report_says_so() -> None:
     assert said(50) == []
     (note,) = said(49)
-    assert note.startswith("1 of the evaluation's 30 prompts were looked at in training too, for only 49 are held out")
+    assert note.startswith(
+        "1 of the final evaluation's 30 prompts were used while training, too, for only 49 are held out"
+    )
     (note,) = said(25)
-    assert note.startswith("20 of the evaluation's 25 prompts were")
+    assert note.startswith("20 of the final evaluation's 25 prompts were")
     assert said(25, "policy.kind=best_of_n") == []  # nothing is trained, so nothing was picked

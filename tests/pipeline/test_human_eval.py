@@ -16,7 +16,7 @@ from trueward.data import jsonl, questions
 from trueward.evaluation.preference import preferred
 from trueward.evaluation.statistics import wilson
 from trueward.progress import WaitingError
-from trueward.training import driver
+from trueward.training.journal import read_log
 
 sys.path.insert(0, str(Path(__file__).parent))
 import sitting
@@ -58,7 +58,7 @@ def test_a_run_asks_and_goes_on(run: Path, climb: Any, data: Path) -> None:
     asking = run.parent / "asking"
     report = artifacts.read_json(asking / "report.json")
     kept = questions.read_pairs(asking / "people/evaluation.jsonl")
-    samples = driver.read_log(asking / "evaluation/policy.jsonl")[:12]
+    samples = read_log(asking / "evaluation/policy.jsonl")[:12]
     assert [(q.ours.text, q.theirs.text) for q in kept] == [(s["response"], s["reference"]) for s in samples]
     assert report["people"]["pairs"] + report["people"]["same"] == 12
     assert (report["people"]["judged"], report["people"]["win_rate"]) == (0, None)

@@ -11,6 +11,7 @@ import pytest
 
 from trueward.artifacts import read_json
 from trueward.pipeline import reward_eval
+from trueward.training.journal import read_log
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -22,9 +23,8 @@ def test_outliers_are_counted_answer_by_answer(baseline: Path) -> None:
     for name in ("base", "sft", "policy"):
         found = [row["outlier"] for row in rows(baseline / f"evaluation/{name}.jsonl")]
         assert sum(found) / len(found) == pytest.approx(policies[name]["outlier_share"])
-    # At home 1 % are out, so that 3 of 16 have a chance of 5e-4.
-    assert policies["base"]["outlier_share"] > 2.5 / 16, "text of random weights is far from home"
-    assert policies["sft"]["outlier_share"] < 0.2
+    # At home 1 % are out, so that 4 of 16 have a chance of 2e-5. Who is far from home is in test_doctor.py.
+    assert policies["sft"]["outlier_share"] < 3.5 / 16
 
 
 def test_nothing_has_moved_at_step_zero(baseline: Path) -> None:
@@ -51,24 +51,22 @@ def test_a_learning_curve_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, climb: Any, baseline: Path
 ) -> None:
     fitted: list[int] = []
-    look = reward_eval.evaluate_reward_model
+    evaluate = reward_eval.evaluate_reward_model
 
     def stopped(model: Any, comparisons: Any) -> dict[str, Any]:
         fitted.append(len(comparisons))
         if len(fitted) == 2:  # an eighth is done; here it stops, at a quarter
             raise KeyboardInterrupt
-        return look(model, comparisons)
+        return evaluate(model, comparisons)
 
-    monkeypatch.setattr(reward_eval, "examine", stopped)
+    monkeypatch.setattr(reward_eval, "evaluate_reward_model", stopped)
     with pytest.raises(KeyboardInterrupt):
         climb(tmp_path, "run", until="reward_model")
-    assert len(rows_of(tmp_path / "run/reward_model/checkpoints/learning_curve.json")) == 1
-    monkeypatch.setattr(reward_eval, "examine", look)
+    log = tmp_path / "run/reward_model/checkpoints/learning_curve/learning_curve.jsonl"
+    assert len(read_log(log)) == 1
+    with log.open("ab") as file:
+        file.write(b'{"comparisons": 99, "acc')  # half a row, as a power cut leaves it
+    monkeypatch.setattr(reward_eval, "evaluate_reward_model", evaluate)
     climb(tmp_path, "run", until="reward_model")
     again = read_json(tmp_path / "run/reward_model/report.json")
     assert again == read_json(baseline / "reward_model/report.json")
-
-
-def rows_of(path: Path) -> list[Any]:
-    found: list[Any] = read_json(path)
-    return found

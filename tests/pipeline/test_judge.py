@@ -20,7 +20,7 @@ from trueward.pipeline import head_to_head
 from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
 from trueward.scorers.judge.rating import JudgeScorer
-from trueward.training.driver import read_log
+from trueward.training.journal import read_log
 
 BIAS = 2.0
 QUESTION = "{principle}|{prompt}|{first}|{second}"

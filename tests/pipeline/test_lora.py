@@ -14,10 +14,21 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from trueward import artifacts, config
 from trueward.models import heads, loading, lora, shared_base
-from trueward.pipeline import policy_stage, scorer_factory
-from trueward.pipeline.env import Env, read_completions
+from trueward.pipeline import optimisation
+from trueward.pipeline.answers import exact_sampler
+from trueward.pipeline.eval_setup import EvalSetup
+from trueward.pipeline.optimisation import Optimisation
+from trueward.pipeline.prepare import PREPARE
+from trueward.pipeline.records import read_completions
+from trueward.pipeline.reward_model import REWARD_MODEL
+from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.pipeline.sft import SFT
+from trueward.pipeline.stage import Stage
+from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
+from trueward.sampling.draws import Draws
 from trueward.scorers.reward_model import RewardModel
+from trueward.training.journal import DirectoryJournal
 from trueward.training.state import State
 
 CPU = torch.device("cpu")
@@ -81,12 +92,32 @@ def test_best_of_n_leaves_the_sft_policy_as_it_is(home: Path, run: Path, climb: 
     assert all(torch.equal(sft[n], policy[n]) for n in sft)
 
 
-def given(
-    run: Path, stages: tuple[str, ...] = ("prepare", "sft", "reward_model")
-) -> tuple[Env, policy_stage.OptimizerInputs]:
-    context = Env.make(config.read(str(run / "recipe.toml")), Progress())
-    found = [artifacts.load(run / stage) for stage in stages]
-    return context, policy_stage.OptimizerInputs(context, *found)  # type: ignore[arg-type]  # a list has no length for mypy
+def given(run: Path, folder: Path) -> Optimisation:
+    """What a run's optimiser is given, with what the stages before it left on disk."""
+    recipe = config.read(str(run / "recipe.toml"))
+    env = run_env(recipe, Progress())
+
+    def read(stage: Stage[Any]) -> Any:
+        artifact = artifacts.load(run / stage.name)
+        assert artifact is not None
+        return stage.read(artifact, env)
+
+    factory = ScorerFactory(env, recipe.seed, recipe.reward, None, recipe.evaluation.options)
+    truths = recipe.evaluation.truths
+    return Optimisation(
+        setup=EvalSetup(read(PREPARE), read(SFT), factory, recipe.sampler, truths, recipe.seed),
+        reward=read(REWARD_MODEL),
+        comparisons=None,
+        config=recipe.policy,
+        sampler=recipe.sampler,
+        evaluation=recipe.evaluation,
+        relabelling=None,
+        sft=None,
+        lora=recipe.lora,
+        seed=recipe.seed,
+        env=env,
+        journal=DirectoryJournal(folder, env.load),
+    )
 
 
 def shared(model: Any) -> dict[str, torch.Tensor]:
@@ -98,10 +129,10 @@ def test_four_networks_on_one_base_that_nobody_changes(
 ) -> None:
     """Through a PPO: policy, reference, reward model and value network have their weights in the same places, and those of
     the SFT policy in them, before and after; the adapters are each one's own, and so are the checkpoints."""
-    _, start = given(run)
+    start = given(run, tmp_path)
     critics: list[Any] = []
-    make = scorer_factory.critic
-    monkeypatch.setattr(scorer_factory, "critic", lambda *a: critics.append(make(*a)) or critics[0])
+    make = optimisation.value_network
+    monkeypatch.setattr(optimisation, "value_network", lambda *a: critics.append(make(*a)) or critics[0])
     saved: dict[str, set[str]] = {}
     save = State.save
 
@@ -113,9 +144,9 @@ def test_four_networks_on_one_base_that_nobody_changes(
     sft = weights(run / "sft" / "model")
     reference = start.reference.model
     completions = read_completions(run / "sft" / "reference.jsonl")
-    before = start.proxy.raw(completions)  # type: ignore[union-attr]  # it has one here
-    policy_stage.optimise_ppo(start, None, tmp_path)
     assert isinstance(start.proxy, RewardModel)
+    before = start.proxy.raw(completions)
+    start.online()
     models = [start.policy.model, reference, start.proxy.network.model, critics[0].network.model]
     places = {p.data_ptr() for m in models for p in shared(m).values()}
     assert len(places) == len({p.data_ptr() for p in reference.parameters()}) == len(dict(reference.named_parameters()))
@@ -135,11 +166,11 @@ def bases_keys(file: Path) -> list[str]:
         return list(opened.keys())
 
 
-def test_the_anchor_is_the_sft_policy_to_the_bit(run: Path) -> None:
+def test_the_anchor_is_the_sft_policy_to_the_bit(run: Path, tmp_path: Path) -> None:
     """And before its first step the policy is too: ratio 1, KL 0."""
-    context, start = given(run)
-    prompts = start.prompts[:8]
-    rollout = context.sample(start.policy, prompts, torch.Generator().manual_seed(0))
+    start = given(run, tmp_path)
+    prompts = start.setup.prepared.prompts[:8]
+    rollout = exact_sampler(start.sampler, start.env)(start.policy, prompts, Draws(0))
     sft = loading.causal(str(run / "sft" / "model"), 0, CPU).model
     policy, anchor, plain = (
         heads.response_logprobs(m, rollout.tokens) for m in (start.policy.model, start.reference.model, sft)

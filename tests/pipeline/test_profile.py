@@ -15,10 +15,12 @@ from trueward import config
 from trueward.batches import Step
 from trueward.parallel.fabric import Fabric
 from trueward.pipeline import profile
-from trueward.pipeline.cache import StageCache
-from trueward.pipeline.profiler import BEATS, Clock, watching
+from trueward.pipeline.cache import RunCache
+from trueward.pipeline.profiler import watching
+from trueward.pipeline.stage_clock import BEATS, Clock
 from trueward.progress import Progress
 from trueward.sampling import sampler
+from trueward.sampling.draws import Draws
 from trueward.scorers.scorer import ScoredBatch
 from trueward.training import driver
 
@@ -50,7 +52,7 @@ def test_beats_by_hand() -> None:
                 with clock.during("act"):  # within another: not told apart
                     passes(1)
             passes(0.5)
-            clock.turn("learn")
+            clock.begin("learn")
             passes(4)
             clock.after_step()
             passes(0.25)
@@ -62,7 +64,7 @@ def test_beats_by_hand() -> None:
             passes(0.125)
         passes(1)
     (counts,) = clock.stages
-    expected = {"act": 6, "judge": 6, "credit": 1, "learn": 8, "hand over": 0.75, "look": 0, "rest": 11}
+    expected = {"act": 6, "judge": 6, "credit": 1, "learn": 8, "hand over": 0.75, "evaluate": 0, "rest": 11}
     assert counts.beats == expected
     assert counts.seconds == sum(expected.values())
     assert counts.steps == 2
@@ -115,7 +117,7 @@ def test_a_loops_tokens_and_passes(make_policy: Callable[..., Any], toy_prompts:
     clock = Clock(1)
     with watching(clock), clock.stage("policy"):
         settings = sampler.SamplingParams(max_new_tokens=6, max_num_seqs=4)
-        rollout = sampler.sample(network, toy_prompts, settings, torch.Generator().manual_seed(1))
+        rollout = sampler.sample(network, toy_prompts, settings, Draws(1))
         tokens = rollout.tokens
         padded = tokens.ids
         with torch.no_grad():
@@ -141,7 +143,7 @@ def test_a_loops_tokens_and_passes(make_policy: Callable[..., Any], toy_prompts:
 def test_nothing_is_left_behind() -> None:
     before = (
         driver.drive,
-        StageCache.stage,
+        RunCache.make,
         vars(ScoredBatch)["of"],
         Fabric.by_parts,
         sampler.sample,
@@ -152,7 +154,7 @@ def test_nothing_is_left_behind() -> None:
         assert modules._global_forward_pre_hooks
     after = (
         driver.drive,
-        StageCache.stage,
+        RunCache.make,
         vars(ScoredBatch)["of"],
         Fabric.by_parts,
         sampler.sample,

@@ -15,13 +15,13 @@ import torch
 from trueward import config, pipeline
 from trueward.artifacts import read_json
 from trueward.data import jsonl
-from trueward.pipeline.env import read_completions
+from trueward.pipeline.records import read_completions
 from trueward.pipeline.relabel import newest
 from trueward.progress import Progress
 from trueward.records import Comparison
 from trueward.scorers import ensemble
 from trueward.scorers.scorer import fit_scale
-from trueward.training.driver import read_log
+from trueward.training.journal import read_log
 
 CPU = torch.device("cpu")
 EVERY_STEP = "runtime.checkpoint_seconds=0"

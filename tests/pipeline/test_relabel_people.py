@@ -18,7 +18,7 @@ from trueward.data import jsonl
 from trueward.progress import WaitingError
 from trueward.records import Comparison
 from trueward.studio.store import projects
-from trueward.training.driver import latest, read_log
+from trueward.training.journal import latest, read_log
 
 sys.path.insert(0, str(Path(__file__).parent))
 import sitting

@@ -14,10 +14,12 @@ import torch
 
 from trueward.data import jsonl, loading, toy
 from trueward.data.collate import Collator
+from trueward.pipeline import optimisation
 from trueward.records import Completion, Prompt, Score
 from trueward.scorers.normalized import Normalized, PartsLogger
 from trueward.scorers.scorer import Scale
-from trueward.training.driver import read_log
+from trueward.training.critic import Critic
+from trueward.training.journal import read_log
 
 SHORT = ("reward.kind=verifier", "reward.verifier=constraints", 'reward.options={max_words=5,ends_with="."}')
 TRUTHS = 'evaluation.truths=["b","verifier:constraints"]'
@@ -57,26 +59,25 @@ def test_the_route_climbs_only_what_it_needs(kind: str, baseline: Path, climb: A
         assert all(r["score"] == pytest.approx((r["parts"]["raw"] - mean) / sd, abs=1e-3) for r in rows)
 
 
-def test_ppo_s_value_network_starts_from_the_sft_policy_with_a_head_of_zeros(baseline: Path, climb: Any) -> None:
-    from trueward.config import read
-    from trueward.pipeline import scorer_factory
-    from trueward.pipeline.env import Env
-    from trueward.progress import Progress
+def test_ppo_s_value_network_starts_from_the_sft_policy_with_a_head_of_zeros(
+    baseline: Path, climb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Critic] = []
+    at_first: list[torch.Tensor] = []
+    completion = Completion(prompt=Prompt(text="the new film"), response=" is warm .")
+    make = optimisation.value_network
 
-    climb(baseline.parent, "critic", *SHORT, until="reward")
-    run = baseline.parent / "critic"
-    from trueward import artifacts
+    def listens(*given: Any) -> Critic:
+        critic = make(*given)
+        made.append(critic)
+        tokens = Collator(critic.network.tokenizer, critic.network.context).tokens([completion])
+        at_first.append(critic.values(tokens).detach().clone())
+        return critic
 
-    context = Env.make(read("tiny", ["runtime.threads=1"]), Progress())
-    sft, reward = artifacts.load(run / "sft"), artifacts.load(run / "reward")
-    assert sft is not None
-    assert reward is not None
-    critic = scorer_factory.critic(context, sft, reward, context.policy(sft.model))
-    assert critic.scale == Scale(0.0, 1.0)
-    tokens = Collator(critic.network.tokenizer, critic.network.context).tokens(
-        [Completion(prompt=Prompt(text="the new film"), response=" is warm .")]
-    )
-    assert torch.equal(critic.values(tokens), torch.zeros_like(critic.values(tokens)))
+    monkeypatch.setattr(optimisation, "value_network", listens)
+    climb(baseline.parent, "critic", *SHORT, until="policy")
+    assert [critic.scale for critic in made] == [Scale(0.0, 1.0)]
+    assert torch.equal(at_first[0], torch.zeros_like(at_first[0]))
 
 
 HACKABLE = """
@@ -86,6 +87,7 @@ def counts(completions):
 """
 
 
+@pytest.mark.learned
 def test_a_hackable_verifier_is_found_by_the_honest_one(
     baseline: Path, climb: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,12 +103,14 @@ def test_a_hackable_verifier_is_found_by_the_honest_one(
         "policy.kl_coef=0",
         "policy.learning_rate=0.004",
         "evaluation.every=16",
+        "evaluation.step_prompts=64",
     )
     climb(
         baseline.parent, "hacked", *flawed, *truth, *long, "sampler.max_new_tokens=16", "sft.epochs=0.5", until="policy"
     )
     looks = read_log(baseline.parent / "hacked/policy/evaluations.jsonl")
     first, last = looks[0], looks[-1]
+    # Over five seeds the proxy rose by 23 to 31, and the truth fell by 0.7 to 1.7, of which two errors are 0.3.
     assert last["proxy"] > first["proxy"] + 3
     assert last["truth"] < first["truth"] - 2 * np.hypot(first["truth_se"], last["truth_se"])
 

@@ -12,8 +12,9 @@ import torch
 from trueward import artifacts
 from trueward.models import loading
 from trueward.pipeline import run_verdict
-from trueward.training import driver
+from trueward.training.journal import read_log
 
+pytestmark = pytest.mark.learned
 HACKED = (  # the truth is minus the proxy, so it falls as surely as the proxy rises
     "policy.kind=rloo",
     "policy.learning_rate=0.01",
@@ -44,7 +45,7 @@ def stopped(baseline: Path, climb: Any, against: str) -> Path:
 
 def test_a_run_stops_when_the_truth_falls_and_says_why(stopped: Path) -> None:
     report = artifacts.read_json(stopped / "report.json")
-    rows = driver.read_log(stopped / "policy/evaluations.jsonl")
+    rows = read_log(stopped / "policy/evaluations.jsonl")
     summary = artifacts.read_json(stopped / "policy/manifest.json")["summary"]
     assert summary["steps"] == rows[-1]["step"] < 12
     assert [row["verdict"] for row in rows].index("hacking") == len(rows) - 1
@@ -56,8 +57,10 @@ def test_a_run_stops_when_the_truth_falls_and_says_why(stopped: Path) -> None:
     assert ">hacking</bdi></strong>" in page
 
 
-def test_a_peak_is_measured_again_on_answers_that_no_look_saw(stopped: Path) -> None:
-    tests = [row["fall"] for row in driver.read_log(stopped / "policy/evaluations.jsonl") if row["fall"]]
+def test_a_peak_is_measured_again_on_answers_that_no_evaluation_saw(baseline: Path, climb: Any, against: str) -> None:
+    """In a run that nothing stops: the truth falls at all of its evaluations, so the first of them is a peak that is lost."""
+    climb(baseline.parent, "fallen", *HACKED, against, until="policy")
+    tests = [row["fall"] for row in read_log(baseline.parent / "fallen/policy/evaluations.jsonl") if row["fall"]]
     assert tests, "the truth fell, so some peak should have been measured again"
     assert [t["test"] for t in tests] == list(range(1, len(tests) + 1))
     for t in tests:
@@ -85,7 +88,7 @@ def test_killed_again_and_again_it_ends_the_same(
         return found
 
     monkeypatch.setattr(run_verdict.RunMonitor, "__call__", cut)
-    monkeypatch.setattr("trueward.pipeline.cache.Ladder._elsewhere", lambda *_: None)  # made here, not linked
+    monkeypatch.setattr("trueward.pipeline.cache.RunCache._elsewhere", lambda *_: None)  # made here, not linked
     for _ in range(20):
         try:
             climb(home, "killed", *HACKED, against, STOP, "runtime.checkpoint_seconds=0.3", until="policy")
@@ -97,6 +100,12 @@ def test_killed_again_and_again_it_ends_the_same(
         assert one[name] == two[name], name
 
 
+def seems_to_move(report: dict[str, Any]) -> bool:
+    """A truth that stands still is seen to rise or to sink in one run in twenty; then the word may be another one."""
+    looks = [*report["history"][1:], report["verdict"]["numbers"]]
+    return max(abs(row["truth_gain_z"] or 0.0) for row in looks) > 1.96
+
+
 def test_a_control_beside_a_run_that_did_not_move(baseline: Path, climb: Any) -> None:
     """With a rate at which nothing happens the run is pinned, and the control trained as many steps."""
     climb(baseline.parent, "pinned", "policy.learning_rate=1e-9", "evaluation.control=unmoved")
@@ -104,10 +113,11 @@ def test_a_control_beside_a_run_that_did_not_move(baseline: Path, climb: Any) ->
     control = artifacts.read_json(run / "control/manifest.json")["summary"]
     report = artifacts.read_json(run / "report.json")
     assert control["steps"] == 3
-    assert report["verdict"]["word"] == "pinned"
+    assert report["verdict"]["word"] == "pinned" or seems_to_move(report)
+    assert abs(report["policies"]["policy"]["kl"]) < 1e-3
     assert report["verdict"]["numbers"]["control_kl"] == control["kl"]
     scores = [json.loads(row)["objective/scores"] for row in (run / "control/metrics.jsonl").read_text().splitlines()]
-    assert scores != [row["objective/scores"] for row in driver.read_log(run / "policy/metrics.jsonl")]
+    assert scores != [row["objective/scores"] for row in read_log(run / "policy/metrics.jsonl")]
     assert not (run / "control/model").exists()
 
 
@@ -120,4 +130,5 @@ def test_every_kind_that_trains_has_a_control(baseline: Path, climb: Any, kind: 
     climb(baseline.parent, f"control {kind}", *changes)
     report = artifacts.read_json(baseline.parent / f"control {kind}/report.json")
     assert report["verdict"]["numbers"]["control_kl"] is not None
-    assert report["verdict"]["word"] in ("pinned", "broken")  # SFT that learned nothing may say one thing only
+    # SFT that learned nothing may say one thing only, which is broken.
+    assert report["verdict"]["word"] in ("pinned", "broken") or seems_to_move(report)

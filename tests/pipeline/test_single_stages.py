@@ -45,6 +45,7 @@ def metrics(run: Path, stage: str) -> list[dict[str, Any]]:
     return [json.loads(row) for row in (run / stage / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.learned
 def test_sft(command: Command, tmp_path: Path, demonstrations: Path) -> None:
     out = tmp_path / "out"
     options = [
@@ -67,6 +68,7 @@ def test_sft(command: Command, tmp_path: Path, demonstrations: Path) -> None:
     torch.testing.assert_close(model(ids).logits, ours(ids).logits, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.learned
 def test_reward_model(command: Command, tmp_path: Path, baseline: Path, comparisons: Path) -> None:
     out, sft = tmp_path / "out", baseline / "sft/model"
     options = ["--num-train-epochs=2", "--batch-size=16", "--learning_rate=0.005", "--seed=3"]

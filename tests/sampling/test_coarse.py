@@ -11,6 +11,7 @@ from trueward.losses.importance import mismatch
 from trueward.models import heads, loading
 from trueward.models.network import Network
 from trueward.records import Prompt
+from trueward.sampling.draws import Draws
 from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams, decoder_for, sample
 
@@ -46,7 +47,7 @@ def test_recorded_log_probs_are_those_that_it_drew_with(
     """Each answer's last token, from its whole context read at once by the quantised weights."""
     network = make_policy()
     settings = SamplingParams(max_new_tokens=8, max_num_seqs=6, quantize=quantize)
-    rollout = sample(network, toy_prompts, settings, torch.Generator().manual_seed(3))
+    rollout = sample(network, toy_prompts, settings, Draws(3))
     tokens = rollout.tokens
     float_ones = heads.response_logprobs(network.model, tokens).detach()
     found, learner = [], []
@@ -72,7 +73,7 @@ def test_answers_do_not_depend_on_the_rows_beside(
             network,
             toy_prompts,
             SamplingParams(max_new_tokens=10, max_num_seqs=rows, quantize=quantize),
-            torch.Generator().manual_seed(5),
+            Draws(5),
         )
         for rows in (20, 1)
     )
@@ -91,11 +92,9 @@ def test_a_shared_prompt_is_read_once_and_answered_as_if_it_were_alone(
         lambda self, at, ids, lengths, of: (read.append(len(ids)), inner(self, at, ids, lengths, of))[1],
     )
     prompts = [p for p in toy_prompts[:5] for _ in range(4)]
-    shared = sample(
-        network, prompts, SamplingParams(max_new_tokens=8, max_num_seqs=20), torch.Generator().manual_seed(2)
-    )
+    shared = sample(network, prompts, SamplingParams(max_new_tokens=8, max_num_seqs=20), Draws(2))
     assert read == [5]
-    alone = sample(network, prompts, SamplingParams(max_new_tokens=8, max_num_seqs=1), torch.Generator().manual_seed(2))
+    alone = sample(network, prompts, SamplingParams(max_new_tokens=8, max_num_seqs=1), Draws(2))
     assert torch.equal(shared.tokens.ids, alone.tokens.ids)
     torch.testing.assert_close(shared.logprobs, alone.logprobs, rtol=0, atol=1e-5)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,20 @@ from trueward.models import lora
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling import sampler
-from trueward.sampling.decoder_pool import DecoderPool
+from trueward.sampling.decoder_pool import DecoderPool, forgotten_after_steps
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.training.state import State, adam
 
 MakeNetwork = Callable[..., Network]
 Made = list[str]
+
+
+@pytest.fixture(autouse=True)
+def _watched() -> Iterator[None]:
+    """As in a run. A fused optimiser's steps can be seen in no other way."""
+    with forgotten_after_steps():
+        yield
 
 
 @pytest.fixture
@@ -39,7 +49,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def draw(network: Network, prompts: list[Prompt], kept: DecoderPool | None, quantize: str = "none") -> torch.Tensor:
     settings = SamplingParams(max_new_tokens=8, max_num_seqs=6, quantize=quantize)
-    return sample(network, prompts, settings, torch.Generator().manual_seed(1), pool=kept).logprobs
+    return sample(network, prompts, settings, Draws(1), pool=kept).logprobs
 
 
 def learn(network: Network) -> None:
@@ -145,6 +155,28 @@ def test_a_failure_keeps_nothing(make_policy: MakeNetwork, toy_prompts: list[Pro
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample(network, toy_prompts, SamplingParams(max_new_tokens=8), torch.Generator(), fails, kept)
+        sample(network, toy_prompts, SamplingParams(max_new_tokens=8), Draws(0), fails, kept)
     draw(network, toy_prompts, kept)
     assert made == ["none", "none"]
+
+
+def test_where_nobody_sees_that_a_model_learns_nothing_is_kept() -> None:
+    """In a process of its own, without the scope that every test here is in: correct, if slower."""
+    script = """
+import torch
+from torch.optim import optimizer
+from trueward.sampling.decoder_pool import DecoderPool, forgotten_after_steps
+
+pool, model = DecoderPool(), torch.nn.Linear(2, 2)
+pool.put(model, "none", object())
+assert pool.take(model, "none") is None
+for _ in range(2):
+    with forgotten_after_steps(), forgotten_after_steps():
+        pool.put(model, "none", object())
+        assert pool._decoder is not None
+    assert pool._decoder is None, "its end is the end of what was kept"
+    assert not optimizer._global_optimizer_post_hooks
+pool.put(model, "none", object())
+assert pool._decoder is None
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

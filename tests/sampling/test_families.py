@@ -15,6 +15,7 @@ from trueward.models import heads, tiny
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling import sampler
+from trueward.sampling.draws import Draws
 from trueward.sampling.general import GeneralDecoder
 from trueward.sampling.sampler import SamplingParams, sample
 
@@ -58,7 +59,7 @@ def make(family: str) -> Network:
 @pytest.fixture
 def general(monkeypatch: pytest.MonkeyPatch) -> Callable[[Network, list[Prompt], SamplingParams], Any]:
     monkeypatch.setattr(sampler, "decoder_for", lambda network, quantize="none": GeneralDecoder(network.model))
-    return lambda network, prompts, sampling: sample(network, prompts, sampling, torch.Generator().manual_seed(1))
+    return lambda network, prompts, sampling: sample(network, prompts, sampling, Draws(1))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

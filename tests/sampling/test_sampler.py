@@ -13,6 +13,7 @@ from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Message, Prompt
 from trueward.sampling import sampler
+from trueward.sampling.draws import Draws
 from trueward.sampling.general import GeneralDecoder
 from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams, sample
@@ -40,7 +41,7 @@ VARIANTS = {
 
 
 def write(network: Network, prompts: list[Prompt], seed: int = 4, **settings: float) -> Rollout:
-    return sample(network, prompts, SamplingParams(**settings), torch.Generator().manual_seed(seed))
+    return sample(network, prompts, SamplingParams(**settings), Draws(seed))
 
 
 def with_biases(network: Network) -> Network:
@@ -64,7 +65,7 @@ def test_the_fast_path_equals_the_general_one_and_the_learner(
 ) -> None:
     network = with_biases(make_policy(**VARIANTS[variant]))
     assert isinstance(sampler.decoder_for(network), LlamaDecoder)
-    settings = {"temperature": temperature, "max_new_tokens": 12, "rows": 6}
+    settings = {"temperature": temperature, "max_new_tokens": 12, "max_num_seqs": 6}
     fast = write(network, toy_prompts, **settings)
     learner = heads.response_logprobs(network.model, fast.tokens, temperature).detach()
     torch.testing.assert_close(fast.logprobs, learner, rtol=0, atol=1e-4)
@@ -86,11 +87,11 @@ def test_results_do_not_depend_on_how_many_rows_are_written_at_once(
     network = make_policy()
     if path == "general":
         monkeypatch.setattr(sampler, "decoder_for", lambda network, quantize="none": GeneralDecoder(network.model))
-    together = write(network, toy_prompts, max_new_tokens=15, rows=20)
+    together = write(network, toy_prompts, max_new_tokens=15, max_num_seqs=20)
     lengths = together.tokens.response_lengths
     assert int(lengths.min()) < int(lengths.max())  # some rows leave early
     for rows in (1, 3, 7, 500):
-        other = write(network, toy_prompts, max_new_tokens=15, rows=rows)
+        other = write(network, toy_prompts, max_new_tokens=15, max_num_seqs=rows)
         assert torch.equal(other.tokens.ids, together.tokens.ids)
         assert other.completions == together.completions
         torch.testing.assert_close(other.logprobs, together.logprobs, rtol=0, atol=1e-5)
@@ -100,7 +101,7 @@ def test_the_order_of_prompts_is_kept_and_the_same_prompt_is_answered_twice(
     make_policy: MakeNetwork, toy_prompts: list[Prompt]
 ) -> None:
     prompts = [toy_prompts[0]] * 8 + toy_prompts
-    rollout = write(make_policy(), prompts, max_new_tokens=6, rows=5)
+    rollout = write(make_policy(), prompts, max_new_tokens=6, max_num_seqs=5)
     assert [c.prompt for c in rollout.completions] == prompts
     assert len({c.response for c in rollout.completions[:8]}) > 1
 
@@ -115,7 +116,7 @@ def test_greedy_answers_do_not_depend_on_the_seed(make_policy: MakeNetwork, toy_
 
 def test_answers_end_with_end_of_sequence_or_are_cut(make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
     network = make_policy()
-    rollout = write(network, toy_prompts * 3, max_new_tokens=9, rows=16)
+    rollout = write(network, toy_prompts * 3, max_new_tokens=9, max_num_seqs=16)
     finished = [c.finished for c in rollout.completions]
     assert any(finished)
     assert not all(finished)
@@ -185,7 +186,7 @@ def test_rows_come_and_go_and_an_end_at_the_last_place_counts(make_policy: MakeN
 
 def test_the_context_is_never_left(make_policy: MakeNetwork, toy_prompts: list[Prompt]) -> None:
     network = make_policy(max_position_embeddings=7)
-    rollout = write(network, toy_prompts, max_new_tokens=30, rows=4)
+    rollout = write(network, toy_prompts, max_new_tokens=30, max_num_seqs=4)
     assert int(rollout.tokens.lengths.max()) == 7
     learner = heads.response_logprobs(network.model, rollout.tokens).detach()
     torch.testing.assert_close(rollout.logprobs, learner, rtol=0, atol=1e-4)

@@ -20,6 +20,7 @@ from trueward.records import Comparison, Completion, Prompt, Response
 from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale
+from trueward.training.setup import Ranking
 
 MakeNetwork = Callable[..., Network]
 CPU = torch.device("cpu")
@@ -101,16 +102,8 @@ def test_scoring_reads_the_very_tokens_of_training(make_reward: MakeNetwork, mon
     monkeypatch.setattr(heads, "sequence_states", watched)
     network = make_reward()
     config = RewardConfig(batch_size=3, epochs=1)
-    list(
-        training.train(
-            config,
-            network=network,
-            comparisons=rows,
-            state=training.start(config, network),
-            seed=0,
-            micro_batch_tokens=1000,
-        )
-    )
+    setup = Ranking(network=network, comparisons=rows, seed=0, micro_batch_tokens=1000)
+    list(training.train(config, setup, training.start(config, setup)))
     trained, seen[:] = sorted(seen), []
     completions = [side for row in rows for side in row.completions()]
     RewardModel(network, Scale(0, 1)).raw(completions)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from trueward.config import RewardConfig
 from trueward.records import Completion, Prompt, Score
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers.scorer import scores
 from trueward.scorers.shaping import Shaped, SwappableScorer, against, clipped, price_of_length, references, shaped
@@ -95,7 +95,7 @@ def test_nothing_is_shaped_unless_it_is_asked_for(make_policy: Callable[..., Any
 def test_reference_answers_are_a_function_of_the_prompts(make_policy: Callable[..., Any]) -> None:
     network = make_policy()
 
-    def draw(policy: Any, prompts: Sequence[Prompt], draws: torch.Generator) -> Any:
+    def draw(policy: Any, prompts: Sequence[Prompt], draws: Draws) -> Any:
         return sample(policy, prompts, SamplingParams(1.0, 6, 8), draws)
 
     drawn = references(draw, network, 3, seed=1)

@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from trueward import tracking
 from trueward.batches import Step
-from trueward.progress import Progress
+from trueward.models.network import Network
+from trueward.models.tabular import TabularPolicy
 from trueward.tracking import rows
-from trueward.training import driver
-from trueward.training.driver import EvalSchedule, Evaluation
+from trueward.training.driver import EvalSchedule, Evaluation, drive
+from trueward.training.env import Env
+from trueward.training.journal import DirectoryJournal
+from trueward.training.setup import Setup
 from trueward.training.state import State, adam
 
 TOTAL = 6
@@ -33,20 +35,33 @@ class PowerCutError(Exception):
     """What stops a loop in the middle."""
 
 
-def ride(stage: Path, kind: str, cut: int = 0, every: int = 2, digest: str = "d", kill: bool = False) -> None:
-    """A loop of six steps with an evaluation at every second one and a checkpoint at each; the power goes after `cut`."""
-    network = nn.Linear(1, 1, bias=False)
-    state = State({"policy": network}, {"policy": adam(network, 0.1)})
+class Counting:
+    """An algorithm of six steps that moves one weight; the power goes after `cut`."""
 
-    def loop() -> Iterator[Step]:
+    def __init__(self, network: Network, cut: int) -> None:
+        self.model, self.cut = network.model, cut
+
+    def steps(self, config: Any, setup: Any) -> int:
+        return TOTAL
+
+    def start(self, config: Any, setup: Any) -> State:
+        return State({"policy": self.model}, {"policy": adam(self.model, 0.1)})
+
+    def train(self, config: Any, setup: Any, state: State) -> Iterator[Step]:
         while state.step < TOTAL:
-            network.weight.grad = torch.ones_like(network.weight)
+            self.model.table.grad = torch.ones_like(self.model.table)
             state.optimizers["policy"].step()
             state.step += 1
             n = state.step
             yield Step(n, {"nll": 1.0 / n, "val/ratio": float("nan") if n == 2 else 1.0 + n}, [], [])
-            if n == cut:
+            if n == self.cut:
                 raise PowerCutError
+
+
+def ride(stage: Path, kind: str, cut: int = 0, every: int = 2, digest: str = "d", kill: bool = False) -> None:
+    """A loop of six steps, an evaluation at every second one and a checkpoint where one is; the power goes after `cut`."""
+    tokenizer: Any = types.SimpleNamespace(save_pretrained=lambda path: None)
+    network = Network(TabularPolicy(vocabulary=1, order=1, context=1), tokenizer)
 
     def evaluate(step: int) -> Evaluation:
         row = {
@@ -57,15 +72,16 @@ def ride(stage: Path, kind: str, cut: int = 0, every: int = 2, digest: str = "d"
         }
         return Evaluation(row, [], step / 10)
 
+    def track(journal: Any, member: int = 0) -> Any:
+        tracker = tracking.follow(kind, {"name": "r", "policy": {"kl_coef": 0.1}}, stage, member=member)
+        return _unclosed(tracker) if kill else tracker
+
     stage.mkdir(parents=True, exist_ok=True)
     (stage / "unfinished.json").write_text(json.dumps({"digest": digest}))
-    tracker = tracking.follow(kind, {"name": "r", "policy": {"kl_coef": 0.1}}, stage)
-    with tracker if not kill else _unclosed(tracker) as sending:
-        driver.drive(
-            loop, state=state, directory=stage, total=TOTAL, what="toy", progress=Progress(),
-            checkpoint_seconds=0.0 if every == 1 else 1e9,
-            schedule=EvalSchedule(2, evaluate, lambda path: path.mkdir()), tracker=sending,
-        )  # fmt: skip
+    env = Env(checkpoint_seconds=0.0 if every == 1 else 1e9, track=track)
+    schedule = EvalSchedule(2, evaluate, network)
+    kept = DirectoryJournal(stage, lambda path: network)
+    drive(Counting(network, cut), None, Setup(seed=0, micro_batch_tokens=1), kept, env, schedule, what="toy")
 
 
 class _unclosed:  # noqa: N801 (stands where a with statement wants a context)

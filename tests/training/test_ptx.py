@@ -14,6 +14,7 @@ from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.records import Completion
 from trueward.training import ptx
+from trueward.training.setup import Supervised
 from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
@@ -29,10 +30,8 @@ def test_its_gradient_is_that_of_sft(make_policy: MakeNetwork, demonstrations: l
     before = torch.cat([p.detach().flatten() for p in other.model.parameters()])
     config = SftConfig(batch_size=12, epochs=1, learning_rate=1.0, max_grad_norm=1e9, warmup=0)
     state = State({"policy": other.model}, {"policy": torch.optim.SGD(other.model.parameters(), lr=1.0)})
-    loop = sft.train(
-        config, policy=other, demonstrations=demonstrations, state=state, seed=1, micro_batch_tokens=10_000
-    )
-    (step,) = list(loop)
+    setup = Supervised(policy=other, demonstrations=demonstrations, seed=1, micro_batch_tokens=10_000)
+    (step,) = list(sft.train(config, setup, state))
     after = torch.cat([p.detach().flatten() for p in other.model.parameters()])
 
     tokens = Collator(network.tokenizer, network.context).tokens(demonstrations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from trueward.algorithms import grpo, ppo, reward_model, sft
-from trueward.batches import Step
 from trueward.config import PolicyConfig, RewardConfig, SftConfig
 from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response, Score
-from trueward.sampling.sampler import SamplingParams, sample
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scale
+from trueward.training.critic import Critic
+from trueward.training.setup import Online, Ranking, Supervised
 from trueward.training.state import State, adam
 
 MakeNetwork = Callable[..., Network]
@@ -41,28 +43,28 @@ def same(one: State, other: State) -> bool:
     return one.step == other.step and one.numbers == other.numbers
 
 
+def supervised(network: Network, rows: list[Completion]) -> Supervised:
+    return Supervised(policy=network, demonstrations=rows, seed=3, micro_batch_tokens=1000)
+
+
 def test_sft_goes_on_bit_for_bit(make_policy: MakeNetwork, demonstrations: list[Completion], tmp_path: Path) -> None:
     rows = demonstrations[:10]
+    straight = supervised(make_policy(), rows)
+    whole = sft.start(CONFIG, straight)
+    assert sft.steps(CONFIG, straight) == len(list(sft.train(CONFIG, straight, whole))) == 5
 
-    def loop(network: Network, state: State) -> Iterator[Step]:
-        return sft.train(CONFIG, policy=network, demonstrations=rows, state=state, seed=3, micro_batch_tokens=1000)
-
-    whole = make_policy()
-    straight = sft.start(CONFIG, whole)
-    assert len(list(loop(whole, straight))) == 5
-
-    before = make_policy()
+    before = supervised(make_policy(), rows)
     interrupted = sft.start(CONFIG, before)
-    list(itertools.islice(loop(before, interrupted), 2))
+    list(itertools.islice(sft.train(CONFIG, before, interrupted), 2))
     interrupted.save(tmp_path / "state", {"sizes": {"a": 1}})
 
-    fresh = make_policy(seed=99)
+    fresh = supervised(make_policy(seed=99), rows)
     resumed = sft.start(CONFIG, fresh)
     assert resumed.load(tmp_path / "state") == {"sizes": {"a": 1}}
     assert resumed.step == 2
     assert same(interrupted, resumed)
-    assert [step.number for step in loop(fresh, resumed)] == [3, 4, 5]
-    assert same(straight, resumed)
+    assert [step.number for step in sft.train(CONFIG, fresh, resumed)] == [3, 4, 5]
+    assert same(whole, resumed)
 
 
 def test_the_reward_model_goes_on_bit_for_bit(make_reward: MakeNetwork, tmp_path: Path) -> None:
@@ -77,26 +79,23 @@ def test_the_reward_model_goes_on_bit_for_bit(make_reward: MakeNetwork, tmp_path
         )
         for noun in ("film", "movie", "story", "drama")
     ]
-
-    def loop(network: Network, state: State) -> Iterator[Step]:
-        return reward_model.train(
-            config, network=network, comparisons=comparisons, state=state, seed=3, micro_batch_tokens=12
-        )
-
-    whole, before, fresh = make_reward(), make_reward(), make_reward(seed=99)
-    straight, interrupted, resumed = (reward_model.start(config, n) for n in (whole, before, fresh))
-    assert len(list(loop(whole, straight))) == 5
-    list(itertools.islice(loop(before, interrupted), 2))
+    setups = [
+        Ranking(network=make_reward(seed=seed), comparisons=comparisons, seed=3, micro_batch_tokens=12)
+        for seed in (0, 0, 99)
+    ]
+    straight, interrupted, resumed = (reward_model.start(config, setup) for setup in setups)
+    assert reward_model.steps(config, setups[0]) == len(list(reward_model.train(config, setups[0], straight))) == 5
+    list(itertools.islice(reward_model.train(config, setups[1], interrupted), 2))
     interrupted.save(tmp_path / "state", {})
     resumed.load(tmp_path / "state")
-    list(loop(fresh, resumed))
+    list(reward_model.train(config, setups[2], resumed))
     assert same(straight, resumed)
 
 
 NESTED: list[dict[str, Any]] = [
     {"critic": {"warmup_steps": 2}},
-    {"refresh": 2, "importance_sampling_cap": 2.0},
-    {"refresh": 3, "ptx_coef": 0.1},
+    {"sync_every": 2, "importance_sampling_cap": 2.0},
+    {"sync_every": 3, "ptx_coef": 0.1},
 ]
 
 
@@ -110,7 +109,7 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
     settings: dict[str, Any],
     done: int,
 ) -> None:
-    refresh = settings.get("refresh", 1)
+    sync_every = settings.get("sync_every", 1)
     config = PolicyConfig(
         steps=5,
         batch_size=6,
@@ -119,45 +118,39 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
         learning_rate=3e-3,
         value_learning_rate=3e-3,
         target_kl=0.1,
-        **{name: value for name, value in settings.items() if name != "refresh"},
+        **{name: value for name, value in settings.items() if name != "sync_every"},
     )
 
-    def setup(seed: int) -> tuple[Network, ppo.Critic, State]:
-        policy, critic = make_policy(seed=seed), ppo.Critic(make_reward(seed=seed), Scale(0.0, 1.0))
-        return policy, critic, ppo.start(config, policy, critic, refresh)
-
-    def loop(policy: Network, critic: ppo.Critic, state: State) -> Iterator[Step]:
-        return ppo.train(
-            config,
-            policy=policy,
+    def begin(seed: int) -> tuple[Online, State]:
+        setup = Online(
+            policy=make_policy(seed=seed),
             reference=make_policy(),
-            critic=critic,
-            sample=lambda n, p, g: sample(n, p, SamplingParams(max_new_tokens=5, max_num_seqs=4), g),
+            critic=Critic(make_reward(seed=seed), Scale(0.0, 1.0)),
+            sampler=LocalEngine(SamplingParams(max_new_tokens=5, max_num_seqs=4), sync_every),
             scorer=lambda completions: [Score(score=float(len(c.response))) for c in completions],
             prompts=toy_prompts,
-            temperature=1.0,
-            state=state,
+            demonstrations=demonstrations,
             seed=3,
             micro_batch_tokens=40,
-            demonstrations=demonstrations,
-            sync_every=refresh,
         )
+        return setup, ppo.start(config, setup)
 
-    straight, before, fresh = setup(0), setup(0), setup(99)
-    list(loop(*straight))
-    list(itertools.islice(loop(*before), done))
-    before[2].save(tmp_path / "state", {})
-    fresh[2].load(tmp_path / "state")
-    list(loop(*fresh))
-    assert straight[2].numbers["kl_coef"] != config.kl_coef
-    assert same(straight[2], fresh[2])
+    straight, before, fresh = begin(0), begin(0), begin(99)
+    assert ("sampler" in straight[1].networks) == (sync_every > 1)
+    list(ppo.train(config, *straight))
+    list(itertools.islice(ppo.train(config, *before), done))
+    before[1].save(tmp_path / "state", {})
+    fresh[1].load(tmp_path / "state")
+    list(ppo.train(config, *fresh))
+    assert straight[1].numbers["kl_coef"] != config.kl_coef
+    assert same(straight[1], fresh[1])
 
 
 def test_a_state_without_a_step_is_saved_too(make_policy: MakeNetwork, tmp_path: Path) -> None:
     network, other = make_policy(), make_policy(seed=1)
-    state = sft.start(CONFIG, network)
+    state = sft.start(CONFIG, supervised(network, []))
     state.save(tmp_path / "state", {})
-    fresh = sft.start(CONFIG, other)
+    fresh = sft.start(CONFIG, supervised(other, []))
     fresh.load(tmp_path / "state")
     assert same(state, fresh)
 
@@ -193,31 +186,23 @@ def test_grpo_goes_on_bit_for_bit_with_an_older_sampler_and_refilled_groups(
     more = {"importance_sampling_cap": 2.0, "ptx_coef": 0.1, "kl_coef": 0.0}
     config = PolicyConfig(kind="grpo", steps=4, batch_size=8, minibatches=2, learning_rate=3e-3, group=group, **more)
 
-    def setup(seed: int) -> tuple[Network, State]:
-        policy = make_policy(seed=seed)
-        return policy, grpo.start(config, policy, sync_every=2)
-
-    def loop(policy: Network, state: State) -> Iterator[Step]:
-        return grpo.train(
-            config,
-            policy=policy,
+    def begin(seed: int) -> tuple[Online, State]:
+        setup = Online(
+            policy=make_policy(seed=seed),
             reference=make_policy(),
-            sample=lambda n, p, g: sample(n, p, SamplingParams(max_new_tokens=5, max_num_seqs=4), g),
+            sampler=LocalEngine(SamplingParams(max_new_tokens=5, max_num_seqs=4), sync_every=2),
             scorer=lambda completions: [Score(score=float("t" in c.response)) for c in completions],
             prompts=toy_prompts,
-            temperature=1.0,
-            longest=5,
-            state=state,
+            demonstrations=demonstrations,
             seed=3,
             micro_batch_tokens=40,
-            demonstrations=demonstrations,
-            sync_every=2,
         )
+        return setup, grpo.start(config, setup)
 
-    straight, before, fresh = setup(0), setup(0), setup(99)
-    assert sum(step.metrics["refill/rounds"] for step in loop(*straight)) > 0
-    list(itertools.islice(loop(*before), done))
+    straight, before, fresh = begin(0), begin(0), begin(99)
+    assert sum(step.metrics["refill/rounds"] for step in grpo.train(config, *straight)) > 0
+    list(itertools.islice(grpo.train(config, *before), done))
     before[1].save(tmp_path / "state", {})
     fresh[1].load(tmp_path / "state")
-    list(loop(*fresh))
+    list(grpo.train(config, *fresh))
     assert same(straight[1], fresh[1])

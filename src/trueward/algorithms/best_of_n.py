@@ -16,9 +16,9 @@ from torch import Tensor
 from trueward.batches import Rollout
 from trueward.models.network import Network
 from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import Sample
 from trueward.scorers.scorer import Scorer, scores
-
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def sampler(
     `see` is shown all n answers of every call.
     """
 
-    def best(network: Network, prompts: Sequence[Prompt], generator: torch.Generator) -> Rollout:
-        rollout = sample(network, [p for p in prompts for _ in range(n)], generator)
+    def best(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        rollout = sample(network, [p for p in prompts for _ in range(n)], draws.repeat(n))
         score = torch.as_tensor(scores(scorer, rollout.completions)).view(-1, n)
         truncated = torch.tensor([not c.finished for c in rollout.completions]).view(-1, n)
         rewards = torch.nan_to_num(score - missing_eos_penalty * truncated, nan=-torch.inf)

@@ -20,17 +20,17 @@ from trueward.data.collate import Collator
 from trueward.models import heads
 from trueward.models.frozen_layers import freeze_lower_layers
 from trueward.models.network import Network
-from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Comparison
 from trueward.training.preference_step import accumulate
 from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.setup import Offline
 from trueward.training.state import State, adam, clip
 
 
-def pairs(
+def reference_pairs(
     reference: Network, comparisons: Sequence[Comparison], micro_batch_tokens: int, temperature: float = 1.0
 ) -> Pairs:
-    """Tokens and the reference's log-probs, computed once; `train` wants them at temperature 1."""
+    """Tokens and the reference's log-probs, computed once; DPO's loop wants them at temperature 1."""
     collator = Collator(reference.tokenizer, reference.context)
     tokens = collator.tokens([side for c in comparisons for side in c.completions()]).to(reference.device)
     with torch.no_grad():
@@ -39,29 +39,26 @@ def pairs(
     return Pairs(tokens, logprobs.sum(1), probability)
 
 
-def start(config: PolicyConfig, policy: Network) -> State:
-    freeze_lower_layers(policy.model, config.trainable_layers)
-    return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
+def steps(config: PolicyConfig, setup: Offline) -> int:
+    return config.steps
 
 
-def train(
-    config: PolicyConfig,
-    *,
-    policy: Network,
-    data: Pairs,
-    state: State,
-    seed: int,
-    micro_batch_tokens: int,
-    fabric: Fabric = ALONE,
-) -> Iterator[Step]:
-    """Trains `policy` in place, from `state` on. A step takes `config.batch_size` comparisons."""
+def start(config: PolicyConfig, setup: Offline) -> State:
+    model = setup.policy.model
+    freeze_lower_layers(model, config.trainable_layers)
+    return State({"policy": model}, {"policy": adam(model, config.dpo.learning_rate)})
+
+
+def train(config: PolicyConfig, setup: Offline, state: State) -> Iterator[Step]:
+    """Trains `setup.policy` in place, from `state` on. A step takes `config.batch_size` comparisons."""
+    policy, data, fabric, seed = setup.policy, setup.pairs, setup.fabric, setup.seed
     count = len(data.probability)
     while state.step < config.steps:
         # Act. Take the next comparisons.
         batch = data.take(rows_at(state.step, count, min(config.batch_size, count), seed, "dpo").to(policy.device))
 
         # Judge, credit. The implicit rewards' margin against what people chose.
-        figures = accumulate(config, policy, batch, micro_batch_tokens, fabric=fabric)
+        figures = accumulate(config, policy, batch, setup.micro_batch_tokens, fabric=fabric)
 
         # Learn.
         norm = clip(policy.model, config.max_grad_norm)

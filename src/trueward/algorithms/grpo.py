@@ -12,13 +12,13 @@ Left out: a moving reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from trueward.batches import Rollout, Step, Tokens, stacked
+from trueward.batches import Step, Tokens
 from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
 from trueward.losses import kl
@@ -29,15 +29,15 @@ from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weig
 from trueward.models import frozen_layers, heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
-from trueward.records import Completion, Prompt
-from trueward.scorers.scorer import ScoredBatch, Scorer
+from trueward.sampling.draws import Draws
+from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
 from trueward.training.schedule import learning_rate, rows_at, set_rate
-from trueward.training.stale_sampler import rollout_network, stale_copy
+from trueward.training.scored_groups import ScoredGroups
+from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
 
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
     "policy/entropy_avg": "entropy",
     "policy/approxkl_avg": "approxkl",
@@ -61,71 +61,33 @@ class GroupBatch:
     importance: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class ScoredGroups:
-    """A rollout, groups next to each other, and the rewards of its answers."""
-
-    rollout: Rollout
-    old: Tensor  # [B, T] log-probs under the policy at the step's start, or the sampler's where they are the same
-    ref_logprobs: Tensor  # [B, T]
-    score: Tensor  # [B]
-    rewards: Tensor  # [B]
-    scored: ScoredBatch
-
-    def alive(self, size: int) -> Tensor:
-        """Which groups carry a signal: [groups]."""
-        grouped = self.rewards.view(-1, size)
-        return grouped.max(1).values - grouped.min(1).values > 1e-9
-
-    @classmethod
-    def join(cls, rounds: Sequence[ScoredGroups]) -> ScoredGroups:
-        return cls(
-            Rollout.join([r.rollout for r in rounds]),
-            stacked([r.old for r in rounds]),
-            stacked([r.ref_logprobs for r in rounds]),
-            torch.cat([r.score for r in rounds]),
-            torch.cat([r.rewards for r in rounds]),
-            ScoredBatch.join([r.scored for r in rounds]),
-        )
+def steps(config: PolicyConfig, setup: Online) -> int:
+    return config.steps
 
 
-def start(config: PolicyConfig, policy: Network, sync_every: int = 1) -> State:
-    frozen_layers.freeze_lower_layers(policy.model, config.trainable_layers)
+def start(config: PolicyConfig, setup: Online) -> State:
+    model = setup.policy.model
+    frozen_layers.freeze_lower_layers(model, config.trainable_layers)
     return State(
-        {"policy": policy.model, **stale_copy(policy, sync_every)},
-        {"policy": adam(policy.model, config.learning_rate)},
+        {"policy": model, **setup.sampler.hold(setup.policy)},
+        {"policy": adam(model, config.learning_rate)},
         numbers={"kl_coef": config.kl_coef},
     )
 
 
-def train(
-    config: PolicyConfig,
-    *,
-    policy: Network,
-    reference: Network,
-    sample: Sample,
-    scorer: Scorer,
-    prompts: Sequence[Prompt],
-    temperature: float,
-    longest: int,
-    state: State,
-    seed: int,
-    micro_batch_tokens: int,
-    demonstrations: Sequence[Completion] = (),
-    sync_every: int = 1,
-    fabric: Fabric = ALONE,
-) -> Iterator[Step]:
-    """Trains `policy` in place, from `state` on.
-
-    longest: the most tokens an answer can have. demonstrations: what is imitated, with weight `ptx_coef`. sync_every:
-    sync the sampler's weights every N steps (1: on-policy).
-    """
-    device, group, cap = policy.device, config.group, config.importance_sampling_cap
-    off_policy = sync_every > 1 or cap is not None
-    ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
+def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
+    """Trains `setup.policy` in place, from `state` on."""
+    policy, reference, sampler, fabric = setup.policy, setup.reference, setup.sampler, setup.fabric
+    prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
+    device, longest = policy.device, sampler.params.max_new_tokens
+    group, cap = config.group, config.importance_sampling_cap
+    off_policy = sampler.sync_every > 1 or cap is not None
+    ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         step = state.step
 
+        if step % sampler.sync_every == 0:
+            sampler.publish(policy, step)
         rounds: list[ScoredGroups] = []
         used: list[int] = []
         missing = config.batch_size // group.size
@@ -133,27 +95,25 @@ def train(
             # Act. Sample a group of answers to each prompt from the policy as it is now, or was a few steps ago.
             picked = next_prompts(step, len(rounds), missing, len(prompts), used, seed)
             used += picked
-            draw = generator(seed, "refill", step, len(rounds)) if rounds else generator(seed, "rollout", step)
+            purpose = ("refill", step, len(rounds)) if rounds else ("rollout", step)
             repeated = [prompts[i] for i in picked for _ in range(group.size)]
-            rollout = sample(rollout_network(state, policy, sync_every), repeated, draw).to(device)
+            rollout = sampler.sample(repeated, Draws.purpose(seed, *purpose)).to(device)
             # The reference and the policy have their lowest layers in common, if these don't learn.
-            lower = frozen_layers.with_lower_states(
-                policy.model, rollout.tokens, config.trainable_layers, micro_batch_tokens
-            )
+            lower = frozen_layers.with_lower_states(policy.model, rollout.tokens, config.trainable_layers, budget)
             rollout = replace(rollout, tokens=lower)
             tokens, sampler_logprobs = rollout.tokens, rollout.logprobs
 
             # Judge. Score it; the KL anchor per token.
-            scored = ScoredBatch.of(scorer, rollout.completions)
+            scored = ScoredBatch.of(setup.scorer, rollout.completions)
             score = torch.as_tensor(scored.score, dtype=sampler_logprobs.dtype, device=device)
             truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
             rewards = score - config.missing_eos_penalty * truncated
             rewards = rewards - overlong(tokens.response_lengths, longest, group.overlong_tokens)
             with torch.no_grad():
-                ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
+                ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, budget, fabric)
                 old = sampler_logprobs
                 if off_policy:
-                    old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
+                    old = heads.read_logprobs(policy.model, tokens, temperature, budget, fabric)
             if group.kl == "reward":
                 rewards = rewards - config.kl_coef * masked(kl.k1(old, ref_logprobs), tokens.response_mask).sum(1)
             rounds.append(ScoredGroups(rollout, old, ref_logprobs, score, rewards, scored))
@@ -193,7 +153,7 @@ def train(
             examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], config.batch_size, turns, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 update = _update(
-                    config, policy, state, experience, chosen, temperature, longest, micro_batch_tokens, example, fabric
+                    config, policy, state, experience, chosen, temperature, longest, budget, example, fabric
                 )
                 for name, value in update.items():
                     figures.setdefault(name, []).append(value)

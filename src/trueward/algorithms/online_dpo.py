@@ -13,64 +13,54 @@ Left out: more than one update on a batch (it would be off policy), a language m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 
-from trueward.batches import Pairs, Rollout, Step
+from trueward.batches import Pairs, Step
 from trueward.config import PolicyConfig
 from trueward.losses import kl, preference
 from trueward.losses.masks import masked
 from trueward.models import heads
 from trueward.models.frozen_layers import freeze_lower_layers
-from trueward.models.network import Network
-from trueward.parallel.fabric import ALONE, Fabric
-from trueward.records import Prompt
-from trueward.scorers.scorer import ScoredBatch, Scorer
-from trueward.seeds import generator
+from trueward.sampling.draws import Draws
+from trueward.scorers.scorer import ScoredBatch
 from trueward.training.preference_step import accumulate
 from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
 
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
+
+def steps(config: PolicyConfig, setup: Online) -> int:
+    return config.steps
 
 
-def start(config: PolicyConfig, policy: Network) -> State:
-    freeze_lower_layers(policy.model, config.trainable_layers)
-    return State({"policy": policy.model}, {"policy": adam(policy.model, config.dpo.learning_rate)})
+def start(config: PolicyConfig, setup: Online) -> State:
+    model = setup.policy.model
+    freeze_lower_layers(model, config.trainable_layers)
+    return State(
+        {"policy": model, **setup.sampler.hold(setup.policy)}, {"policy": adam(model, config.dpo.learning_rate)}
+    )
 
 
-def train(
-    config: PolicyConfig,
-    *,
-    policy: Network,
-    reference: Network,
-    sample: Sample,
-    scorer: Scorer,
-    prompts: Sequence[Prompt],
-    temperature: float,
-    state: State,
-    seed: int,
-    micro_batch_tokens: int,
-    fabric: Fabric = ALONE,
-) -> Iterator[Step]:
-    """Trains `policy` in place, from `state` on. A step takes `config.batch_size` prompts, with two answers to each.
-
-    `temperature` is the sampler's.
-    """
+def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
+    """Trains `setup.policy` in place, from `state` on. A step takes `config.batch_size` prompts, two answers to each."""
+    policy, reference, sampler, fabric = setup.policy, setup.reference, setup.sampler, setup.fabric
+    prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
     device = policy.device
     while state.step < config.steps:
         step = state.step
 
         # Act. Two answers to each prompt from the policy as it is now.
         picked = rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()
-        rollout = sample(policy, [prompts[i] for i in picked for _ in range(2)], generator(seed, "rollout", step))
+        sampler.publish(policy, step)
+        rollout = sampler.sample([prompts[i] for i in picked for _ in range(2)], Draws.purpose(seed, "rollout", step))
         tokens, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
 
         # Judge. Score them; the reference's log-probs, once a step.
         with torch.no_grad():
-            ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
-        scored = ScoredBatch.of(scorer, rollout.completions)
+            ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, budget, fabric)
+        scored = ScoredBatch.of(setup.scorer, rollout.completions)
         score = torch.as_tensor(scored.score, dtype=ref_logprobs.dtype, device=device)
         truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
         rewards = score - config.missing_eos_penalty * truncated
@@ -79,7 +69,7 @@ def train(
         # Credit. Each answer against the other one; two that are the same have nothing to say to each other.
         first, second = rewards.view(-1, 2).unbind(1)
         batch = Pairs(tokens, ref_logprobs.sum(1), preference.labels(first, second, config.dpo.labels))
-        figures = accumulate(config, policy, batch, micro_batch_tokens, temperature, fabric)
+        figures = accumulate(config, policy, batch, budget, temperature, fabric)
 
         # Learn.
         norm = clip(policy.model, config.max_grad_norm)

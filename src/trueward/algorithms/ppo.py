@@ -15,14 +15,13 @@ VC-PPO (Yuan et al. 2025, arXiv 2503.01491) and VAPO (Yue et al. 2025, arXiv 250
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from trueward.batches import Rollout, Step, Tokens
+from trueward.batches import Step, Tokens
 from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
 from trueward.losses import advantages as adv
@@ -33,15 +32,15 @@ from trueward.losses.policy import clipped_surrogate, clipped_value
 from trueward.models import frozen_layers, heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
-from trueward.records import Completion, Prompt
-from trueward.scorers.scorer import Scale, ScoredBatch, Scorer
+from trueward.sampling.draws import Draws
+from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
+from trueward.training.critic import Critic
 from trueward.training.schedule import learning_rate, rows_at, set_rate
-from trueward.training.stale_sampler import rollout_network, stale_copy
+from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
 
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 AVERAGED = {  # a figure of every update, and what its mean over a step's updates is called
     "policy/entropy_avg": "entropy",
     "policy/approxkl_avg": "approxkl",
@@ -54,35 +53,6 @@ AVERAGED = {  # a figure of every update, and what its mean over a step's update
     "policy/grad_norm": "policy_norm",
     "val/grad_norm": "value_norm",
 }
-
-
-@dataclass(frozen=True)
-class Critic:
-    """The value network: the reward model's, read in the same units. V = (head − mean) / SD.
-
-    With a `trunk`, the policy's model, `network` is no more than a scalar head on that one's states.
-    """
-
-    network: Network
-    scale: Scale
-    trunk: Any = None
-
-    @property
-    def body(self) -> Any:
-        """The model whose states are read."""
-        return self.network.model if self.trunk is None else self.trunk
-
-    def values(self, tokens: Tokens) -> Tensor:
-        """[B, T], in SDs of the proxy; 0 outside the response. A trunk that is the policy's gets no gradient from here."""
-        if self.trunk is None:
-            return self.scaled(heads.response_values(self.network.model, tokens), tokens)
-        with torch.no_grad():
-            states = heads.states_at(self.trunk, tokens, heads.shift_left(tokens.response_mask))
-        raw = self.network.model.score(states).squeeze(-1)
-        return self.scaled(heads.from_flat(raw, tokens.response_mask), tokens)
-
-    def scaled(self, raw: Tensor, tokens: Tokens) -> Tensor:
-        return torch.where(tokens.response_mask, (raw - self.scale.mean) / self.scale.sd, 0.0)
 
 
 @dataclass(frozen=True)
@@ -100,45 +70,35 @@ class RolloutBatch:
     )
 
 
-def start(config: PolicyConfig, policy: Network, critic: Critic, sync_every: int = 1) -> State:
-    frozen_layers.freeze_lower_layers(policy.model, config.trainable_layers)
+def steps(config: PolicyConfig, setup: Online) -> int:
+    return config.steps
+
+
+def start(config: PolicyConfig, setup: Online) -> State:
+    policy, critic = setup.policy.model, setup.critic
+    assert critic is not None, "PPO needs a value network"
+    frozen_layers.freeze_lower_layers(policy, config.trainable_layers)
     if critic.trunk is None:
         frozen_layers.freeze_lower_layers(critic.network.model, config.trainable_layers)
     return State(
-        {"policy": policy.model, "value": critic.network.model, **stale_copy(policy, sync_every)},
+        {"policy": policy, "value": critic.network.model, **setup.sampler.hold(setup.policy)},
         {
-            "policy": adam(policy.model, config.learning_rate),
+            "policy": adam(policy, config.learning_rate),
             "value": adam(critic.network.model, config.value_learning_rate),
         },
         numbers={"kl_coef": config.kl_coef},
     )
 
 
-def train(
-    config: PolicyConfig,
-    *,
-    policy: Network,
-    reference: Network,
-    critic: Critic,
-    sample: Sample,
-    scorer: Scorer,
-    prompts: Sequence[Prompt],
-    temperature: float,
-    state: State,
-    seed: int,
-    micro_batch_tokens: int,
-    demonstrations: Sequence[Completion] = (),
-    sync_every: int = 1,
-    fabric: Fabric = ALONE,
-) -> Iterator[Step]:
-    """Trains `policy` and `critic` in place, from `state` on. `temperature` is the sampler's.
-
-    demonstrations: what the policy imitates beside its reward, with weight `ptx_coef`. sync_every: sync the sampler's
-    weights every N steps (1: on-policy).
-    """
+def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
+    """Trains `setup.policy` and `setup.critic` in place, from `state` on."""
+    policy, reference, sampler, fabric = setup.policy, setup.reference, setup.sampler, setup.fabric
+    prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
+    critic = setup.critic
+    assert critic is not None, "PPO needs a value network"
     device, first, cap = policy.device, config.critic.warmup_steps, config.importance_sampling_cap
-    off_policy = sync_every > 1 or cap is not None
-    ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations) if config.ptx_coef else None
+    off_policy = sampler.sync_every > 1 or cap is not None
+    ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         step = state.step
         warming = step < first
@@ -146,29 +106,29 @@ def train(
 
         # Act. Sample a rollout from the policy as it is now, or was a few steps ago.
         batch = [prompts[i] for i in rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()]
-        rollout = sample(rollout_network(state, policy, sync_every), batch, generator(seed, "rollout", step))
+        if step % sampler.sync_every == 0:
+            sampler.publish(policy, step)
+        rollout = sampler.sample(batch, Draws.purpose(seed, "rollout", step))
         plain, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
         tokens, mask = plain, plain.response_mask
 
         # Judge. Score it; the KL anchor per token.
-        scored = ScoredBatch.of(scorer, rollout.completions)
+        scored = ScoredBatch.of(setup.scorer, rollout.completions)
         raw_scores = torch.as_tensor(scored.score, dtype=torch.float32, device=device)
         truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
         scores = raw_scores - config.missing_eos_penalty * truncated
         with torch.no_grad():
             # The reference and the policy have their lowest layers in common, if these don't learn.
-            tokens = frozen_layers.with_lower_states(policy.model, tokens, config.trainable_layers, micro_batch_tokens)
-            ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens, fabric)
+            tokens = frozen_layers.with_lower_states(policy.model, tokens, config.trainable_layers, budget)
+            ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, budget, fabric)
             value_tokens = tokens
             if critic.trunk is None:
-                value_tokens = frozen_layers.with_lower_states(
-                    critic.body, plain, config.trainable_layers, micro_batch_tokens
-                )
+                value_tokens = frozen_layers.with_lower_states(critic.body, plain, config.trainable_layers, budget)
             groups = heads.prompt_groups(critic.body, value_tokens)
-            values = fabric.by_parts(critic.values, value_tokens, micro_batch_tokens, groups)
+            values = fabric.by_parts(critic.values, value_tokens, budget, groups)
             old = sampler_logprobs
             if off_policy:
-                old = heads.read_logprobs(policy.model, tokens, temperature, micro_batch_tokens, fabric)
+                old = heads.read_logprobs(policy.model, tokens, temperature, budget, fabric)
         token_kl = masked(kl.k1(old, ref_logprobs), mask)
         rewards = kl.token_rewards(scores, token_kl, mask, beta)
 
@@ -197,7 +157,7 @@ def train(
             examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], len(tokens), turns, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 update = _update(
-                    config, policy, critic, state, experience, chosen, temperature, micro_batch_tokens, example, fabric
+                    config, policy, critic, state, experience, chosen, temperature, budget, example, fabric
                 )
                 for name, value in update.items():
                     figures.setdefault(name, []).append(value)

@@ -2,7 +2,7 @@
 
 All comparisons of one prompt are one element of a batch, and each distinct response goes through the network once
 (InstructGPT, Ouyang et al. 2022, arXiv 2203.02155, section 3.5: otherwise K-way rankings overfit). Several of them are
-fitted one after the other, each to its own `lesson`. Left out: a margin term, centring.
+fitted one after the other, each by its own `MemberPlan`. Left out: a margin term, centring.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from trueward.config import RewardConfig
 from trueward.data.collate import Collator
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
-from trueward.models.network import Network
-from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Comparison, Completion
 from trueward.seeds import generator, seed_for
 from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.training.setup import Ranking
 from trueward.training.state import State, adam, clip
 
 
@@ -51,11 +50,13 @@ def group_by_prompt(comparisons: Sequence[Comparison]) -> list[PromptGroup]:
     return list(groups.values())
 
 
-def start(config: RewardConfig, network: Network) -> State:
-    return State({"reward": network.model}, {"reward": adam(network.model, config.learning_rate, config.weight_decay)})
+def start(config: RewardConfig, setup: Ranking) -> State:
+    model = setup.network.model
+    return State({"reward": model}, {"reward": adam(model, config.learning_rate, config.weight_decay)})
 
 
-def steps(config: RewardConfig, prompts: int) -> int:
+def steps(config: RewardConfig, setup: Ranking) -> int:
+    prompts = len({c.prompt.id for c in setup.comparisons})
     return total_steps(prompts, config.batch_size, config.epochs)
 
 
@@ -65,10 +66,6 @@ class MemberPlan(NamedTuple):
     config: RewardConfig
     comparisons: Sequence[Comparison]
     seed: int
-
-    @property
-    def steps(self) -> int:
-        return steps(self.config, len({c.prompt.id for c in self.comparisons}))
 
 
 def member_plan(config: RewardConfig, comparisons: Sequence[Comparison], seed: int, member: int) -> MemberPlan:
@@ -90,22 +87,14 @@ def member_plan(config: RewardConfig, comparisons: Sequence[Comparison], seed: i
     return MemberPlan(again, [c for i in drawn for c in groups[i]], own)
 
 
-def train(
-    config: RewardConfig,
-    *,
-    network: Network,
-    comparisons: Sequence[Comparison],
-    state: State,
-    seed: int,
-    micro_batch_tokens: int,
-    fabric: Fabric = ALONE,
-) -> Iterator[Step]:
-    """Trains `network` in place, from `state` on. A batch is `config.batch_size` prompts with all their comparisons."""
-    groups = group_by_prompt(comparisons)
+def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
+    """Trains `setup.network` in place, from `state` on. A batch is `config.batch_size` prompts with all their comparisons."""
+    network, fabric, budget, seed = setup.network, setup.fabric, setup.micro_batch_tokens, setup.seed
+    groups = group_by_prompt(setup.comparisons)
     collator = Collator(network.tokenizer, network.context)
     encoded = [collator.pairs(g.completions) for g in groups]
     model, optimizer = network.model, state.optimizers["reward"]
-    total = steps(config, len(groups))
+    total = steps(config, setup)
     while state.step < total:
         # Act. Take the next prompts with their responses.
         picked = rows_at(state.step, len(groups), min(config.batch_size, len(groups)), seed, "reward").tolist()
@@ -115,13 +104,13 @@ def train(
         # Judge. Score each response once. The loss ties responses of different micro-batches together. What fits the
         # budget is kept until the loss is there; with more, the loss's gradient with respect to the scores comes first,
         # and then goes back through the network part by part, each read again.
-        parts = fabric.micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(model, tokens))
-        fits = len(parts) == 1 or int(tokens.lengths.sum()) <= micro_batch_tokens
-        whole = fits and fabric.world == 1
+        parts = fabric.micro_batches(tokens.lengths, budget, heads.prompt_groups(model, tokens))
+        fits = len(parts) == 1 or int(tokens.lengths.sum()) <= budget
+        whole = fits and fabric.is_alone
         with torch.enable_grad() if whole else torch.no_grad():
-            found = [heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts]
+            parts_scores = [heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts]
             scores = torch.zeros(len(tokens), dtype=_dtype(model))
-            scores = fabric.sum(scores.scatter(0, torch.cat(parts), torch.cat(found)) if parts else scores)
+            scores = fabric.sum(scores.scatter(0, torch.cat(parts), torch.cat(parts_scores)) if parts else scores)
 
         # Credit. The mean over this step's comparisons.
         leaf = scores if whole else scores.requires_grad_()

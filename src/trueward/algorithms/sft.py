@@ -16,34 +16,27 @@ from trueward.data.collate import Collator
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.network import Network
-from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Completion
 from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
+from trueward.training.setup import Supervised
 from trueward.training.state import State, adam, clip
 
 
-def start(config: SftConfig, policy: Network) -> State:
-    return State({"policy": policy.model}, {"policy": adam(policy.model, config.learning_rate, config.weight_decay)})
+def start(config: SftConfig, setup: Supervised) -> State:
+    model = setup.policy.model
+    return State({"policy": model}, {"policy": adam(model, config.learning_rate, config.weight_decay)})
 
 
-def steps(config: SftConfig, rows: int) -> int:
-    return total_steps(rows, config.batch_size, config.epochs)
+def steps(config: SftConfig, setup: Supervised) -> int:
+    return total_steps(len(setup.demonstrations), config.batch_size, config.epochs)
 
 
-def train(
-    config: SftConfig,
-    *,
-    policy: Network,
-    demonstrations: Sequence[Completion],
-    state: State,
-    seed: int,
-    micro_batch_tokens: int,
-    fabric: Fabric = ALONE,
-) -> Iterator[Step]:
-    """Trains `policy` in place, from `state` on."""
-    tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
+def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
+    """Trains `setup.policy` in place, from `state` on."""
+    policy, fabric, budget, seed = setup.policy, setup.fabric, setup.micro_batch_tokens, setup.seed
+    tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations)
     model, optimizer = policy.model, state.optimizers["policy"]
-    total = steps(config, len(tokens))
+    total = steps(config, setup)
     while state.step < total:
         # Act. Take the next demonstrations.
         batch = tokens.take(rows_at(state.step, len(tokens), min(config.batch_size, len(tokens)), seed, "sft"))
@@ -51,7 +44,7 @@ def train(
 
         # Judge and credit. Every token of the response counts the same.
         nll = 0.0
-        for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.prompt_groups(model, batch)):
+        for rows in fabric.micro_batches(batch.lengths, budget, heads.prompt_groups(model, batch)):
             part = batch.take(rows).to(policy.device)
             loss = cross_entropy(heads.response_logprobs(model, part), part.response_mask, count)
             loss.backward()

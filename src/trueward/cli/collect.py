@@ -118,7 +118,7 @@ def _prompts(model: str, source: str) -> list[Any]:
         for path in (Path(model), Path("runs") / model):
             for folder in (path, *path.parents):
                 if (folder / "prepare" / "prompts.jsonl").is_file():
-                    from trueward.pipeline.env import read_prompts
+                    from trueward.pipeline.records import read_prompts
 
                     return list(read_prompts(folder / "prepare" / "prompts.jsonl"))
         raise ValueError(f"--prompts: {model} is no run that brings its own; give a JSONL file or a data set")
@@ -135,8 +135,8 @@ def _network(name: str, seed: int) -> Any:
 def _answers(
     network: Any, prompts: list[Any], temperature: float, max_new_tokens: int, seed: int, start: int, what: str
 ) -> list[Any]:
+    from trueward.sampling.draws import Draws
     from trueward.sampling.sampler import SamplingParams, sample
-    from trueward.seeds import generator
 
-    draw = generator(seed, "pairs to judge", what, start)
+    draw = Draws.purpose(seed, "pairs to judge", what, start)
     return list(sample(network, prompts, SamplingParams(temperature, max_new_tokens), draw).completions)

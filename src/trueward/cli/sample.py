@@ -45,16 +45,16 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     from trueward.models import loading
     from trueward.models.run_paths import model_path
     from trueward.records import Prompt
+    from trueward.sampling.draws import Draws
     from trueward.sampling.sampler import SamplingParams
     from trueward.sampling.sampler import sample as draw
-    from trueward.seeds import generator
 
     repeated = [Prompt(text=p) for p in prompts for _ in range(count)]
     device = loading.pick_device("auto")
     columns = []
     for model in models:
         network = loading.causal(model_path(model), seed, device)
-        rollout = draw(network, repeated, SamplingParams(temperature, max_new_tokens), generator(seed, "sample"))
+        rollout = draw(network, repeated, SamplingParams(temperature, max_new_tokens), Draws.purpose(seed, "sample"))
         columns.append(rollout.completions)
     table = Table(show_lines=True)
     table.add_column("prompt", ratio=1)

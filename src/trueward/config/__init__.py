@@ -9,7 +9,7 @@ from trueward.config.policy import BestOfNConfig, CriticConfig, DpoConfig, Group
 from trueward.config.reading import canonical, changes_no_result, explain, put, read, resolve, shipped, variant
 from trueward.config.reward import SHAPING, ComparisonsConfig, RewardConfig, RewardPartConfig
 from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
-from trueward.config.schema import DataConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
+from trueward.config.schema import DataConfig, EngineConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
 from trueward.config.section import Section
 from trueward.config.supervised import SftConfig, SupervisedConfig
 
@@ -20,6 +20,7 @@ __all__ = [
     "CriticConfig",
     "DataConfig",
     "DpoConfig",
+    "EngineConfig",
     "EvaluationConfig",
     "GroupConfig",
     "JudgeCallsConfig",

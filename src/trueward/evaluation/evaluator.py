@@ -6,7 +6,7 @@ Nothing that is measured here is ever optimised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,10 @@ from trueward.losses import logprobs as lp
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
 from trueward.scorers.scorer import Scale, ScoredBatch, Scorer, scores
-from trueward.seeds import generator
-
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ class Evaluator:
         log π/π_ref of each token, nats.
         """
         answer = self.choose or self.sample
-        rollout = answer(policy, prompts, generator(self.seed, "look", *purpose, "policy"))
-        rival = self.sample(self.reference, prompts, generator(self.seed, "look", *purpose, "reference"))
+        rollout = answer(policy, prompts, Draws.purpose(self.seed, "look", *purpose, "policy"))
+        rival = self.sample(self.reference, prompts, Draws.purpose(self.seed, "look", *purpose, "reference"))
         unknown = np.full(len(prompts), np.nan)
         truths = {t.name: t.scale.apply(scores(t.scorer, rollout.completions)) for t in self.truths}
         truth, theirs = unknown, unknown
@@ -159,7 +158,7 @@ class Evaluator:
     def truth(self, policy: Network, prompts: Sequence[Prompt], answers: int, *purpose: str | int) -> np.ndarray:
         """The first truth of `answers` fresh answers to each prompt, SDs: [prompts, answers]."""
         repeated = [prompt for prompt in prompts for _ in range(answers)]
-        completions = self.sample(policy, repeated, generator(self.seed, "look", *purpose)).completions
+        completions = self.sample(policy, repeated, Draws.purpose(self.seed, "look", *purpose)).completions
         first = self.truths[0]
         return first.scale.apply(scores(first.scorer, completions)).reshape(len(prompts), answers)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -27,6 +28,15 @@ class Fabric:
 
     rank: int = 0
     world: int = 1
+
+    @property
+    def is_alone(self) -> bool:
+        return self.world == 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes, decides and speaks."""
+        return self.rank == 0
 
     @classmethod
     def of_this_process(cls) -> Fabric:
@@ -96,15 +106,17 @@ class Fabric:
         if self.world == 1:
             return sums
         out: dict[str, float] = {}
-        for found in self._gather(sums):
-            for name, value in found.items():
+        for theirs in self.gather(sums):
+            for name, value in theirs.items():
                 known = out.get(name)
                 out[name] = value if known is None else max(known, value) if name in largest else known + value
         return out
 
-    def _gather(self, row: dict[str, float]) -> list[dict[str, float]]:
-        """Everybody's row, in the order of the ranks, sent as JSON."""
-        text = torch.tensor(list(json.dumps(row).encode()), dtype=torch.uint8)
+    def gather(self, value: Any) -> list[Any]:
+        """Everybody's value, in the order of the ranks, sent as JSON."""
+        if self.world == 1:
+            return [value]
+        text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.long) for _ in range(self.world)]
         distributed.all_gather(sizes, torch.tensor([len(text)]))
         padded = torch.zeros(max(int(s) for s in sizes), dtype=torch.uint8)
@@ -112,6 +124,24 @@ class Fabric:
         texts = [torch.empty_like(padded) for _ in range(self.world)]
         distributed.all_gather(texts, padded)
         return [json.loads(bytes(t[: int(s)].tolist())) for t, s in zip(texts, sizes, strict=True)]
+
+    def gather_rows(self, rows: Sequence[Any]) -> list[Any]:
+        """Values of each process's share of `share`, put together in the order of the whole. `ValueError` where the ranks
+        disagree about how many there are."""
+        parts = self.gather(list(rows))
+        total = sum(len(part) for part in parts)
+        if [len(part) for part in parts] != [len(range(rank, total, self.world)) for rank in range(self.world)]:
+            raise ValueError(
+                f"the processes hold {[len(part) for part in parts]} rows, which are no shares of one list"
+            )
+        out: list[Any] = [None] * total
+        for rank, part in enumerate(parts):
+            out[rank :: self.world] = part
+        return out
+
+    def share(self, count: int) -> Tensor:
+        """The numbers of this process's rows of `count`: every `world`-th."""
+        return torch.arange(count)[self.rank :: self.world]
 
 
 ALONE = Fabric()

@@ -1,8 +1,7 @@
-"""The mechanism of the ladder: a stage is climbed once, in its own directory, and known by what it was made from.
+"""A stage is run once, and known by what it was made from: on disk, in memory, or not at all, to see what would run.
 
-A stage's digest is that of its function's name, its sections of the recipe, its input files and its parents' digests.
-A finished stage is not climbed again, in this run or in another one under the same home; an unfinished one goes on from
-its last checkpoint.
+A stage's digest is that of its name and version, its settings, the digests of its inputs and its files. A finished stage isn't
+run again, in this run or in another one under the same home; an unfinished one goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -13,26 +12,118 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from trueward import artifacts, config
 from trueward.artifacts import UNFINISHED, Artifact
-from trueward.config import Recipe
+from trueward.config import Recipe, Section
+from trueward.pipeline.stage import Made, Stage
 from trueward.tracking import catch_up
+from trueward.training.env import Env
+from trueward.training.journal import DirectoryJournal, Journal, MemoryJournal
 
-Work = Callable[[Path], dict[str, Any]]
+R = TypeVar("R")
+Inputs = Mapping[str, Made[Any] | None]
+Settings = Mapping[str, Any]
 
 
-class StageCache:
-    """One run's directory, its recipe, and the stages climbed so far."""
+class StageCache(Protocol):
+    """Where results are kept."""
 
-    def __init__(self, home: Path, name: str, recipe: Recipe) -> None:
-        self.home, self.run, self.recipe = home, home / name, recipe
+    env: Env
+
+    def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        """The result of that digest: the one that is there, or made now."""
+
+
+def cached(
+    cache: StageCache,
+    stage: Stage[R],
+    inputs: Inputs,
+    settings: Settings,
+    files: Sequence[Path] = (),
+    aside: Mapping[str, Any] | None = None,
+) -> Made[R]:
+    """A stage's result. What it is given is what it depends on: inputs, settings and files make up its digest.
+
+    aside: further arguments that say nothing more than those do (the text that was read from the files, the command line).
+    """
+    given = {name: made for name, made in inputs.items() if made is not None}
+
+    def run(journal: Journal) -> R:
+        values = {name: made if made is None or stage.takes_made else made.value for name, made in inputs.items()}
+        return stage.run(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
+
+    digest = fingerprint(stage, {name: made.digest for name, made in given.items()}, settings, files)
+    return cache.make(stage, digest, [made.digest for made in given.values()], run)
+
+
+def fingerprint(stage: Stage[Any], inputs: Mapping[str, str], settings: Settings, files: Sequence[Path]) -> str:
+    text = config.canonical(
+        {
+            "format": artifacts.FORMAT,
+            "stage": [stage.name, stage.version],
+            "settings": {name: _plain(value) for name, value in settings.items()},
+            "inputs": dict(inputs),
+            "files": [artifacts.sha256(f) for f in files],
+        }
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON; of a whole recipe without [runtime], which changes no result."""
+    if isinstance(value, Recipe):
+        return {key: part for key, part in value.table().items() if key != "runtime"}
+    return value.model_dump(mode="json") if isinstance(value, Section) else value
+
+
+class PlanCache:
+    """Runs nothing: the digests that stages would have."""
+
+    def __init__(self) -> None:
+        self.env = Env()
+        self.digests: dict[str, str] = {}
+
+    def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        self.digests[stage.name] = digest
+
+        def nothing() -> R:
+            raise AssertionError(f"{stage.name} was planned, not run")
+
+        return Made(Artifact(Path(), stage.name, digest, tuple(parents), {}, 0.0), nothing)
+
+
+class MemoryCache:
+    """Results in memory: what several recipes have in common is made once. Nothing is written."""
+
+    def __init__(self, env: Env | None = None) -> None:
+        """env: for all recipes; without it each one's own [runtime] says where it runs."""
+        self.follows_recipe = env is None
+        self.env = env or Env()
+        self.made: dict[str, Made[Any]] = {}
+
+    def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        if digest not in self.made:
+            started = time.monotonic()
+            value: Any = run(MemoryJournal())
+            seconds = time.monotonic() - started
+            artifact = Artifact(Path(), stage.name, digest, tuple(parents), value.summary, seconds)
+            self.made[digest] = Made(artifact, lambda: value)
+        return self.made[digest]
+
+
+class RunCache:
+    """One run's directory, with a directory for each stage, and the list of its stages."""
+
+    def __init__(self, home: Path, name: str, recipe: Recipe, env: Env) -> None:
+        self.home, self.run, self.recipe, self.env = home, home / name, recipe, env
         self.rows: list[dict[str, Any]] = []
 
     @contextmanager
-    def open(self) -> Iterator[StageCache]:
+    def open(self) -> Iterator[RunCache]:
         """Take the run's directory, or refuse: another recipe's run, something else, or another process at work."""
         saved = self.run / "recipe.toml"
         artifacts.is_run(self.run)  # or it refuses one of 0.1
@@ -57,27 +148,20 @@ class StageCache:
             artifacts.write_text(saved, self.recipe.toml())
             yield self
 
-    def stage(
-        self,
-        name: str,
-        function: str,
-        work: Work,
-        settings: Mapping[str, Any],
-        parents: Sequence[Artifact] = (),
-        files: Sequence[Path] = (),
-    ) -> Artifact:
-        """The stage's artifact: found here, taken over from another run, or made now by `work(directory)`."""
-        digest = fingerprint(function, settings, parents, files)
-        directory = self.run / name
-        self._row(name, digest, parents, "running", 0.0)
-        found = artifacts.load(directory)
-        if found is None or found.digest != digest:
-            found = self._elsewhere(name, digest) or self._make(name, digest, work, parents, directory)
-        self._row(name, digest, parents, "done", found.seconds)
+    def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        """Found here, taken over from another run under the same home, or made now in the stage's directory."""
+        directory = self.run / stage.name
+        self._row(stage.name, digest, parents, "running", 0.0)
+        artifact = artifacts.load(directory)
+        if artifact is None or artifact.digest != digest:
+            artifact = self._elsewhere(stage.name, digest) or self._make(stage, digest, parents, run, directory)
+        self._row(stage.name, digest, parents, "done", artifact.seconds)
         catch_up(self.recipe.runtime.tracking, self.recipe.table(), directory, digest)
-        return found
+        return Made(artifact, partial(stage.read, artifact, self.env))
 
-    def _make(self, name: str, digest: str, work: Work, parents: Sequence[Artifact], directory: Path) -> Artifact:
+    def _make(
+        self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R], directory: Path
+    ) -> Artifact:
         mark = directory / UNFINISHED
         if not mark.is_file() or artifacts.read_json(mark).get("digest") != digest:
             shutil.rmtree(directory, ignore_errors=True)  # what an older recipe or other input files had begun
@@ -86,17 +170,13 @@ class StageCache:
         started = time.monotonic()
         try:
             with artifacts.writing(directory):
-                summary = work(directory)
+                summary = stage.write(run(DirectoryJournal(directory, self.env.load)), directory)
         except BaseException:
-            self._row(name, digest, parents, "stopped", time.monotonic() - started)
+            self._row(stage.name, digest, parents, "stopped", time.monotonic() - started)
             raise
+        seconds = time.monotonic() - started
         return artifacts.finish(
-            directory,
-            stage=name,
-            digest=digest,
-            parents=tuple(p.digest for p in parents),
-            summary=summary,
-            seconds=time.monotonic() - started,
+            directory, stage=stage.name, digest=digest, parents=tuple(parents), summary=summary, seconds=seconds
         )
 
     def _elsewhere(self, name: str, digest: str) -> Artifact | None:
@@ -112,11 +192,11 @@ class StageCache:
                 return artifacts.adopt(manifest.parent, self.run / name)
         return None
 
-    def _row(self, name: str, digest: str, parents: Sequence[Artifact], state: str, seconds: float) -> None:
+    def _row(self, name: str, digest: str, parents: Sequence[str], state: str, seconds: float) -> None:
         row = {
             "name": name,
             "digest": digest,
-            "parents": [p.digest for p in parents],
+            "parents": list(parents),
             "state": state,
             "seconds": round(seconds, 3),
         }
@@ -126,19 +206,6 @@ class StageCache:
         except OSError:
             if state != "stopped":  # a full disk is what stopped it: let that be the message
                 raise
-
-
-def fingerprint(function: str, settings: Mapping[str, Any], parents: Sequence[Artifact], files: Sequence[Path]) -> str:
-    text = config.canonical(
-        {
-            "format": artifacts.FORMAT,
-            "function": function,
-            "settings": dict(settings),
-            "parents": [p.digest for p in parents],
-            "files": [artifacts.sha256(f) for f in files],
-        }
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def differing(one: Recipe, other: Recipe) -> str:

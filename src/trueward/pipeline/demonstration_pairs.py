@@ -7,31 +7,33 @@ with a policy's own answers as the other side, Ho and Ermon 2016, arXiv 1606.034
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from trueward.artifacts import Artifact
-from trueward.data import jsonl
-from trueward.pipeline.env import Env, read_completions
-from trueward.records import Comparison, Response, line, response_id
+from trueward.config import SamplerConfig
+from trueward.pipeline.answers import sample_with_progress
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.sft import SftPolicy
+from trueward.records import Comparison, Response, response_id
+from trueward.sampling.draws import Draws
 from trueward.seeds import generator
+from trueward.training.env import Env
 
 SOURCE = "demonstrations"
 
 
-def compare_with_demonstrations(env: Env, prepared: Artifact, sft: Artifact, work: Path) -> dict[str, Any]:
-    """`comparisons.count` demonstrations, round again if there are fewer, each beside a fresh answer to its prompt."""
-    shown = read_completions(prepared.path / "demonstrations.jsonl")
-    seed, count = env.recipe.seed, env.recipe.comparisons.count
-    order = torch.randperm(len(shown), generator=generator(seed, "compared demonstrations")).tolist()
-    chosen = [shown[order[i % len(order)]] for i in range(count)]
-    policy = env.policy(sft.model)
+def compare(
+    prepared: Prepared, sft: SftPolicy, count: int, sampler: SamplerConfig, seed: int, env: Env
+) -> tuple[list[Comparison], dict[str, Any]]:
+    """`count` demonstrations, round again if there are fewer, each beside a fresh answer to its prompt; and the summary."""
+    demonstrations = prepared.demonstrations
+    order = torch.randperm(len(demonstrations), generator=generator(seed, "compared demonstrations")).tolist()
+    chosen = [demonstrations[order[i % len(order)]] for i in range(count)]
     prompts = [c.prompt for c in chosen]
-    draws = generator(seed, "answers beside demonstrations")
-    answers = env.sample_with_progress("comparisons", policy, prompts, draws).completions
-    found = []
+    draws = Draws.purpose(seed, "answers beside demonstrations")
+    answers = sample_with_progress("comparisons", sft.policy, prompts, sampler, draws, env)
+    rows = []
     for demonstration, answer in zip(chosen, answers, strict=True):
         if (demonstration.response, demonstration.finished) == (answer.response, answer.finished):
             continue
@@ -39,16 +41,15 @@ def compare_with_demonstrations(env: Env, prepared: Artifact, sft: Artifact, wor
             Response(id=response_id(c.prompt, c.response), text=c.response, finished=c.finished)
             for c in (demonstration, answer)
         )
-        found.append(Comparison(prompt=answer.prompt, first=first, second=second, probability=1.0, source=SOURCE))
-    if not found:
+        rows.append(Comparison(prompt=answer.prompt, first=first, second=second, probability=1.0, source=SOURCE))
+    if not rows:
         raise ValueError(
             'comparisons.source = "demonstrations": the SFT policy answers every prompt with its demonstration, so there '
             "is nothing to tell apart"
         )
-    jsonl.write(work / "comparisons.jsonl", [line(c) for c in found])
-    left_out = [{"what": "comparisons", "reason": "the answer was the demonstration", "rows": len(chosen) - len(found)}]
-    return {
-        "comparisons": len(found),
+    left_out = [{"what": "comparisons", "reason": "the answer was the demonstration", "rows": len(chosen) - len(rows)}]
+    return rows, {
+        "comparisons": len(rows),
         "source": SOURCE,
         "agreement": None,
         "temperature": None,

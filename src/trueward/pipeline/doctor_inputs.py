@@ -1,7 +1,8 @@
-"""What the doctor reads: a run's directory, finished or not, as `Left`."""
+"""What the doctor reads: a run's directory, finished or not, as `DoctorInputs`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +10,43 @@ from trueward import config
 from trueward.artifacts import MANIFEST, read_json
 from trueward.evaluation.doctor import Diagnosis, DoctorInputs, diagnose
 from trueward.evaluation.doctor_rules import RULES
-from trueward.training import driver
+from trueward.training.journal import EVALUATIONS, METRICS, read_log
+
+Row = Mapping[str, Any]
 
 
 def diagnose_run(run: Path) -> Diagnosis:
     """The diagnosis of a run. `ValueError` in one line if its recipe can't be read."""
     recipe = config.read(str(run / "recipe.toml")).table()
-    found = {stage: _summary(run / stage) for stage in ("sft", "comparisons", "reward_model", "evaluation")}
-    return diagnose_stages(recipe, found, run / "reward_model", run / "policy")
+    summaries = {stage: _summary(run / stage) for stage in ("sft", "comparisons", "reward_model", "evaluation")}
+    policy, reward = run / "policy", run / "reward_model"
+    return diagnose_stages(
+        recipe, summaries, read_log(policy / EVALUATIONS), read_log(reward / METRICS), read_log(policy / METRICS)
+    )
 
 
-def diagnose_stages(recipe: dict[str, Any], summaries: dict[str, Any], reward: Path, policy: Path) -> Diagnosis:
-    """The same from the stages' summaries and where the reward model and the policy lie."""
-    left = DoctorInputs(
+def diagnose_stages(
+    recipe: Row,
+    summaries: Mapping[str, Row],
+    evaluations: Sequence[Row],
+    reward_steps: Sequence[Row],
+    policy_steps: Sequence[Row],
+) -> Diagnosis:
+    """The same from the stages' summaries and logs."""
+    inputs = DoctorInputs(
         recipe=recipe,
         sft=summaries.get("sft") or {},
         comparisons=summaries.get("comparisons") or {},
         reward_model=summaries.get("reward_model") or {},
         policies=(summaries.get("evaluation") or {}).get("policies", {}),
-        history=_log(policy / "evaluations.jsonl"),
-        reward_steps=_log(reward / "metrics.jsonl"),
-        policy_steps=_log(policy / "metrics.jsonl"),
+        history=evaluations,
+        reward_steps=reward_steps,
+        policy_steps=policy_steps,
     )
-    return diagnose(left, RULES)
+    return diagnose(inputs, RULES)
 
 
 def _summary(stage: Path) -> dict[str, Any]:
     path = stage / MANIFEST
-    found: dict[str, Any] = read_json(path)["summary"] if path.is_file() else {}
-    return found
-
-
-def _log(path: Path) -> list[dict[str, Any]]:
-    return driver.read_log(path) if path.is_file() else []
+    summary: dict[str, Any] = read_json(path)["summary"] if path.is_file() else {}
+    return summary

@@ -23,15 +23,18 @@ from trueward.losses import kl
 from trueward.models import heads, loading
 from trueward.models.network import Network
 from trueward.models.run_paths import is_model, model_path
-from trueward.pipeline import scorer_factory
-from trueward.pipeline.env import REFERENCE, read_completions, read_prompts
-from trueward.pipeline.relabel import newest
+from trueward.pipeline.program_reward import read_scale
+from trueward.pipeline.records import ANSWERS, read_completions, read_prompts
+from trueward.pipeline.relabel import refitted_proxy
+from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.progress import Progress
 from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
-from trueward.scorers import reward_model, simulated
+from trueward.scorers import ensemble, reward_model, simulated
 from trueward.scorers.scorer import Scale, Scorer, fit_scale
 from trueward.seeds import generator
+from trueward.training.env import Env
 
 Row = dict[str, Any]
 
@@ -97,7 +100,7 @@ def evaluate(request: EvalRequest, progress: Progress) -> Row:
         if name is not None:
             network = loading.causal(model_path(name), request.seed, device)
             progress.start(f"answers of {name}", len(prompts))
-            draws = generator(request.seed, "evaluate", side)
+            draws = Draws.purpose(request.seed, "evaluate", side)
             sides[side] = network, sample(network, prompts, how, draws, lambda done: progress.at(done))
             progress.end(f"{len(prompts):,} answers")
     return {
@@ -127,16 +130,12 @@ def _prompts(request: EvalRequest, home: RunHome | None) -> list[Prompt]:
 
 def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
     """A scorer and the scale it is reported on: that of the run's SFT policy where there is one."""
-    alone = Scale(0.0, 1.0)
+    alone, env = Scale(0.0, 1.0), Env(device)
+    factory = ScorerFactory.of(home.recipe, env) if home else ScorerFactory(env)
     if name.startswith("model:"):
         return reward_model.load(Path(name.removeprefix("model:")), device), alone
     if ":" in name or name == "judge":
-        recipe = home.recipe if home else None
-        program = (
-            scorer_factory.build_truth(name, recipe, device)
-            if recipe
-            else scorer_factory.build_scorer(name, {}, "--scorer", device)
-        )
+        program = factory.truth(name) if home else factory.named(name, {}, "--scorer")
         return program, alone  # as it says it: of a verifier, the share of right answers
     if home is None:
         raise ValueError(
@@ -145,19 +144,19 @@ def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scor
     if name == "proxy" and home.recipe.reward.kind != "reward_model":
         if not artifacts.load(home.run / "reward"):
             raise ValueError(f"--scorer proxy: {home.run} has no reward yet")
-        return scorer_factory.scaled(home.recipe, home.run / "reward", device), alone
+        return factory.normalized_program(read_scale(home.run / "reward")), alone
     if name == "proxy":
         folder = home.run / "reward_model"
         if not is_model(folder / "model"):
             raise ValueError(f"--scorer proxy: {home.run} has no reward model yet")
-        return newest(folder, home.run / "policy", device), alone
+        return refitted_proxy(home.run / "policy", env) or ensemble.load(folder, device), alone
     try:
         scorer = simulated.load(home.run / "prepare" / "annotators", name)
     except ValueError as error:
         raise ValueError(
             f"--scorer {name}: {error}; or proxy, model:DIRECTORY, verifier:NAME or module:function"
         ) from None
-    answers = read_completions(home.run / "sft" / REFERENCE)
+    answers = read_completions(home.run / "sft" / ANSWERS)
     own = np.array([v.score for v in scorer(answers)]).reshape(-1, 2)
     return scorer, fit_scale(own, f"--scorer {name}")
 

@@ -20,14 +20,13 @@ from trueward.data.questions import PeoplePair
 from trueward.evaluation import verdict
 from trueward.evaluation.paired import paired
 from trueward.evaluation.preference import preferred
-from trueward.pipeline.env import read_prompts
-from trueward.pipeline.run_verdict import ratio_first
+from trueward.pipeline.records import read_prompts
 from trueward.progress import WaitingError
 from trueward.records import Comparison, Prompt
 from trueward.reporting import report as page
-from trueward.training import driver
+from trueward.training.journal import METRICS, read_log
 
-FOLDER, END, VOTES, LOOKS = "people", "evaluation.jsonl", "votes.jsonl", "pairs"
+FOLDER, END, VOTES, STEP_PAIRS = "people", "evaluation.jsonl", "votes.jsonl", "pairs"
 Row = dict[str, Any]
 
 
@@ -39,7 +38,7 @@ def post_pairs(run: Path, project: str, most: int) -> list[PeoplePair]:
         if not answers.is_file():
             raise ValueError(f"{run}: has no evaluation yet, and people judge its answers; `trueward run` makes one")
         known = {str(p): p for p in read_prompts(run / "prepare" / "prompts_held_out.jsonl")}
-        rows = driver.read_log(answers)[:most]
+        rows = read_log(answers)[:most]
         questions.save_pairs(path, _pairs([known[row["prompt"]] for row in rows], rows))
     pairs = questions.read_pairs(path)
     questions.pose(project, run.absolute().name, pairs)
@@ -51,7 +50,7 @@ def post_pairs_at_step(
 ) -> None:
     """The same of a look's answers. `work`: the policy's stage."""
     pairs = _pairs(prompts[: config.step_pairs], samples[: config.step_pairs])
-    questions.save_pairs(work / LOOKS / f"step-{step:07d}.jsonl", pairs)
+    questions.save_pairs(work / STEP_PAIRS / f"step-{step:07d}.jsonl", pairs)
     questions.pose(config.project, f"{work.absolute().parent.name}-step-{step:07d}", pairs)
 
 
@@ -78,7 +77,7 @@ def read_votes(run: Path, project: str) -> list[Comparison]:
 def posted_pairs(run: Path) -> dict[int | None, list[PeoplePair]]:
     """All that was asked: by step, and at the end, whose step is None."""
     pairs: dict[int | None, list[PeoplePair]] = {None: questions.read_pairs(run / FOLDER / END)}
-    for path in sorted((run / "policy" / LOOKS).glob("step-*.jsonl")):
+    for path in sorted((run / "policy" / STEP_PAIRS).glob("step-*.jsonl")):
         pairs[int(path.stem.removeprefix("step-"))] = questions.read_pairs(path)
     return pairs
 
@@ -133,11 +132,12 @@ def _verdict(run: Path, table: Row, end: np.ndarray, steps: Mapping[int, np.ndar
     ]
     last = max([1, *(row["step"] for row in report["history"])])
     rows.append(_as_evaluation({**report["policies"]["policy"], "step": last, "final": True}, end))
+    log = read_log(run / "policy" / METRICS)
     control = artifacts.load(run / "control")
     return verdict.decide(
         rows,
         examined=report.get("reward_model") or None,
-        ratio_first=ratio_first(run / "policy"),
+        ratio_first=log[0].get("val/ratio_first") if log else None,
         control=control.summary if control else None,
     )
 

@@ -1,27 +1,25 @@
-"""Comparisons that a judge writes, ratings that it gives, and whom it is held against."""
+"""Comparisons that a judge makes, the scale of its ratings, and whom it is held against."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from trueward.artifacts import Artifact
-from trueward.config import Recipe
+from trueward.config import ComparisonsConfig, JudgeConfig, Recipe
 from trueward.data import comparisons as compared
-from trueward.data import jsonl
 from trueward.evaluation import judge_report
-from trueward.pipeline.env import Env
-from trueward.records import Completion, line
+from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
-from trueward.scorers.judge import llm_judge as judges
+from trueward.scorers.judge import llm_judge
 from trueward.scorers.judge.llm_judge import LlmJudge, Pair
-from trueward.scorers.judge.rating import JudgeScorer
 from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.scorers.simulated import Annotator
 from trueward.seeds import generator
+from trueward.training.env import Env
 
 
 def uses_judge(recipe: Recipe) -> bool:
@@ -30,31 +28,34 @@ def uses_judge(recipe: Recipe) -> bool:
     return "judge" in (recipe.comparisons.source, recipe.reward.kind, *recipe.evaluation.truths, *parts)
 
 
-def build_judge(recipe: Recipe, device: torch.device) -> LlmJudge:
+def build_judge(judge: JudgeConfig, seed: int, env: Env) -> LlmJudge:
     """The recipe's judge."""
-    runtime = recipe.runtime
-    return judges.make(recipe.judge, runtime.judge, recipe.seed, device, runtime.micro_batch_tokens)
+    return llm_judge.make(judge, env.calls, seed, env.device, env.micro_batch_tokens)
 
 
-def write_comparisons(env: Env, prepared: Artifact, pairs: Sequence[Pair], work: Path) -> dict[str, Any]:
+def judge_comparisons(
+    pairs: Sequence[Pair],
+    annotators: Mapping[str, Annotator],
+    comparisons: ComparisonsConfig,
+    config: JudgeConfig,
+    seed: int,
+    env: Env,
+) -> tuple[list[Comparison], dict[str, Any]]:
     """The comparisons that the judge makes of these pairs, and what the stage says of them and of it."""
-    recipe = env.recipe
-    judge = build_judge(recipe, env.device)
+    judge = build_judge(config, seed, env)
     different = [p for p in pairs if (p[0].response, p[0].finished) != (p[1].response, p[1].finished)]
     env.progress.start("comparisons: the judge", len(different))
-    found = judge.compare(different, env.progress.at)
-    rows = judges.labelled(different, found, judge)
-    jsonl.write(work / "comparisons.jsonl", [line(c) for c in rows])
-    logits = np.array([np.nan if f.logit is None else f.logit for f in found])
-    figures = judge_report.of_preferences(found, recipe.judge) | agreement_with_others(
-        env, prepared, judge, different, logits
-    )
+    preferences = judge.compare(different, env.progress.at)
+    rows = llm_judge.labelled(different, preferences, judge)
+    logits = np.array([np.nan if p.logit is None else p.logit for p in preferences])
+    figures = judge_report.of_preferences(preferences, config)
+    figures |= _agreement_with_others(judge, different, logits, annotators, comparisons, config, seed)
     env.progress.end(f"{len(rows):,} comparisons, {figures['failed']} failed, cost {figures['cost']:.4f}")
     left_out = [
         {"what": "comparisons", "reason": "the two answers were the same", "rows": len(pairs) - len(different)},
         {"what": "comparisons", "reason": "the judge gave no judgement", "rows": figures["failed"]},
     ]
-    return {
+    return rows, {
         "comparisons": len(rows),
         "source": "judge",
         "agreement": None,
@@ -65,55 +66,60 @@ def write_comparisons(env: Env, prepared: Artifact, pairs: Sequence[Pair], work:
     }
 
 
-def agreement_with_others(
-    env: Env, prepared: Artifact, judge: LlmJudge, pairs: Sequence[Pair], logits: np.ndarray
+def _agreement_with_others(
+    judge: LlmJudge,
+    pairs: Sequence[Pair],
+    logits: np.ndarray,
+    annotators: Mapping[str, Annotator],
+    comparisons: ComparisonsConfig,
+    config: JudgeConfig,
+    seed: int,
 ) -> dict[str, Any]:
     """The judge's agreement with people's comparisons, where the recipe names some, or with the simulated utility on the
     pairs that it judged, where there is one."""
-    recipe = env.recipe
-    if recipe.comparisons.path:
-        rows = compared.read(recipe.comparisons.path).rows
-        order = torch.randperm(len(rows), generator=generator(recipe.seed, "held against people")).tolist()
-        picked = [rows[i] for i in order[: recipe.judge.check]]
+    if comparisons.path:
+        rows = compared.read(comparisons.path).rows
+        order = torch.randperm(len(rows), generator=generator(seed, "held against people")).tolist()
+        picked = [rows[i] for i in order[: config.check]]
         own = [p.logit for p in judge.compare([c.completions() for c in picked])]
         theirs = np.array([c.probability - 0.5 for c in picked])
-        who = f"people, {Path(recipe.comparisons.path).name}"
+        who = f"people, {Path(comparisons.path).name}"
         return judge_report.agreement(np.array([np.nan if x is None else x for x in own]), theirs, who)
-    gaps = utility_gaps(recipe, prepared, pairs)
+    gaps = utility_gaps(annotators, comparisons.annotator, pairs)
     if gaps is None:
         return judge_report.agreement(np.zeros(0), np.zeros(0), "")
-    return judge_report.agreement(logits, gaps, f"the simulated utility {recipe.comparisons.annotator}")
+    return judge_report.agreement(logits, gaps, f"the simulated utility {comparisons.annotator}")
 
 
-def utility_gaps(recipe: Recipe, prepared: Artifact, pairs: Sequence[Pair]) -> np.ndarray | None:
+def utility_gaps(annotators: Mapping[str, Annotator], annotator: str, pairs: Sequence[Pair]) -> np.ndarray | None:
     """The simulated utility of the first answers less that of the second ones, without annotators' noise; [n]."""
-    folder = prepared.path / "annotators"
-    if not (folder / f"{recipe.comparisons.annotator}.json").is_file():
+    if annotator not in annotators:
         return None
-    utility = simulated.load(folder, recipe.comparisons.annotator)
-    found = scores(utility, [side for pair in pairs for side in pair]).reshape(-1, 2)
-    return np.asarray(found[:, 0] - found[:, 1])
+    utility = simulated.pick(annotators, annotator)
+    gaps = scores(utility, [side for pair in pairs for side in pair]).reshape(-1, 2)
+    return np.asarray(gaps[:, 0] - gaps[:, 1])
 
 
-def rate(env: Env, prepared: Artifact, answers: Sequence[Completion]) -> tuple[Scale, dict[str, Any]]:
+def rating_scale(
+    answers: Sequence[Completion],
+    annotators: Mapping[str, Annotator],
+    annotator: str,
+    config: JudgeConfig,
+    seed: int,
+    env: Env,
+) -> tuple[Scale, dict[str, Any]]:
     """The scale of the judge's ratings from the SFT policy's answers, two to each prompt, and what is known of the judge.
 
     Pairs of answers of which one has no rating are left out.
     """
-    recipe = env.recipe
-    judge = build_judge(recipe, env.device)
-    found = judge.rate(answers)
-    ratings = np.array([np.nan if r.value is None else r.value for r in found]).reshape(-1, 2)
+    judge = build_judge(config, seed, env)
+    rated = judge.rate(answers)
+    ratings = np.array([np.nan if r.value is None else r.value for r in rated]).reshape(-1, 2)
     whole = ~np.isnan(ratings).any(axis=1)
     scale = fit_scale(ratings[whole], "the judge")
-    figures = judge_report.of_ratings(found, recipe.judge)
+    figures = judge_report.of_ratings(rated, config)
     pairs = list(zip(answers[::2], answers[1::2], strict=True))
-    gaps, who = utility_gaps(recipe, prepared, pairs), f"the simulated utility {recipe.comparisons.annotator}"
+    gaps, who = utility_gaps(annotators, annotator, pairs), f"the simulated utility {annotator}"
     if gaps is None:
         gaps, who = np.zeros(len(pairs)), ""
     return scale, figures | judge_report.agreement(ratings[:, 0] - ratings[:, 1], gaps, who)
-
-
-def judge_scorer(recipe: Recipe, device: torch.device, neutral: float | None = None) -> JudgeScorer:
-    """The judge as a scorer."""
-    return JudgeScorer(build_judge(recipe, device), neutral)

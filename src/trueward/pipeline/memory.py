@@ -38,6 +38,11 @@ def give_back_what_is_freed(least: int = 1 << 20) -> bool:
     return _tell({M_MMAP_MAX: MAPPED, M_MMAP_THRESHOLD: least, M_TRIM_THRESHOLD: TRIMMED})
 
 
+def as_at_first() -> bool:
+    """Both undone: what glibc's malloc has when a process starts."""
+    return _tell({M_MMAP_MAX: MAPPED, M_MMAP_THRESHOLD: TRIMMED, M_TRIM_THRESHOLD: TRIMMED})
+
+
 def _tell(options: dict[int, int]) -> bool:
     try:
         malloc = ctypes.CDLL(None).mallopt

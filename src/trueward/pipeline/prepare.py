@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from trueward import seeds
-from trueward.config import Recipe
+from trueward.artifacts import Artifact
+from trueward.config import DataConfig, ModelConfig, Recipe
 from trueward.data import comparisons, jsonl, loading, nano, reviews, snapshots, toy
 from trueward.data.collate import Collator
-from trueward.pipeline.env import Env
+from trueward.models import loading as models
+from trueward.pipeline.records import read_completions, read_prompts
+from trueward.pipeline.stage import Stage
 from trueward.records import Completion, Demonstration, Message, Prompt, line
 from trueward.scorers.nano_utility import DistinctWords
 from trueward.scorers.sentiment import Classifier, Lexicon
-from trueward.scorers.simulated import Utility
+from trueward.scorers.simulated import Annotator, SavedAnnotators, Utility
 from trueward.scorers.verifiers import gym
+from trueward.seeds import generator
+from trueward.training.env import Env
+from trueward.training.journal import Journal
 
 TOY_REVIEWS, TOY_SEED = 4000, 0
 EXAMINED = 4000  # reviews on which a classifier's accuracy is measured: ± 1 %
@@ -59,17 +67,19 @@ def read(recipe: Recipe) -> Source:
 def instructed(source: Source, instruction: str) -> Source:
     """Plain prompts as conversations that begin with the instruction; their answers begin without a space."""
 
-    def asked(prompt: Prompt) -> Prompt:
+    def as_conversation(prompt: Prompt) -> Prompt:
         if prompt.messages:
             return prompt
         text = instruction.replace("{prompt}", prompt.text)
         return Prompt(messages=(Message(role="user", content=text),), answer=prompt.answer)
 
     shown = [
-        d if d.prompt.messages else Demonstration(prompt=asked(d.prompt), response=d.response.lstrip() or d.response)
+        d
+        if d.prompt.messages
+        else Demonstration(prompt=as_conversation(d.prompt), response=d.response.lstrip() or d.response)
         for d in source.demonstrations
     ]
-    return replace(source, demonstrations=shown, prompts=[asked(p) for p in source.prompts])
+    return replace(source, demonstrations=shown, prompts=[as_conversation(p) for p in source.prompts])
 
 
 def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:
@@ -103,16 +113,33 @@ def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any])
     return list(loaded.rows)
 
 
-def prepare(source: Source, env: Env, work: Path) -> dict[str, Any]:
-    """Writes demonstrations and prompts, each with a held-out part, and the annotators' utilities."""
-    data = env.recipe.data
+@dataclass(frozen=True)
+class Prepared:
+    """Prompts and demonstrations, each with a part that nothing is trained on, and the simulated annotators' utilities."""
+
+    prompts: list[Prompt]
+    prompts_held_out: list[Prompt]
+    demonstrations: list[Completion]
+    demonstrations_held_out: list[Completion]
+    annotators: Mapping[str, Annotator]
+    summary: dict[str, Any]
+
+    def held_out_in_order(self, seed: int) -> list[Prompt]:
+        """All held-out prompts, in an order of the seed's: the first ones are evaluated while training, the last ones at the
+        end."""
+        order = torch.randperm(len(self.prompts_held_out), generator=generator(seed, "held-out prompts"))
+        return [self.prompts_held_out[i] for i in order.tolist()]
+
+
+def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, journal: Journal) -> Prepared:
+    """Text that fits, split by prompt, and the annotators' utilities. `ValueError` if nothing is left."""
     env.progress.start("prepare", 4)
-    network = env.policy(env.recipe.model.base)
-    collator = Collator(network.tokenizer, network.context)
-    if data.max_prompt_tokens >= network.context:
+    tokenizer, context = models.tokenizer(model.base)
+    collator = Collator(tokenizer, context)
+    if data.max_prompt_tokens >= context:
         raise ValueError(
             f"data.max_prompt_tokens: {data.max_prompt_tokens} leaves no room for an answer in the model's context of "
-            f"{network.context} tokens"
+            f"{context} tokens"
         )
     dropped: Counter[tuple[str, str]] = Counter()
 
@@ -126,10 +153,10 @@ def prepare(source: Source, env: Env, work: Path) -> dict[str, Any]:
     for d in source.demonstrations:
         if not fits(d.prompt, "demonstrations"):
             continue
-        most = min(data.max_response_tokens, network.context - len(collator.prompt_ids(d.prompt)))
+        most = min(data.max_response_tokens, context - len(collator.prompt_ids(d.prompt)))
         if len(collator.response_ids(d.response, True)) > most:
-            cut = most < data.max_response_tokens
-            limit = "the model's context" if cut else f"data.max_response_tokens = {data.max_response_tokens}"
+            is_context = most < data.max_response_tokens
+            limit = "the model's context" if is_context else f"data.max_response_tokens = {data.max_response_tokens}"
             dropped["demonstrations", f"response longer than {limit}"] += 1
             continue
         demonstrations.append(Completion(prompt=d.prompt, response=d.response))
@@ -139,30 +166,46 @@ def prepare(source: Source, env: Env, work: Path) -> dict[str, Any]:
     prompts = [p for p in once.values() if fits(p, "prompts")]
     env.progress.at(1)
 
-    counts = _write(prompts, data.held_out, "prompts", work)
+    kept, held_out = split(prompts, data.held_out, "prompts")
+    shown, shown_held_out = split(demonstrations, data.held_out, "demonstrations") if data.demonstrations else ([], [])
+    counts = {"prompts": len(kept), "prompts_held_out": len(held_out)}
     if data.demonstrations:
-        counts |= _write(demonstrations, data.held_out, "demonstrations", work)
+        counts |= {"demonstrations": len(shown), "demonstrations_held_out": len(shown_held_out)}
     env.progress.at(2)
 
-    classifiers = annotators(data.demonstrations or data.prompts, work / "annotators", env)
+    utilities, classifiers = annotators(data.demonstrations or data.prompts, env)
     left_out = source.left_out + [{"what": w, "reason": r, "rows": n} for (w, r), n in dropped.items()]
     env.progress.end(
         f"{counts.get('demonstrations', 0):,} demonstrations, {counts['prompts']:,} prompts, "
         f"{sum(row['rows'] for row in left_out):,} rows left out"
     )
-    return {
-        **counts,
-        "left_out": left_out,
-        "ignored_columns": source.ignored,
-        "classifiers": classifiers,
-    }
+    summary = {**counts, "left_out": left_out, "ignored_columns": source.ignored, "classifiers": classifiers}
+    return Prepared(kept, held_out, shown, shown_held_out, utilities, summary)
 
 
-def _write(rows: list[T], share: float, what: str, work: Path) -> dict[str, int]:
-    kept, held_out = split(rows, share, what)
-    jsonl.write(work / f"{what}.jsonl", [line(r) for r in kept])
-    jsonl.write(work / f"{what}_held_out.jsonl", [line(r) for r in held_out])
-    return {what: len(kept), f"{what}_held_out": len(held_out)}
+def write(prepared: Prepared, folder: Path) -> dict[str, Any]:
+    jsonl.write(folder / "prompts.jsonl", [line(p) for p in prepared.prompts])
+    jsonl.write(folder / "prompts_held_out.jsonl", [line(p) for p in prepared.prompts_held_out])
+    if prepared.demonstrations:
+        jsonl.write(folder / "demonstrations.jsonl", [line(d) for d in prepared.demonstrations])
+        jsonl.write(folder / "demonstrations_held_out.jsonl", [line(d) for d in prepared.demonstrations_held_out])
+    (folder / "annotators").mkdir(exist_ok=True)
+    for name, utility in prepared.annotators.items():
+        utility.save(folder / "annotators" / f"{name}.json")
+    return prepared.summary
+
+
+def read_stage(artifact: Artifact, env: Env) -> Prepared:
+    folder = artifact.path
+    shown = (folder / "demonstrations.jsonl").is_file()
+    return Prepared(
+        read_prompts(folder / "prompts.jsonl"),
+        read_prompts(folder / "prompts_held_out.jsonl"),
+        read_completions(folder / "demonstrations.jsonl") if shown else [],
+        read_completions(folder / "demonstrations_held_out.jsonl") if shown else [],
+        SavedAnnotators(folder / "annotators"),
+        artifact.summary,
+    )
 
 
 def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
@@ -181,32 +224,29 @@ def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
     return kept, held_out
 
 
-def annotators(text: str, folder: Path, env: Env) -> dict[str, Any]:
-    """The utilities `a` and `b`: a first one to choose by, and a second one, fitted to other text, to measure by.
+def annotators(text: str, env: Env) -> tuple[dict[str, Annotator], dict[str, Any]]:
+    """The utilities `a` and `b`: a first one to choose by, and a second one, fitted to other text, to measure by; and how
+    accurate the classifiers in them are.
 
     `text`: where the demonstrations come from, or the prompts if there are none.
     """
     if text == "trueward:nano":
-        for name in ("a", "b"):
-            DistinctWords(nano.liked(name)).save(folder / f"{name}.json")
-        return {}
+        return {name: DistinctWords(nano.liked(name)) for name in ("a", "b")}, {}
     if text == "trueward:toy":
-        for name in ("a", "b"):
-            Utility(Lexicon(toy.lexicon(name))).save(folder / f"{name}.json")
-        return {}
+        return {name: Utility(Lexicon(toy.lexicon(name))) for name in ("a", "b")}, {}
     if text != "trueward:reviews":
-        folder.mkdir(exist_ok=True)
-        return {}
+        return {}, {}
     imdb = reviews.load("imdb")
     halves = {
         "a": [r for r in imdb if seeds.fraction("half:" + r.text) < 0.5],
         "b": [r for r in imdb if seeds.fraction("half:" + r.text) >= 0.5],
     }
-    short = {False: [], True: []}  # type: dict[bool, list[reviews.Review]]
+    short: dict[bool, list[reviews.Review]] = {False: [], True: []}
     for review in reviews.load("rotten_tomatoes"):
         if halved := reviews.halve(review.text):
             short[reviews.held_out(halved[0])].append(review)
-    found = {}
+    utilities: dict[str, Annotator] = {}
+    accuracies = {}
     for done, (name, other) in enumerate((("a", "b"), ("b", "a"))):
         own = halves[name]
         classifier = Classifier.fit(
@@ -215,16 +255,19 @@ def annotators(text: str, folder: Path, env: Env) -> dict[str, Any]:
             [r.text for r in short[False]],
             [r.positive for r in short[False]],
         )
-        Utility(classifier).save(folder / f"{name}.json")
+        utilities[name] = Utility(classifier)
         unseen = halves[other][:EXAMINED]
-        found[name] = {
+        accuracies[name] = {
             "examples": len(own),
             "accuracy": _accuracy(classifier.raw([r.text for r in unseen]), unseen),
             "accuracy_sentences": _accuracy(classifier([r.text for r in short[True]]), short[True]),
         }
         env.progress.at(3 + done)
-    return found
+    return utilities, accuracies
 
 
 def _accuracy(log_odds: np.ndarray, texts: list[reviews.Review]) -> float:
     return round(float(np.mean((log_odds > 0) == np.array([r.positive for r in texts]))), 4)
+
+
+PREPARE = Stage("prepare", prepare, write, read_stage)

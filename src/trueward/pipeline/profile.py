@@ -13,14 +13,15 @@ import torch
 
 from trueward import artifacts, config
 from trueward.config import Recipe
-from trueward.pipeline import stages
+from trueward.pipeline import sft
 from trueward.pipeline.memory import peak_memory_mb
-from trueward.pipeline.profiler import WORK, Clock, Counts, watching
+from trueward.pipeline.profiler import watching
 from trueward.pipeline.run import run_pipeline
+from trueward.pipeline.stage_clock import WORK, Clock, Counts
 from trueward.progress import Progress
 
 REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # of a run that is there
-ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is climbed
+ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is run
 COMPARISONS = 400  # at most; the sampler has shown long before what it can do
 LARGE = 50e6  # weights' bytes / 4: from here on coarser weights pay
 
@@ -36,7 +37,13 @@ def recipe_of(named: str, changes: list[str]) -> tuple[Recipe, Path | None]:
 def profile(named: str, changes: list[str], steps: int, progress: Progress) -> dict[str, Any]:
     """What `trueward profile` prints, as JSON has it. `ValueError` for a recipe or run that can't be used."""
     recipe, run = recipe_of(named, changes)
-    small = {**recipe.evaluation.model_dump(), "prompts": 16, "step_prompts": 16, "every": 10**6, "control": "never"}
+    small = {
+        **recipe.evaluation.model_dump(),
+        "final_prompts": 16,
+        "step_prompts": 16,
+        "every": 10**6,
+        "control": "never",
+    }
     asked = recipe.comparisons.model_copy(update={"count": min(recipe.comparisons.count, COMPARISONS)})
     changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": asked}
     recipe = recipe.model_copy(update=changed)
@@ -46,7 +53,7 @@ def profile(named: str, changes: list[str], steps: int, progress: Progress) -> d
             for stage in REUSED:
                 if (run / stage / artifacts.MANIFEST).is_file():
                     artifacts.adopt(run / stage, Path(home) / "there" / stage)
-        with mock.patch.object(stages, "REFERENCE_PROMPTS", ANSWERS):
+        with mock.patch.object(sft, "REFERENCE_PROMPTS", ANSWERS):
             run_pipeline(recipe, Path(home), "profile", progress, until="evaluation")
     limits = machine()
     rows = [_row(counts, limits) for counts in clock.stages]
@@ -135,7 +142,7 @@ def advice(recipe: Recipe, all_counts: list[Counts], rows: list[dict[str, Any]],
 
 def _about_policy(recipe: Recipe, counts: Counts, row: dict[str, Any], seconds: float) -> list[str]:
     found, beats = [], counts.beats
-    in_loop = max(seconds - beats["rest"] - beats["look"], 1e-9)
+    in_loop = max(seconds - beats["rest"] - beats["evaluate"], 1e-9)
     acting = beats["act"] / in_loop
     bytes_read = counts.read["act"] / counts.decodes if counts.decodes else 0.0
     kinds = recipe.policy.kind in ("ppo", "grpo", "rloo")

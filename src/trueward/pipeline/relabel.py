@@ -1,37 +1,42 @@
 """Relabelling as part of the policy's stage: every new reward model, with its comparisons, is a directory in it.
 
 Each is written whole or not at all, and found again by a resumed run. What it is made from (the policy at that step, the
-comparisons so far, draws seeded by the step) is the same then, so one that was lost is made again, the same to the bit.
+comparisons so far, draws seeded by the step) is the same then, so one that was lost is made again, the same to the bit. In
+memory nothing is written, and the numbers are the same.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
-import torch
-
 from trueward.algorithms import relabel
-from trueward.algorithms import reward_model as fit
-from trueward.artifacts import CHECKPOINTS, Artifact, flush, read_json, sync_directory, write_json
-from trueward.config import Recipe
+from trueward.algorithms import reward_model as algorithm
+from trueward.artifacts import CHECKPOINTS, flush, read_json, sync_directory, write_json
+from trueward.config import ComparisonsConfig, LoraConfig, PolicyConfig, RewardConfig, SamplerConfig
 from trueward.data import jsonl
 from trueward.models.network import Network
 from trueward.pipeline import relabel_people
-from trueward.pipeline.env import REFERENCE, Env, read_completions, read_prompts
+from trueward.pipeline.answers import exact_sampler
+from trueward.pipeline.comparisons import Compared, annotator_model
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.records import read_comparisons
 from trueward.pipeline.reward_eval import split_comparisons
-from trueward.pipeline.reward_training import fit_members, save
+from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
+from trueward.pipeline.sft import SftPolicy
 from trueward.progress import Progress
-from trueward.records import Comparison, Completion, line
+from trueward.records import Comparison, line
 from trueward.scorers import ensemble, simulated
 from trueward.scorers.ensemble import Proxy
-from trueward.scorers.scorer import scores
 from trueward.scorers.simulated import AnnotatorModel
 from trueward.seeds import seed_for
+from trueward.training.env import Env, untracked
+from trueward.training.journal import Journal
 
-FOLDER, ASKED, FITTED, ROW, LOG = "relabel", "asked.jsonl", "fitted.jsonl", "row.json", "relabel.jsonl"
+FOLDER, NEW, FITTED, ROW, LOG = "relabel", "asked.jsonl", "fitted.jsonl", "row.json", "relabel.jsonl"
 
 
 @dataclass
@@ -58,72 +63,80 @@ class DurableRelabelling(relabel.Relabelling):
         sync_directory(folder.parent)
         shutil.rmtree(fitting(self.work, step), ignore_errors=True)
 
-    def write_rows(self) -> None:
-        """One row for each new reward model, those of a run that was resumed included."""
-        rows = [read_json(p / ROW) for p in sorted((self.work / FOLDER).glob("*"))]
-        jsonl.write(self.work / LOG, rows)
 
+@dataclass(frozen=True)
+class RelabelSetup:
+    """What new comparisons and reward models are made from."""
 
-def relabelling(
-    env: Env,
-    prepared: Artifact,
-    sft: Artifact,
-    comparisons: Artifact,
-    policy: Network,
-    proxy: Proxy,
-    use: Callable[[Proxy], None],
-    work: Path,
-) -> DurableRelabelling:
-    """The recipe's annotators: simulated, with the noise that they had for the first comparisons, or people."""
-    recipe, seed = env.recipe, env.recipe.seed
-    answers = read_completions(sft.path / REFERENCE)
-    prompts = read_prompts(prepared.path / "prompts.jsonl")
-    is_simulated = recipe.comparisons.source == "simulated"
-    choosing = annotators(recipe, prepared, answers) if is_simulated else None
+    prepared: Prepared
+    sft: SftPolicy
+    comparisons: Compared
+    labels: ComparisonsConfig
+    policy: PolicyConfig
+    reward: RewardConfig
+    sampler: SamplerConfig
+    lora: LoraConfig | None
+    seed: int
+    env: Env
+    journal: Journal
 
-    def ask(step: int) -> list[Comparison]:
-        new, count = unfinished(work, step), recipe.policy.relabel.comparisons
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        if choosing:
-            found = simulated.sample_comparisons(env.sample, policy, prompts, count, choosing, seed, "relabel", step)
+    @cached_property
+    def annotators(self) -> AnnotatorModel:
+        return annotator_model(self.labels, self.prepared.annotators, self.sft.answers)
+
+    def start(self, policy: Network, proxy: Proxy, use: Callable[[Proxy], None]) -> relabel.Relabelling:
+        """The recipe's annotators: simulated, with the noise that they had for the first comparisons, or people."""
+        work = self.journal.directory
+        common = dict(
+            proxy=proxy,
+            known=split_comparisons(self.comparisons.rows, self.reward.held_out)[0],
+            held_out=self.reward.held_out,
+            ask=partial(self.ask, policy),
+            examine=algorithm.accuracy_on,
+            use=use,
+        )
+        if work is None:
+            return relabel.Relabelling(fit=self.fit_in_memory, **common)  # type: ignore[arg-type]  # as named above
+        return DurableRelabelling(fit=partial(self.fit, work), work=work, load=self.load, **common)  # type: ignore[arg-type]
+
+    def ask(self, policy: Network, step: int) -> list[Comparison]:
+        """Comparisons of the policy's answers as it is after so many steps."""
+        work, count, seed = self.journal.directory, self.policy.relabel.comparisons, self.seed
+        sample, prompts = exact_sampler(self.sampler, self.env), self.prepared.prompts
+        if work is not None:
+            shutil.rmtree(unfinished(work, step), ignore_errors=True)
+            unfinished(work, step).mkdir(parents=True)
+        if self.labels.source == "simulated":
+            new = simulated.sample_comparisons(sample, policy, prompts, count, self.annotators, seed, "relabel", step)
         else:
-            pairs = simulated.sample_pairs(env.sample, policy, prompts, count, seed, "relabel", step)
-            found = relabel_people.ask(recipe, work, step, pairs, new)
-        jsonl.write(new / ASKED, [line(c) for c in found])
-        return found
+            if work is None:
+                raise ValueError("policy.relabel: people are asked by a run on disk, which can wait for them")
+            pairs = simulated.sample_pairs(sample, policy, prompts, count, seed, "relabel", step)
+            new = relabel_people.ask(self.labels, work, step, pairs, unfinished(work, step))
+        if work is not None:
+            jsonl.write(unfinished(work, step) / NEW, [line(c) for c in new])
+        return new
 
-    def loaded(folder: Path) -> Proxy:
-        found = ensemble.load(folder, env.device, env.shares)
-        found.freeze()
-        return found
+    def _fit(self, step: int, known: Sequence[Comparison], journal: Journal) -> FittedMembers:
+        own_seed = seed_for(self.seed, "relabel", step)
+        quiet = replace(self.env, progress=Progress(), track=untracked)
+        answers = self.sft.answers
+        return fit_members(self.sft.policy, known, answers, self.reward, self.lora, own_seed, self.seed, journal, quiet)
 
-    def fitted(step: int, known: Sequence[Comparison]) -> Proxy:
-        at, own_seed = fitting(work, step), seed_for(seed, "relabel", step)
-        networks = fit_members(env, sft, known, at, own_seed, Progress())
-        made = ensemble.build_proxy(recipe.reward, networks, answers, recipe.runtime.micro_batch_tokens)
-        save(recipe.reward, made, networks, answers, at, unfinished(work, step))
-        return loaded(unfinished(work, step))  # as a resumed run reads it, to the last bit
+    def fit_in_memory(self, step: int, known: Sequence[Comparison]) -> Proxy:
+        made = ensemble.as_read(self._fit(step, known, self.journal.child(f"{FOLDER}/{step:07d}")).proxy)
+        made.freeze()
+        return made
 
-    return DurableRelabelling(
-        proxy=proxy,
-        known=split_comparisons(read_comparisons(comparisons.path / "comparisons.jsonl"), recipe.reward.held_out)[0],
-        held_out=recipe.reward.held_out,
-        ask=ask,
-        fit=fitted,
-        examine=fit.accuracy_on,
-        use=use,
-        work=work,
-        load=loaded,
-    )
+    def fit(self, work: Path, step: int, known: Sequence[Comparison]) -> Proxy:
+        fitted = self._fit(step, known, self.journal.child(f"{FOLDER}/{fitting(work, step).name}"))
+        write_members(fitted, self.reward, self.sft.answers, unfinished(work, step))
+        return self.load(unfinished(work, step))  # as a resumed run reads it, to the last bit
 
-
-def annotators(recipe: Recipe, prepared: Artifact, answers: Sequence[Completion]) -> AnnotatorModel:
-    """Simulated ones: their utility, and the temperature at which they agree as often as the recipe says."""
-    asked = recipe.comparisons
-    utility = simulated.annotator(prepared.path / "annotators", asked.annotator, asked.length_bias)
-    own = scores(utility, answers).reshape(-1, 2)
-    return AnnotatorModel(utility, simulated.temperature_for(asked.agreement, own[:, 0] - own[:, 1]), asked.tie_width)
+    def load(self, folder: Path) -> Proxy:
+        proxy = ensemble.load(folder, self.env.device, self.env.shares)
+        proxy.freeze()
+        return proxy
 
 
 def place(work: Path, step: int) -> Path:
@@ -139,11 +152,16 @@ def fitting(work: Path, step: int) -> Path:
     return work / CHECKPOINTS / FOLDER / f"{step:07d}-fitting"
 
 
-def newest(reward: Path, policy: Path, device: torch.device, shared: bool = False) -> Proxy:
-    """The last reward model that a policy was trained on; both are directories of stages."""
+def write_rows(work: Path) -> None:
+    """One row for each new reward model, those of a run that was resumed included."""
+    jsonl.write(work / LOG, [read_json(p / ROW) for p in sorted((work / FOLDER).glob("*"))])
+
+
+def refitted_proxy(policy: Path, env: Env) -> Proxy | None:
+    """The last reward model that a policy was trained on, if it changed on the way. policy: the stage's directory."""
     later = sorted((policy / FOLDER).glob("*"))
-    return ensemble.load(later[-1] if later else reward, device, shared)
-
-
-def read_comparisons(path: Path) -> list[Comparison]:
-    return [Comparison.model_validate(row) for _, row in jsonl.read(path)]
+    if not later:
+        return None
+    proxy = ensemble.load(later[-1], env.device, env.shares)
+    proxy.freeze()
+    return proxy

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward import artifacts, config
-from trueward.config import Recipe
+from trueward.config import ComparisonsConfig, Recipe
 from trueward.data import comparisons as compared
 from trueward.data import flat, questions, snapshots
 from trueward.data.questions import PeoplePair
@@ -36,7 +36,7 @@ def pinned(recipe: Recipe, run: Path) -> Recipe:
     return recipe.model_copy(update={"comparisons": recipe.comparisons.model_copy(update={"source": before})})
 
 
-def ask(recipe: Recipe, work: Path, step: int, pairs: Pairs, into: Path) -> list[Comparison]:
+def ask(labels: ComparisonsConfig, work: Path, step: int, pairs: Pairs, into: Path) -> list[Comparison]:
     """What people chose of these pairs. `WaitingError` as long as they haven't.
 
     work: the policy's stage. into: the new reward model's directory, which keeps what has to be known later.
@@ -49,14 +49,16 @@ def ask(recipe: Recipe, work: Path, step: int, pairs: Pairs, into: Path) -> list
     posted = list({q.key: q for q in posted}.values())
     if not posted:
         return []
-    by_file = recipe.comparisons.source == "file"
+    by_file = labels.source == "file"
     who: Callable[..., list[Comparison]] = _by_file if by_file else _in_studio
-    return who(recipe, work, step, posted, into)
+    return who(labels, work, step, posted, into)
 
 
-def _in_studio(recipe: Recipe, work: Path, step: int, posted: list[PeoplePair], into: Path) -> list[Comparison]:
+def _in_studio(
+    labels: ComparisonsConfig, work: Path, step: int, posted: list[PeoplePair], into: Path
+) -> list[Comparison]:
     """The answers in the first round that was closed with some of them, after those that earlier steps have used."""
-    project, _, begun = recipe.comparisons.source.removeprefix(snapshots.PREFIX).partition("@")
+    project, _, begun = labels.source.removeprefix(snapshots.PREFIX).partition("@")
     questions.pose(project, f"{work.absolute().parent.name}-relabel-{step:07d}", posted)
     used = [int(artifacts.read_json(p)["round"]) for p in sorted((work / FOLDER).glob(f"*/{ROUND}"))]
     closed = snapshots.snapshots(f"{snapshots.PREFIX}{project}")
@@ -70,7 +72,9 @@ def _in_studio(recipe: Recipe, work: Path, step: int, posted: list[PeoplePair], 
     )
 
 
-def _by_file(recipe: Recipe, work: Path, step: int, posted: list[PeoplePair], into: Path) -> list[Comparison]:
+def _by_file(
+    labels: ComparisonsConfig, work: Path, step: int, posted: list[PeoplePair], into: Path
+) -> list[Comparison]:
     """The answers in a file beside that of the pairs. `ValueError` if one is to another pair."""
     pairs = work.parent / FOLDER / f"step-{step:07d}.pairs.jsonl"
     choices = pairs.with_name(f"step-{step:07d}.choices.jsonl")

@@ -2,89 +2,75 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from trueward.algorithms import reward_model as fit
-from trueward.artifacts import CHECKPOINTS, Artifact
-from trueward.batches import Step
-from trueward.config import RewardConfig
+from trueward.algorithms import reward_model as algorithm
+from trueward.config import LoraConfig, RewardConfig
+from trueward.data import jsonl
+from trueward.models.derived import scalar_head
 from trueward.models.network import Network
-from trueward.pipeline.env import Env
-from trueward.progress import Progress
 from trueward.records import Comparison, Completion
-from trueward.scorers.ensemble import MEMBERS, Proxy, with_scale
-from trueward.tracking import Tracker
+from trueward.scorers.ensemble import MEMBERS, Proxy, build_proxy, with_scale
+from trueward.seeds import seed_for
 from trueward.training import driver
-from trueward.training.state import State
+from trueward.training.env import Env
+from trueward.training.journal import METRICS, Journal, Row
+from trueward.training.setup import Ranking
 
-LOG = "metrics.jsonl"
+
+@dataclass(frozen=True)
+class FittedMembers:
+    """Reward models fitted to the same comparisons, the proxy that they make together, and how each learned."""
+
+    networks: list[Network]
+    proxy: Proxy
+    metrics: list[list[Row]]
 
 
 def fit_members(
-    env: Env,
-    sft: Artifact,
+    policy: Network,
     comparisons: Sequence[Comparison],
-    work: Path,
-    seed: int,
-    progress: Progress,
-    tracker: Callable[[int], Tracker] = lambda member: Tracker(),
-) -> list[Network]:
-    """All members; the first one's log and checkpoints in `work` itself, those of the others below its checkpoints."""
-    config, runtime = env.recipe.reward, env.recipe.runtime
-    networks = []
-    for member in range(config.members):
-        lesson = fit.member_plan(config, comparisons, seed, member)
-        network = env.scalar_head(sft.model, "reward", member)
-        state = fit.start(lesson.config, network)
-        folder = place(work, member)
-        folder.mkdir(parents=True, exist_ok=True)
-
-        def loop(lesson: fit.MemberPlan = lesson, network: Network = network, state: State = state) -> Iterator[Step]:
-            return fit.train(
-                lesson.config,
-                network=network,
-                comparisons=lesson.comparisons,
-                state=state,
-                seed=lesson.seed,
-                micro_batch_tokens=runtime.micro_batch_tokens,
-            )
-
-        with tracker(member) as tracking:
-            driver.drive(
-                loop,
-                state=state,
-                directory=folder,
-                total=lesson.steps,
-                what="reward model" + (f" {member + 1} of {config.members}" if config.members > 1 else ""),
-                progress=progress,
-                checkpoint_seconds=runtime.checkpoint_seconds,
-                tracker=tracking,
-            )
-        networks.append(network)
-    return networks
-
-
-def place(work: Path, member: int) -> Path:
-    """Where a member is while it learns."""
-    return work / CHECKPOINTS / MEMBERS / str(member) if member else work
-
-
-def save(
-    config: RewardConfig,
-    proxy: Proxy,
-    networks: Sequence[Network],
     answers: Sequence[Completion],
-    work: Path,
-    folder: Path,
-) -> None:
-    """The proxy under `folder`, every member with its log under folder/members; `work`: where they were fitted."""
-    proxy.write(folder)
-    if len(networks) == 1:
+    config: RewardConfig,
+    lora: LoraConfig | None,
+    seed: int,
+    adapter_seed: int,
+    journal: Journal,
+    env: Env,
+) -> FittedMembers:
+    """All members, each from the SFT policy's layers; the first one's log in the journal itself, the others' in children.
+
+    seed: of what is drawn in fitting. adapter_seed: the run's, of the adapters that members start from. answers: the SFT
+    policy's own, two to each prompt in turn.
+    """
+    networks, metrics = [], []
+    for member in range(config.members):
+        plan = algorithm.member_plan(config, comparisons, seed, member)
+        network = scalar_head(policy, lora, seed_for(adapter_seed, "lora", "reward", member))
+        own = journal.child(f"{MEMBERS}/{member}") if member else journal
+        setup = Ranking(
+            seed=plan.seed,
+            micro_batch_tokens=env.micro_batch_tokens,
+            fabric=env.fabric,
+            network=network,
+            comparisons=plan.comparisons,
+        )
+        what = "reward model" + (f" {member + 1} of {config.members}" if config.members > 1 else "")
+        driver.drive(algorithm, plan.config, setup, own, env, what=what, member=member)
+        networks.append(network)
+        metrics.append(own.rows(METRICS))
+    return FittedMembers(networks, build_proxy(config, networks, answers, env.micro_batch_tokens), metrics)
+
+
+def write_members(fitted: FittedMembers, config: RewardConfig, answers: Sequence[Completion], folder: Path) -> None:
+    """The proxy under `folder`, every member with its log under folder/members."""
+    fitted.proxy.write(folder)
+    if len(fitted.networks) == 1:
         return
-    for member, network in enumerate(networks):
+    for member, (network, rows) in enumerate(zip(fitted.networks, fitted.metrics, strict=True)):
         target = folder / MEMBERS / str(member)
         if config.combine == "weights":
-            with_scale(network, answers, proxy.first.micro_batch_tokens).save(target)
-        shutil.copyfile(place(work, member) / LOG, target / LOG)
+            with_scale(network, answers, fitted.proxy.first.micro_batch_tokens).save(target)
+        jsonl.write(target / METRICS, rows)

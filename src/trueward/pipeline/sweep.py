@@ -17,6 +17,7 @@ from trueward import artifacts, config, tracking
 from trueward.artifacts import read_json
 from trueward.config import Recipe
 from trueward.evaluation import sweep as found
+from trueward.evaluation.contracts import SweepRow
 from trueward.pipeline import workers
 from trueward.pipeline.cache import differing
 from trueward.pipeline.run import proxy_stage
@@ -124,7 +125,9 @@ def gather(
         if member.name in failed:
             rows.append({"value": member.value, "seed": member.seed, "run": member.name, "error": failed[member.name]})
         elif where.is_file() and finished_before(home / member.name, member.recipe):
-            rows.append(found.row(member.value, member.seed, member.name, read_json(where)))
+            row = found.row(member.value, member.seed, member.name, read_json(where))
+            SweepRow.model_validate(row)
+            rows.append(row)
     swept = found.points(rows)
     advice = found.advise(swept)
     return {

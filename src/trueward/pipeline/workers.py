@@ -78,7 +78,7 @@ def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Jo
             break
         if worker is None:
             worker = subprocess.Popen(
-                [sys.executable, "-c", "from trueward.pipeline import crew; crew.main()"],
+                [sys.executable, "-c", "from trueward.pipeline import workers; workers.main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -106,10 +106,10 @@ def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Jo
 
 def run_job(job: Job) -> str:
     """One job in this process; "" or what was wrong with it, in one line."""
-    from trueward.pipeline.run import run_pipeline as ladder
+    from trueward.pipeline.run import run_pipeline
 
     try:
-        ladder(job.recipe, job.home, job.name, Progress(), until=job.until, command=job.command)
+        run_pipeline(job.recipe, job.home, job.name, Progress(), until=job.until, command=job.command)
     except (ValueError, OSError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,7 +38,10 @@ class DecoderPool:
         return found
 
     def put(self, model: torch.nn.Module, quantize: str, decoder: Any) -> None:
-        """Keep it until another one comes, or the model goes, or anything learns: then it's stale, and memory is dear."""
+        """Keep it until another one comes, the model goes or anything learns; outside of `forgotten_after_steps` not at all:
+        a fused optimiser's steps leave no trace in the tensors' versions, so there nobody would notice them."""
+        if not _watching:
+            return
         self._model = weakref.ref(model, lambda _: self.forget())
         self._what, self._decoder = (quantize, weights(model)), decoder
 
@@ -46,11 +51,22 @@ class DecoderPool:
 
 
 ALL: weakref.WeakSet[DecoderPool] = weakref.WeakSet()
+_watching: list[object] = []  # the hooks of the scopes that are open
 
 
-def _after_learning(*_: Any) -> None:
-    for pool in tuple(ALL):
-        pool.forget()
+@contextmanager
+def forgotten_after_steps() -> Iterator[None]:
+    """While it runs, every step of an optimiser lets all decoders go: they are stale then, and memory is dear."""
 
+    def forget(*_: Any) -> None:
+        for pool in tuple(ALL):
+            pool.forget()
 
-register_optimizer_step_post_hook(_after_learning)
+    handle = register_optimizer_step_post_hook(forget)
+    _watching.append(handle)
+    try:
+        yield
+    finally:
+        handle.remove()
+        _watching.remove(handle)
+        forget()

@@ -21,9 +21,12 @@ from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling.decoder_pool import DecoderPool
+from trueward.sampling.draws import Draws
 from trueward.sampling.general import GeneralDecoder
 from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.tabular import TabularDecoder
+
+Sample = Callable[[Network, Sequence[Prompt], Draws], Rollout]
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,15 @@ def sample(
     network: Network,
     prompts: Sequence[Prompt],
     params: SamplingParams,
-    generator: torch.Generator,
+    draws: Draws,
     on_progress: Callable[[int], None] = lambda done: None,
     pool: DecoderPool | None = None,
+    version: int = 0,
 ) -> Rollout:
     """One completion for each prompt, in order. `ValueError` if a prompt leaves no room for an answer.
 
-    `tell` is called with the number of completions done so far. `kept`: where the decoder is taken from, if it is there, and
-    put afterwards.
+    on_progress: called with the number of completions done so far. pool: where the decoder is taken from, if it is there, and
+    put afterwards. version: of the weights, for the rollout.
     """
     collator = Collator(network.tokenizer, network.context)
     ids = [collator.prompt_ids(p) for p in prompts]
@@ -90,7 +94,7 @@ def sample(
                 f"a prompt of {len(tokens)} tokens leaves no room in a context of {network.context}: {str(prompt)[:60]!r}"
             )
     room = [min(params.max_new_tokens, network.context - len(t)) for t in ids]
-    uniforms = torch.rand(len(ids), params.max_new_tokens, generator=generator).to(network.device)
+    uniforms = draws.uniforms(len(ids), params.max_new_tokens).to(network.device)
     there = network.model, params.quantize
     decoder = (pool.take(*there) if pool is not None else None) or decoder_for(network, params.quantize)
     responses, logprobs = _decode(decoder, network, ids, room, uniforms, params, on_progress)
@@ -101,7 +105,7 @@ def sample(
     pad = collator.pad
     rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)
     spread = torch.zeros(rollout.ids.shape).masked_scatter(rollout.response_mask, logprobs)
-    return Rollout(rollout, spread, collator.completions(prompts, responses))
+    return Rollout(rollout, spread, collator.completions(prompts, responses), version)
 
 
 def _decode(

@@ -137,6 +137,20 @@ def build_proxy(
     return made
 
 
+def as_read(proxy: Proxy) -> Proxy:
+    """The proxy as `load` gives it: read in micro-batches of the usual size, with weights of its own (copies)."""
+    if isinstance(proxy, Ensemble):
+        return Ensemble([_copied(m) for m in proxy.members], proxy.how, proxy.uncertainty, proxy.scale)
+    assert isinstance(proxy, RewardModel)
+    return _copied(proxy)
+
+
+def _copied(model: RewardModel) -> RewardModel:
+    network = model.network
+    copied = Network(lora.clone_sharing_frozen(network.model), network.tokenizer, network.base, network.form)
+    return RewardModel(copied, model.scale)
+
+
 def with_scale(network: Network, answers: Sequence[Completion], micro_batch_tokens: int) -> RewardModel:
     """A fitted network on the scale of these answers, two to each prompt in turn."""
     made = RewardModel(network, Scale(0.0, 1.0), micro_batch_tokens)

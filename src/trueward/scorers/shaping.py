@@ -16,18 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
-from trueward.batches import Rollout
 from trueward.config import RewardConfig
 from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.records import Completion, Prompt, Score
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import Sample
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
 from trueward.scorers.simulated import sigmoid
-from trueward.seeds import generator
 
-Sample = Callable[[Network, Sequence[Prompt], torch.Generator], Rollout]
 Refer = Callable[[Sequence[Prompt]], Sequence[Completion]]
 
 
@@ -54,7 +52,7 @@ def references(sample: Sample, network: Network, count: int, seed: int) -> Refer
     """
 
     def refer(prompts: Sequence[Prompt]) -> Sequence[Completion]:
-        draws = generator(seed, "reference answers", *(p.id for p in prompts))
+        draws = Draws.purpose(seed, "reference answers", *(p.id for p in prompts))
         return sample(network, [p for p in prompts for _ in range(count)], draws).completions
 
     return refer

@@ -14,7 +14,7 @@ scorers/distinct.py, in the same way.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 from trueward.artifacts import read_json, write_json
-from trueward.batches import Rollout
 from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response, Score, response_id
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import Sample
 from trueward.scorers.nano_utility import DistinctWords
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.sentiment import Sentiment, from_table
@@ -83,6 +84,35 @@ def load(folder: Path, name: str) -> Utility | DistinctWords:
     return Utility(from_table(table))
 
 
+Annotator = Utility | DistinctWords
+
+
+class SavedAnnotators(Mapping[str, Annotator]):
+    """Utilities by name, each read from its file when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> Annotator:
+        if name not in set(self):
+            raise KeyError(name)
+        return load(self.folder, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(f.stem for f in self.folder.glob("*.json")))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def pick(annotators: Mapping[str, Annotator], name: str) -> Annotator:
+    """The utility of that name. `ValueError` in one line that says which there are."""
+    if name not in annotators:
+        known = ", ".join(sorted(annotators)) or "none, for these data"
+        raise ValueError(f"there is no simulated utility {name!r}; known: {known}")
+    return annotators[name]
+
+
 class LikesLength:
     """Another utility, and so much more for every ten words: people's known weakness (Singhal et al. 2023, 2310.03716)."""
 
@@ -97,9 +127,9 @@ class LikesLength:
         return out
 
 
-def annotator(folder: Path, name: str, length_bias: float) -> Scorer:
+def annotator(annotators: Mapping[str, Annotator], name: str, length_bias: float) -> Scorer:
     """What simulated annotators go by: a utility, and a liking for length if they are given one."""
-    utility = load(folder, name)
+    utility = pick(annotators, name)
     return LikesLength(utility, length_bias) if length_bias else utility
 
 
@@ -180,7 +210,7 @@ def compare(
 
 
 def sample_comparisons(
-    sample: Callable[[Network, Sequence[Prompt], torch.Generator], Rollout],
+    sample: Sample,
     policy: Network,
     prompts: Sequence[Prompt],
     count: int,
@@ -196,7 +226,7 @@ def sample_comparisons(
 
 
 def sample_pairs(
-    sample: Callable[[Network, Sequence[Prompt], torch.Generator], Rollout],
+    sample: Sample,
     policy: Network,
     prompts: Sequence[Prompt],
     count: int,
@@ -207,7 +237,7 @@ def sample_pairs(
     order = torch.randperm(len(prompts), generator=generator(seed, "asked prompts", *when)).tolist()
     chosen = [prompts[order[i % len(order)]] for i in range(count)]
     twice = [p for p in chosen for _ in range(2)]
-    answers = sample(policy, twice, generator(seed, "asked", *when)).completions
+    answers = sample(policy, twice, Draws.purpose(seed, "asked", *when)).completions
     return list(zip(answers[::2], answers[1::2], strict=True))
 
 

@@ -14,8 +14,7 @@ from trueward import config
 from trueward.batches import Tokens
 from trueward.models import heads
 from trueward.models.fast import compiled, packed
-from trueward.pipeline.env import Env
-from trueward.progress import Progress
+from trueward.pipeline.process import process_settings
 
 A, B = [1, 9, 12, 7], [1, 8]
 PAIRS = [(A, [20, 31, 2]), (B, [25, 14, 40, 33, 2]), (A, [17]), ([1, 30, 11], [3, 2])]
@@ -63,8 +62,11 @@ def test_the_setting_is_scoped() -> None:
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     recipe = config.read("tiny", ["runtime.compile=true"])
-    with pytest.raises(ValueError, match=r"runtime\.compile: torch\.compile needs a C\+\+ compiler"):
-        Env.make(recipe, Progress())
+    with (
+        pytest.raises(ValueError, match=r"runtime\.compile: torch\.compile needs a C\+\+ compiler"),
+        process_settings(recipe),
+    ):
+        pass
 
 
 def test_what_has_adapters_or_norms_of_its_own_is_not_compiled() -> None:

@@ -88,7 +88,7 @@ class Sft(Contract):
     """Numbers of the policy."""
 
 
-class Classifier(Contract):
+class ClassifierFigures(Contract):
     """A classifier inside simulated annotators."""
 
     examples: int
@@ -114,7 +114,7 @@ class Annotators(Contract):
     """Share of pairs on which two of them agree; null if no pair was judged twice."""
     temperature: Figure
     """Of simulated choices, in units of utility; null for people."""
-    classifiers: dict[str, Classifier]
+    classifiers: dict[str, ClassifierFigures]
     """What is inside simulated annotators, by utility; empty for others."""
 
 

@@ -1,0 +1,38 @@
+"""Networks made from a policy: a copy to be trained, or its layers with a scalar head. The policy stays as it is."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from trueward.config import LoraConfig
+from trueward.models import lora, shared_base, tabular
+from trueward.models.network import Network
+
+
+def trainable(network: Network, adapter: LoraConfig | None, seed: int) -> Network:
+    """The same weights, to be trained: all of them in a copy, or a fresh adapter (from `seed`) on the shared ones."""
+    if adapter is None:
+        return Network(deepcopy(network.model).requires_grad_(True), network.tokenizer)
+    model = lora.clone_sharing_frozen(network.model)
+    made = shared_base.adapted(Network(model, network.tokenizer, network.base), adapter, seed)
+    for parameter in lora.own_parameters(made.model).values():
+        parameter.requires_grad_(True)
+    return made
+
+
+def scalar_head(network: Network, adapter: LoraConfig | None, seed: int) -> Network:
+    """The policy's layers with a scalar head of zeros, to be trained: where a reward model starts (every reward 0).
+
+    A table has no layers to take over: there it is a bag of words.
+    """
+    model = network.model
+    if model.config.model_type == "tabular" and adapter is None:
+        bag = tabular.BagOfWords(model.config.vocab_size, model.config.max_position_embeddings)
+        return Network(bag.to(network.device).eval(), network.tokenizer)
+    lora.refuse_table(model)
+    settings = deepcopy(model.config)
+    settings.num_labels = 1
+    made = lora.with_scalar_head(model, settings)
+    if adapter is None:
+        return Network(deepcopy(made).requires_grad_(True), network.tokenizer)
+    return shared_base.adapted(Network(made, network.tokenizer, network.base), adapter, seed)

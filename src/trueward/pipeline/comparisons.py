@@ -1,0 +1,150 @@
+"""The stage `comparisons`: who says which answer is better, and what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward.artifacts import Artifact
+from trueward.config import ComparisonsConfig, DataConfig, JudgeConfig, SamplerConfig
+from trueward.data import comparisons as compared
+from trueward.data import jsonl, snapshots
+from trueward.data.collate import Collator
+from trueward.models.network import Network
+from trueward.pipeline import demonstration_pairs
+from trueward.pipeline.answers import sample_with_progress
+from trueward.pipeline.judge_labels import judge_comparisons
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.records import read_comparisons
+from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.stage import Stage
+from trueward.records import Comparison, Completion, Prompt, line
+from trueward.sampling.draws import Draws
+from trueward.scorers import simulated
+from trueward.scorers.scorer import scores
+from trueward.scorers.simulated import Annotator, AnnotatorModel
+from trueward.seeds import generator, seed_for
+from trueward.training.env import Env
+from trueward.training.journal import Journal
+
+FILE = "comparisons.jsonl"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Comparisons, and where they come from."""
+
+    rows: list[Comparison]
+    summary: dict[str, Any]
+
+
+def compare(
+    *,
+    prepared: Prepared,
+    sft: SftPolicy,
+    seed: int,
+    comparisons: ComparisonsConfig,
+    sampler: SamplerConfig,
+    data: DataConfig | None,
+    judge: JudgeConfig | None,
+    env: Env,
+    journal: Journal,
+) -> Compared:
+    """Comparisons: people's, from a file; of two SFT answers to each prompt, by simulated annotators or a judge; of behaviour
+    with one of them. data: how long a text may be, for people's. judge: where one compares."""
+    if comparisons.source == "file" or comparisons.source.startswith(snapshots.PREFIX):
+        assert data is not None
+        return _from_file(sft.policy, comparisons, data)
+    if comparisons.source == demonstration_pairs.SOURCE:
+        return Compared(*demonstration_pairs.compare(prepared, sft, comparisons.count, sampler, seed, env))
+    pairs = sample_pairs(prepared.prompts, sft.policy, comparisons.count, sampler, seed, env)
+    if comparisons.source == "judge":
+        assert judge is not None
+        return Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
+    annotator = annotator_model(comparisons, prepared.annotators, sft.answers)
+    utilities = scores(annotator.utility, [side for pair in pairs for side in pair]).reshape(-1, 2)
+    votes = np.random.default_rng(seed_for(seed, "votes"))
+    rows, agreement = simulated.compare(pairs, utilities, annotator.temperature, annotator.tie_width, votes)
+    left_out = [{"what": "comparisons", "reason": "the two answers were the same", "rows": len(pairs) - len(rows)}]
+    summary = {
+        "comparisons": len(rows),
+        "source": "simulated",
+        "agreement": round(agreement, 4),
+        "temperature": round(annotator.temperature, 5),
+        "ties": sum(c.probability == 0.5 for c in rows),
+        "left_out": [row for row in left_out if row["rows"]],
+    }
+    return Compared(rows, summary)
+
+
+def annotator_model(
+    comparisons: ComparisonsConfig, annotators: Mapping[str, Annotator], answers: Sequence[Completion]
+) -> AnnotatorModel:
+    """Simulated annotators: their utility, and the temperature at which they agree as often as the recipe says."""
+    utility = simulated.annotator(annotators, comparisons.annotator, comparisons.length_bias)
+    own = scores(utility, answers).reshape(-1, 2)
+    temperature = simulated.temperature_for(comparisons.agreement, own[:, 0] - own[:, 1])
+    return AnnotatorModel(utility, temperature, comparisons.tie_width)
+
+
+def sample_pairs(
+    prompts: Sequence[Prompt], policy: Network, count: int, sampler: SamplerConfig, seed: int, env: Env
+) -> list[tuple[Completion, Completion]]:
+    """Two answers of the SFT policy to each of `count` prompts; more than there are prompts: round again."""
+    order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
+    twice = [prompts[order[i % len(order)]] for i in range(count) for _ in range(2)]
+    draws = Draws.purpose(seed, "comparisons")
+    answers = sample_with_progress("comparisons", policy, twice, sampler, draws, env)
+    return list(zip(answers[::2], answers[1::2], strict=True))
+
+
+def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig) -> Compared:
+    name = comparisons.source if comparisons.source != "file" else comparisons.path
+    loaded = compared.read_all(snapshots.compared(comparisons.source, comparisons.path))
+    collator = Collator(policy.tokenizer, policy.context)
+    kept, long = [], 0
+    for comparison in loaded.rows:
+        fits = True
+        for side in comparison.completions():
+            prompt = len(collator.prompt_ids(side.prompt))
+            most = min(data.max_response_tokens, policy.context - prompt)
+            response = len(collator.response_ids(side.response, side.finished))
+            fits = fits and prompt <= data.max_prompt_tokens and response <= most
+        kept += [comparison] if fits else []
+        long += not fits
+    if not kept:
+        raise ValueError(
+            f"{name}: none of its {len(loaded.rows)} comparisons fits "
+            f"data.max_prompt_tokens = {data.max_prompt_tokens} and data.max_response_tokens = {data.max_response_tokens}"
+        )
+    left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
+    if long:
+        reason = "longer than data.max_prompt_tokens or data.max_response_tokens"
+        left_out.append({"what": "comparisons", "reason": reason, "rows": long})
+    agreement = compared.agreement(kept)
+    summary = {
+        "comparisons": len(kept),
+        "source": Path(name).name,
+        "agreement": None if agreement is None else round(agreement, 4),
+        "temperature": None,
+        "ties": sum(c.probability == 0.5 for c in kept),
+        "left_out": left_out,
+    }
+    return Compared(kept, summary)
+
+
+def write(result: Compared, folder: Path) -> dict[str, Any]:
+    jsonl.write(folder / FILE, [line(c) for c in result.rows])
+    return result.summary
+
+
+def read(artifact: Artifact, env: Env) -> Compared:
+    return Compared(read_comparisons(artifact.path / FILE), artifact.summary)
+
+
+COMPARISONS = Stage("comparisons", compare, write, read)

@@ -1,0 +1,150 @@
+"""The stage `evaluation`: base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trueward.algorithms import best_of_n
+from trueward.artifacts import Artifact, read_json, write_json
+from trueward.config import (
+    EvaluationConfig,
+    JudgeConfig,
+    ModelConfig,
+    PolicyConfig,
+    RewardConfig,
+    SamplerConfig,
+)
+from trueward.data import jsonl
+from trueward.evaluation.evaluator import Evaluator, feature_shifts
+from trueward.models.network import Network
+from trueward.pipeline.answers import exact_sampler
+from trueward.pipeline.eval_setup import EvalSetup, best_of_n_rows
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.program_reward import ProgramReward
+from trueward.pipeline.reward_model import FittedReward
+from trueward.pipeline.run_verdict import final_fall
+from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.stage import Row, Stage
+from trueward.pipeline.trained_policy import TrainedPolicy
+from trueward.scorers.scorer import scores
+from trueward.training.env import Env
+from trueward.training.journal import Journal
+
+SHOWN = 10  # prompts whose answers stand in the report
+
+
+@dataclass(frozen=True)
+class FinalEvaluation:
+    """The figures of each policy, and its answers with their scores."""
+
+    policies: dict[str, Row]
+    answers: dict[str, list[Row]] = field(repr=False)
+    summary: Row = field(repr=False)
+
+
+def evaluate(
+    *,
+    prepared: Prepared,
+    sft: SftPolicy,
+    reward: FittedReward | ProgramReward,
+    policy: TrainedPolicy,
+    seed: int,
+    model: ModelConfig | None,
+    config: PolicyConfig,
+    sampler: SamplerConfig,
+    evaluation: EvaluationConfig,
+    rewarding: RewardConfig,
+    judge: JudgeConfig | None,
+    env: Env,
+    journal: Journal,
+) -> FinalEvaluation:
+    """Every policy on the same prompts, the last ones in the seed's order, so that no evaluation before saw them if there are
+    enough for both. model: what SFT started from, if it is measured too."""
+    setup = EvalSetup(
+        prepared, sft, ScorerFactory(env, seed, rewarding, judge, evaluation.options), sampler, evaluation.truths, seed
+    )
+    proxy = policy.refitted() or setup.proxy(reward)
+    base = env.load(model.base, seed) if model else None
+    if base and len(base.tokenizer) != len(sft.policy.tokenizer):
+        base = None  # another vocabulary than the reference's: no KL between them, no perplexity
+    evaluator = replace(setup.evaluator(proxy), base=base)
+    prompts = prepared.held_out_in_order(seed)[::-1][: evaluation.final_prompts]
+    best, last_is_best = policy.load_best, policy.summary["best_step"] == policy.summary["steps"]
+    policies: dict[str, Callable[[], Network]] = {"sft": lambda: sft.policy, "policy": policy.load}
+    if base:
+        policies = {"base": lambda: base, **policies}
+    if best and not last_is_best:
+        policies["best"] = best
+    env.progress.start("evaluation", len(policies))
+    curve: list[Row] = []
+    rows: dict[str, Row] = {}
+    answers: dict[str, list[Row]] = {}
+    for done, (name, load) in enumerate(policies.items(), 1):
+        chooser = None
+        if name == "policy" and config.kind == "best_of_n":
+            chooser = _chooser(setup, evaluator, config, curve)
+        measured = replace(evaluator, choose=chooser).measure(load(), prompts, "evaluation", name)
+        if chooser:  # the network that answered is SFT's; the choice is what moved
+            bound = round(best_of_n.kl(config.best_of_n.n), 5)
+            measured.row.update(kl=bound, kl_se=None, kl_k1=None, kl_k1_se=None)
+        rows[name], answers[name] = measured.row, measured.samples
+        env.progress.at(done)
+    if best and last_is_best:  # the same weights: one measurement, not two that differ by luck
+        rows["best"], answers["best"] = rows["policy"], answers["policy"]
+    env.progress.end(f"{len(prompts)} held-out prompts")
+    summary = {
+        "policies": rows,
+        "samples": _side_by_side([str(p) for p in prompts[:SHOWN]], answers),
+        "best_of_n": curve,
+        "feature_shift": feature_shifts(answers["policy"]),
+        "fall": final_fall(policy, evaluation, seed, rows, answers),
+    }
+    return FinalEvaluation(rows, answers, summary)
+
+
+def _chooser(setup: EvalSetup, evaluator: Evaluator, config: PolicyConfig, curve: list[Row]) -> Any:
+    """Answers n times and keeps the best; adds to `curve` what the best of fewer would have been."""
+    proxy = evaluator.proxy
+    assert proxy is not None
+    reward = setup.reward(proxy)
+
+    def on_candidates(candidates: best_of_n.Candidates) -> None:
+        own = candidates.score
+        if reward is not proxy:
+            own = torch.as_tensor(scores(proxy, candidates.completions)).view_as(own)
+        curve.extend(best_of_n_rows(replace(candidates, score=own), evaluator.truths))
+
+    sample = exact_sampler(setup.sampler, setup.factory.env)
+    return best_of_n.sampler(config.best_of_n.n, reward, sample, config.missing_eos_penalty, on_candidates)
+
+
+def _side_by_side(prompts: list[str], answers: dict[str, list[Row]]) -> list[Row]:
+    """Each prompt with the answer of every policy."""
+    keys = ("response", "proxy", "truth", "finished")
+    return [
+        {"prompt": prompt, "answers": {name: {key: rows[i][key] for key in keys} for name, rows in answers.items()}}
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+def write(result: FinalEvaluation, folder: Path) -> Row:
+    write_json(folder / "policies.json", result.policies)
+    write_json(folder / "samples.json", result.summary["samples"])
+    for name, rows in result.answers.items():
+        jsonl.write(folder / f"{name}.jsonl", rows)
+    return result.summary
+
+
+def read(artifact: Artifact, env: Env) -> FinalEvaluation:
+    rows = read_json(artifact.path / "policies.json")
+    answers = {name: [row for _, row in jsonl.read(artifact.path / f"{name}.jsonl")] for name in rows}
+    return FinalEvaluation(rows, answers, artifact.summary)
+
+
+EVALUATION = Stage("evaluation", evaluate, write, read)

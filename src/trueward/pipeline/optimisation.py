@@ -1,0 +1,249 @@
+"""One policy's training, whatever the optimiser: what it starts from, is rewarded with, and how it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from trueward.algorithms import best_of_n, dpo, grpo, online_dpo, ppo
+from trueward.algorithms import sft as sft_algorithm
+from trueward.algorithms.relabel import Relabelling
+from trueward.batches import Step
+from trueward.config import (
+    EvaluationConfig,
+    LoraConfig,
+    PolicyConfig,
+    SamplerConfig,
+    SftConfig,
+)
+from trueward.data import jsonl
+from trueward.evaluation.evaluator import Evaluator, feature_shifts
+from trueward.evaluation.outliers import fit_outliers
+from trueward.evaluation.verdict_monitor import VerdictMonitor
+from trueward.models.derived import trainable
+from trueward.models.network import Network
+from trueward.pipeline import human_eval
+from trueward.pipeline.answers import exact_sampler, sampling_params
+from trueward.pipeline.comparisons import Compared
+from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
+from trueward.pipeline.program_reward import ProgramReward
+from trueward.pipeline.relabel import RelabelSetup, write_rows
+from trueward.pipeline.reward_eval import split_comparisons
+from trueward.pipeline.reward_model import FittedReward
+from trueward.pipeline.run_verdict import RunMonitor
+from trueward.pipeline.stage import Row
+from trueward.pipeline.trained_policy import TrainedPolicy
+from trueward.pipeline.value_network import value_network
+from trueward.records import Comparison, Completion, line
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import LocalEngine
+from trueward.sampling.shared import SharedEngine
+from trueward.scorers.ensemble import Proxy
+from trueward.scorers.normalized import Normalized, PartsLogger
+from trueward.scorers.random_reward import RandomReward, coin_flips
+from trueward.scorers.scorer import Scorer
+from trueward.scorers.shaping import SwappableScorer
+from trueward.scorers.shared import SharedScorer
+from trueward.seeds import seed_for
+from trueward.training import driver
+from trueward.training.driver import EvalSchedule, Evaluation, Outcome
+from trueward.training.env import Env
+from trueward.training.journal import BEST, Journal
+from trueward.training.setup import Algorithm, Offline, Online, Setup, Supervised
+from trueward.training.state import State
+
+ONLINE: dict[str, Algorithm] = {"ppo": ppo, "grpo": grpo, "rloo": grpo, "dpo": online_dpo}
+CHOSEN = "chosen.jsonl"
+AT_ONCE = 200  # prompts whose answers are chosen at a time
+
+
+@dataclass(kw_only=True)
+class Optimisation:
+    """One policy's training: what it starts from, what it is rewarded with, how it is measured on the way."""
+
+    setup: EvalSetup
+    reward: FittedReward | ProgramReward
+    comparisons: Compared | None
+    config: PolicyConfig
+    sampler: SamplerConfig
+    evaluation: EvaluationConfig
+    relabelling: RelabelSetup | None
+    sft: SftConfig | None
+    lora: LoraConfig | None
+    seed: int
+    env: Env
+    journal: Journal
+    is_control: bool = False
+    scorer: Scorer | None = None
+    """Optimised in the place of the proxy, in SDs as it is; the proxy is still what is measured."""
+    state: State | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.reference: Network = self.setup.sft.policy
+        self.policy = trainable(self.reference, self.lora, seed_for(self.seed, "lora", "policy"))
+        self.proxy: AnyProxy = self.setup.proxy(self.reward)
+        flips = RandomReward(self.seed, lambda: self.state.step if self.state else 0)
+        optimised = flips if self.is_control else self.scorer or self.setup.reward(self.proxy)
+        self.current_scorer = SwappableScorer(optimised)
+        self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(self.current_scorer)
+        self.evaluator: Evaluator = self.setup.evaluator(self.proxy)
+        in_order = self.setup.prepared.held_out_in_order(self.seed)
+        self.held_out, self.step_prompts = in_order, in_order[: self.evaluation.step_prompts]
+
+    @property
+    def common(self) -> dict[str, Any]:
+        return {"seed": self.seed, "micro_batch_tokens": self.env.micro_batch_tokens, "fabric": self.env.fabric}
+
+    def online(self) -> TrainedPolicy:
+        """PPO, GRPO, RLOO or online DPO."""
+        config, engine = self.config, self.sampler.engine
+        params = replace(sampling_params(self.sampler), quantize=engine.quantize)
+        critic = None
+        if config.kind == "ppo":
+            proxy = None if isinstance(self.proxy, Normalized) else self.proxy
+            critic = value_network(config.critic, self.policy, self.reference, proxy, self.lora, self.seed)
+        setup = Online(
+            **self.common,
+            policy=self.policy,
+            reference=self.reference,
+            sampler=SharedEngine(self.env.fabric, LocalEngine(params, engine.sync_every, self.env.pool)),
+            scorer=SharedScorer(self.env.fabric, self.parts or self.current_scorer),
+            prompts=self.setup.prepared.prompts,
+            demonstrations=self.setup.prepared.demonstrations if config.ptx_coef else (),
+            critic=critic,
+        )
+        more: Row = {}
+        trained = self.drive(ONLINE[config.kind], config, setup)
+        if config.kind == "dpo" and self.comparisons is not None and not self.is_control:
+            temperature = self.sampler.temperature
+            held_out = self._pairs(self._split()[1], temperature)
+            accuracy = dpo.pair_accuracy(self.policy, held_out, self.env.micro_batch_tokens, temperature)
+            more = {"held_out_accuracy": round(accuracy, 4)}
+        return self.result(trained, more)
+
+    def offline(self) -> TrainedPolicy:
+        """DPO on the comparisons that the reward model is fitted to; the reward model only watches."""
+        train, held_out = self._split()
+        if self.is_control:
+            train = coin_flips(train, self.seed)
+        pairs, unseen = self._pairs(train), self._pairs(held_out)
+        outcome = self.drive(dpo, self.config, Offline(**self.common, policy=self.policy, pairs=pairs))
+        if self.is_control:
+            return self.result(outcome, {})
+        accuracy = dpo.pair_accuracy(self.policy, unseen, self.env.micro_batch_tokens)
+        return self.result(outcome, {"held_out_accuracy": round(accuracy, 4)})
+
+    def choose_best_of_n(self) -> TrainedPolicy:
+        """The SFT policy as it is; the evaluation lets it answer n times and keeps the proxy's favourite."""
+        n = self.config.best_of_n.n
+        summary = {"steps": 0, "best_step": None, "n": n, "kl_bound": round(best_of_n.kl(n), 4)}
+        return TrainedPolicy.of(self.policy, self.journal, None, summary)
+
+    def distil_best_of_n(self) -> TrainedPolicy:
+        """SFT on the best of n of the SFT policy's own answers."""
+        config, prompts = self.config, self.setup.prepared.prompts
+        assert self.sft is not None
+        wanted = [prompts[i % len(prompts)] for i in range(config.best_of_n.prompts)]
+        sample = exact_sampler(self.sampler, self.env)
+        scorer = self.parts or self.current_scorer
+        best = best_of_n.sampler(config.best_of_n.n, scorer, sample, config.missing_eos_penalty)
+        chosen: list[Completion] = []
+        self.env.progress.start("best of n", len(wanted))
+        for start in range(0, len(wanted), AT_ONCE):
+            draws = Draws.purpose(self.seed, "best of n", start)
+            chosen += best(self.reference, wanted[start : start + AT_ONCE], draws).completions
+            self.env.progress.at(len(chosen))
+        self.env.progress.end(f"{len(chosen):,} answers chosen from {len(chosen) * config.best_of_n.n:,}")
+        if self.journal.directory is not None:
+            jsonl.write(self.journal.directory / CHOSEN, [line(c) for c in chosen])
+        once = self.sft.model_copy(update={"epochs": 1.0})
+        setup = Supervised(**self.common, policy=self.policy, demonstrations=chosen)
+        return self.result(self.drive(sft_algorithm, once, setup), {})
+
+    def _split(self) -> tuple[list[Comparison], list[Comparison]]:
+        """Comparisons to learn from and those kept back, by prompt: the reward model's own split."""
+        assert self.comparisons is not None
+        reward = self.setup.factory.reward
+        assert reward is not None
+        return split_comparisons(self.comparisons.rows, reward.held_out)
+
+    def _pairs(self, comparisons: list[Comparison], temperature: float = 1.0) -> Any:
+        return dpo.reference_pairs(self.reference, comparisons, self.env.micro_batch_tokens, temperature)
+
+    def drive(self, algorithm: Algorithm, config: Any, setup: Setup) -> Outcome:
+        """Run the loop to its end, with evaluations now and then; a reward model that changes is swapped in between."""
+        every = 0 if self.is_control or self.relabelling is None else self.config.relabel.every
+        changing: Relabelling | None = None
+        if every:
+            assert self.relabelling is not None
+            assert not isinstance(self.proxy, Normalized)
+            assert self.scorer is None, "another scorer than the reward model is not fitted again"
+            changing = self.relabelling.start(self.policy, self.proxy, self.use)
+        self.changing = changing
+        total = algorithm.steps(config, setup)
+
+        def around(state: State, steps: Iterator[Step]) -> Iterator[Step]:
+            self.state = state
+            make: Callable[[], Iterator[Step]] = lambda: steps  # noqa: E731
+            if changing:
+                make = partial(changing.between, make, state, every, total)
+            return self.parts.with_parts(make) if self.parts else make()
+
+        name = f"{self.config.kind}, β = {self.config.kl_coef:g}{', random reward' * self.is_control}"
+        schedule = None if self.is_control else self.schedule()
+        return driver.drive(algorithm, config, setup, self.journal, self.env, schedule, what=name, around=around)
+
+    def use(self, proxy: Proxy) -> None:
+        """Another reward model from here on, optimised and measured."""
+        self.proxy, self.current_scorer.scorer = proxy, self.setup.reward(proxy)
+        home = fit_outliers(proxy, self.setup.sft.answers)
+        self.evaluator = replace(self.evaluator, proxy=proxy, outliers=home)
+
+    def schedule(self) -> EvalSchedule:
+        def best() -> Network:
+            kept = self.journal.kept(BEST)
+            assert kept is not None
+            return kept
+
+        examined = self.reward.summary
+        most, least = self.evaluation.step_prompts, self.evaluation.least_fall
+        monitor = VerdictMonitor(self.evaluator, self.policy, best, self.held_out, most, examined, least)
+        judge = RunMonitor(monitor, self.evaluation, self.journal)
+        return EvalSchedule(self.evaluation.every, self.evaluate, self.policy, judge)
+
+    def evaluate(self, step: int) -> Evaluation:
+        measured = self.evaluator.measure(self.policy, self.step_prompts, "step", step, by_token=True)
+        if step and self.evaluation.step_pairs:
+            if self.journal.directory is None:
+                raise ValueError("evaluation.step_pairs: people are asked by a run on disk, which can wait for them")
+            human_eval.post_pairs_at_step(
+                self.journal.directory, self.evaluation, step, self.step_prompts, measured.samples
+            )
+        kl_coef = self.config.kl_coef
+        row = {
+            **measured.row,
+            "feature_shift": feature_shifts(measured.samples),
+            "kl_coef": self.state.numbers.get("kl_coef", kl_coef) if self.state else kl_coef,
+        }
+        return Evaluation(row, measured.samples, measured.row["truth"])
+
+    def result(self, outcome: Outcome, more: Row) -> TrainedPolicy:
+        state = outcome.state
+        if self.is_control:
+            row = self.evaluator.measure(self.policy, self.step_prompts, "control").row
+            summary = {"steps": state.step, **{key: row[key] for key in ("kl", "kl_se", "proxy", "truth")}}
+            return TrainedPolicy.of(self.policy, self.journal, None, summary)
+        if self.changing and self.journal.directory is not None:
+            write_rows(self.journal.directory)
+        summary = {
+            "steps": state.step,
+            "stopped": outcome.stopped or None,
+            "best_step": outcome.best_step,
+            "kl_coef_last": state.numbers.get("kl_coef"),
+            **more,
+        }
+        refits = self.changing.rows if self.changing else []
+        refitted = self.changing.proxy if self.changing and refits else None
+        return TrainedPolicy.of(self.policy, self.journal, refitted, summary, refits)

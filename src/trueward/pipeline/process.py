@@ -1,0 +1,45 @@
+"""What is global to the process: threads, deterministic kernels, warnings, malloc. Set in a scope and put back."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+from trueward.config import Recipe
+from trueward.models.fast import compiled, packed
+from trueward.pipeline.memory import as_at_first, give_back_what_is_freed, keep_what_is_freed
+from trueward.sampling.decoder_pool import forgotten_after_steps
+
+
+@contextmanager
+def process_settings(recipe: Recipe) -> Iterator[None]:
+    """Torch's threads, deterministic kernels (with one seed, two runs are the same to the bit), how memory is kept."""
+    runtime = recipe.runtime
+    if runtime.compile:
+        compiled.require_compiler()
+    threads = torch.get_num_threads()
+    deterministic, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # not in torch's stubs
+    with warnings.catch_warnings(), forgotten_after_steps(), ExitStack() as stack:
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+        stack.callback(torch.set_num_threads, threads)
+        stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns)
+        stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", fill)
+        stack.enter_context(packed.compiled_layers(runtime.compile))
+        torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling fresh memory with NaN costs a pass over all that's made, and nothing reads what it hasn't written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # not in torch's stubs
+        stack.callback(as_at_first)
+        if recipe.lora.rank:  # which is there to save memory
+            give_back_what_is_freed()
+        else:
+            keep_what_is_freed()
+        yield

@@ -1,0 +1,88 @@
+"""The stage `reward`: what stands for 0 and 1 of a proxy that nothing has to be trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trueward.artifacts import Artifact, read_json, write_json
+from trueward.config import JudgeConfig, RewardConfig
+from trueward.pipeline.judge_labels import rating_scale
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.stage import Stage
+from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.training.env import Env
+from trueward.training.journal import Journal
+
+SCALE = "scale.json"
+
+
+@dataclass(frozen=True)
+class ProgramReward:
+    """A program's scale under the SFT policy."""
+
+    scale: Scale
+    summary: dict[str, Any]
+
+
+def fit_reward(
+    *,
+    prepared: Prepared,
+    sft: SftPolicy,
+    seed: int,
+    reward: RewardConfig,
+    judge: JudgeConfig | None,
+    annotator: str | None,
+    env: Env,
+    journal: Journal,
+) -> ProgramReward:
+    """The scale, from the SFT policy's own answers. judge: where it rates or is a part; annotator: the simulated utility that
+    it is held against."""
+    env.progress.start("reward", 1)
+    if reward.kind == "judge":
+        assert judge is not None
+        assert annotator is not None
+        scale, figures = rating_scale(sft.answers, prepared.annotators, annotator, judge, seed, env)
+        return _with_scale(reward.kind, scale, {"judge": figures}, env)
+    what = "the verifier" if reward.kind == "verifier" else "the mixture"
+    program = ScorerFactory(env, seed, reward, judge).program()
+    found = scores(program, sft.answers).reshape(-1, 2)
+    if found.max() == found.min():
+        raise ValueError(
+            f"{what} gives {found.min():g} to all of the SFT policy's {found.size} answers, so there is nothing to learn "
+            "from. "
+            + (
+                "It never succeeds: give it demonstrations that do, easier prompts, or a reward for a part of the way "
+                '(constraints: score = "share"; a mixture)'
+                if found.max() <= 0
+                else "Take a verifier that it does not satisfy already"
+            )
+        )
+    return _with_scale(reward.kind, fit_scale(found, what), {}, env)
+
+
+def _with_scale(kind: str, scale: Scale, more: dict[str, Any], env: Env) -> ProgramReward:
+    env.progress.end(f"mean {scale.mean:.3f}, SD {scale.sd:.3f} under SFT")
+    summary = {"kind": kind, "mean": round(scale.mean, 6), "sd": round(scale.sd, 6), **more}
+    return ProgramReward(scale, summary)
+
+
+def write(result: ProgramReward, folder: Path) -> dict[str, Any]:
+    write_json(folder / SCALE, {"mean": result.scale.mean, "sd": result.scale.sd})
+    return result.summary
+
+
+def read_scale(folder: Path) -> Scale:
+    """The scale that the stage in this directory has measured."""
+    table = read_json(folder / SCALE)
+    return Scale(table["mean"], table["sd"])
+
+
+def read(artifact: Artifact, env: Env) -> ProgramReward:
+    return ProgramReward(read_scale(artifact.path), artifact.summary)
+
+
+REWARD = Stage("reward", fit_reward, write, read)

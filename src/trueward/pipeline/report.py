@@ -1,0 +1,144 @@
+"""The stage `report`: all that a run found, as report.json and report.html."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trueward import __version__
+from trueward.artifacts import Artifact, read_json, write_json, write_text
+from trueward.config import Recipe
+from trueward.evaluation.contracts import Report
+from trueward.evaluation.early_warnings import early_warnings
+from trueward.pipeline.doctor_inputs import diagnose_stages
+from trueward.pipeline.final_evaluation import FinalEvaluation
+from trueward.pipeline.memory import peak_memory_mb
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.run_verdict import run_verdict
+from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.stage import Made, Row, Stage
+from trueward.pipeline.trained_policy import TrainedPolicy
+from trueward.reporting import report as page
+from trueward.scorers.simulated import pick
+from trueward.training.env import Env
+from trueward.training.journal import Journal
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """report.json."""
+
+    table: Row = field(repr=False)
+    summary: Row = field(default_factory=dict)
+
+
+def report(
+    *,
+    prepared: Made[Prepared],
+    sft: Made[SftPolicy],
+    comparisons: Made[Any] | None,
+    reward: Made[Any],
+    policy: Made[TrainedPolicy],
+    evaluation: Made[FinalEvaluation],
+    control: Made[TrainedPolicy] | None,
+    recipe: Recipe,
+    command: str,
+    env: Env,
+    journal: Journal,
+) -> RunReport:
+    """What the stages say of themselves, put together; the verdict and the doctor's findings."""
+    stages = [made for made in (prepared, sft, comparisons, reward, policy, evaluation, control) if made]
+    rows, summary, is_model = evaluation.summary["policies"], policy.summary, reward.name == "reward_model"
+    verdict = run_verdict(policy.value, reward.summary, evaluation.summary, control.summary if control else None)
+    table: Row = {
+        "format": 2,
+        "trueward": __version__,
+        "name": recipe.name,
+        "command": command,
+        "recipe": recipe.table(),
+        "seed": recipe.seed,
+        "seconds": {made.name: round(made.artifact.seconds, 2) for made in stages},
+        "verdict": verdict.table(),
+        "stopped": summary.get("stopped"),
+        "early_warnings": early_warnings(rows["policy"], rows["sft"]),
+        "policies": rows,
+        "best_step": summary["best_step"],
+        "optimiser": {"kind": recipe.policy.kind}
+        | {k: v for k, v in summary.items() if k not in ("best_step", "stopped")},
+        "best_of_n": evaluation.summary["best_of_n"],
+        "feature_shift": evaluation.summary["feature_shift"],
+        "reward_model": {**reward.summary, "agreement": comparisons.summary["agreement"] if comparisons else None}
+        if is_model
+        else {},
+        "reward": {
+            "kind": recipe.reward.kind,
+            **{key: reward.summary.get(key) for key in ("mean", "sd", "judge")},
+        },
+        "sft": sft.summary,
+        "annotators": annotators(recipe, prepared, comparisons),
+        "history": policy.value.evaluations,
+        "samples": evaluation.summary["samples"],
+        "left_out": [row for made in stages for row in made.summary.get("left_out", [])],
+        "notes": notes(prepared.summary, recipe),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    summaries = {made.name: made.summary for made in stages}
+    reward_steps = reward.value.metrics if is_model else []
+    trained = policy.value
+    diagnosis = diagnose_stages(recipe.table(), summaries, trained.evaluations, reward_steps, trained.metrics)
+    table["doctor"] = diagnosis.table()
+    Report.model_validate(table)  # the form that docs/metrics.md promises
+    return RunReport(table)
+
+
+def annotators(recipe: Recipe, prepared: Made[Prepared], comparisons: Made[Any] | None) -> Row | None:
+    """Who chose: simulated annotators and what is inside them, a judge, or the file that people's choices came from."""
+    if comparisons is None:
+        return None
+    summary = comparisons.summary
+    is_simulated, judge = summary["source"] == "simulated", summary.get("judge")
+    description = f"comparisons from {summary['source']}"
+    if judge:
+        description = f"AI-labelled, not by people: {recipe.judge.model} compared the answers by a written principle"
+    if is_simulated:
+        description = pick(prepared.value.annotators, recipe.comparisons.annotator).description
+    return {
+        "simulated": is_simulated,
+        "ai": judge is not None,
+        "judge": judge,
+        "description": description,
+        "agreement": summary["agreement"],
+        "temperature": summary["temperature"],
+        "classifiers": prepared.summary["classifiers"] if is_simulated else {},
+    }
+
+
+def notes(prepared: Row, recipe: Recipe) -> list[str]:
+    """What a reader should know before believing the table."""
+    found = [
+        f"the column {column!r} of {rows:,} rows was not used" for column, rows in prepared["ignored_columns"].items()
+    ]
+    if not recipe.evaluation.truths:
+        found.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
+    there, config = prepared["prompts_held_out"], recipe.evaluation
+    both = min(config.final_prompts, there) + min(config.step_prompts, there) - there
+    if both > 0 and recipe.policy.kind != "best_of_n":
+        found.append(
+            f"{both} of the final evaluation's {min(config.final_prompts, there)} prompts were used while training, too, for "
+            f"only {there} are held out: the best checkpoint was picked on them and may look better than it is"
+        )
+    return found
+
+
+def write(result: RunReport, folder: Path) -> Row:
+    write_json(folder / "report.json", result.table)
+    write_text(folder / "report.html", page.page(result.table))
+    return {}
+
+
+def read(artifact: Artifact, env: Env) -> RunReport:
+    return RunReport(read_json(artifact.path / "report.json"))
+
+
+REPORT = Stage("report", report, write, read, takes_made=True)

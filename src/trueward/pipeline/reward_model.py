@@ -1,0 +1,167 @@
+"""The stage `reward_model`: the proxy, Bradley–Terry on the comparisons, examined on unseen prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from trueward import __version__
+from trueward.artifacts import Artifact, write_json, write_text
+from trueward.config import ComparisonsConfig, LoraConfig, RewardConfig, Section
+from trueward.evaluation import reward_report
+from trueward.evaluation.reward_report import NoisyAnnotators
+from trueward.models import loading
+from trueward.pipeline.comparisons import Compared
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.reward_eval import evaluate_reward_model, learning_curve, split_comparisons
+from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
+from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.stage import Stage
+from trueward.records import Completion
+from trueward.reporting import report as page
+from trueward.scorers import ensemble, hf_reward_model, simulated
+from trueward.scorers.ensemble import Proxy, build_proxy, scale_of
+from trueward.scorers.scorer import ScoredBatch
+from trueward.training.env import Env
+from trueward.training.journal import METRICS, Journal, read_log
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FittedReward:
+    """The proxy, frozen, in SDs under the SFT policy; and, until it is written, what it was made from."""
+
+    load: Callable[[], Proxy] = field(repr=False)
+    summary: Row
+    metrics: list[Row] = field(default_factory=list, repr=False)
+    """How the first member learned, step by step."""
+    members: FittedMembers | None = field(default=None, repr=False)
+    page: Row | None = field(default=None, repr=False)
+    config: RewardConfig = field(default_factory=RewardConfig, repr=False)
+    answers: Sequence[Completion] = field(default=(), repr=False)
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """As a later process reads it from disk, to the last bit."""
+        proxy = self.load()
+        proxy.freeze()
+        return proxy
+
+
+def fit_reward_model(
+    *,
+    prepared: Prepared,
+    sft: SftPolicy,
+    comparisons: Compared | None,
+    seed: int,
+    reward: RewardConfig,
+    labels: ComparisonsConfig | None,
+    lora: LoraConfig | None,
+    env: Env,
+    journal: Journal,
+) -> FittedReward:
+    """The proxy, fitted to comparisons or, with `reward.model`, loaded; put on the SFT policy's scale.
+
+    labels: how the comparisons were made, where they were.
+    """
+    if comparisons is None:
+        return _ready(reward, sft.answers, env)
+    assert labels is not None
+    train, held_out = split_comparisons(comparisons.rows, reward.held_out)
+    members = fit_members(sft.policy, train, sft.answers, reward, lora, seed, seed, journal, env)
+    proxy = members.proxy
+    examined = evaluate_reward_model(proxy, held_out)
+    again = evaluate_reward_model(proxy, train[: len(held_out)])
+    report = reward_report.report(
+        proxy.raw,
+        train,
+        held_out,
+        agreement=comparisons.summary["agreement"],
+        annotators=_annotators(prepared, comparisons, labels),
+        reference=sft.answers,
+    )
+    curve = (
+        learning_curve(sft.policy, train, held_out, reward, lora, seed, journal, env) if reward.learning_curve else []
+    )
+    whole = {"comparisons": len(train), **examined}
+    summary = {
+        "comparisons": len(train),
+        "held_out": len(held_out),
+        **examined,
+        **{f"train_{key}": again[key] for key in ("accuracy", "nll")},
+        **report,
+        "learning_curve": [*curve, whole] if curve else [],
+        **_scale(proxy, reward, sft.answers, len(members.networks)),
+    }
+    table = {
+        "format": 2,
+        "trueward": __version__,
+        "name": "reward model",
+        "recipe": {"seed": seed, "comparisons": _table(labels), "reward": _table(reward)},
+        "seed": seed,
+        "reward_model": {**summary, "agreement": comparisons.summary["agreement"]},
+    }
+    return FittedReward(
+        partial(ensemble.as_read, proxy), summary, members.metrics[0], members, table, reward, sft.answers
+    )
+
+
+def _ready(reward: RewardConfig, answers: Sequence[Completion], env: Env) -> FittedReward:
+    """A reward model that is there already."""
+    network = loading.reward(reward.model, env.device, reward.template)
+    cut = hf_reward_model.left_out(network, answers)
+    proxy = build_proxy(reward, [network], answers, env.micro_batch_tokens)
+    summary = ({"left_out": cut} if cut else {}) | _scale(proxy, reward, answers, 1)
+    return FittedReward(
+        partial(ensemble.as_read, proxy), summary, [], FittedMembers([network], proxy, [[]]), None, reward, answers
+    )
+
+
+def _annotators(prepared: Prepared, comparisons: Compared, labels: ComparisonsConfig) -> NoisyAnnotators | None:
+    """The simulated annotators who chose, if they did."""
+    if comparisons.summary["source"] != "simulated" or labels.source != "simulated":
+        return None
+    utility = simulated.annotator(prepared.annotators, labels.annotator, labels.length_bias)
+    return NoisyAnnotators(utility, comparisons.summary["temperature"], labels.tie_width)
+
+
+def _scale(proxy: Proxy, reward: RewardConfig, answers: Sequence[Completion], members: int) -> Row:
+    """What stands for 0 and 1, and how far the members are apart."""
+    measured = proxy.scale if reward.normalize else scale_of(proxy, answers)
+    spread = ScoredBatch.of(proxy, answers).parts.get("member_sd")
+    return {
+        "mean": round(proxy.scale.mean, 6),
+        "sd": round(proxy.scale.sd, 6),
+        "raw_mean": round(measured.mean, 6),
+        "raw_sd": round(measured.sd, 6),
+        "members": members,
+        "member_sd": None if spread is None else round(float(spread.mean()), 5),
+    }
+
+
+def _table(section: Section) -> Row:
+    return section.model_dump(mode="json", exclude_none=True)
+
+
+def write(result: FittedReward, folder: Path) -> Row:
+    assert result.members is not None
+    write_members(result.members, result.config, result.answers, folder)
+    if result.page is not None:
+        write_json(folder / "report.json", result.page)
+        write_text(folder / "report.html", page.page(result.page))
+    return result.summary
+
+
+def read(artifact: Artifact, env: Env) -> FittedReward:
+    return FittedReward(
+        partial(ensemble.load, artifact.path, env.device, env.shares),
+        artifact.summary,
+        read_log(artifact.path / METRICS),
+    )
+
+
+REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read)

@@ -1,0 +1,102 @@
+"""The stage `sft`: the policy that imitates demonstrations, and its own answers, which set the scale of everything after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trueward.algorithms import sft as algorithm
+from trueward.artifacts import Artifact
+from trueward.config import LoraConfig, ModelConfig, SamplerConfig, SftConfig
+from trueward.data import jsonl
+from trueward.models import loading, shared_base
+from trueward.models.derived import trainable
+from trueward.models.network import Network
+from trueward.pipeline.answers import sample_with_progress
+from trueward.pipeline.prepare import Prepared
+from trueward.pipeline.records import ANSWERS, read_completions
+from trueward.pipeline.stage import Stage
+from trueward.records import Completion, line
+from trueward.sampling.draws import Draws
+from trueward.seeds import generator, seed_for
+from trueward.training import driver
+from trueward.training.env import Env
+from trueward.training.journal import Journal
+from trueward.training.setup import Supervised
+
+REFERENCE_PROMPTS = 384  # prompts, two samples each, that set the reward's mean and SD under SFT
+
+
+@dataclass(frozen=True)
+class SftPolicy:
+    """The SFT policy: where every optimiser starts, and the anchor. Frozen."""
+
+    load: Callable[[], Network] = field(repr=False)
+    answers: list[Completion]
+    """Its own, two to each of `REFERENCE_PROMPTS` prompts in turn."""
+    summary: dict[str, Any]
+
+    @cached_property
+    def policy(self) -> Network:
+        return self.load()
+
+
+def fine_tune(
+    *,
+    prepared: Prepared,
+    seed: int,
+    model: ModelConfig,
+    sft: SftConfig,
+    sampler: SamplerConfig,
+    lora: LoraConfig | None,
+    env: Env,
+    journal: Journal,
+) -> SftPolicy:
+    """SFT on the demonstrations, or the ready model that `sft.model` names; then two answers of it to each of some prompts."""
+    demonstrations, held_out = prepared.demonstrations, prepared.demonstrations_held_out
+    budget = env.micro_batch_tokens
+    policy = env.load(sft.model or model.base, seed)
+    before = after = algorithm.held_out_nll(policy, held_out, budget) if held_out else None
+    if not sft.model:
+        learner = trainable(policy, lora, seed_for(seed, "lora", "sft"))
+        setup = Supervised(
+            seed=seed,
+            micro_batch_tokens=budget,
+            fabric=env.fabric,
+            policy=learner,
+            demonstrations=demonstrations,
+        )
+        driver.drive(algorithm, sft, setup, journal, env, what="sft")
+        policy = shared_base.merge_adapter(learner)  # what all adapters after it stand on
+        policy.model.requires_grad_(False)
+        after = algorithm.held_out_nll(policy, held_out, budget)
+    prompts = prepared.prompts
+    picked = torch.randperm(len(prompts), generator=generator(seed, "reference prompts"))[:REFERENCE_PROMPTS]
+    twice = [prompts[i] for i in picked.tolist() for _ in range(2)]
+    draws = Draws.purpose(seed, "reference")
+    answers = sample_with_progress("sft: its own answers", policy, twice, sampler, draws, env)
+    summary = {
+        "demonstrations": 0 if sft.model else len(demonstrations),
+        "held_out_nll_before": before,
+        "held_out_nll_after": after,
+        "parameters": loading.parameters(policy.model),
+    }
+    return SftPolicy(lambda: policy, answers, summary)
+
+
+def write(sft: SftPolicy, folder: Path) -> dict[str, Any]:
+    loading.save(sft.policy, folder / "model")
+    jsonl.write(folder / ANSWERS, [line(c) for c in sft.answers])
+    return sft.summary
+
+
+def read(artifact: Artifact, env: Env) -> SftPolicy:
+    return SftPolicy(partial(env.load, artifact.model), read_completions(artifact.path / ANSWERS), artifact.summary)
+
+
+SFT = Stage("sft", fine_tune, write, read)

@@ -1,0 +1,56 @@
+"""What a stage of the pipeline is: a function of values, and how its result is written to a directory and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from trueward.artifacts import Artifact
+from trueward.training.env import Env
+
+R = TypeVar("R")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage(Generic[R]):
+    """One stage. `run` takes the values of its inputs and its settings by name, with `env` and `journal`; nothing else.
+
+    write: into a directory; gives the summary that the manifest holds. read: from there, as lazily as it can. version: raised
+    when the same inputs give another result.
+    """
+
+    name: str
+    run: Callable[..., R]
+    write: Callable[[R, Path], Row]
+    read: Callable[[Artifact, Env], R]
+    version: int = 1
+    takes_made: bool = False
+    """Whether `run` takes its inputs as `Made`: what they say of themselves, without reading their values."""
+
+
+@dataclass(frozen=True)
+class Made(Generic[R]):
+    """A stage's result: where it lies and what it says of itself; the value is read when somebody asks for it."""
+
+    artifact: Artifact
+    load: Callable[[], R] = field(repr=False)
+
+    @cached_property
+    def value(self) -> R:
+        return self.load()
+
+    @property
+    def name(self) -> str:
+        return self.artifact.stage
+
+    @property
+    def digest(self) -> str:
+        return self.artifact.digest
+
+    @property
+    def summary(self) -> Row:
+        return self.artifact.summary

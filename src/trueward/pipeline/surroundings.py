@@ -1,0 +1,28 @@
+"""A run's `Env`, from its recipe."""
+
+from __future__ import annotations
+
+from trueward.config import Recipe
+from trueward.models import loading
+from trueward.progress import Progress
+from trueward.tracking import Tracker, follow
+from trueward.training.env import Env, untracked
+from trueward.training.journal import DirectoryJournal, Journal
+
+
+def run_env(recipe: Recipe, progress: Progress, tracked: bool = True) -> Env:
+    """Where a recipe runs. `ValueError` if there is no such device."""
+
+    def track(journal: Journal, member: int = 0) -> Tracker:
+        assert isinstance(journal, DirectoryJournal)
+        return follow(recipe.runtime.tracking, recipe.table(), journal.stage, member=member)
+
+    return Env(
+        device=loading.pick_device(recipe.runtime.device),
+        progress=progress,
+        micro_batch_tokens=recipe.runtime.micro_batch_tokens,
+        checkpoint_seconds=recipe.runtime.checkpoint_seconds,
+        shares=recipe.lora.rank > 0,
+        calls=recipe.runtime.judge,
+        track=track if tracked else untracked,
+    )

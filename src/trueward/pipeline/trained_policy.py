@@ -1,0 +1,86 @@
+"""What the stage that optimises leaves: the last policy, the best one, and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trueward.artifacts import Artifact
+from trueward.models import loading
+from trueward.models.network import Network
+from trueward.pipeline.relabel import LOG, refitted_proxy
+from trueward.scorers.ensemble import Proxy
+from trueward.training.env import Env
+from trueward.training.journal import BEST, EVALUATIONS, METRICS, Journal, read_log
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """A tuned policy. Networks are read when they are asked for, and not held."""
+
+    load: Callable[[], Network] = field(repr=False)
+    """The last policy, frozen."""
+    load_best: Callable[[], Network] | None = field(repr=False)
+    """The checkpoint of the highest truth, if the truth was measured."""
+    refitted: Callable[[], Proxy | None] = field(repr=False)
+    """The last reward model that it was trained on, if that changed on the way."""
+    evaluations: list[Row] = field(repr=False)
+    metrics: list[Row] = field(repr=False)
+    summary: Row
+    refits: list[Row] = field(default_factory=list, repr=False)
+    """What became of each new reward model, if it changed on the way."""
+
+    @property
+    def ratio_first(self) -> float | None:
+        """`val/ratio_first` of the first step, where the loop has one."""
+        return self.metrics[0].get("val/ratio_first") if self.metrics else None
+
+    @cached_property
+    def history(self) -> list[Row]:
+        """The evaluations while it was trained."""
+        return self.evaluations
+
+    @classmethod
+    def of(
+        cls, policy: Network, journal: Journal, refitted: Proxy | None, summary: Row, refits: Sequence[Row] = ()
+    ) -> TrainedPolicy:
+        best = journal.kept(BEST)
+        return cls(
+            lambda: policy,
+            None if best is None else lambda: best,
+            lambda: refitted,
+            journal.rows(EVALUATIONS),
+            journal.rows(METRICS),
+            summary,
+            list(refits),
+        )
+
+
+def write(result: TrainedPolicy, folder: Path) -> Row:
+    """The last policy; logs and the best one are there already."""
+    loading.save(result.load(), folder / "model")
+    return result.summary
+
+
+def write_summary(result: TrainedPolicy, folder: Path) -> Row:
+    """Of a control nothing is kept but its logs and what they say."""
+    return result.summary
+
+
+def read(artifact: Artifact, env: Env) -> TrainedPolicy:
+    folder = artifact.path
+    best = folder / BEST
+    return TrainedPolicy(
+        lambda: env.load(artifact.model),
+        (lambda: env.load(best)) if best.is_dir() else None,
+        lambda: refitted_proxy(folder, env),
+        read_log(folder / EVALUATIONS),
+        read_log(folder / METRICS),
+        artifact.summary,
+        read_log(folder / LOG),
+    )

@@ -1,0 +1,73 @@
+"""Rollout engines: who samples what a policy learns from. Measurements call `sampler.sample` instead, which is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from trueward.batches import Rollout
+from trueward.models.lora import clone_sharing_frozen, own_parameters
+from trueward.models.network import Network
+from trueward.records import Prompt
+from trueward.sampling import sampler
+from trueward.sampling.decoder_pool import DecoderPool
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import SamplingParams
+
+
+class RolloutEngine(Protocol):
+    """Samples from the weights that were published last, and says in every rollout which version they are."""
+
+    params: SamplingParams
+    sync_every: int
+
+    def hold(self, policy: Network) -> dict[str, nn.Module]:
+        """What has to be in the loop's checkpoints so that it can go on between two syncs: networks by name, or none."""
+
+    def publish(self, policy: Network, version: int) -> None:
+        """Take over the policy's weights as they are after `version` steps."""
+
+    def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        """One completion for each prompt, in order."""
+
+
+class LocalEngine:
+    """Samples in this process, from the policy itself or from a copy of its weights that is synced every N steps."""
+
+    def __init__(
+        self,
+        params: SamplingParams,
+        sync_every: int = 1,
+        pool: DecoderPool | None = None,
+    ) -> None:
+        self.params, self.sync_every = params, sync_every
+        self.pool = DecoderPool() if pool is None else pool
+        self.network: Network | None = None
+        self.version = 0
+
+    def hold(self, policy: Network) -> dict[str, nn.Module]:
+        if self.sync_every == 1:
+            self.network = policy
+            return {}
+        self.network = Network(clone_sharing_frozen(policy.model).requires_grad_(False), policy.tokenizer)
+        return {"sampler": self.network.model}
+
+    @torch.no_grad()
+    def publish(self, policy: Network, version: int) -> None:
+        assert self.network is not None, "hold() comes first"
+        self.version = version
+        if self.sync_every == 1:
+            self.network = policy
+            return
+        mine, theirs = own_parameters(self.network.model), own_parameters(policy.model)
+        for old, new in zip(mine.values(), theirs.values(), strict=True):
+            old.copy_(new)
+
+    def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        assert self.network is not None, "hold() comes first"
+        rollout = sampler.sample(self.network, prompts, self.params, draws, pool=self.pool, version=self.version)
+        self.pool.forget()  # the weights are about to change
+        return rollout

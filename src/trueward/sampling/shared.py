@@ -1,0 +1,73 @@
+"""A rollout engine of several processes: each samples its share of the prompts, and all of them get the whole rollout."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from trueward.batches import Rollout, Tokens
+from trueward.data.collate import Collator
+from trueward.models.network import Network
+from trueward.parallel.fabric import Fabric
+from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import RolloutEngine
+
+
+class SharedEngine:
+    """Wraps a process's own engine. Rollouts are those that one process alone would sample, whatever the shares are."""
+
+    def __init__(self, fabric: Fabric, engine: RolloutEngine) -> None:
+        self.fabric, self.engine = fabric, engine
+        self.params, self.sync_every = engine.params, engine.sync_every
+        self.pad = 0
+
+    def hold(self, policy: Network) -> dict[str, nn.Module]:
+        self.pad = Collator(policy.tokenizer, policy.context).pad
+        return self.engine.hold(policy)
+
+    def publish(self, policy: Network, version: int) -> None:
+        self.engine.publish(policy, version)
+
+    def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        if self.fabric.is_alone:
+            return self.engine.sample(prompts, draws)
+        mine = self.fabric.share(len(prompts))
+        part = self.engine.sample([prompts[i] for i in mine.tolist()], draws.take(mine, len(prompts)))
+        rows = self.fabric.gather_rows([_packed(part, i) for i in range(len(part.completions))])
+        return _unpacked(rows, prompts, part.version, self.pad)
+
+
+def agree(fabric: Fabric, what: str, value: str) -> None:
+    """`ValueError` that names the ranks if not all processes hold the same text."""
+    digests = fabric.gather(hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest())
+    if odd := [rank for rank, digest in enumerate(digests) if digest != digests[0]]:
+        raise ValueError(f"{what}: rank {odd[0]} holds another one than rank 0")
+
+
+def _packed(rollout: Rollout, row: int) -> dict[str, Any]:
+    prompt, response = int(rollout.tokens.prompt_lengths[row]), int(rollout.tokens.response_lengths[row])
+    ids = rollout.tokens.ids[row, : prompt + response].tolist()
+    completion = rollout.completions[row]
+    return {
+        "prompt": ids[:prompt],
+        "response": ids[prompt:],
+        "logprobs": rollout.logprobs[row, prompt : prompt + response].tolist(),
+        "text": completion.response,
+        "finished": completion.finished,
+    }
+
+
+def _unpacked(rows: Sequence[dict[str, Any]], prompts: Sequence[Prompt], version: int, pad: int) -> Rollout:
+    tokens = Tokens.collate([(row["prompt"], row["response"]) for row in rows], pad)
+    logprobs = torch.zeros(tokens.ids.shape)
+    logprobs[tokens.response_mask] = torch.tensor([x for row in rows for x in row["logprobs"]])
+    completions = [
+        Completion(prompt=prompt, response=row["text"], finished=row["finished"])
+        for prompt, row in zip(prompts, rows, strict=True)
+    ]
+    return Rollout(tokens, logprobs, completions, version)

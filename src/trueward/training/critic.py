@@ -1,0 +1,43 @@
+"""PPO's value network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trueward.batches import Tokens
+from trueward.models import heads
+from trueward.models.network import Network
+from trueward.scorers.scorer import Scale
+
+
+@dataclass(frozen=True)
+class Critic:
+    """The value network: the reward model's, read in the same units. V = (head − mean) / SD.
+
+    With a `trunk`, the policy's model, `network` is no more than a scalar head on that one's states.
+    """
+
+    network: Network
+    scale: Scale
+    trunk: Any = None
+
+    @property
+    def body(self) -> Any:
+        """The model whose states are read."""
+        return self.network.model if self.trunk is None else self.trunk
+
+    def values(self, tokens: Tokens) -> Tensor:
+        """[B, T], in SDs of the proxy; 0 outside the response. A trunk that is the policy's gets no gradient from here."""
+        if self.trunk is None:
+            return self.scaled(heads.response_values(self.network.model, tokens), tokens)
+        with torch.no_grad():
+            states = heads.states_at(self.trunk, tokens, heads.shift_left(tokens.response_mask))
+        raw = self.network.model.score(states).squeeze(-1)
+        return self.scaled(heads.from_flat(raw, tokens.response_mask), tokens)
+
+    def scaled(self, raw: Tensor, tokens: Tokens) -> Tensor:
+        return torch.where(tokens.response_mask, (raw - self.scale.mean) / self.scale.sd, 0.0)

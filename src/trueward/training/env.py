@@ -1,0 +1,51 @@
+"""What every stage and loop needs and no result depends on: the device, where progress is told, how much fits into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from trueward.config import JudgeCallsConfig
+from trueward.models import loading, shared_base
+from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
+from trueward.progress import Progress
+from trueward.sampling.decoder_pool import DecoderPool
+from trueward.tracking import Tracker
+from trueward.training.journal import Journal
+
+
+def untracked(journal: Journal, member: int = 0) -> Tracker:
+    """Sends a loop's numbers nowhere."""
+    return Tracker()
+
+
+@dataclass(frozen=True)
+class Env:
+    """One run's surroundings."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    progress: Progress = field(default_factory=Progress)
+    micro_batch_tokens: int = 4096
+    """Tokens that go through a model at once while it learns."""
+    checkpoint_seconds: float = 20.0
+    """Seconds between two checkpoints; 0: one at every step."""
+    shares: bool = False
+    """Whether networks are adapters on frozen weights that they share."""
+    calls: JudgeCallsConfig = field(default_factory=JudgeCallsConfig)
+    """How a judge's service is called."""
+    fabric: Fabric = ALONE
+    track: Callable[..., Tracker] = untracked
+    """(journal, member) -> where a loop's numbers are sent beside its logs."""
+    pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
+
+    def load(self, place: Path | str, seed: int = 0) -> Network:
+        """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""
+        if self.shares:
+            return shared_base.policy(str(place), seed, self.device)
+        network = loading.causal(str(place), seed, self.device)
+        network.model.requires_grad_(False)
+        return network
