@@ -297,3 +297,15 @@ def test_answers_on_the_terminal(home: Path, command: Callable[..., tuple[int, s
     code, out, err = command("sample", str(run), "--prompt", "joy river", "--compare", str(run / "sft"))
     assert (code, err) == (0, "")
     assert "joy river" in out
+
+
+def test_a_shared_cache_runs_each_recipe_as_its_runtime_says() -> None:
+    """A cache without an environment of its own has none of the recipe before; one that was given an environment keeps it."""
+    cache = MemoryCache()
+    for tokens in (512, 1024):
+        recipe = config.read("nano", [*SMALL, f"runtime.micro_batch_tokens={tokens}"])
+        run_in_memory(recipe, cache, until="prepare")
+        assert cache.env.micro_batch_tokens == tokens
+    own = MemoryCache(run_env(config.read("nano", ["runtime.micro_batch_tokens=256"]), Progress(), tracked=False))
+    run_in_memory(config.read("nano", SMALL), own, until="prepare")
+    assert own.env.micro_batch_tokens == 256
