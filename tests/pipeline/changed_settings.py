@@ -183,7 +183,7 @@ CHANGES = {
     "evaluation.least_fall": Change(
         "0.5", "policy", "policy/evaluations.jsonl", (*HACKED, "policy.learning_rate=0.003")
     ),
-    "evaluation.control": Change("unmoved", "evaluation", "report/report.json"),
+    "evaluation.control": Change("unmoved", "control", "report/report.json"),
 }
 # The same settings under other kinds of policy, and other values of theirs.
 AGAIN = [

@@ -64,7 +64,7 @@ def test_a_run_asks_and_goes_on(run: Path, climb: Any, data: Path) -> None:
     assert (report["people"]["judged"], report["people"]["win_rate"]) == (0, None)
     assert [row["step"] for row in report["people"]["steps"]] == [1, 2, 3]
     assert report["policies"]["policy"]["truth"] is not None, "the other truth is measured as ever"
-    assert f"Waiting for people: 0 of {report['people']['asked']} pairs of film" in (asking / "report.html").read_text()
+    assert f"Waiting for people: 0 of {report['people']['pairs']} pairs of film" in (asking / "report.html").read_text()
     posed = sorted((data / "asked/film").glob("*.jsonl"))
     assert [p.name for p in posed] == [
         f"asking{s}.jsonl" for s in ("-step-0000001", "-step-0000002", "-step-0000003", "")

@@ -81,6 +81,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Iterator
     sys.path.remove(str(folder))
 
 
+ORDER = (*KNOWN_STAGES[:-1], "control", "report")
+
+
 def digests(run: Path) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in json.loads((run / "pipeline.json").read_text())}
 
@@ -116,7 +119,7 @@ def test_field(
     made_by: Callable[[Path], dict[str, Any]],
     request: pytest.FixtureRequest,
 ) -> None:
-    until = max(change.stage, change.file.split("/")[0], key=KNOWN_STAGES.index)
+    until = max(change.stage, change.file.split("/")[0], key=ORDER.index)
     also = tuple(setting.format(folder=folder) for setting in change.also)
     other = before(also, until)
     after = baseline.parent / request.node.callspec.id

@@ -16,11 +16,12 @@ from trueward import config, pipeline
 from trueward.artifacts import read_json
 from trueward.data import jsonl
 from trueward.pipeline.records import read_completions
-from trueward.pipeline.relabel import newest
+from trueward.pipeline.relabel import refitted_proxy
 from trueward.progress import Progress
 from trueward.records import Comparison
 from trueward.scorers import ensemble
 from trueward.scorers.scorer import fit_scale
+from trueward.training.env import Env
 from trueward.training.journal import read_log
 
 CPU = torch.device("cpu")
@@ -81,7 +82,8 @@ def test_each_new_reward_model_is_on_the_sft_policys_scale(home: Path) -> None:
         assert (found.mean, found.sd) == pytest.approx((raw.scale.mean, raw.scale.sd), abs=1e-5)
         said.append(raw.raw(answers[:5]).tolist())
     assert said[0] != said[1] != said[2]
-    last = newest(home / "whole/reward_model", home / "whole/policy", CPU)
+    last = refitted_proxy(home / "whole/policy", Env())
+    assert last is not None
     assert last.raw(answers[:5]).tolist() == said[-1]
 
 
@@ -94,6 +96,7 @@ def test_the_looks_and_the_evaluation_go_by_the_newest(home: Path, climb: Any) -
     assert same[3]["proxy"] != other[3]["proxy"]
     answers = [row for _, row in jsonl.read(home / "whole/evaluation/policy.jsonl")]
     assert all("proxy" in row for row in answers)
+    assert refitted_proxy(home / "never/policy", Env()) is None
 
 
 class Stopping(Progress):
