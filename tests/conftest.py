@@ -6,11 +6,14 @@ import gzip
 import importlib.util
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,18 @@ class Processes:
         assert code in (0, app.WAITING, -signal.SIGKILL), (self.folder / "stderr").read_text()
         return code == -signal.SIGKILL
 
+    def kill_at_random(self, *arguments: str, seed: int, patience: float, growth: float) -> int:
+        """Start it and kill it after random delays, ever longer, until it comes to its end; how often it was killed."""
+        draw, killed = random.Random(seed), 0
+        while True:
+            self.start(*arguments)
+            time.sleep(draw.uniform(0, patience))
+            if not self.kill():
+                return killed
+            killed += 1
+            patience *= growth
+            assert killed < 60
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Processes]:
@@ -199,6 +214,32 @@ def contents(run: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def made_by() -> Callable[[Path], dict[str, Any]]:
     return contents
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and whether each one that was opened is closed in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="session")
+def read_tags() -> Callable[[str], Tags]:
+    return Tags
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
         "log.jsonl": hashlib.sha256(b"{}\n").hexdigest(),
         "model/weights": hashlib.sha256(b"abc").hexdigest(),
     }
-    assert (table["format"], table["stage"], table["digest"], table["parents"]) == (1, "sft", "d", ["p"])
+    assert (table["format"], table["stage"], table["digest"], table["parents"]) == (2, "sft", "d", ["p"])
     found = artifacts.load(tmp_path / "sft")
     assert found is not None
     assert (found.path, found.stage, found.digest, found.parents) == (made.path, "sft", "d", ("p",))
@@ -42,7 +42,7 @@ def test_no_manifest_no_artifact(tmp_path: Path) -> None:
     assert artifacts.load(tmp_path / "nothing") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 2}', '{"format": 1, "files": 3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 3}', '{"format": 2, "files": 3}'])
 def test_a_damaged_manifest(tmp_path: Path, text: str) -> None:
     finished(tmp_path / "sft")
     (tmp_path / "sft/manifest.json").write_text(text)

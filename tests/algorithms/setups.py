@@ -121,6 +121,7 @@ class Scripted:
     """An engine whose rollouts a test writes."""
 
     sync_every = 1
+    version = 0
 
     def __init__(self, params: SamplingParams, write: Callable[[Sequence[Prompt], Draws], Rollout]) -> None:
         self.params, self.write = params, write
@@ -129,7 +130,9 @@ class Scripted:
         return {}
 
     def publish(self, policy: Network, version: int) -> None:
-        pass
+        self.version = version
+
+    sync = publish
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         return self.write(prompts, draws)

@@ -7,7 +7,6 @@ import math
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from itertools import combinations
 from typing import Any
 
@@ -68,25 +67,6 @@ def printed(table: dict[str, Any]) -> str:
     out = io.StringIO()
     Console(file=out, width=100, color_system=None).print(frontier_page.table(table))
     return out.getvalue()
-
-
-class Tags(HTMLParser):
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 # Rows.
@@ -272,10 +252,10 @@ def test_seeds_are_told_briefly() -> None:
         assert frontier_page.seeds(values) == text
 
 
-def test_the_page_shows_every_run_and_is_well_formed() -> None:
+def test_the_page_shows_every_run_and_is_well_formed(read_tags: Any) -> None:
     runs = [made("a"), made("b", "dpo", 0.3, truth=0.4), made("c", "best_of_n", truth=0.7, kl=1.2)]
     page = frontier_page.page(frontier(runs))
-    tags = Tags(page)
+    tags = read_tags(page)
     assert not tags.open
     seen = words(page)
     for text in ("ppo β=0.1", "dpo β=0.3", "best_of_n n=8", "+0.40 ± 0.10", "75–84 %", "best, step 10", "Each run alone",
@@ -300,14 +280,14 @@ def test_one_run_has_no_second_picture_of_itself() -> None:
     assert "Each run alone" not in frontier_page.page(frontier([made("a")]))
 
 
-def test_the_page_loads_nothing_and_hostile_text_stays_text() -> None:
+def test_the_page_loads_nothing_and_hostile_text_stays_text(read_tags: Any) -> None:
     runs = [
         made(HOSTILE, evaluation__truths=[HOSTILE], policy__kind=HOSTILE),
         made(HOSTILE + "2", evaluation__truths=[HOSTILE]),
     ]
     page = frontier_page.page(frontier(runs))
     page.encode("utf-8")
-    tags = Tags(page)
+    tags = read_tags(page)
     assert not tags.open
     assert not {"img", "script", "iframe", "link", "object", "a", "form", "base"} & {tag for tag, _ in tags.seen}
     assert not [name for _, attributes in tags.seen for name in attributes if name.startswith("on")]
@@ -318,7 +298,7 @@ def test_the_page_loads_nothing_and_hostile_text_stays_text() -> None:
     assert "\x1b" not in printed(frontier(runs)) + frontier_page.headline(frontier(runs))
 
 
-def test_numbers_may_be_missing() -> None:
+def test_numbers_may_be_missing(read_tags: Any) -> None:
     without = made("one", evaluation__truths=[])
     for row in [*without.report["policies"].values(), *without.report["history"]]:
         row |= {"truth": None, "truth_se": None, "win_rate": None, "win_rate_low": None, "win_rate_high": None}
@@ -328,7 +308,7 @@ def test_numbers_may_be_missing() -> None:
     table = frontier([without, bare])
     assert any("Nothing measured the truth" in note for note in table["notes"])
     page = frontier_page.page(table)
-    assert not Tags(page).open
+    assert not read_tags(page).open
     seen = words(page) + printed(table) + frontier_page.headline(table)
     assert not re.search(r"\b(None|nan|inf)\b", seen)
     json.dumps(table, allow_nan=False)

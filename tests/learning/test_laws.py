@@ -34,10 +34,10 @@ def fitted(wins: Tensor, counts: Tensor) -> Tensor:
         def gradient(x: Tensor) -> Tensor:
             x = x.requires_grad_()
             logp = x.log_softmax(-1)
-            anchors = REFERENCE[FIRST], REFERENCE[SECOND]
+            anchors = (REFERENCE[side].expand(len(wins), -1) for side in (FIRST, SECOND))
             margin = dpo_margin(logp[:, FIRST], logp[:, SECOND], *anchors, BETA)
-            (found,) = torch.autograd.grad((counts * dpo(margin, share)).sum(), x, create_graph=True)
-            return found
+            (slope,) = torch.autograd.grad((counts * dpo(margin, share)).sum(), x, create_graph=True)
+            return slope
 
         leaf = theta.detach().clone()
         slope = gradient(leaf)

@@ -101,7 +101,7 @@ def test_the_broken_rung_is_named_first(
 
 
 @pytest.mark.parametrize(
-    ("fault", "without", "changes"),
+    ("rung", "without", "changes"),
     [
         # Three comparisons to examine on never lift the interval off 50 %; left to chance is whether the truth gained.
         ("comparisons", ("comparisons",), ("policy.steps=4", "reward.held_out=0.1", "comparisons.agreement=0.9")),

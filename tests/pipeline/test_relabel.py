@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,18 +153,10 @@ def test_one_that_was_lost_is_made_again_the_same(home: Path, begun: Path, small
 
 def test_killed_again_and_again(processes: Any, small: Any, begun: Path, home: Path, made_by: Any) -> None:
     """`kill -9` after random delays, in the members' fits too, until a process comes to the end."""
-    draw, tmp_path = random.Random(1), begun
+    tmp_path = begun
     shutil.rmtree(tmp_path / "run/reward_model")
     command = [*small(*ON), "--out", str(tmp_path / "run"), "--until", "policy"]
-    patience, killed = 0.5, 0
-    while True:
-        processes.start(*command)
-        time.sleep(draw.uniform(0, patience))
-        if not processes.kill():
-            break
-        killed += 1
-        patience *= 1.2
-        assert killed < 60
+    killed = processes.kill_at_random(*command, seed=1, patience=0.5, growth=1.2)
     assert processes.run(*command) == (0, "")
     assert killed >= 3
     same(tmp_path / "run", home / "whole", made_by)

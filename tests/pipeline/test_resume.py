@@ -85,17 +85,8 @@ def test_killed_in_every_stage(
 
 def test_killed_again_and_again(processes: Any, small: Any, tmp_path: Path, undisturbed: Path, made_by: Any) -> None:
     """Killed after ever longer random delays until a process comes to the end."""
-    draw = random.Random(0)
     command = [*small(EVERY_STEP), "--out", str(tmp_path / "run")]
-    patience, killed = 0.15, 0
-    while True:
-        processes.start(*command)
-        time.sleep(draw.uniform(0, patience))
-        if not processes.kill():
-            break
-        killed += 1
-        patience *= 1.15
-        assert killed < 60
+    killed = processes.kill_at_random(*command, seed=0, patience=0.15, growth=1.15)
     assert processes.run(*command) == (0, "")
     assert killed >= 3
     assert_same(tmp_path / "run", undisturbed, made_by)

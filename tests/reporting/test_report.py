@@ -8,7 +8,6 @@ import math
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -80,27 +79,6 @@ def printed(report: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-class Tags(HTMLParser):
-    """Every tag with its attributes, and whether each one that was opened is closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def poisoned(value: Any) -> Any:
     """The same report with hostile text wherever a text may stand, names included."""
     if isinstance(value, dict):
@@ -134,9 +112,9 @@ def test_the_parts_stand_in_their_order(report: dict[str, Any]) -> None:
                      "10 prompts, side by side", "Rows left out", "Time and memory", "Run it again"]  # fmt: skip
 
 
-def test_the_page_is_well_formed_and_can_be_heard(report: dict[str, Any]) -> None:
+def test_the_page_is_well_formed_and_can_be_heard(report: dict[str, Any], read_tags: Any) -> None:
     page = reports.page(report)
-    tags = Tags(page)
+    tags = read_tags(page)
     assert not tags.open
     names = [tag for tag, _ in tags.seen]
     assert names.count("table") == names.count("caption")
@@ -153,7 +131,7 @@ def test_the_page_is_well_formed_and_can_be_heard(report: dict[str, Any]) -> Non
     assert all("scope" in a for tag, a in tags.seen if tag == "th")
 
 
-def test_hostile_text_stays_text(report: dict[str, Any]) -> None:
+def test_hostile_text_stays_text(report: dict[str, Any], read_tags: Any) -> None:
     bad = poisoned(report)
     bad["annotators"]["classifiers"] = {HOSTILE: {"accuracy": 0.9, "examples": 1}}
     bad["seconds"] = {HOSTILE: 1.0}
@@ -163,7 +141,7 @@ def test_hostile_text_stays_text(report: dict[str, Any]) -> None:
         row["truths"] = {"first": 1.0, HOSTILE: 1.0}
     page = reports.page(bad)
     page.encode("utf-8")  # no half surrogates
-    tags = Tags(page)
+    tags = read_tags(page)
     assert not tags.open
     assert not {"img", "script", "iframe", "link", "object", "a", "form", "base"} & {tag for tag, _ in tags.seen}
     assert not [name for _, attributes in tags.seen for name in attributes if name.startswith("on")]
@@ -179,11 +157,11 @@ def test_hostile_text_stays_text(report: dict[str, Any]) -> None:
     assert "\x1b" not in printed_table
 
 
-def test_the_page_loads_nothing(report: dict[str, Any]) -> None:
+def test_the_page_loads_nothing(report: dict[str, Any], read_tags: Any) -> None:
     page = reports.page(report)
     assert not re.search(r"https?:|//[a-z]|url\(|@import|javascript:", page, flags=re.I)
-    assert not {"src", "href", "srcset", "xlink:href"} & {name for _, a in Tags(page).seen for name in a}
-    (policy,) = [a["content"] or "" for t, a in Tags(page).seen if t == "meta" and "http-equiv" in a]
+    assert not {"src", "href", "srcset", "xlink:href"} & {name for _, a in read_tags(page).seen for name in a}
+    (policy,) = [a["content"] or "" for t, a in read_tags(page).seen if t == "meta" and "http-equiv" in a]
     assert "default-src 'none'" in policy
     assert "style-src 'unsafe-inline'" in policy
 
@@ -195,10 +173,10 @@ PARTS = [
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_may_be_missing_or_null(report: dict[str, Any], part: str) -> None:
+def test_a_part_may_be_missing_or_null(report: dict[str, Any], part: str, read_tags: Any) -> None:
     for changed in ({k: v for k, v in report.items() if k != part}, {**report, part: None}):
         page = reports.page(changed)
-        assert not Tags(page).open
+        assert not read_tags(page).open
         assert "None" not in words(page)
         assert "None" not in printed(changed) + "".join(reports.summary(changed))
 
@@ -326,14 +304,14 @@ def best_of_4(report: dict[str, Any]) -> dict[str, Any]:
     return {**report, "history": [], "best_step": None, "best_of_n": rows}
 
 
-def test_best_of_n_is_said_and_drawn(best_of_4: dict[str, Any]) -> None:
+def test_best_of_n_is_said_and_drawn(best_of_4: dict[str, Any], read_tags: Any) -> None:
     headline = report_text.headline(best_of_4).replace("\u00a0", " ")
     assert headline.startswith(
         "Nothing was trained: the SFT policy answered each prompt 4 times, and the reward model’s"
     )
     assert "at a KL of at most 9.1 nats" in headline
     page = reports.page(best_of_4)
-    assert not Tags(page).open
+    assert not read_tags(page).open
     seen = words(page)
     for text in ("best of 4 answers moves at most 0.64 nats", "+0.57 ± 0.20", "+0.44 ± 0.39", "+0.80", "promised",
                  "the SFT policy with the best of its answers kept"):  # fmt: skip
@@ -345,13 +323,13 @@ def test_best_of_n_is_said_and_drawn(best_of_4: dict[str, Any]) -> None:
     assert any("best of 4 answers" in line for line in reports.summary(best_of_4))
 
 
-def test_best_of_n_may_be_missing_in_part(best_of_4: dict[str, Any]) -> None:
+def test_best_of_n_may_be_missing_in_part(best_of_4: dict[str, Any], read_tags: Any) -> None:
     for row in best_of_4["best_of_n"]:
         row |= {"truth": None, "truth_se": None}
     best_of_4["reward_model"]["agreement"] = None
     best_of_4["annotators"] = None
     page = reports.page(best_of_4)
-    assert not Tags(page).open
+    assert not read_tags(page).open
     assert "promised" not in words(page)
     assert "None" not in words(page)
     del best_of_4["best_of_n"]

@@ -44,8 +44,7 @@ def test_it_samples_with_the_weights_that_were_published_last(
     of_version: dict[int, Rollout] = {}
     for step, version in enumerate(versions):
         of_version[step] = sample(policy, toy_prompts, PARAMS, Draws(9))
-        if step % sync_every == 0:
-            engine.publish(policy, step)
+        engine.sync(policy, step)
         rollout = engine.sample(toy_prompts, Draws(9))
         assert rollout.version == version
         assert_same(rollout, of_version[version])
@@ -92,7 +91,10 @@ def test_a_checkpoint_between_two_syncs_brings_back_the_older_weights(
     state.save(tmp_path / "saved", {})
     again, other = make_policy(seed=5), LocalEngine(PARAMS, sync_every=3)
     State({"policy": again.model, **other.hold(again)}, {}).load(tmp_path / "saved")
-    assert_same(other.sample(toy_prompts, Draws(3)), engine.sample(toy_prompts, Draws(3)))
+    other.sync(again, 4)
+    rollout = other.sample(toy_prompts, Draws(3))
+    assert_same(rollout, engine.sample(toy_prompts, Draws(3)))
+    assert rollout.version == 3, "and says whose they are"
     assert_same(sample(again, toy_prompts, PARAMS, Draws(3)), sample(policy, toy_prompts, PARAMS, Draws(3)))
 
 

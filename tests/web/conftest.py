@@ -70,6 +70,30 @@ class Shown:
             time.sleep(0.02)
 
 
+@pytest.fixture
+def open_quietly(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page from a file, and when the test is over: it asked for nothing, complained of nothing, was not too wide."""
+    opened: list[tuple[Any, Path, int, list[str], list[str]]] = []
+
+    def open_file(path: Path, *, width: int, scheme: str) -> Any:
+        asked: list[str] = []
+        complaints: list[str] = []
+        shown = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.on("console", lambda message: complaints.append(message.text))
+        shown.on("pageerror", lambda error: complaints.append(str(error)))
+        shown.goto(path.as_uri())
+        opened.append((shown, path, width, asked, complaints))
+        return shown
+
+    yield open_file
+    for shown, path, width, asked, complaints in opened:
+        assert asked == [path.as_uri()]
+        assert complaints == []
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        shown.close()
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lab") / "index.html"
@@ -136,3 +160,22 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     if made.returncode:
         pytest.skip(f"npm reaches no registry here: {made.stderr[:200]}")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def check_page(axe: str) -> Callable[[Any, str], None]:
+    """No serious violation of axe's rules, nothing wider than the screen, one heading of the first level."""
+
+    def check(page: Any, name: str) -> None:
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], name
+        assert page.locator("h1").count() == 1, name
+        page.evaluate(axe)
+        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        bad = [
+            (v["id"], v["help"], [n["html"][:150] for n in v["nodes"]][:4])
+            for v in found["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert bad == [], name
+
+    return check

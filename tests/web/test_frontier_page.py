@@ -26,17 +26,8 @@ def page_file(baseline: Path, climb: Any, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1200])
-def test_the_page(browser: Any, page_file: Path, width: int, scheme: str) -> None:
-    asked: list[str] = []
-    said: list[str] = []
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(page_file.as_uri())
-    assert asked == [page_file.as_uri()]
-    assert said == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_the_page(open_quietly: Any, page_file: Path, width: int, scheme: str) -> None:
+    page = open_quietly(page_file, width=width, scheme=scheme)
     assert page.locator("img, script").count() == 0
     shown = page.locator("svg[role=img]:visible")
     assert shown.count() == 1 + 4  # one of the two widths, and each run alone
@@ -55,4 +46,3 @@ def test_the_page(browser: Any, page_file: Path, width: int, scheme: str) -> Non
     }
     assert len(colours) == 5
     assert {page.evaluate("e => getComputedStyle(e).fill", name.element_handle()) for name in names} == colours
-    page.close()

@@ -39,7 +39,7 @@ def sampler(
 ) -> Sample:
     """A sampler whose answers are the best of n; a cut answer's score is lowered as in training.
 
-    `see` is shown all n answers of every call.
+    `on_candidates` is given all n answers of every call.
     """
 
     def best(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:

@@ -86,8 +86,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     while state.step < config.steps:
         step = state.step
 
-        if step % sampler.sync_every == 0:
-            sampler.publish(policy, step)
+        sampler.sync(policy, step)
         rounds: list[ScoredGroups] = []
         used: list[int] = []
         missing = config.batch_size // group.size
@@ -149,8 +148,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         for epoch in range(config.epochs if len(rows) else 0):
             order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", step, epoch))]
             parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
-            turns = step * config.epochs + epoch
-            examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], config.batch_size, turns, seed)
+            passes = step * config.epochs + epoch
+            examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], config.batch_size, passes, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 update = _update(
                     config, policy, state, experience, chosen, temperature, longest, budget, example, fabric
@@ -195,7 +194,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
 
 
 def next_prompts(step: int, round_number: int, count: int, prompts: int, used: Sequence[int], seed: int) -> list[int]:
-    """The prompts of round `again` (from 0) of a step: first the step's own, then others that it hasn't asked yet."""
+    """The prompts of a step's sampling round, from 0: first the step's own, then others that aren't among the used ones."""
     if not round_number:
         return [int(i) for i in rows_at(step, prompts, count, seed, "prompts")]
     order = torch.randperm(prompts, generator=generator(seed, "other prompts", step, round_number)).tolist()

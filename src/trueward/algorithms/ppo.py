@@ -96,18 +96,17 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
     critic = setup.critic
     assert critic is not None, "PPO needs a value network"
-    device, first, cap = policy.device, config.critic.warmup_steps, config.importance_sampling_cap
+    device, warmup_steps, cap = policy.device, config.critic.warmup_steps, config.importance_sampling_cap
     off_policy = sampler.sync_every > 1 or cap is not None
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         step = state.step
-        warming = step < first
+        warming = step < warmup_steps
         beta = state.numbers["kl_coef"]
 
         # Act. Sample a rollout from the policy as it is now, or was a few steps ago.
         batch = [prompts[i] for i in rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()]
-        if step % sampler.sync_every == 0:
-            sampler.publish(policy, step)
+        sampler.sync(policy, step)
         rollout = sampler.sample(batch, Draws.purpose(seed, "rollout", step))
         plain, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
         tokens, mask = plain, plain.response_mask
@@ -139,10 +138,10 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         advantages = whiten(advantages, mask) if config.whiten_advantages else advantages
 
         # Learn. Clipped updates in minibatches; while the value network warms up, of it alone.
-        share = learning_rate(1.0, step, config.steps, config.warmup, config.decay)
-        set_rate(state.optimizers["value"], config.value_learning_rate * share)
-        share = learning_rate(1.0, step - first, config.steps - first, config.warmup, config.decay)
-        rate = 0.0 if warming else config.learning_rate * share
+        scale = learning_rate(1.0, step, config.steps, config.warmup, config.decay)
+        set_rate(state.optimizers["value"], config.value_learning_rate * scale)
+        scale = learning_rate(1.0, step - warmup_steps, config.steps - warmup_steps, config.warmup, config.decay)
+        rate = 0.0 if warming else config.learning_rate * scale
         set_rate(state.optimizers["policy"], rate)
         importance = None if cap is None else importance_weights(old, sampler_logprobs, mask, cap)
         denominator = sampler_logprobs if cap is None else old
@@ -153,8 +152,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         for epoch in range(config.epochs):
             order = torch.randperm(len(tokens), generator=generator(seed, "minibatches", step, epoch))
             parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
-            turns = step * config.epochs + epoch
-            examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], len(tokens), turns, seed)
+            passes = step * config.epochs + epoch
+            examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], len(tokens), passes, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 update = _update(
                     config, policy, critic, state, experience, chosen, temperature, budget, example, fabric
@@ -169,8 +168,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
-        spread = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
-        missed = masked_mean((returns - values) ** 2, mask)
+        variance = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
+        residual = masked_mean((returns - values) ** 2, mask)
         metrics = {
             "objective/scores": scores.mean().item(),
             "objective/kl": sequence_kl.mean().item(),
@@ -180,7 +179,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
             **(mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}),
             **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
-            "val/explained_variance": (1 - missed / spread.clamp(min=1e-8)).item(),
+            "val/explained_variance": (1 - residual / variance.clamp(min=1e-8)).item(),
             "val/num_eos_tokens": float((~truncated).sum()),
             "length": tokens.response_lengths.float().mean().item(),
             "lr": rate,

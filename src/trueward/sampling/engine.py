@@ -24,11 +24,18 @@ class RolloutEngine(Protocol):
     params: SamplingParams
     sync_every: int
 
+    @property
+    def version(self) -> int:
+        """Of the weights that it samples from: the step that they were published at."""
+
     def hold(self, policy: Network) -> dict[str, nn.Module]:
         """What has to be in the loop's checkpoints so that it can go on between two syncs: networks by name, or none."""
 
     def publish(self, policy: Network, version: int) -> None:
         """Take over the policy's weights as they are after `version` steps."""
+
+    def sync(self, policy: Network, step: int) -> None:
+        """Publish if that is due before this step; else know, after a resume too, which version it has."""
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         """One completion for each prompt, in order."""
@@ -65,6 +72,12 @@ class LocalEngine:
         mine, theirs = own_parameters(self.network.model), own_parameters(policy.model)
         for old, new in zip(mine.values(), theirs.values(), strict=True):
             old.copy_(new)
+
+    def sync(self, policy: Network, step: int) -> None:
+        if step % self.sync_every == 0:
+            self.publish(policy, step)
+        else:
+            self.version = step - step % self.sync_every
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         assert self.network is not None, "hold() comes first"

@@ -33,6 +33,13 @@ class SharedEngine:
     def publish(self, policy: Network, version: int) -> None:
         self.engine.publish(policy, version)
 
+    def sync(self, policy: Network, step: int) -> None:
+        self.engine.sync(policy, step)
+
+    @property
+    def version(self) -> int:
+        return self.engine.version
+
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         if self.fabric.is_alone:
             return self.engine.sample(prompts, draws)
