@@ -55,6 +55,7 @@ for request in map(json.loads, sys.stdin):
     child = os.fork()
     if not child:
         os.chdir(request["cwd"])
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for name, number in (("stdout", 1), ("stderr", 2)):
             os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         if request["largest_file"]:
@@ -77,9 +78,9 @@ for request in map(json.loads, sys.stdin):
 class Processes:
     """`trueward ...` in processes of their own, one at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**(os.environ if environment is None else environment), "OMP_NUM_THREADS": "1"}
         self.server = subprocess.Popen(
             [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -135,8 +136,8 @@ class Processes:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Processes]:
-    made = Processes(folder)
+def serving(folder: Path, environment: dict[str, str] | None = None) -> Iterator[Processes]:
+    made = Processes(folder, environment)
     yield made
     assert made.server.stdin
     made.server.stdin.close()
@@ -146,8 +147,8 @@ def serving(folder: Path) -> Iterator[Processes]:
 
 
 @pytest.fixture(scope="session")
-def make_processes() -> Callable[[Path], AbstractContextManager[Processes]]:
-    """Other ones, with the environment as it is then."""
+def make_processes() -> Callable[..., AbstractContextManager[Processes]]:
+    """Other ones, in a folder, with the environment that is given or that is there then."""
     return serving
 
 

@@ -17,9 +17,10 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import pytest
 import typer
@@ -128,9 +129,7 @@ def test_recipes_shown_are_recipes() -> None:
 
 # The figures.
 
-KINDS = [
-    kind for kind in get_args(config.PolicyConfig.model_fields["kind"].annotation) if kind != "ppo"
-]  # that is `tiny`
+KINDS = [kind for kind in config.KINDS if kind != "ppo"]  # that is `tiny`
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -204,7 +203,7 @@ def test_every_kind_of_policy_has_a_page() -> None:
     for page in (DOCS / "algorithms").glob("*.md"):
         first = re.match(r"# .*\n\n`policy\.kind = ([^`]*)`", page.read_text(encoding="utf-8"))
         found |= set(re.findall(r"\w+", first[1].replace(" or ", " "))) if first else set()
-    assert found == set(get_args(config.PolicyConfig.model_fields["kind"].annotation))
+    assert found == set(config.KINDS)
 
 
 ANY_KEY = {  # objects with names for keys, and what the documentation calls those
@@ -523,11 +522,22 @@ class Ran:
     python: list[str]
 
 
-def go_through(page: Path, directory: Path, environment: dict[str, str], whole: bool) -> Ran:
+def go_through(page: Path, directory: Path, environment: dict[str, str], whole: bool, make_processes: Any) -> Ran:
     wrong: list[str] = []
     furnish(page, directory)
     if whole:
         environment = {k: v for k, v in environment.items() if k != "OMP_NUM_THREADS"}
+    with ExitStack() as stack:
+        # Processes that have torch already: most commands are about trueward alone, and need no shell.
+        forked = None if whole else stack.enter_context(make_processes(directory, environment))
+        wrong += complaints(page, directory, environment, whole, forked)
+    return Ran(wrong, run_python(page, directory, environment))
+
+
+def complaints(page: Path, directory: Path, environment: dict[str, str], whole: bool, forked: Any) -> list[str]:
+    """What is wrong with the page's commands, each run after the other."""
+    wrong: list[str] = []
+    ours = [sys.executable, "-m", "trueward"]
     for command in commands(page):
         where = f"{page.name}, line {command.line}: $ {command.text}"
         try:
@@ -536,21 +546,26 @@ def go_through(page: Path, directory: Path, environment: dict[str, str], whole: 
             wrong.append(f"{where}\n{error}")
             continue
         for line in lines:
-            done = subprocess.run(
-                ["bash", "-o", "pipefail", "-c", line],
-                cwd=directory,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-            )
+            words = shlex.split(line)
+            if forked is not None and words[:3] == ours and not OPERATORS & set(words) and "*" not in line:
+                code, stderr = forked.run(*words[3:])
+            else:
+                done = subprocess.run(
+                    ["bash", "-o", "pipefail", "-c", line],
+                    cwd=directory,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                )
+                code, stderr = done.returncode, done.stderr
             complaint = command.shown.strip()
             if complaint.startswith("trueward: "):  # the page shows what goes wrong, and how it is said
-                if done.returncode != 2 or done.stderr.strip().splitlines()[-1] != complaint:
-                    wrong.append(f"{where}\nexit code {done.returncode}, expected 2 and the line shown\n{done.stderr}")
-            elif done.returncode:
-                wrong.append(f"{where}\n{line}\nexit code {done.returncode}\n{done.stderr[-2000:]}")
-    return Ran(wrong, run_python(page, directory, environment))
+                if code != 2 or stderr.strip().splitlines()[-1] != complaint:
+                    wrong.append(f"{where}\nexit code {code}, expected 2 and the line shown\n{stderr}")
+            elif code:
+                wrong.append(f"{where}\n{line}\nexit code {code}\n{stderr[-2000:]}")
+    return wrong
 
 
 def run_python(page: Path, directory: Path, environment: dict[str, str]) -> list[str]:
@@ -569,7 +584,11 @@ def run_python(page: Path, directory: Path, environment: dict[str, str]) -> list
 
 @pytest.fixture(scope="session")
 def ran(
-    tiny: Path, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], request: pytest.FixtureRequest
+    tiny: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    environment: dict[str, str],
+    request: pytest.FixtureRequest,
+    make_processes: Any,
 ) -> dict[str, Future[Ran]]:
     """All pages gone through, two at a time; whole ones, which take all threads, one after the other."""
     whole = bool(request.config.getoption("--whole", default=False))
@@ -577,7 +596,7 @@ def ran(
         longest = sorted(PAGES, key=lambda page: -len(commands(page)))
         return {
             page.relative_to(ROOT).as_posix(): pool.submit(
-                go_through, page, tmp_path_factory.mktemp(page.stem), environment, whole
+                go_through, page, tmp_path_factory.mktemp(page.stem), environment, whole, make_processes
             )
             for page in longest
         }

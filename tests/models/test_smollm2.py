@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trueward import config
 from trueward.data.collate import Collator
 from trueward.models import heads, loading, smollm2
-from trueward.pipeline import prepare
+from trueward.pipeline import sources
 from trueward.records import Completion, Message, Prompt
 
 CPU = torch.device("cpu")
@@ -145,8 +145,8 @@ def test_it_can_be_saved_and_pads_with_id_0(installed: dict[str, torch.Tensor], 
 
 def test_an_instruction_goes_through_the_chat_template(installed: dict[str, torch.Tensor]) -> None:
     recipe = config.read("smollm2", ["data.demonstrations=trueward:toy"])
-    source = prepare.read(recipe)
-    plain = prepare.read(config.read("smollm2", ["data.demonstrations=trueward:toy", "data.instruction="]))
+    source = sources.read(recipe)
+    plain = sources.read(config.read("smollm2", ["data.demonstrations=trueward:toy", "data.instruction="]))
     assert plain.prompts[0].text
     first = source.demonstrations[0]
     instruction = f"Finish this one-sentence film review: {plain.prompts[0].text}"
@@ -161,7 +161,7 @@ def test_an_instruction_goes_through_the_chat_template(installed: dict[str, torc
 
 def test_a_conversation_keeps_its_own_words() -> None:
     talk = Prompt(messages=(Message(role="user", content="hello"),))
-    got = prepare.instructed(prepare.Source([], [talk, Prompt(text="a film", answer="7")]), "Say {prompt}!")
+    got = sources.instructed(sources.Source([], [talk, Prompt(text="a film", answer="7")]), "Say {prompt}!")
     assert got.prompts[0] == talk
     assert got.prompts[1].messages[0].content == "Say a film!"
     assert got.prompts[1].answer == "7"

@@ -156,7 +156,9 @@ def test_a_reward_read_at_anothers_tokens(seen: Any, monkeypatch: pytest.MonkeyP
     def neighbours(model: Any, tokens: Any) -> Any:
         return heads.sequence_states(model, tokens).roll(1, 0)
 
-    monkeypatch.setattr(reward_model, "heads", SimpleNamespace(sequence_states=neighbours, together=heads.together))
+    monkeypatch.setattr(
+        reward_model, "heads", SimpleNamespace(sequence_states=neighbours, prompt_groups=heads.prompt_groups)
+    )
     found = seen("tiny", (), *MORE, "reward.epochs=4", "policy.steps=2", home=tmp_path)
     assert [f.fault for f in found.findings][:1] == ["tokens"]
 

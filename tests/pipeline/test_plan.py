@@ -16,7 +16,7 @@ import torch
 from trueward import config
 from trueward.config import Recipe
 from trueward.models import loading
-from trueward.pipeline import graph, prepare
+from trueward.pipeline import graph, sources
 from trueward.pipeline.run import plan
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -214,18 +214,18 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in STAGES:
         monkeypatch.setattr(graph, name, replace(vars(graph)[name], run=fails))
-    read = prepare.read
+    read = sources.read
 
-    def once(recipe: Recipe) -> prepare.Source:
+    def once(recipe: Recipe) -> sources.Source:
         key = recipe.data.model_dump_json() + recipe.comparisons.model_dump_json()
         if key not in READ:
             READ[key] = read(recipe)
         return READ[key]
 
-    monkeypatch.setattr(prepare, "read", once)
+    monkeypatch.setattr(sources, "read", once)
 
 
-READ: dict[str, prepare.Source] = {}
+READ: dict[str, sources.Source] = {}
 
 
 def recipe(folder: Path, *settings: str) -> Recipe:

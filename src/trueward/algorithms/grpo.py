@@ -25,7 +25,7 @@ from trueward.losses import kl
 from trueward.losses.advantages import group_advantages
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_sum
-from trueward.losses.policy import clipped_surrogate, clipped_weight, token_weights
+from trueward.losses.policy import token_weights
 from trueward.models import frozen_layers, heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
@@ -33,6 +33,7 @@ from trueward.sampling.draws import Draws
 from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
+from trueward.training.policy_loss import PolicyLoss, own_figures, policy_loss
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.scored_groups import ScoredGroups
 from trueward.training.setup import Online
@@ -82,6 +83,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     device, longest = policy.device, sampler.params.max_new_tokens
     group, cap = config.group, config.importance_sampling_cap
     off_policy = sampler.sync_every > 1 or cap is not None
+    surrogate = policy_loss(config)
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         step = state.step
@@ -152,7 +154,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], config.batch_size, passes, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 update = _update(
-                    config, policy, state, experience, chosen, temperature, longest, budget, example, fabric
+                    config, policy, state, experience, chosen, temperature, longest, budget, surrogate, example, fabric
                 )
                 for name, value in update.items():
                     figures.setdefault(name, []).append(value)
@@ -179,6 +181,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             metrics |= mismatch(old, sampler_logprobs, mask, cap or math.inf)
         if figures:
             metrics |= {name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures}
+            metrics |= {name: _mean(values) for name, values in figures.items() if name.startswith("loss/")}
             metrics["val/ratio_first"] = figures["ratio_worst"][0]
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
@@ -231,10 +234,14 @@ def _update(
     temperature: float,
     longest: int,
     micro_batch_tokens: int,
+    surrogate: PolicyLoss,
     example: Tokens | None = None,
     fabric: Fabric = ALONE,
 ) -> dict[str, float]:
-    """One step of the optimiser on one minibatch; its figures. `example`: demonstrations to imitate in it."""
+    """One step of the optimiser on one minibatch; its figures.
+
+    surrogate: the policy's loss by token. example: demonstrations to imitate in it.
+    """
     group = config.group
     tokens = batch.tokens.take(chosen)
     total = float(tokens.response_lengths.sum())
@@ -249,27 +256,21 @@ def _update(
             weights = weights * batch.importance[at, :width]
         logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
         old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
-        if group.ratio == "weight":
-            high = config.clip if group.clip_high is None else group.clip_high
-            loss, ratios = clipped_weight(logprobs, old, advantages, mask, high)
-        else:
-            whole = group.ratio == "sequence"
-            loss, ratios = clipped_surrogate(
-                logprobs, old, advantages, mask, config.clip, group.clip_high, config.dual_clip, whole_sequence=whole
-            )
-        policy_loss = (loss * weights).sum()
-        kl_loss = torch.zeros((), dtype=policy_loss.dtype, device=policy_loss.device)
+        loss, ratios = surrogate(logprobs, old, advantages, mask)
+        loss = (loss * weights).sum()
+        kl_loss = torch.zeros((), dtype=loss.dtype, device=loss.device)
         if group.kl != "reward":
             by_token = _anchored(group.kl, logprobs, masked(batch.ref_logprobs[at, :width], mask), masked(old, mask))
             kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
-        (policy_loss + kl_loss).backward()
+        (loss + kl_loss).backward()
         for name, value in {
-            "policy_loss": policy_loss,
+            "policy_loss": loss,
             "kl_loss": kl_loss,
             "entropy": masked_sum(entropy, mask, total),
             "ratio": masked_sum(ratios["ratio"], mask, total),
             "clipfrac": masked_sum(ratios["clipped"], mask, total),
             "approxkl": masked_sum(ratios["kl"], mask, total),
+            **{name: masked_sum(value, mask, total) for name, value in own_figures(ratios).items()},
         }.items():
             sums[name] = sums.get(name, 0.0) + value.item()
         worst = torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max().item()

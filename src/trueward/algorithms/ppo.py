@@ -28,7 +28,7 @@ from trueward.losses import advantages as adv
 from trueward.losses import kl
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
-from trueward.losses.policy import clipped_surrogate, clipped_value
+from trueward.losses.policy import clipped_value
 from trueward.models import frozen_layers, heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
@@ -37,6 +37,7 @@ from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
 from trueward.training.critic import Critic
+from trueward.training.policy_loss import PolicyLoss, own_figures, policy_loss
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
@@ -98,6 +99,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     assert critic is not None, "PPO needs a value network"
     device, warmup_steps, cap = policy.device, config.critic.warmup_steps, config.importance_sampling_cap
     off_policy = sampler.sync_every > 1 or cap is not None
+    surrogate = policy_loss(config)
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         step = state.step
@@ -156,7 +158,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             examples = ptx.ptx_batches(ptx_tokens, [len(c) for c in parts], len(tokens), passes, seed)
             for chosen, example in zip(parts, examples, strict=True):
                 update = _update(
-                    config, policy, critic, state, experience, chosen, temperature, budget, example, fabric
+                    config, policy, critic, state, experience, chosen, temperature, budget, surrogate, example, fabric
                 )
                 for name, value in update.items():
                     figures.setdefault(name, []).append(value)
@@ -177,6 +179,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             "objective/kl_coef": beta,
             **scored.metrics(),
             **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
+            **{name: _mean(values) for name, values in figures.items() if name.startswith("loss/")},
             **(mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}),
             **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
             "val/explained_variance": (1 - residual / variance.clamp(min=1e-8)).item(),
@@ -215,12 +218,13 @@ def _update(
     chosen: Tensor,
     temperature: float,
     micro_batch_tokens: int,
+    surrogate: PolicyLoss,
     example: Tokens | None = None,
     fabric: Fabric = ALONE,
 ) -> dict[str, float]:
     """One step of both optimisers, or of the value network's alone, on one minibatch; its figures.
 
-    example: demonstrations that the policy imitates in this step.
+    surrogate: the policy's loss by token. example: demonstrations that the policy imitates in this step.
     """
     tokens, value_tokens = batch.tokens.take(chosen), (batch.value_tokens or batch.tokens).take(chosen)
     shared = critic.trunk is not None and batch.advantages is not None
@@ -240,7 +244,7 @@ def _update(
                 logprobs, entropy, raw = heads.logprobs_entropy_and_values(policy.model, score, part, temperature)
             else:
                 logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-            loss, ratios = clipped_surrogate(logprobs, old, advantages, mask, config.clip, dual_clip=config.dual_clip)
+            loss, ratios = surrogate(logprobs, old, advantages, mask)
             if batch.importance is not None:
                 loss = loss * batch.importance[at, :width]
             policy_loss = masked_sum(loss, mask, count)
@@ -252,6 +256,7 @@ def _update(
                 "ratio": masked_sum(ratios["ratio"], mask, count),
                 "clipfrac": masked_sum(ratios["clipped"], mask, count),
                 "approxkl": masked_sum(ratios["kl"], mask, count),
+                **{name: masked_sum(value, mask, count) for name, value in own_figures(ratios).items()},
             }
             worst = torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max().item()
             sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)

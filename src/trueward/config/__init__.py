@@ -5,8 +5,16 @@ A recipe is a TOML file that says only how it differs from the defaults; `--set 
 
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
-from trueward.config.policy import BestOfNConfig, CriticConfig, DpoConfig, GroupConfig, PolicyConfig, RelabelConfig
-from trueward.config.reading import canonical, changes_no_result, explain, put, read, resolve, shipped, variant
+from trueward.config.policy import (
+    KINDS,
+    BestOfNConfig,
+    CriticConfig,
+    DpoConfig,
+    GroupConfig,
+    PolicyConfig,
+    RelabelConfig,
+)
+from trueward.config.reading import as_toml, canonical, changes_no_result, explain, put, read, resolve, shipped, variant
 from trueward.config.reward import SHAPING, ComparisonsConfig, RewardConfig, RewardPartConfig
 from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
 from trueward.config.schema import DataConfig, EngineConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
@@ -14,6 +22,7 @@ from trueward.config.section import Section
 from trueward.config.supervised import SftConfig, SupervisedConfig
 
 __all__ = [
+    "KINDS",
     "SHAPING",
     "BestOfNConfig",
     "ComparisonsConfig",
@@ -37,6 +46,7 @@ __all__ = [
     "Section",
     "SftConfig",
     "SupervisedConfig",
+    "as_toml",
     "canonical",
     "changes_no_result",
     "explain",

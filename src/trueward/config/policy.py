@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from trueward.config.section import NonNegative, Positive, Rate, Section, Share
+
+KINDS = ("ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best")
+OWN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # code of a user's: module:name
 
 
 class GroupConfig(Section):
@@ -89,8 +93,12 @@ class RelabelConfig(Section):
 class PolicyConfig(Section):
     """[policy]: the optimiser and its KL anchor."""
 
-    kind: Literal["ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best"] = "ppo"
-    """The algorithm."""
+    kind: str = Field("ppo", json_schema_extra={"enum": list(KINDS)})
+    """The algorithm; or `module:NAME`, your own (docs/own-algorithms.md)."""
+    options: dict[str, Any] = Field({})
+    """Settings of your own algorithm, which it reads as config.options."""
+    loss: str = Field("", pattern=OWN + "|^$")
+    """With ppo, grpo or rloo: `module:function`, your own policy loss (docs/own-algorithms.md); empty: the algorithm's."""
     steps: Positive = 50
     """Training steps (ppo, grpo, rloo: one rollout each)."""
     batch_size: Positive = 128
@@ -138,6 +146,21 @@ class PolicyConfig(Section):
     dpo: DpoConfig = DpoConfig()
     best_of_n: BestOfNConfig = BestOfNConfig()
     relabel: RelabelConfig = RelabelConfig()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the algorithm is a user's."""
+        return self.kind not in KINDS
+
+    @model_validator(mode="after")
+    def _there_is_such_an_algorithm(self) -> PolicyConfig:
+        if self.is_own and not re.match(OWN, self.kind):
+            raise ValueError(f"kind: expected {', '.join(KINDS)} or module:NAME, got {self.kind!r}")
+        if self.options and not self.is_own:
+            raise ValueError(f"options are those of an algorithm of your own, and {self.kind} is none")
+        if self.loss and self.kind not in ("ppo", "grpo", "rloo"):
+            raise ValueError(f"loss: {self.kind} has no policy loss by token; it is for ppo, grpo and rloo")
+        return self
 
     @model_validator(mode="after")
     def _relabelling_has_a_loop(self) -> PolicyConfig:

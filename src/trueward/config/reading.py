@@ -6,7 +6,7 @@ import difflib
 import importlib.resources
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,22 @@ def put(table: dict[str, Any], override: str) -> None:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = value
+
+
+def as_toml(value: Any, where: str) -> str:
+    """A Python value in TOML's spelling, on one line. `ValueError` for what TOML doesn't have."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(k))} = {as_toml(v, where)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(as_toml(v, where) for v in value) + "]"
+    kind = "None; leave a setting out to have its default" if value is None else f"a {type(value).__name__}"
+    raise ValueError(f"{where}: expected a string, a number, true or false, a list or a dict, got {kind}")
 
 
 def variant(name: str, overrides: Sequence[str]) -> str:

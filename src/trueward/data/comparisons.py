@@ -35,6 +35,17 @@ def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
         default = source
     else:
         source_rows, default = tables.rows(Path(path), as_container), f"file:{Path(path).name}"
+    return _collect(source_rows, as_form, source, default, files)
+
+
+def read_rows(rows: Iterable[Row], name: str) -> Loaded[Comparison]:
+    """The same from rows in memory; `name` is what errors call them, and their source where they name none."""
+    return _collect(rows, "", name, name, [])
+
+
+def _collect(
+    source_rows: Iterable[Row], as_form: str, source: str, default: str, files: list[Path]
+) -> Loaded[Comparison]:
     rows: list[Comparison] = []
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()

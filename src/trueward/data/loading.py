@@ -7,7 +7,7 @@ where it is. The package `datasets` is needed for data sets and folders alone, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -63,11 +63,28 @@ def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
     raise ValueError(f"{name}: expected at least one row, got an empty file")
 
 
+def demonstrations_of(rows: Iterable[Row], name: str) -> Loaded[Demonstration]:
+    """The same from rows in memory; `name` is what errors call them."""
+    return _collect(rows, _demonstration, name, [], Counter())
+
+
+def prompts_of(rows: Iterable[Row], name: str) -> Loaded[Prompt]:
+    """Prompts from rows in memory."""
+    return _collect(rows, _prompt, name, [], Counter())
+
+
 def _load(source: str, base: Path, parse: Callable[[Row], T | str]) -> Loaded[T]:
-    unique: dict[T, None] = {}
-    left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     rows, files = _open(source, base, ignored)
+    place = base / Path(source).expanduser()
+    return _collect(rows, parse, str(place) if place.exists() else source, files, ignored)
+
+
+def _collect(
+    rows: Iterable[Row], parse: Callable[[Row], T | str], name: str, files: list[Path], ignored: Counter[str]
+) -> Loaded[T]:
+    unique: dict[T, None] = {}
+    left_out: Counter[str] = Counter()
     for row in rows:
         record = parse(row)
         if isinstance(record, str):
@@ -77,8 +94,7 @@ def _load(source: str, base: Path, parse: Callable[[Row], T | str]) -> Loaded[T]
         else:
             unique[record] = None
         ignored.update(row.ignored())
-    place = base / Path(source).expanduser()
-    return used(str(place) if place.exists() else source, Loaded(list(unique), left_out, files, ignored))
+    return used(name, Loaded(list(unique), left_out, files, ignored))
 
 
 def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row], list[Path]]:

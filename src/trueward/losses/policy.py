@@ -67,6 +67,13 @@ def clipped_weight(
     return masked(loss, mask), _diagnostics(ratio, log_ratio, weight < ratio, mask)
 
 
+def ratio_figures(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """ratio π/π_sampler, kl (k3 estimate of KL(sampler ‖ policy), nats) and clipped (0) by token, [B, T], without gradient."""
+    require(logprobs.shape, sampler_logprobs, mask, rank=2)
+    log_ratio = (masked(logprobs, mask) - masked(sampler_logprobs, mask)).detach()
+    return _diagnostics(log_ratio.exp(), log_ratio, torch.zeros_like(mask), mask)
+
+
 def _diagnostics(ratio: Tensor, log_ratio: Tensor, clipped: Tensor, mask: Tensor) -> dict[str, Tensor]:
     ratio, log_ratio = ratio.detach(), log_ratio.detach()
     return {

@@ -45,10 +45,12 @@ def cached(
     settings: Settings,
     files: Sequence[Path] = (),
     aside: Mapping[str, Any] | None = None,
+    contents: Sequence[str] = (),
 ) -> Made[R]:
-    """A stage's result. What it is given is what it depends on: inputs, settings and files make up its digest.
+    """A stage's result. What it is given is what it depends on: inputs, settings, files and contents make up its digest.
 
-    aside: further arguments that say nothing more than those do (the text that was read from the files, the command line).
+    contents: digests of what was given in memory, in the place of files. aside: further arguments that say nothing more than
+    those do (the text that was read from the files, the command line).
     """
     given = {name: made for name, made in inputs.items() if made is not None}
 
@@ -56,11 +58,17 @@ def cached(
         values = {name: made if made is None or stage.takes_made else made.value for name, made in inputs.items()}
         return stage.run(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
 
-    digest = fingerprint(stage, {name: made.digest for name, made in given.items()}, settings, files)
+    digest = fingerprint(stage, {name: made.digest for name, made in given.items()}, settings, files, contents)
     return cache.make(stage, digest, [made.digest for made in given.values()], run)
 
 
-def fingerprint(stage: Stage[Any], inputs: Mapping[str, str], settings: Settings, files: Sequence[Path]) -> str:
+def fingerprint(
+    stage: Stage[Any],
+    inputs: Mapping[str, str],
+    settings: Settings,
+    files: Sequence[Path],
+    contents: Sequence[str] = (),
+) -> str:
     text = config.canonical(
         {
             "format": artifacts.FORMAT,
@@ -68,6 +76,7 @@ def fingerprint(stage: Stage[Any], inputs: Mapping[str, str], settings: Settings
             "settings": {name: _plain(value) for name, value in settings.items()},
             "inputs": dict(inputs),
             "files": [artifacts.sha256(f) for f in files],
+            **({"contents": list(contents)} if contents else {}),
         }
     )
     return hashlib.sha256(text.encode()).hexdigest()
@@ -165,19 +174,12 @@ class RunCache:
         mark = directory / UNFINISHED
         if not mark.is_file() or artifacts.read_json(mark).get("digest") != digest:
             shutil.rmtree(directory, ignore_errors=True)  # what an older recipe or other input files had begun
-            directory.mkdir(parents=True)
-            artifacts.write_json(mark, {"digest": digest})
         started = time.monotonic()
         try:
-            with artifacts.writing(directory):
-                summary = stage.write(run(DirectoryJournal(directory, self.env.load)), directory)
+            return make_in(directory, stage, digest, parents, run, self.env)
         except BaseException:
             self._row(stage.name, digest, parents, "stopped", time.monotonic() - started)
             raise
-        seconds = time.monotonic() - started
-        return artifacts.finish(
-            directory, stage=stage.name, digest=digest, parents=tuple(parents), summary=summary, seconds=seconds
-        )
 
     def _elsewhere(self, name: str, digest: str) -> Artifact | None:
         """The same stage in another run under the same home, linked into this one."""
@@ -206,6 +208,23 @@ class RunCache:
         except OSError:
             if state != "stopped":  # a full disk is what stopped it: let that be the message
                 raise
+
+
+def make_in(
+    directory: Path, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R], env: Env
+) -> Artifact:
+    """Run a stage in its directory, from its last checkpoint if it was begun there."""
+    mark = directory / UNFINISHED
+    if not mark.is_file():
+        directory.mkdir(parents=True)
+        artifacts.write_json(mark, {"digest": digest})
+    started = time.monotonic()
+    with artifacts.writing(directory):
+        summary = stage.write(run(DirectoryJournal(directory, env.load)), directory)
+    seconds = time.monotonic() - started
+    return artifacts.finish(
+        directory, stage=stage.name, digest=digest, parents=tuple(parents), summary=summary, seconds=seconds
+    )
 
 
 def differing(one: Recipe, other: Recipe) -> str:

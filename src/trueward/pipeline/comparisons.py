@@ -15,6 +15,7 @@ from trueward.config import ComparisonsConfig, DataConfig, JudgeConfig, SamplerC
 from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
+from trueward.data.loading import Loaded
 from trueward.models.network import Network
 from trueward.pipeline import demonstration_pairs
 from trueward.pipeline.answers import sample_with_progress
@@ -26,7 +27,7 @@ from trueward.pipeline.stage import Stage
 from trueward.records import Comparison, Completion, Prompt, line
 from trueward.sampling.draws import Draws
 from trueward.scorers import simulated
-from trueward.scorers.scorer import scores
+from trueward.scorers.scorer import Scorer, scores
 from trueward.scorers.simulated import Annotator, AnnotatorModel
 from trueward.seeds import generator, seed_for
 from trueward.training.env import Env
@@ -66,7 +67,19 @@ def compare(
     if comparisons.source == "judge":
         assert judge is not None
         return Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
-    annotator = annotator_model(comparisons, prepared.annotators, sft.answers)
+    utility = simulated.annotator(prepared.annotators, comparisons.annotator, comparisons.length_bias)
+    return simulated_comparisons(pairs, utility, comparisons, sft.answers, seed)
+
+
+def simulated_comparisons(
+    pairs: Sequence[tuple[Completion, Completion]],
+    utility: Scorer,
+    comparisons: ComparisonsConfig,
+    answers: Sequence[Completion],
+    seed: int,
+) -> Compared:
+    """Comparisons by annotators who choose by a utility. answers: the SFT policy's own, two to each prompt in turn."""
+    annotator = with_temperature(utility, comparisons, answers)
     utilities = scores(annotator.utility, [side for pair in pairs for side in pair]).reshape(-1, 2)
     votes = np.random.default_rng(seed_for(seed, "votes"))
     rows, agreement = simulated.compare(pairs, utilities, annotator.temperature, annotator.tie_width, votes)
@@ -87,6 +100,11 @@ def annotator_model(
 ) -> AnnotatorModel:
     """Simulated annotators: their utility, and the temperature at which they agree as often as the recipe says."""
     utility = simulated.annotator(annotators, comparisons.annotator, comparisons.length_bias)
+    return with_temperature(utility, comparisons, answers)
+
+
+def with_temperature(utility: Scorer, comparisons: ComparisonsConfig, answers: Sequence[Completion]) -> AnnotatorModel:
+    """A utility with the temperature at which annotators agree as often as the settings say."""
     own = scores(utility, answers).reshape(-1, 2)
     temperature = simulated.temperature_for(comparisons.agreement, own[:, 0] - own[:, 1])
     return AnnotatorModel(utility, temperature, comparisons.tie_width)
@@ -105,7 +123,11 @@ def sample_pairs(
 
 def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig) -> Compared:
     name = comparisons.source if comparisons.source != "file" else comparisons.path
-    loaded = compared.read_all(snapshots.compared(comparisons.source, comparisons.path))
+    return that_fit(compared.read_all(snapshots.compared(comparisons.source, comparisons.path)), name, policy, data)
+
+
+def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataConfig) -> Compared:
+    """People's comparisons that are short enough, with what was left out. `ValueError` if none is."""
     collator = Collator(policy.tokenizer, policy.context)
     kept, long = [], 0
     for comparison in loaded.rows:

@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from trueward.config import (
-    Recipe,
-)
+from trueward.config import Recipe
 from trueward.pipeline.cache import StageCache, cached
 from trueward.pipeline.comparisons import COMPARISONS
 from trueward.pipeline.final_evaluation import EVALUATION
-from trueward.pipeline.model_files import model_files
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.policy import CONTROL, POLICY
-from trueward.pipeline.prepare import PREPARE, Source
+from trueward.pipeline.prepare import PREPARE
 from trueward.pipeline.program_reward import REWARD
 from trueward.pipeline.report import REPORT
 from trueward.pipeline.reward_model import REWARD_MODEL
 from trueward.pipeline.sft import SFT
+from trueward.pipeline.sources import Source
 from trueward.pipeline.stage import Made
 
 Results = dict[str, Made[Any]]
@@ -48,19 +46,19 @@ def graph(
     reward: Made[Any]
     if part.is_model:
         given = {**lower, "comparisons": comparisons if part.fits else None}
-        reward = make(REWARD_MODEL, given, part.fitting, model_files(recipe.reward.model))
+        reward = make(REWARD_MODEL, given, part.fitting, part.reward_files)
     else:
         reward = make(REWARD, lower, part.scaling, part.scorer_files)
     yield reward
     given = {**lower, "reward": reward, "comparisons": comparisons if part.learns_from_comparisons else None}
-    policy = make(POLICY, given, part.optimising, part.truth_files)
+    policy = make(POLICY, given, part.optimising, part.policy_files)
     yield policy
     scored = {**lower, "reward": reward, "policy": policy}
     evaluation = make(EVALUATION, scored, part.evaluating, part.base_files + part.truth_files)
     yield evaluation
     control = None
     if part.may_need_control and wants_control({made.name: made for made in (reward, policy, evaluation)}):
-        control = make(CONTROL, given, part.optimising, part.truth_files)
+        control = make(CONTROL, given, part.optimising, part.policy_files)
         yield control
     before_report()
     whole = {**scored, "comparisons": comparisons, "evaluation": evaluation}

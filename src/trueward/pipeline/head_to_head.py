@@ -6,7 +6,7 @@ which, and if what it says depends on the order (a judge may), both passes are a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,19 +95,36 @@ def evaluate(request: EvalRequest, progress: Progress) -> Row:
         request.max_new_tokens or settings.max_new_tokens,
         settings.engine.max_num_seqs,
     )
+    named = {"model": request.model, "against": against}
+    networks = {
+        side: (name, loading.causal(model_path(name), request.seed, device))
+        for side, name in named.items()
+        if name is not None
+    }
+    return compare(networks, prompts, scorers, how, request.seed, progress)
+
+
+def compare(
+    networks: Mapping[str, tuple[str, Network]],
+    prompts: Sequence[Prompt],
+    scorers: Mapping[str, tuple[Scorer, Scale]],
+    how: SamplingParams,
+    seed: int,
+    progress: Progress,
+) -> Row:
+    """Figures of a model, and of another one beside it. networks: "model", and "against" if there is one, each with its name.
+    scorers: by name, each with the scale that it is reported on."""
     sides: dict[str, tuple[Network, Rollout]] = {}
-    for side, name in (("model", request.model), ("against", against)):
-        if name is not None:
-            network = loading.causal(model_path(name), request.seed, device)
-            progress.start(f"answers of {name}", len(prompts))
-            draws = Draws.purpose(request.seed, "evaluate", side)
-            sides[side] = network, sample(network, prompts, how, draws, lambda done: progress.at(done))
-            progress.end(f"{len(prompts):,} answers")
+    for side, (name, network) in networks.items():
+        progress.start(f"answers of {name}", len(prompts))
+        draws = Draws.purpose(seed, "evaluate", side)
+        sides[side] = network, sample(network, prompts, how, draws, lambda done: progress.at(done))
+        progress.end(f"{len(prompts):,} answers")
     return {
-        "model": request.model,
-        "against": against,
+        "model": networks["model"][0],
+        "against": networks["against"][0] if "against" in networks else None,
         "prompts": len(prompts),
-        "scorers": [_scored(name, *scorer, sides, request.seed) for name, scorer in scorers.items()],
+        "scorers": [_scored(name, *scorer, sides, seed) for name, scorer in scorers.items()],
         "sides": {side: _figures(rollout) for side, (_, rollout) in sides.items()},
         "kl": _distance(sides, how.temperature),
         "samples": _samples(sides, 5),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from trueward.algorithms import best_of_n, dpo, grpo, online_dpo, ppo
+from trueward.algorithms import best_of_n, dpo
 from trueward.algorithms import sft as sft_algorithm
 from trueward.algorithms.relabel import Relabelling
 from trueward.batches import Step
@@ -28,6 +28,7 @@ from trueward.pipeline import human_eval
 from trueward.pipeline.answers import exact_sampler, sampling_params
 from trueward.pipeline.comparisons import Compared
 from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
+from trueward.pipeline.own_code import online_algorithm
 from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.relabel import RelabelSetup, write_rows
 from trueward.pipeline.reward_eval import split_comparisons
@@ -54,7 +55,6 @@ from trueward.training.journal import BEST, Journal
 from trueward.training.setup import Algorithm, Offline, Online, Setup, Supervised
 from trueward.training.state import State
 
-ONLINE: dict[str, Algorithm] = {"ppo": ppo, "grpo": grpo, "rloo": grpo, "dpo": online_dpo}
 CHOSEN = "chosen.jsonl"
 AT_ONCE = 200  # prompts whose answers are chosen at a time
 
@@ -115,7 +115,7 @@ class Optimisation:
             critic=critic,
         )
         more: Row = {}
-        trained = self.drive(ONLINE[config.kind], config, setup)
+        trained = self.drive(online_algorithm(config), config, setup)
         if config.kind == "dpo" and self.comparisons is not None and not self.is_control:
             temperature = self.sampler.temperature
             held_out = self._pairs(self._split()[1], temperature)

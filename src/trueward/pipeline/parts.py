@@ -171,10 +171,21 @@ class Parts:
         return files + (self.judge_files if comparisons.source == "judge" else [])
 
     @property
+    def reward_files(self) -> list[Path]:
+        """Of a reward model that is ready."""
+        return model_files(self.recipe.reward.model)
+
+    @property
     def truth_files(self) -> list[Path]:
         truths = self.recipe.evaluation.truths
         files = [f for t in truths if t.startswith("model:") for f in model_files(t.removeprefix("model:"))]
         return files + custom_files(truths) + (self.judge_files if "judge" in truths else [])
+
+    @property
+    def policy_files(self) -> list[Path]:
+        """Of the stage `policy`: the truths', and the source of a policy loss and an algorithm that are the user's own."""
+        policy = self.recipe.policy
+        return self.truth_files + custom_files([policy.kind, policy.loss])
 
     @property
     def scorer_files(self) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from trueward.config import (
@@ -49,10 +50,12 @@ def optimise(
     journal: Journal,
     is_control: bool = False,
     scorer: Scorer | None = None,
+    given: Mapping[str, Scorer] | None = None,
 ) -> TrainedPolicy:
     """The optimiser of `policy.kind`. rewarding: how the proxy was made and is shaped. labels: who compares the policy's new
-    answers, with relabelling. distilling: how the best of n answers are imitated. judge: where one is a truth or the proxy."""
-    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options)
+    answers, with relabelling. distilling: how the best of n answers are imitated. judge: where one is a truth or the proxy.
+    given: scorers of a caller's, by name."""
+    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, given or {})
     relabelling = None
     if policy.relabel.every:
         assert comparisons is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,104 +13,23 @@ import torch
 
 from trueward import seeds
 from trueward.artifacts import Artifact
-from trueward.config import DataConfig, ModelConfig, Recipe
-from trueward.data import comparisons, jsonl, loading, nano, reviews, snapshots, toy
+from trueward.config import DataConfig, ModelConfig
+from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
 from trueward.models import loading as models
 from trueward.pipeline.records import read_completions, read_prompts
+from trueward.pipeline.sources import Source
 from trueward.pipeline.stage import Stage
-from trueward.records import Completion, Demonstration, Message, Prompt, line
+from trueward.records import Completion, Prompt, line
 from trueward.scorers.nano_utility import DistinctWords
 from trueward.scorers.sentiment import Classifier, Lexicon
 from trueward.scorers.simulated import Annotator, SavedAnnotators, Utility
-from trueward.scorers.verifiers import gym
 from trueward.seeds import generator
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
-TOY_REVIEWS, TOY_SEED = 4000, 0
 EXAMINED = 4000  # reviews on which a classifier's accuracy is measured: ± 1 %
 T = TypeVar("T", Completion, Prompt)
-
-
-@dataclass
-class Source:
-    """Where demonstrations and prompts come from, and the files to fingerprint."""
-
-    demonstrations: list[Demonstration]
-    prompts: list[Prompt]
-    files: list[Path] = field(default_factory=list)
-    left_out: list[dict[str, Any]] = field(default_factory=list)
-    ignored: dict[str, int] = field(default_factory=dict)
-
-
-def read(recipe: Recipe) -> Source:
-    """What the recipe names in [data], read and checked. `ValueError` in one line if it can't be used."""
-    source = Source([], [])
-    data = recipe.data
-    if data.demonstrations:
-        source.demonstrations = _read(data.demonstrations, loading.demonstrations, source, "demonstrations", {})
-    if data.prompts == "comparisons":
-        judged = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) or [
-            Path(recipe.comparisons.path)
-        ]
-        source.prompts = [c.prompt for c in comparisons.read_all(judged).rows]
-        source.files += judged
-    elif data.prompts:
-        rows = _read(data.prompts, loading.prompts, source, "prompts", data.task)
-        source.prompts = [getattr(row, "prompt", row) for row in rows]
-    else:
-        source.prompts = [d.prompt for d in source.demonstrations]
-    return instructed(source, data.instruction) if data.instruction else source
-
-
-def instructed(source: Source, instruction: str) -> Source:
-    """Plain prompts as conversations that begin with the instruction; their answers begin without a space."""
-
-    def as_conversation(prompt: Prompt) -> Prompt:
-        if prompt.messages:
-            return prompt
-        text = instruction.replace("{prompt}", prompt.text)
-        return Prompt(messages=(Message(role="user", content=text),), answer=prompt.answer)
-
-    shown = [
-        d
-        if d.prompt.messages
-        else Demonstration(prompt=as_conversation(d.prompt), response=d.response.lstrip() or d.response)
-        for d in source.demonstrations
-    ]
-    return replace(source, demonstrations=shown, prompts=[as_conversation(p) for p in source.prompts])
-
-
-def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:
-    if name == "trueward:toy":
-        pairs = toy.reviews(TOY_REVIEWS, TOY_SEED)
-        return [Demonstration(prompt=Prompt(text=p), response=r) for p, r in pairs]
-    if name == "trueward:nano" and what == "prompts":
-        return [Prompt(text=text) for text in nano.prompts()]
-    if name == "trueward:reviews":
-        texts = reviews.load("rotten_tomatoes")
-        source.files.append(reviews.path())
-        halves = [reviews.halve(t.text) for t in texts]
-        if short := halves.count(None):
-            source.left_out.append({"what": what, "reason": "fewer than 3 words left for the response", "rows": short})
-        return [Demonstration(prompt=Prompt(text=h[0]), response=h[1]) for h in halves if h]
-    if name.startswith(gym.PREFIX):
-        if what != "prompts":
-            raise ValueError(f"data.{what}: {name} holds prompts without demonstrations; give it as data.prompts")
-        return list(gym.prompts(name.removeprefix(gym.PREFIX), task))
-    if name.startswith(snapshots.PREFIX):
-        loads = [load(str(path)) for path in snapshots.snapshots(name)]
-        source.files += [file for each in loads for file in each.files]
-        return list(dict.fromkeys(row for each in loads for row in each.rows))
-    if name.startswith("trueward:"):
-        ships = "trueward:reviews and trueward:toy" + (", and trueward:nano for prompts" if what == "prompts" else "")
-        raise ValueError(f"data.{what}: there is no {name}; those that ship are {ships}")
-    loaded = load(name)
-    source.files += loaded.files
-    source.left_out += [{"what": what, "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
-    source.ignored |= dict(loaded.ignored)
-    return list(loaded.rows)
 
 
 @dataclass(frozen=True)
@@ -166,7 +85,16 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     prompts = [p for p in once.values() if fits(p, "prompts")]
     env.progress.at(1)
 
-    kept, held_out = split(prompts, data.held_out, "prompts")
+    if source.held_out:
+        held_out = [p for p in {p.id: p for p in source.held_out}.values() if fits(p, "held-out prompts")]
+        unseen = {p.id for p in held_out}
+        kept = [p for p in prompts if p.id not in unseen]
+        if shared := len(prompts) - len(kept):
+            dropped["prompts", "among the held-out ones"] = shared
+        if not kept or not held_out:
+            raise ValueError(f"data.prompts: {len(kept)} are left to train on and {len(held_out)} held out")
+    else:
+        kept, held_out = split(prompts, data.held_out, "prompts")
     shown, shown_held_out = split(demonstrations, data.held_out, "demonstrations") if data.demonstrations else ([], [])
     counts = {"prompts": len(kept), "prompts_held_out": len(held_out)}
     if data.demonstrations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
-from trueward.scorers.scorer import Scale, fit_scale, scores
+from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
@@ -38,9 +39,10 @@ def fit_reward(
     annotator: str | None,
     env: Env,
     journal: Journal,
+    given: Mapping[str, Scorer] | None = None,
 ) -> ProgramReward:
     """The scale, from the SFT policy's own answers. judge: where it rates or is a part; annotator: the simulated utility that
-    it is held against."""
+    it is held against; given: scorers of a caller's, by name."""
     env.progress.start("reward", 1)
     if reward.kind == "judge":
         assert judge is not None
@@ -48,7 +50,7 @@ def fit_reward(
         scale, figures = rating_scale(sft.answers, prepared.annotators, annotator, judge, seed, env)
         return _with_scale(reward.kind, scale, {"judge": figures}, env)
     what = "the verifier" if reward.kind == "verifier" else "the mixture"
-    program = ScorerFactory(env, seed, reward, judge).program()
+    program = ScorerFactory(env, seed, reward, judge, given=given or {}).program()
     found = scores(program, sft.answers).reshape(-1, 2)
     if found.max() == found.min():
         raise ValueError(

@@ -12,9 +12,10 @@ from trueward.config import Recipe
 from trueward.data import comparisons as compared
 from trueward.data import snapshots
 from trueward.evaluation.verdict import UNMOVED
-from trueward.pipeline import human_eval, prepare, relabel_people
+from trueward.pipeline import human_eval, relabel_people, sources
 from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
 from trueward.pipeline.graph import Results, graph
+from trueward.pipeline.own_code import check_policy_code
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.run_verdict import run_verdict
@@ -85,7 +86,7 @@ def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str =
 def plan(recipe: Recipe) -> dict[str, str]:
     """The digest that every stage of a recipe would have, by its name. Runs nothing. The control is there if it may be run."""
     cache = PlanCache()
-    for _ in graph(recipe, prepare.read(recipe), cache):
+    for _ in graph(recipe, sources.read(recipe), cache):
         pass
     return cache.digests
 
@@ -100,16 +101,17 @@ def check_until(recipe: Recipe, until: str) -> None:
         raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
 
 
-def check_inputs(recipe: Recipe, env: Env, until: str) -> prepare.Source:
+def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     """The text that the recipe names, read; a mistake in it, in people's comparisons or in a scorer is said now, not when SFT
     is done."""
     compares = Parts(recipe).compares
     if compares:
         compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path))
-    source = prepare.read(recipe)
+    source = sources.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
         check_scorers(recipe, source.prompts, env)
+        check_policy_code(recipe.policy)
     return source
 
 

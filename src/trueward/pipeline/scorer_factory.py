@@ -33,6 +33,8 @@ class ScorerFactory:
     judge: JudgeConfig | None = None
     options: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """Of truths that are verifiers, by the truth's name."""
+    given: Mapping[str, Scorer] = field(default_factory=dict)
+    """Scorers that a caller gave, by the names that settings call them."""
 
     @classmethod
     def of(cls, recipe: Recipe, env: Env) -> ScorerFactory:
@@ -46,6 +48,8 @@ class ScorerFactory:
 
     def named(self, name: str, options: dict[str, Any], where: str) -> Scorer:
         """The scorer of that name, on its own scale. `where`: what errors call its options."""
+        if name in self.given:
+            return self.given[name]
         if name == "judge":
             if options or self.judge is None:
                 raise ValueError(f"{where}: a judge has a section of its own, [judge], and takes no options here")
@@ -83,6 +87,8 @@ class ScorerFactory:
 
     def _truth(self, name: str, annotators: Mapping[str, Annotator]) -> Scorer:
         """`model:PATH`, a reward model that nothing is optimised against, a program, or a simulated utility's name."""
+        if name in self.given:
+            return self.given[name]
         if name.startswith("model:"):
             return reward_model.load(Path(name.removeprefix("model:")), self.env.device)
         if ":" in name or name == "judge":
@@ -101,7 +107,8 @@ class ScorerFactory:
         if config.kind == "judge":
             return self.judge_scorer(neutral)
         if config.kind == "verifier":
-            name = config.verifier if custom.is_custom(config.verifier) else f"verifier:{config.verifier}"
+            own = custom.is_custom(config.verifier) or config.verifier in self.given
+            name = config.verifier if own else f"verifier:{config.verifier}"
             return self.named(name, config.options, "reward.options")
         ingredients = [
             Ingredient(

@@ -16,12 +16,11 @@ from trueward.records import Completion, Score
 PREFIXES = ("people", "model", "verifier", "reasoning-gym")
 
 
-class CustomScorer:
-    """The function as a scorer. `ValueError` if it returns anything but one finite score a completion."""
+class FunctionScorer:
+    """A function as a scorer. `ValueError` if it returns anything but one finite score a completion."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.function = _function(name)
+    def __init__(self, name: str, function: Callable[[list[Completion]], Any]) -> None:
+        self.name, self.function = name, function
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         values = self.function(list(completions))
@@ -46,6 +45,13 @@ class CustomScorer:
         return score
 
 
+class CustomScorer(FunctionScorer):
+    """The function that `module:function` names."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, function_of(name))
+
+
 def is_custom(name: str) -> bool:
     """Whether a name is of the form module:function, and none of the kinds that have a prefix of their own."""
     module, colon, function = name.partition(":")
@@ -67,7 +73,8 @@ def source(name: str) -> list[Path]:
     return [Path(spec.origin)] if spec and spec.origin and Path(spec.origin).is_file() else []
 
 
-def _function(name: str) -> Callable[[list[Completion]], Any]:
+def function_of(name: str, expected: str = "a function") -> Any:
+    """What `module:name` names. `ValueError` in one line if there is none; if a function is expected, it is one."""
     module, _, attribute = name.partition(":")
     _here()
     try:
@@ -82,9 +89,9 @@ def _function(name: str) -> Callable[[list[Completion]], Any]:
         raise ValueError(f"{name}: the module {module} has no {attribute}") from None
     except Exception as error:  # whatever a user's module does when it's imported, the line says which one it was
         raise ValueError(f"{name}: {module} can't be imported: {type(error).__name__}: {error}") from error
-    if not callable(function):
+    if expected == "a function" and not callable(function):
         raise ValueError(f"{name}: expected a function, got {_kind(function)}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _here() -> None:

@@ -1,0 +1,103 @@
+"""`trueward.evaluate`: a model's answers scored, beside another's answers to the same prompts."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from trueward.api.call import calling, recipe_of
+from trueward.api.frames import frame
+from trueward.api.policy import as_policy
+from trueward.api.scorers import as_scorer, named_scorers
+from trueward.api.text import read_prompts
+from trueward.pipeline.answers import sampling_params
+from trueward.pipeline.head_to_head import compare
+from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.reporting import head_to_head_table
+from trueward.scorers.scorer import Scale
+from trueward.seeds import generator
+
+
+class HeadToHead:
+    """The figures of one or two models: `table` as `trueward evaluate --json` prints it. Printed, it is the table."""
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        self.table = table
+
+    @property
+    def scorers(self) -> Any:
+        """A scorer a row: mean and standard error of each side, difference and win rate with 95 % intervals."""
+        rows = []
+        for row in self.table["scorers"]:
+            flat = {key: value for key, value in row.items() if not isinstance(value, dict)}
+            for side in ("model", "against"):
+                if side in row:
+                    flat |= {side: row[side]["mean"], f"{side}_se": row[side]["se"]}
+            rows.append(flat)
+        return frame(rows)
+
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """Some prompts with the answers of both."""
+        samples: list[dict[str, Any]] = self.table["samples"]
+        return samples
+
+    def __getitem__(self, key: str) -> Any:
+        return self.table[key]
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=100, color_system=None)
+        console.print(head_to_head_table.table(self.table))
+        for text in head_to_head_table.sentences(self.table):
+            console.print(text, highlight=False, markup=False)
+        out: Any = console.file
+        return str(out.getvalue()).rstrip()
+
+    def __repr__(self) -> str:
+        names = " against ".join(head_to_head_table.names(self.table).values())
+        return f"HeadToHead({names}, {self.table['prompts']:,} prompts)"
+
+
+def evaluate(
+    model: Any,
+    prompts: Any,
+    *,
+    against: Any = None,
+    scorers: Any,
+    count: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **settings: Any,
+) -> HeadToHead:
+    """Score a model's answers to prompts, and another model's to the same ones beside them, blind and in both orders.
+
+    model, against: of `trueward.optimize` or `trueward.sft`, a run, or a model's name. prompts: rows, a path, a data set; best
+    those that nothing was trained on (`sft.held_out`). scorers: by name (`{"truth": my_scorer}`): functions from a list of
+    Completions to numbers, reward models of `trueward.fit_reward_model`, scorers' names. count: at most so many prompts, drawn
+    by the seed. settings: [sampler]'s by keyword (`temperature`, `max_new_tokens`), `runtime={}`.
+
+    `ValueError` in one line for input that can't be used.
+    """
+    where = "trueward.evaluate"
+    named = named_scorers(scorers, f"{where}: scorers")
+    if not named:
+        raise ValueError(f"{where}: expected scorers, as {{'truth': my_scorer}}")
+    rows = read_prompts(prompts, f"{where}: prompts").rows
+    if count is not None and count < len(rows):
+        order = torch.randperm(len(rows), generator=generator(seed, "evaluated prompts")).tolist()
+        rows = [rows[i] for i in order[:count]]
+    if len(rows) < 2:
+        raise ValueError(f"{where}: prompts: expected at least 2, got {len(rows)}")
+    recipe = recipe_of(where, "sampler", settings, seed)
+    with calling(recipe, progress) as call:
+        factory = ScorerFactory(call.cache.env)
+        made = {
+            name: (as_scorer(f"{where}: scorers {name!r}", scorer, factory), Scale(0.0, 1.0))
+            for name, scorer in named.items()
+        }
+        policies = {"model": as_policy(model), **({} if against is None else {"against": as_policy(against)})}
+        networks = {side: (policy.name, policy.network) for side, policy in policies.items()}
+        return HeadToHead(compare(networks, rows, made, sampling_params(recipe.sampler), seed, call.cache.env.progress))

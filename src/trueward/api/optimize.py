@@ -1,0 +1,190 @@
+"""`trueward.optimize`: the SFT policy trained against a reward, anchored to itself, measured by truths on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trueward.api.call import calling, recipe_of
+from trueward.api.frames import frame
+from trueward.api.learned_reward import LearnedReward
+from trueward.api.policy import Policy
+from trueward.api.reward import comparisons_made
+from trueward.api.scorers import as_scorer, identity, named_scorers
+from trueward.api.sft import SupervisedPolicy, as_supervised, base_of
+from trueward.api.text import GivenText, digest, lengths, read_prompts
+from trueward.config import Recipe
+from trueward.pipeline.cache import cached
+from trueward.pipeline.output_cache import OutputCache
+from trueward.pipeline.own_code import check_policy_code
+from trueward.pipeline.parts import Parts
+from trueward.pipeline.policy import POLICY
+from trueward.pipeline.prepare import PREPARE
+from trueward.pipeline.program_reward import REWARD
+from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.pipeline.stage import Made
+from trueward.pipeline.trained_policy import TrainedPolicy
+from trueward.scorers.scorer import Scorer
+from trueward.training.journal import EVALUATIONS, METRICS, ROLLOUTS, SAMPLES, Row, read_log
+
+OWN = "given"  # what the recipe calls a reward that is a function
+
+
+class OptimizedPolicy(Policy):
+    """A tuned policy, as it was after the last step, and how it got there."""
+
+    def __init__(self, made: Made[TrainedPolicy], cache: OutputCache, name: str) -> None:
+        super().__init__(lambda: made.value.load(), name)
+        self.made, self._cache = made, cache
+
+    @cached_property
+    def best(self) -> Policy | None:
+        """The checkpoint of the highest truth; None if no truth was measured."""
+        load = self.made.value.load_best
+        return None if load is None else Policy(load, f"{self.name}, best")
+
+    @property
+    def summary(self) -> Row:
+        """steps, best_step, stopped (why, if it ended early), kl_coef_last."""
+        return self.made.summary
+
+    @property
+    def verdict(self) -> str:
+        """The verdict of the last evaluation: learning, over-optimised, hacking …; empty if no truth was measured."""
+        rows = self._rows(EVALUATIONS)
+        return str((rows[-1].get("verdict") or "") if rows else "")
+
+    @property
+    def evaluations(self) -> Any:
+        """An evaluation a row: step, proxy, truth, kl, win_rate … with standard errors, in SDs under SFT and nats."""
+        return frame(self._rows(EVALUATIONS))
+
+    @property
+    def metrics(self) -> Any:
+        """A training step a row (docs/metrics.md)."""
+        return frame(self._rows(METRICS))
+
+    @property
+    def samples(self) -> Any:
+        """A held-out prompt and step a row, with the answer and its scores."""
+        return frame(self._rows(SAMPLES))
+
+    @property
+    def rollouts(self) -> Any:
+        """Everything that was sampled to learn from, an answer a row, with its score and KL."""
+        return frame(self._rows(ROLLOUTS))
+
+    @property
+    def directory(self) -> Path | None:
+        """Where it was kept with `out=`; None in memory."""
+        path = self.made.artifact.path
+        return path if path.parts else None
+
+    def _rows(self, log: str) -> list[Row]:
+        journal = self._cache.journals.get(POLICY.name)
+        return journal.rows(log) if journal is not None else read_log(self.made.artifact.path / log)
+
+
+def optimize(
+    sft: Any,
+    reward: Any,
+    prompts: Any = None,
+    *,
+    held_out: Any = None,
+    truths: Any = None,
+    comparisons: Any = None,
+    demonstrations: Any = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **settings: Any,
+) -> OptimizedPolicy:
+    """Train the SFT policy to please a reward, with a KL anchor to itself (`kind="ppo"`, "grpo", "rloo", "dpo" …).
+
+    sft: of `trueward.sft`, its directory, or a model's name. reward: of `trueward.fit_reward_model`; or a function from a list
+    of Completions to numbers; or a scorer's name (`verifier:NAME`, `module:function`). prompts: rows, a path, a data set; None:
+    those of `trueward.sft`. held_out: prompts to evaluate on; None: those that `trueward.sft` held out if `prompts` are its
+    own, else a tenth of `prompts`, which is then not trained on. truths: scorers that are never optimised, by name
+    (`{"truth": my_scorer}`); the first one says which checkpoint is best, and the verdict. comparisons: what DPO learns from.
+    demonstrations: what is imitated beside the reward (`ptx_coef`). out: a directory to keep it in; the same call goes on
+    there from its last checkpoint. settings: [policy]'s by keyword (`kl_coef`, `steps`, `group={"size": 4}` …), other sections
+    as `sampler={}`, `evaluation={"every": 5}`, `lora={}`, `reward={"clip": 3}`.
+
+    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    """
+    where = "trueward.optimize"
+    _refuse(where, sft, prompts, comparisons, settings)
+    if held_out is None and isinstance(sft, SupervisedPolicy) and sft.has(prompts):
+        held_out = sft.held_out
+    prompts = sft.prompts if prompts is None else prompts
+    unseen = [] if held_out is None else read_prompts(held_out, f"{where}: held_out").rows
+    text = GivenText.of(where, demonstrations=demonstrations, prompts=prompts)
+    base, named = base_of(sft, where), named_scorers(truths, f"{where}: truths")
+    recipe = _recipe(where, settings, seed, isinstance(reward, LearnedReward), list(named), text, base)
+    shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
+    check_policy_code(recipe.policy)
+    with calling(recipe, progress, out, POLICY.name) as call:
+        cache, part = call.cache, Parts(recipe)
+        factory = ScorerFactory.of(recipe, cache.env)
+        given: dict[str, Scorer] = {
+            name: as_scorer(f"{where}: truths {name!r}", scorer, factory) for name, scorer in named.items()
+        }
+        contents = [f"{name}:{identity(scorer, where, out)}" for name, scorer in named.items()]
+        start = as_supervised(sft, prompts, where, cache.env, seed, progress=progress, **shared)
+        source = replace(text.source(recipe), held_out=unseen)
+        rows = [*text.digests, f"held_out:{digest(unseen)}"]
+        prepared = cached(cache, PREPARE, {}, part.preparing, source.files, {"source": source}, rows)
+        if isinstance(reward, LearnedReward):
+            proxy: Made[Any] = reward.made
+        else:
+            given[OWN] = as_scorer(f"{where}: reward", reward, factory)
+            contents.append(f"{OWN}:{identity(reward, where, out)}")
+            inputs: dict[str, Made[Any] | None] = {"prepared": prepared, "sft": start.made}
+            proxy = cached(cache, REWARD, inputs, part.scaling, (), {"given": given}, contents[-1:])
+        pairs = None
+        if comparisons is not None:
+            pairs = comparisons_made(comparisons, start.made.value, recipe.data, where)
+        lower: dict[str, Made[Any] | None] = {
+            "prepared": prepared,
+            "sft": start.made,
+            "reward": proxy,
+            "comparisons": pairs,
+        }
+        made = cached(cache, POLICY, lower, part.optimising, part.policy_files, {"given": given}, contents)
+        return OptimizedPolicy(made, cache, f"{recipe.policy.kind}({start.base})")
+
+
+def _refuse(where: str, sft: Any, prompts: Any, comparisons: Any, settings: Mapping[str, Any]) -> None:
+    """`ValueError` for what is missing, before anything is made."""
+    own = {**settings.get("policy", {}), **settings}
+    if own.get("kind") == "dpo" and not dict(own.get("dpo") or {}).get("online") and comparisons is None:
+        raise ValueError(f'{where}: kind="dpo" learns from comparisons=; or dpo={{"online": True}} from the reward')
+    if dict(own.get("relabel") or {}).get("every"):
+        raise ValueError(f"{where}: relabel: who compares new answers is part of a recipe; use trueward.run")
+    if prompts is None and not isinstance(sft, SupervisedPolicy):
+        raise ValueError(f"{where}: expected prompts")
+
+
+def _recipe(
+    where: str,
+    settings: Mapping[str, Any],
+    seed: int,
+    is_learned: bool,
+    truths: Sequence[str],
+    text: GivenText,
+    base: str,
+) -> Recipe:
+    """The recipe that the call stands for."""
+    fixed: dict[str, Mapping[str, Any]] = {
+        "model": {"base": base},
+        "data": {**text.names, **lengths(base, settings)},
+        "evaluation": {"truths": truths},
+    }
+    if not text.names["demonstrations"]:
+        fixed["sft"] = {"model": base}
+    if not is_learned:
+        fixed["reward"] = {"kind": "verifier", "verifier": OWN}
+    return recipe_of(where, "policy", settings, seed, **fixed)

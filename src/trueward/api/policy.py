@@ -1,0 +1,114 @@
+"""A policy in Python: it answers, says how probable an answer is, and is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueward.batches import Rollout, Tokens
+from trueward.data import given
+from trueward.data.collate import Collator
+from trueward.models import heads, loading, shared_base
+from trueward.models.network import Network
+from trueward.models.run_paths import model_path
+from trueward.records import Completion, Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import SamplingParams, sample
+
+
+class Policy:
+    """A causal language model with its tokenizer."""
+
+    def __init__(self, load: Callable[[], Network], name: str) -> None:
+        """load: reads the weights, at first use. name: in tables and errors."""
+        self._load, self.name = load, name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @cached_property
+    def network(self) -> Network:
+        return self._load()
+
+    @property
+    def model(self) -> Any:
+        """The transformers model (`PreTrainedModel`)."""
+        return self.network.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self.network.tokenizer
+
+    def generate(
+        self,
+        prompts: Any,
+        n: int = 1,
+        *,
+        temperature: float = 1.0,
+        max_new_tokens: int = 48,
+        seed: int = 0,
+    ) -> Any:
+        """Answers, sampled exactly by our own sampler; 0 is the likeliest token each time.
+
+        prompts: a string, or a list of strings, dicts (`{"messages": [...]}` goes through the chat template) or Prompts.
+        For one string: its answer, a str, or with n > 1 a list of them; for a list: a list for each prompt, or a str each
+        with n = 1. The same seed gives the same answers.
+        """
+        one = isinstance(prompts, str)
+        asked_for = given.prompts([prompts] if one else prompts, "generate").rows
+        answers = [c.response for c in self._sample(asked_for, n, temperature, max_new_tokens, seed).completions]
+        rows = [answers[i : i + n] if n > 1 else answers[i] for i in range(0, len(answers), n)]
+        return rows[0] if one else rows
+
+    def _sample(self, prompts: Sequence[Prompt], n: int, temperature: float, max_new_tokens: int, seed: int) -> Rollout:
+        if n < 1 or max_new_tokens < 1 or temperature < 0:
+            raise ValueError("generate: expected n and max_new_tokens of at least 1, and temperature of at least 0")
+        repeated = [p for p in prompts for _ in range(n)]
+        how = SamplingParams(temperature, max_new_tokens, 128)
+        return sample(self.network, repeated, how, Draws.purpose(seed, "generate"))
+
+    @torch.no_grad()
+    def logprob(self, prompt: Any, response: str) -> float:
+        """log π(response | prompt) in nats, the end of sequence included."""
+        (parsed,) = given.prompts([prompt], "logprob").rows
+        collator = Collator(self.tokenizer, self.network.context)
+        tokens: Tokens = collator.tokens([Completion(prompt=parsed, response=response)]).to(self.network.device)
+        by_token = heads.read_logprobs(self.model, tokens, 1.0, 4096)
+        return float(np.sum(by_token[tokens.response_mask].double().cpu().numpy()))
+
+    def save(self, directory: str | Path) -> Path:
+        """Weights and tokenizer as transformers reads them; adapters are merged. `ValueError` if something is there."""
+        path = Path(directory)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(f"{path}: exists; choose another directory or remove it")
+        path.mkdir(parents=True, exist_ok=True)
+        loading.save(shared_base.merge_adapter(self.network), path)
+        return path
+
+
+def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Policy:
+    """A run's policy by the run's name, RUN/STAGE, a directory or a hub's name: what every command takes as MODEL."""
+
+    def read() -> Network:
+        network = loading.causal(model_path(str(model)), seed, loading.pick_device(device))
+        network.model.requires_grad_(False)
+        return network
+
+    return Policy(read, str(model))
+
+
+def as_policy(model: Any) -> Policy:
+    """A policy as it is, or the one that a name stands for."""
+    if isinstance(model, Policy):
+        return model
+    if isinstance(model, str | Path):
+        return load_policy(model)
+    if hasattr(model, "policy") and isinstance(model.policy, Policy):
+        return model.policy  # a run
+    raise ValueError(f"expected a policy, a run or a model's name, got {type(model).__name__}")

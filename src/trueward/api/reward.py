@@ -1,0 +1,88 @@
+"""`trueward.fit_reward_model`: Bradley–Terry on comparisons, examined on prompts that it hasn't seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trueward.api.call import calling, recipe_of
+from trueward.api.compare import ComparisonSet
+from trueward.api.learned_reward import LearnedReward
+from trueward.api.sft import SupervisedPolicy, as_supervised
+from trueward.api.text import digest
+from trueward.artifacts import Artifact, load
+from trueward.config import DataConfig
+from trueward.data import given
+from trueward.pipeline.cache import cached
+from trueward.pipeline.comparisons import COMPARISONS, that_fit
+from trueward.pipeline.parts import Parts
+from trueward.pipeline.reward_model import REWARD_MODEL
+from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.stage import Made
+from trueward.records import Comparison
+from trueward.training.env import Env
+
+PATH = "given"  # the comparisons' name in [comparisons]
+
+
+def fit_reward_model(
+    sft: Any,
+    comparisons: Any = None,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **settings: Any,
+) -> LearnedReward:
+    """Fit a reward model to comparisons, from the SFT policy's layers; put its scores on the scale of that policy's answers.
+
+    sft: of `trueward.sft`, its directory, or a model's name. comparisons: of `trueward.compare`, a list of dicts in any form
+    that files may have (`{"prompt", "chosen", "rejected"}` …), a path, a data set; left out with `model="..."`, a reward model
+    that is ready. out: a directory to keep it in; the same call goes on there or reads it. settings: [reward]'s by keyword
+    (`learning_rate`, `members`, `held_out` …), other sections as dicts.
+
+    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    """
+    where = "trueward.fit_reward_model"
+    if (comparisons is None) == ("model" not in settings):
+        raise ValueError(f"{where}: expected comparisons, or in their place model=, a reward model that is ready")
+    is_ready = comparisons is None
+    labels = {} if is_ready else {"comparisons": {"source": "file", "path": PATH}}
+    recipe = recipe_of(where, "reward", settings, seed, **labels)
+    shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
+    with calling(recipe, progress, out, REWARD_MODEL.name) as call:
+        part, prompts = Parts(recipe), None
+        if not is_ready and not isinstance(sft, SupervisedPolicy):
+            prompts = [c.prompt for c in _rows(comparisons, where)]
+        start = as_supervised(sft, prompts, where, call.cache.env, seed, progress=progress, **shared)
+        pairs = None if is_ready else comparisons_made(comparisons, start.made.value, recipe.data, where)
+        inputs = {"prepared": None, "sft": start.made, "comparisons": pairs}
+        made = cached(call.cache, REWARD_MODEL, inputs, part.fitting, part.reward_files)
+        return LearnedReward(made, made.value.metrics)
+
+
+def _rows(comparisons: Any, where: str) -> Sequence[Comparison]:
+    if isinstance(comparisons, ComparisonSet):
+        return comparisons
+    return given.comparisons(comparisons, f"{where}: comparisons").rows
+
+
+def comparisons_made(comparisons: Any, sft: SftPolicy, data: DataConfig, where: str) -> Made[Any]:
+    """As a stage's result: those that fit into the model's context, or are as short as `data` says."""
+    if isinstance(comparisons, ComparisonSet):
+        return comparisons.made
+    loaded, network = given.comparisons(comparisons, f"{where}: comparisons"), sft.policy
+    limits = data.model_copy(update={"max_prompt_tokens": network.context - 1, "max_response_tokens": network.context})
+    name = str(comparisons) if given.is_name(comparisons) else f"{where}: comparisons"
+    value = that_fit(loaded, name, network, limits if data == DataConfig() else data)
+    artifact = Artifact(Path(), COMPARISONS.name, digest(value.rows), (), value.summary, 0.0)
+    return Made(artifact, lambda: value)
+
+
+def load_reward_model(directory: str | Path) -> LearnedReward:
+    """A reward model that was kept with `out=`, or the stage's directory in a run. `ValueError` if it's none."""
+    artifact = load(Path(directory))
+    if artifact is None or artifact.stage != REWARD_MODEL.name:
+        raise ValueError(f"{directory}: expected the directory of a reward model of trueward")
+    return LearnedReward(Made(artifact, lambda: REWARD_MODEL.read(artifact, Env())))

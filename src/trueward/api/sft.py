@@ -1,0 +1,143 @@
+"""`trueward.sft`: from a model and demonstrations to the policy that everything after it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trueward.api.call import calling, recipe_of
+from trueward.api.policy import Policy
+from trueward.api.text import GivenText, lengths
+from trueward.artifacts import load
+from trueward.models.run_paths import model_path
+from trueward.pipeline.cache import cached
+from trueward.pipeline.parts import Parts
+from trueward.pipeline.prepare import PREPARE, Prepared
+from trueward.pipeline.sft import SFT, SftPolicy
+from trueward.pipeline.stage import Made
+from trueward.records import Completion, Prompt
+from trueward.training.env import Env
+from trueward.training.journal import METRICS, Row, read_log
+
+
+class SupervisedPolicy(Policy):
+    """The SFT policy: where optimisers start, the anchor of the KL; its own answers set the unit of every reward."""
+
+    def __init__(
+        self, made: Made[SftPolicy], prepared: Made[Prepared] | None, metrics: Sequence[Row], base: str
+    ) -> None:
+        """base: the model that it was made from, whose tokenizer and context it has."""
+        super().__init__(lambda: made.value.policy, f"sft({base})")
+        self.made, self.prepared, self.base = made, prepared, base
+        self.metrics = list(metrics)
+        """A row a step: nll, grad_norm, lr and so on (docs/metrics.md)."""
+
+    @property
+    def summary(self) -> Row:
+        """demonstrations, held_out_nll_before, held_out_nll_after (nats a token), parameters."""
+        return self.made.summary
+
+    @cached_property
+    def answers(self) -> list[Completion]:
+        """Its own answers, two to each prompt in turn: they say what 0 and 1 are."""
+        return self.made.value.answers
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts to optimise on: those of the call that aren't held out."""
+        return self._prepared().prompts
+
+    @property
+    def held_out(self) -> list[Prompt]:
+        """Those that nothing is trained on."""
+        return self._prepared().prompts_held_out
+
+    def has(self, prompts: Any) -> bool:
+        """Whether these are prompts of its own to optimise on (None: all of them are)."""
+        if self.prepared is None or prompts is None:
+            return self.prepared is not None
+        own = {p.id for p in self.prompts}
+        return isinstance(prompts, list) and all(isinstance(p, Prompt) and p.id in own for p in prompts)
+
+    def _prepared(self) -> Prepared:
+        if self.prepared is None:
+            raise ValueError(f"{self.name}: read from a directory, which doesn't hold the prompts; give them again")
+        return self.prepared.value
+
+    @property
+    def directory(self) -> Path | None:
+        """Where it was kept with `out=`; None in memory."""
+        path = self.made.artifact.path
+        return path if path.parts else None
+
+
+def sft(
+    model: str | Path = "trueward:base",
+    demonstrations: Any = None,
+    prompts: Any = None,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **settings: Any,
+) -> SupervisedPolicy:
+    """Supervised fine-tuning on demonstrations; then the policy answers some prompts twice, which sets the reward's scale.
+
+    model: a directory, a hub's name, or one that ships (`trueward:base`). demonstrations: a list of dicts
+    (`{"prompt", "completion"}` or `{"messages"}`), a path, a data set; None: the model is taken as it is, and `prompts` are
+    needed. prompts: those that the policy will be optimised on; None: the demonstrations'. out: a directory to keep the result
+    in; the same call goes on there if it was stopped, and reads it if it was finished. settings: [sft]'s by keyword
+    (`learning_rate`, `epochs` …), other sections as `sampler={"max_new_tokens": 64}`, `lora={"rank": 8}`, `data={}`.
+
+    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    """
+    where = "trueward.sft"
+    if demonstrations is None and prompts is None:
+        raise ValueError(f"{where}: expected demonstrations, or for a model that is taken as it is, prompts")
+    base = model_path(str(model))
+    text = GivenText.of(where, demonstrations=demonstrations, prompts=prompts)
+    ready = {"sft": {"model": base}} if demonstrations is None else {}
+    data = {**text.names, **lengths(base, settings)}
+    recipe = recipe_of(where, "sft", settings, seed, model={"base": base}, data=data, **ready)
+    with calling(recipe, progress, out, SFT.name) as call:
+        source = text.source(recipe)
+        part, cache = Parts(recipe), call.cache
+        prepared = cached(
+            cache, PREPARE, {}, part.preparing, source.files + part.base_files, {"source": source}, text.digests
+        )
+        made = cached(cache, SFT, {"prepared": prepared}, part.imitating, part.sft_files)
+        metrics = _metrics(made, cache.journals)
+        return SupervisedPolicy(made, prepared, metrics, base)
+
+
+def _metrics(made: Made[Any], journals: Any) -> list[Row]:
+    if made.name in journals:
+        rows: list[Row] = journals[made.name].rows(METRICS)
+        return rows
+    return read_log(made.artifact.path / METRICS)
+
+
+def as_supervised(model: Any, prompts: Any, where: str, env: Env, seed: int, **settings: Any) -> SupervisedPolicy:
+    """The SFT policy that a call is given: of `trueward.sft`, an artifact's directory, or a bare model, which then answers some
+    of the prompts twice, and the progress says so."""
+    if isinstance(model, SupervisedPolicy):
+        return model
+    base = base_of(model, where)
+    artifact = load(Path(model))
+    if artifact is not None and artifact.stage == SFT.name:
+        made = Made(artifact, lambda: SFT.read(artifact, env))
+        return SupervisedPolicy(made, None, read_log(artifact.path / METRICS), base)
+    return sft(base, None, prompts, seed=seed, **settings)
+
+
+def base_of(model: Any, where: str) -> str:
+    """The place of the tokenizer of what a call is given as its SFT policy."""
+    if isinstance(model, SupervisedPolicy):
+        return model.base
+    if not isinstance(model, str | Path):
+        raise ValueError(
+            f"{where}: expected the policy of trueward.sft, its directory or a model's name, got {type(model).__name__}"
+        )
+    return model_path(str(model))

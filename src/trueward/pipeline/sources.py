@@ -1,0 +1,115 @@
+"""What a recipe names in [data], read and checked: demonstrations, prompts, and the files that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from trueward.config import Recipe
+from trueward.data import comparisons, loading, nano, reviews, snapshots, toy
+from trueward.data.loading import Loaded
+from trueward.records import Demonstration, Message, Prompt
+from trueward.scorers.verifiers import gym
+
+TOY_REVIEWS, TOY_SEED = 4000, 0
+
+
+@dataclass
+class Source:
+    """Where demonstrations and prompts come from, and the files to fingerprint."""
+
+    demonstrations: list[Demonstration]
+    prompts: list[Prompt]
+    files: list[Path] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
+    held_out: list[Prompt] = field(default_factory=list)
+    """Prompts to evaluate on, where they are given; else they are split off by a hash of their text."""
+
+
+GIVEN = "given"
+"""In the place of a name in [data]: the rows are in memory."""
+
+
+def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None) -> Source:
+    """What the recipe names in [data], read and checked. `ValueError` in one line if it can't be used.
+
+    given: rows in memory, for "demonstrations" and "prompts" where the recipe says `GIVEN`.
+    """
+    source = Source([], [])
+    data, given = recipe.data, given or {}
+    if data.demonstrations:
+        load = (lambda name: given["demonstrations"]) if data.demonstrations == GIVEN else loading.demonstrations
+        source.demonstrations = _read(data.demonstrations, load, source, "demonstrations", {})
+    if data.prompts == "comparisons":
+        judged = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) or [
+            Path(recipe.comparisons.path)
+        ]
+        source.prompts = [c.prompt for c in comparisons.read_all(judged).rows]
+        source.files += judged
+    elif data.prompts:
+        load = (lambda name: given["prompts"]) if data.prompts == GIVEN else loading.prompts
+        rows = _read(data.prompts, load, source, "prompts", data.task)
+        source.prompts = [getattr(row, "prompt", row) for row in rows]
+    else:
+        source.prompts = [d.prompt for d in source.demonstrations]
+    return instructed(source, data.instruction) if data.instruction else source
+
+
+def named_prompts(name: str) -> Source:
+    """The prompts of a file, a data set or a text that ships, without any demonstrations."""
+    source = Source([], [])
+    rows = _read(name, loading.prompts, source, "prompts", {})
+    source.prompts = [getattr(row, "prompt", row) for row in rows]
+    return source
+
+
+def instructed(source: Source, instruction: str) -> Source:
+    """Plain prompts as conversations that begin with the instruction; their answers begin without a space."""
+
+    def as_conversation(prompt: Prompt) -> Prompt:
+        if prompt.messages:
+            return prompt
+        text = instruction.replace("{prompt}", prompt.text)
+        return Prompt(messages=(Message(role="user", content=text),), answer=prompt.answer)
+
+    shown = [
+        d
+        if d.prompt.messages
+        else Demonstration(prompt=as_conversation(d.prompt), response=d.response.lstrip() or d.response)
+        for d in source.demonstrations
+    ]
+    return replace(source, demonstrations=shown, prompts=[as_conversation(p) for p in source.prompts])
+
+
+def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:
+    if name == "trueward:toy":
+        pairs = toy.reviews(TOY_REVIEWS, TOY_SEED)
+        return [Demonstration(prompt=Prompt(text=p), response=r) for p, r in pairs]
+    if name == "trueward:nano" and what == "prompts":
+        return [Prompt(text=text) for text in nano.prompts()]
+    if name == "trueward:reviews":
+        texts = reviews.load("rotten_tomatoes")
+        source.files.append(reviews.path())
+        halves = [reviews.halve(t.text) for t in texts]
+        if short := halves.count(None):
+            source.left_out.append({"what": what, "reason": "fewer than 3 words left for the response", "rows": short})
+        return [Demonstration(prompt=Prompt(text=h[0]), response=h[1]) for h in halves if h]
+    if name.startswith(gym.PREFIX):
+        if what != "prompts":
+            raise ValueError(f"data.{what}: {name} holds prompts without demonstrations; give it as data.prompts")
+        return list(gym.prompts(name.removeprefix(gym.PREFIX), task))
+    if name.startswith(snapshots.PREFIX):
+        loads = [load(str(path)) for path in snapshots.snapshots(name)]
+        source.files += [file for each in loads for file in each.files]
+        return list(dict.fromkeys(row for each in loads for row in each.rows))
+    if name.startswith("trueward:"):
+        ships = "trueward:reviews and trueward:toy" + (", and trueward:nano for prompts" if what == "prompts" else "")
+        raise ValueError(f"data.{what}: there is no {name}; those that ship are {ships}")
+    loaded = load(name)
+    source.files += loaded.files
+    source.left_out += [{"what": what, "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
+    source.ignored |= dict(loaded.ignored)
+    return list(loaded.rows)
