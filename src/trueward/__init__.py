@@ -1,3 +1,3 @@
 """trueward: RLHF that measures the truth and steers by it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
