@@ -5,6 +5,8 @@
 # make quick   units and laws alone: losses, loops, numbers, the pipeline in memory (under 3 minutes)
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
+# make wheel-check    build sdist and wheel, install the wheel outside the repository on every Python found, run `tiny` with it
+# make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
 # make golden  write the golden trajectories anew (tests/golden), print what moved
 # make mutants break losses/ in every small way, one at a time: which breaks do the tests not see
@@ -13,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test learning quick check verify bench golden mutants clean browser postgresql
+.PHONY: run test learning quick check verify wheel-check release-check bench golden mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -22,7 +24,7 @@ run: .venv/quickstart
 test: .venv/dev browser postgresql
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-QUICK := losses config data evaluation reporting training sampling tracking algorithms pipeline/test_plan.py pipeline/test_in_memory.py
+QUICK := release losses config data evaluation reporting training sampling tracking algorithms pipeline/test_plan.py pipeline/test_in_memory.py
 
 quick: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_*.py $(addprefix tests/,$(QUICK))
@@ -40,6 +42,12 @@ check: .venv/dev
 
 verify: .venv/dev
 	$(BIN)/python -m pytest tests/docs --whole
+
+wheel-check: .venv/dev
+	$(BIN)/python scripts/check_wheel.py $(PYTHONS)
+
+release-check: .venv/dev
+	$(BIN)/python scripts/check_release.py $(if $(TAG),--tag $(TAG))
 
 bench: .venv/quickstart
 	PYTHONPATH=benchmarks $(BIN)/python -m speed --only "$(ONLY)" $(ARGS)
