@@ -9,6 +9,22 @@ from typing import Any
 from trueward import config
 
 WEIGHTS = "model/model.safetensors"
+MINE = """
+from trueward.algorithms import grpo
+
+def short(completions):
+    return [1 / (1 + len(c.response)) for c in completions]
+
+def plain(logprobs, sampler_logprobs, advantages, mask):
+    return -logprobs * advantages, {"surprise": -logprobs}
+
+class SLOW:
+    steps, start = grpo.steps, grpo.start
+
+    def train(config, setup, state):
+        yield from grpo.train(config.model_copy(update={"learning_rate": config.options.get("rate", 0.001)}), setup, state)
+"""
+"""A user's mine.py: a scorer, a policy loss and an algorithm."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +136,8 @@ CHANGES = {
     "judge.ratings": Change('["dull","quite","warm"]', "reward", "reward/scale.json", RATED),
     "judge.clamp": Change("0.49", "comparisons", LABELS, JUDGED),
     "policy.kind": Change("rloo", "policy", f"policy/{WEIGHTS}"),
+    "policy.options": Change("{{rate=0.01}}", "policy", f"policy/{WEIGHTS}", ("policy.kind=mine:SLOW",)),
+    "policy.loss": Change("mine:plain", "policy", f"policy/{WEIGHTS}"),
     "policy.steps": Change("2", "policy", "policy/metrics.jsonl"),
     "policy.batch_size": Change("8", "policy", "policy/rollouts.jsonl.gz"),
     "policy.kl_coef": Change("0.5", "policy", f"policy/{WEIGHTS}"),

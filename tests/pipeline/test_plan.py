@@ -32,6 +32,7 @@ from changed_settings import (
     GATED,
     GRPO,
     JUDGED,
+    MINE,
     ONLINE,
     OWN,
     RATED,
@@ -199,7 +200,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shown = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
     (folder / "shown.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shown))
     (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows))
-    (folder / "mine.py").write_text("def short(completions):\n    return [1.0 for c in completions]\n")
+    (folder / "mine.py").write_text(MINE)
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
@@ -333,6 +334,8 @@ def test_a_section_that_plays_no_part_changes_nothing(folder: Path, variant: str
         (("evaluation.truths=['model:{folder}/against']",), "against/model.safetensors", OPTIMISED),
         (("reward.kind=verifier", "reward.verifier=mine:short"), "mine.py", ("reward",)),
         (("evaluation.truths=['mine:short']",), "mine.py", OPTIMISED),
+        (("policy.loss=mine:plain",), "mine.py", ("policy", "control")),
+        (("policy.kind=mine:SLOW",), "mine.py", ("policy", "control")),
         ((*JUDGED, "judge.model={folder}/chatty"), "chatty/model.safetensors", ("comparisons",)),
         ((*RATED, "judge.model={folder}/chatty"), "chatty/model.safetensors", ("reward",)),
         ((*RLVR, "evaluation.truths=['judge']", "judge.model={folder}/chatty"), "chatty/config.json", OPTIMISED),

@@ -32,6 +32,7 @@ from changed_settings import (
     DPO,
     ELSEWHERE,
     GRPO,
+    MINE,
     ONLINE,
     RLOO,
     WEIGHTS,
@@ -73,9 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Iterator
     rows = [{"prompt": f"{a} {b} {c}", "completion": " is warm ."} for a in ("the", "a") for b in words for c in words]
     (folder / "shown.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows))
-    (folder / "mine.py").write_text(
-        "def short(completions):\n    return [1 / (1 + len(c.response)) for c in completions]\n"
-    )
+    (folder / "mine.py").write_text(MINE)
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
