@@ -12,7 +12,21 @@ import click
 import typer
 
 from trueward import __version__
-from trueward.cli import collect, comparisons, evaluate, lab, profile, reports, run, sample, single_stage, verifiers
+from trueward.cli import (
+    chat,
+    collect,
+    comparisons,
+    evaluate,
+    lab,
+    merge,
+    profile,
+    push,
+    reports,
+    run,
+    sample,
+    single_stage,
+    verifiers,
+)
 from trueward.progress import WaitingError
 from trueward.studio import command as studio
 
@@ -33,6 +47,9 @@ app.command()(single_stage.sft)
 app.command(name="reward-model")(single_stage.reward_model)
 app.command()(single_stage.ppo)
 app.command()(sample.sample)
+app.command()(chat.chat)
+app.command()(merge.merge)
+app.command()(push.push)
 app.command()(evaluate.evaluate)
 app.command()(reports.report)
 app.command()(reports.doctor)

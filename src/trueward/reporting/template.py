@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template, Undefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template, Undefined, select_autoescape
 
 from trueward.reporting.anchor import perplexity
 from trueward.reporting.formatting import between, count, duration, percent, plain, share_within, signed, span, within
@@ -23,7 +23,12 @@ def _or_missing(show: Show) -> Show:
 def template(name: str) -> Template:
     """A page's template, with the ways to write numbers as its filters."""
     here = FileSystemLoader(Path(__file__).parent)
-    door = Environment(loader=here, autoescape=True, undefined=ChainableUndefined, trim_blocks=True)
+    door = Environment(
+        loader=here,
+        autoescape=select_autoescape(["html.jinja"]),  # a card in Markdown is not HTML
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+    )
     door.filters |= {
         f.__name__: _or_missing(f) for f in (signed, plain, percent, within, count, duration, share_within)
     }

@@ -1,0 +1,34 @@
+"""One answer, token by token: what `sample` draws for a single prompt, handed over while it is being drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from trueward.models.network import Network
+from trueward.sampling.draws import Draws
+from trueward.sampling.sampler import SamplingParams, decoder_for, draw
+
+
+@torch.no_grad()
+def stream(network: Network, ids: Sequence[int], params: SamplingParams, draws: Draws) -> Iterator[int]:
+    """The answer's token ids, end-of-sequence included if it comes. ids: the prompt's [T].
+
+    `ValueError` if the prompt leaves no room for an answer.
+    """
+    room = min(params.max_new_tokens, network.context - len(ids))
+    if room < 1:
+        raise ValueError(f"a prompt of {len(ids)} tokens leaves no room in a context of {network.context}")
+    device, end = network.device, network.tokenizer.eos_token_id
+    uniforms = draws.uniforms(1, params.max_new_tokens).to(device)
+    decoder = decoder_for(network, params.quantize)
+    decoder.start(1, len(ids) + room)
+    row, length = torch.tensor([0], device=device), torch.tensor([len(ids)], device=device)
+    logits = decoder.prefill(row, torch.tensor([list(ids)], device=device), length)
+    for at in range(room):
+        token, _ = draw(logits, uniforms[:, at], params.temperature)
+        yield int(token)
+        if int(token) == end or at + 1 == room:
+            return
+        logits = decoder.step(token, length + at)
