@@ -17,6 +17,7 @@ torch's threads and deterministic kernels while they run and put them back; they
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
@@ -83,7 +84,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f"module 'trueward' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"trueward.{MODULES[name]}"), name)
+    with warnings.catch_warnings():  # transformers' bars ask for ipywidgets in a notebook; ours don't
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        value = getattr(importlib.import_module(f"trueward.{MODULES[name]}"), name)
     globals()[name] = value  # the next time it is there
     return value
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from trueward.api.call import calling, recipe_of
 from trueward.api.frames import frame
 from trueward.api.policy import as_policy
+from trueward.api.printed import printed
 from trueward.api.scorers import as_scorer, named_scorers
 from trueward.api.text import read_prompts
 from trueward.pipeline.answers import sampling_params
@@ -49,12 +48,7 @@ class HeadToHead:
         return self.table[key]
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=100, color_system=None)
-        console.print(head_to_head_table.table(self.table))
-        for text in head_to_head_table.sentences(self.table):
-            console.print(text, highlight=False, markup=False)
-        out: Any = console.file
-        return str(out.getvalue()).rstrip()
+        return printed(head_to_head_table.table(self.table), *head_to_head_table.sentences(self.table))
 
     def __repr__(self) -> str:
         names = " against ".join(head_to_head_table.names(self.table).values())

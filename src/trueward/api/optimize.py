@@ -154,7 +154,12 @@ def optimize(
             "comparisons": pairs,
         }
         made = cached(cache, POLICY, lower, part.optimising, part.policy_files, {"given": given}, contents)
-        return OptimizedPolicy(made, cache, f"{recipe.policy.kind}({start.base})")
+        return OptimizedPolicy(made, cache, _name(recipe))
+
+
+def _name(recipe: Recipe) -> str:
+    """What tables call it: its kind and β."""
+    return f"{recipe.policy.kind}, β = {recipe.policy.kl_coef:g}"
 
 
 def _refuse(where: str, sft: Any, prompts: Any, comparisons: Any, settings: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from trueward import artifacts, config
 from trueward.api.frames import frame
 from trueward.api.learned_reward import LearnedReward
 from trueward.api.notebook import shown_progress
 from trueward.api.policy import Policy, load_policy
+from trueward.api.printed import printed
 from trueward.api.reward import load_reward_model
 from trueward.config import Recipe, ablations
 from trueward.evaluation.contracts import Report
@@ -116,12 +114,7 @@ class Run:
 
     def __str__(self) -> str:
         """The table and the lines that `trueward run` prints."""
-        console = Console(file=io.StringIO(), width=100, color_system=None)
-        console.print(page.table(self.table))
-        for text in page.summary(self.table):
-            console.print(text, highlight=False, markup=False)
-        out: Any = console.file
-        return str(out.getvalue()).rstrip()
+        return printed(page.table(self.table), *page.summary(self.table))
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

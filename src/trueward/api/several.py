@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from trueward import artifacts, config
 from trueward.api.frames import frame
 from trueward.api.notebook import shown_progress
+from trueward.api.printed import printed
 from trueward.api.run import Run, overrides
 from trueward.evaluation import frontier as frontiers
 from trueward.evaluation.doctor import Diagnosis
@@ -51,7 +49,7 @@ class Sweep:
         return str(self.table["sentence"]).replace("\u00a0", " ")
 
     def __str__(self) -> str:
-        return _text(sweep_page.table(self.table), self.sentence)
+        return printed(sweep_page.table(self.table), self.sentence)
 
     def __repr__(self) -> str:
         return f"Sweep({str(self.path)!r})"
@@ -75,7 +73,7 @@ class Frontier:
 
     def __str__(self) -> str:
         lines = [frontier_page.headline(self.table), *self.table["notes"]]
-        return _text(frontier_page.table(self.table), *lines)
+        return printed(frontier_page.table(self.table), *lines)
 
 
 class Doctor:
@@ -146,12 +144,3 @@ def doctor(run: Run | str | Path) -> Doctor:
 def _finished(run: Run) -> FrontierRun:
     rows = artifacts.read_json(run.path / artifacts.PIPELINE)
     return FrontierRun(run.name, run.table, {row["name"]: row["digest"] for row in rows})
-
-
-def _text(table: Any, *lines: str) -> str:
-    console = Console(file=io.StringIO(), width=100, color_system=None)
-    console.print(table)
-    for line in lines:
-        console.print(line.replace("\u00a0", " "), highlight=False, markup=False)
-    out: Any = console.file
-    return str(out.getvalue()).rstrip()

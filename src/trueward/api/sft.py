@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from trueward.api.call import calling, recipe_of
@@ -29,7 +29,7 @@ class SupervisedPolicy(Policy):
         self, made: Made[SftPolicy], prepared: Made[Prepared] | None, metrics: Sequence[Row], base: str
     ) -> None:
         """base: the model that it was made from, whose tokenizer and context it has."""
-        super().__init__(lambda: made.value.policy, f"sft({base})")
+        super().__init__(lambda: made.value.policy, f"sft of {PurePath(base).name}")
         self.made, self.prepared, self.base = made, prepared, base
         self.metrics = list(metrics)
         """A row a step: nll, grad_norm, lr and so on (docs/metrics.md)."""

@@ -1,0 +1,20 @@
+"""What the command line prints, as a text: the same tables in a notebook, a terminal and a log."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+WIDTH = 100
+
+
+def printed(table: Any, *lines: str) -> str:
+    """A rich table and the lines under it."""
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, color_system=None, force_jupyter=False)
+    console.print(table)
+    for line in lines:
+        console.print(line.replace("\u00a0", " "), highlight=False, markup=False)
+    return "\n".join(row.rstrip() for row in out.getvalue().replace("\u00a0", " ").rstrip().splitlines())
