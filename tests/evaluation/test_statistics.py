@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trueward.evaluation.statistics import bootstrap, standard_error, wilson, win_rate
+from trueward.evaluation.statistics import bootstrap, standard_error, student_quantile, wilson, win_rate
 
 
 def test_standard_error() -> None:
@@ -40,6 +40,24 @@ def test_win_rate_counts_ties_half() -> None:
     rate, low, high = win_rate(np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 1.0, 5.0]))
     assert rate == 0.625
     assert (low, high) == wilson(2.5, 4)
+
+
+@pytest.mark.parametrize("level", [0.6, 0.95, 0.975, 0.999])
+def test_students_quantile_in_closed_form(level: float) -> None:
+    """One degree of freedom: tan π(p − ½). Two: (2p − 1)/√(2p(1 − p))."""
+    assert student_quantile(level, 1) == pytest.approx(math.tan(math.pi * (level - 0.5)), rel=1e-12)
+    assert student_quantile(level, 2) == pytest.approx((2 * level - 1) / math.sqrt(2 * level * (1 - level)), rel=1e-12)
+    assert student_quantile(0.975, 10**9) == pytest.approx(1.959963985, abs=1e-8)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 9, 10, 12, 30, 1000])
+def test_students_quantile(freedom: int) -> None:
+    """The integral of the density up to it, by Simpson's rule, is 97.5 %."""
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
+    steps, top = 20_000, student_quantile(0.975, freedom)
+    height = [scale * (1 + (top * i / steps) ** 2 / freedom) ** (-(freedom + 1) / 2) for i in range(steps + 1)]
+    area = top / steps / 3 * (height[0] + height[-1] + 4 * sum(height[1:-1:2]) + 2 * sum(height[2:-1:2]))
+    assert 0.5 + area == pytest.approx(0.975, abs=1e-10)
 
 
 def test_bootstrap_of_a_normal_mean_is_the_textbook_interval() -> None:

@@ -1,4 +1,4 @@
-"""Intervals and errors, in numpy alone."""
+"""Intervals and errors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ NINETY_FIVE = 1.96  # the same, as it is printed
 def standard_error(x: np.ndarray) -> float:
     """Of the mean of independent values; NaN for fewer than two."""
     return float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else float("nan")
+
+
+def student_quantile(level: float, freedom: int) -> float:
+    """The point that Student's t with so many degrees of freedom stays below with the probability `level`."""
+    from scipy import special  # here, not above: pages and the studio take other things from this file
+
+    assert freedom >= 1
+    return float(special.stdtrit(freedom, level))
 
 
 def wilson(successes: float, n: int, z: float = Z) -> tuple[float, float]:
