@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -67,6 +68,17 @@ def test_bootstrap_of_a_normal_mean_is_the_textbook_interval() -> None:
     assert (low, high) == pytest.approx((x.mean() - half, x.mean() + half), abs=0.06 * half)
 
 
+def test_bootstrap_by_hand() -> None:
+    """Efron's recipe step by step on the same resamples: z₀ from the share of means below, a = Σd³/6(Σd²)^1.5, quantiles."""
+    x = np.random.default_rng(4).exponential(size=40)
+    means = x[np.random.default_rng(7).integers(0, 40, (2000, 40))].mean(axis=1)
+    off, normal = x - x.mean(), NormalDist()
+    bias = normal.inv_cdf(float((means < x.mean()).mean()))
+    skew = float((off**3).sum() / (6 * (off**2).sum() ** 1.5))
+    levels = [normal.cdf(bias + (bias + z) / (1 - skew * (bias + z))) for z in (-1.959963985, 1.959963985)]
+    assert bootstrap(x, seed=7) == pytest.approx(np.quantile(means, levels), rel=1e-9)
+
+
 def test_bootstrap_leans_where_the_data_are_skewed() -> None:
     """Of 25 exponentials the exact interval of the mean (chi-square with 50 degrees of freedom) leans upward."""
     x = -np.log(1 - (np.arange(25) + 0.5) / 25)
@@ -88,4 +100,6 @@ def test_bootstrap_is_a_function_of_its_seed() -> None:
     x = np.arange(30.0) ** 2
     assert bootstrap(x, seed=3) == bootstrap(x, seed=3) != bootstrap(x, seed=4)
     assert bootstrap(np.ones(4), seed=0) == (1.0, 1.0)
+    tenths = np.full(7, 0.1)  # their mean is another number, 1e-17 away
+    assert bootstrap(tenths, seed=0) == (tenths.mean(), tenths.mean())
     assert bootstrap(np.array([2.0]), seed=0) == (2.0, 2.0)
