@@ -29,7 +29,7 @@ import torch
 
 from trueward.algorithms import reward_model as fit
 from trueward.data.collate import Collator
-from trueward.evaluation.sweep import T_975, quantile
+from trueward.evaluation.statistics import student_quantile
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE
@@ -226,7 +226,7 @@ def interval(values: list[float], digits: int, sign: str = "") -> str:
     """Mean and half a 95 % interval over the seeds."""
     if len(values) < 2:
         return f"{values[0]:{sign}.{digits}f}"
-    half = quantile(T_975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = student_quantile(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return f"{np.mean(values):{sign}.{digits}f} ± {half:.{digits}f}"
 
 

@@ -116,11 +116,11 @@ def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
 
 def interval(values: Sequence[float]) -> str:
     """Mean and half a 95 % interval over seeds (Student's)."""
-    from trueward.evaluation.sweep import T_975, quantile
+    from trueward.evaluation.statistics import student_quantile
 
     if len(values) < 2:
         return f"{values[0]:+.2f}" if values else ""
-    half = quantile(T_975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = student_quantile(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return f"{np.mean(values):+.2f} ± {half:.2f}"
 
 

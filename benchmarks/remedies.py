@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from trueward import config
-from trueward.evaluation.sweep import T_975
+from trueward.evaluation.statistics import student_quantile
 from trueward.pipeline.cache import MemoryCache
 from trueward.pipeline.run import run_in_memory
 from trueward.pipeline.trained_policy import TrainedPolicy
@@ -93,7 +93,7 @@ def interval(values: list[float]) -> str:
     """Mean and half its 95 % interval."""
     if len(values) < 2:
         return f"{values[0]:+.2f}".replace("-", "−") if values else ""
-    half = T_975[min(len(values) - 2, len(T_975) - 1)] * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = student_quantile(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return f"{np.mean(values):+.2f} ± {half:.2f}".replace("-", "−")
 
 

@@ -114,12 +114,12 @@ def rows(method: str, labels: int, beta: float, seed: int, looks: list[Row]) -> 
 
 def interval(values: list[float]) -> str:
     """Mean and half a 95 % interval over the seeds."""
-    from trueward.evaluation.sweep import T_975, quantile
+    from trueward.evaluation.statistics import student_quantile
 
     if len(values) < 2:
         return f"{values[0]:+.2f}"
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return f"{np.mean(values):+.2f} ± {quantile(T_975, len(values) - 1) * error:.2f}"
+    return f"{np.mean(values):+.2f} ± {student_quantile(0.975, len(values) - 1) * error:.2f}"
 
 
 def at_distance(row: Row, kl: float) -> float:

@@ -125,6 +125,16 @@ def test_merging_leaves_base_and_adapter_as_they_are(folder: Path) -> None:
     assert torch.equal(heads.response_logprobs(policy.model, tokens()), before)
 
 
+def test_an_adapter_of_no_numbers_is_not_merged(folder: Path) -> None:
+    policy = learner(folder, LoraConfig(rank=2))
+    base = digest(policy.model)
+    with torch.no_grad():
+        policy.model.model.layers[0].mlp.up_proj.lora_B["default"].weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="NaNs detected in the merged weights"):
+        lora.merged(policy.model)
+    assert digest(policy.model) == base
+
+
 def test_the_sampler_sees_merged_weights(folder: Path) -> None:
     """Its log-probs are those of the adapted model, far from the base's."""
     policy = move(learner(folder), 5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,15 @@ from torch.nn.modules import module as modules
 
 from trueward import config
 from trueward.batches import Step
-from trueward.parallel.fabric import Fabric
+from trueward.models import heads
 from trueward.pipeline import profile
-from trueward.pipeline.cache import RunCache
+from trueward.pipeline.flops import flop_counter
 from trueward.pipeline.profiler import watching
-from trueward.pipeline.stage_clock import BEATS, Clock
+from trueward.pipeline.stage_clock import BEATS, Clock, Counts
 from trueward.progress import Progress
 from trueward.sampling import sampler
 from trueward.sampling.draws import Draws
-from trueward.scorers.scorer import ScoredBatch
-from trueward.training import driver
+from trueward.tracking import beats
 
 LITTLE = (
     "runtime.threads=1",
@@ -41,45 +42,51 @@ def test_beats_by_hand() -> None:
     def passes(seconds: float) -> None:
         at[0] += seconds
 
-    clock = Clock(2, lambda: at[0])
+    operations = [0]
+    clock = Clock(lambda: at[0], lambda: operations[0])
 
     def steps() -> Iterator[Step]:
         for number in range(1, 100):
             with clock.during("act"):
                 passes(3)
+                operations[0] += 100
             with clock.during("judge"):
                 passes(2)
                 with clock.during("act"):  # within another: not told apart
                     passes(1)
             passes(0.5)
+            operations[0] += 7  # a product outside of every pass
             clock.begin("learn")
             passes(4)
+            operations[0] += 30
             clock.after_step()
             passes(0.25)
             yield Step(number, {})
 
     with clock.stage("policy"):
         passes(10)
-        for _ in clock.loop(steps()):
+        for _ in clock.loop(islice(steps(), 2), 20):
             passes(0.125)
         passes(1)
     (counts,) = clock.stages
     expected = {"act": 6, "judge": 6, "credit": 1, "learn": 8, "hand over": 0.75, "evaluate": 0, "rest": 11}
     assert counts.beats == expected
     assert counts.seconds == sum(expected.values())
-    assert counts.steps == 2
+    assert (counts.steps, counts.total) == (2, 20)
+    assert counts.flops == {"act": 200, "judge": 14, "learn": 60, "evaluate": 0}
 
 
 @pytest.fixture(scope="module")
 def measured() -> tuple[dict[str, Any], list[Any]]:
     """A profile of the small recipe, and the rollouts that its policy stage wrote."""
     rollouts: list[Any] = []
-    inner = sampler.sample
-    patch = pytest.MonkeyPatch()
-    patch.setattr(sampler, "sample", lambda *a, **k: (rollouts.append(inner(*a, **k)), rollouts[-1])[1])
-    found = profile.profile("tiny", [*LITTLE], 2, Progress())
-    patch.undo()
-    return found, rollouts
+    inner, measure = sampler.sample, profile.measure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampler, "sample", lambda *a, **k: (rollouts.append(inner(*a, **k)), rollouts[-1])[1])
+        patch.setattr(
+            profile, "measure", lambda *a: (rollouts.clear(), measure(*a))
+        )  # the last time is the one that is timed
+        return profile.profile("tiny", [*LITTLE], 2, Progress()), rollouts
 
 
 def test_every_stage_and_its_beats_add_up(measured: tuple[dict[str, Any], list[Any]]) -> None:
@@ -114,8 +121,9 @@ def test_counts_are_those_of_the_loop(measured: tuple[dict[str, Any], list[Any]]
 def test_a_loops_tokens_and_passes(make_policy: Callable[..., Any], toy_prompts: list[Any]) -> None:
     """What the sampler and a network were given, counted by hand."""
     network = make_policy()
-    clock = Clock(1)
-    with watching(clock), clock.stage("policy"):
+    counter = flop_counter()
+    clock = Clock(flops=counter.get_total_flops)
+    with counter, watching(clock), clock.stage("policy"):
         settings = sampler.SamplingParams(max_new_tokens=6, max_num_seqs=4)
         rollout = sampler.sample(network, toy_prompts, settings, Draws(1))
         tokens = rollout.tokens
@@ -131,8 +139,11 @@ def test_a_loops_tokens_and_passes(make_policy: Callable[..., Any], toy_prompts:
     assert counts.written == int(tokens.response_lengths.sum())
     assert counts.tokens["act"] == int(tokens.lengths.sum()) - len(tokens), "the last token of each is never read"
     weights = sum(p.numel() for n, p in network.model.named_parameters() if "proj" in n)
-    assert counts.products["judge"] == 2 * weights * padded.numel()
-    assert counts.products["learn"] == 3 * 2 * weights * padded[:3].numel()
+    config, (rows, width) = network.model.config, padded.shape
+    square = 2 * width**2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim  # of one row
+    assert counts.flops["judge"] == 2 * weights * padded.numel() + 2 * square * rows
+    # backward: once for the input's gradient, once for the weights'; and of attention the scores again beside four products
+    assert counts.flops["learn"] == 3 * 2 * weights * padded[:3].numel() + (2 + 5) * square * 3
     everything = sum(p.numel() for p in network.model.parameters())  # the head is the embedding
     assert counts.read["act"] == 4 * everything * counts.decodes
     assert counts.beats["act"] > 0
@@ -141,28 +152,32 @@ def test_a_loops_tokens_and_passes(make_policy: Callable[..., Any], toy_prompts:
 
 
 def test_nothing_is_left_behind() -> None:
-    before = (
-        driver.drive,
-        RunCache.make,
-        vars(ScoredBatch)["of"],
-        Fabric.by_parts,
-        sampler.sample,
-        sampler.decoder_for,
-    )
-    with watching(Clock(1)):
-        assert driver.drive is not before[0]
+    before = beats._watcher
+    with suppress(KeyError), watching(clock := Clock()):
+        assert beats._watcher is clock
         assert modules._global_forward_pre_hooks
-    after = (
-        driver.drive,
-        RunCache.make,
-        vars(ScoredBatch)["of"],
-        Fabric.by_parts,
-        sampler.sample,
-        sampler.decoder_for,
-    )
-    assert all(one is other for one, other in zip(before, after, strict=True))
+        raise KeyError
+    assert beats._watcher is before
     assert not modules._global_forward_pre_hooks
     assert not modules._global_forward_hooks
+
+
+def test_operations_of_one_step_stand_for_all() -> None:
+    counted, timed = Counts("policy"), Counts("policy")
+    counted.flops |= {"learn": 600, "judge": 40}
+    counted.computed |= {"learn": 30, "judge": 10}
+    timed.computed |= {"learn": 90, "judge": 10}
+    assert profile.scaled(counted, timed) == {"act": 0, "judge": 40, "learn": 1800, "evaluate": 0}
+
+
+def test_torchs_profiler_sees_the_beats(make_policy: Callable[..., Any], toy_prompts: list[Any]) -> None:
+    network = make_policy()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as traced:
+        rollout = sampler.sample(network, toy_prompts, sampler.SamplingParams(max_new_tokens=2), Draws(1))
+        heads.read_logprobs(network.model, rollout.tokens, 1.0, 512)
+    spans = {row.key: row.count for row in traced.key_averages() if row.key.startswith("trueward/")}
+    assert spans.keys() == {"trueward/act", "trueward/judge", "trueward/forward"}
+    assert spans["trueward/act"] == spans["trueward/judge"] == 1
 
 
 def test_a_runs_rungs_are_used(baseline: Path) -> None:
@@ -183,7 +198,7 @@ def test_a_runs_rungs_are_used(baseline: Path) -> None:
     ],
 )
 def test_advice_is_drawn_from_the_numbers(setting: str, counts: dict[str, float], said: str) -> None:
-    clock = Clock(1)
+    clock = Clock()
     with clock.stage("policy"):
         made = clock.counts
     made.beats |= counts

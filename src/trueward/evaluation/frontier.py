@@ -13,23 +13,12 @@ from itertools import combinations
 from typing import Any
 
 from trueward.evaluation.printable import printable
-from trueward.evaluation.statistics import NINETY_FIVE
+from trueward.evaluation.statistics import NINETY_FIVE, student_quantile
 
 Row = dict[str, Any]
 START = ("model", "data", "sft", "sampler")  # the sections that the SFT policy and its scale are made from
 JUDGE = ("comparisons", "reward")  # and those that the proxy is made from
 ASIDE = ("seed", "name", "description", "runtime")
-STUDENT = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-)  # 97.5 % quantiles, 1 to 9 degrees of freedom
 UNANCHORED = ("best_of_n", "sft_on_best")  # kinds that have an n in place of a β
 
 
@@ -221,17 +210,7 @@ def _mean(values: Sequence[float | None], error: float | None) -> tuple[float | 
     if count == 1:
         return mean, None if error is None else NINETY_FIVE * error
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in known) / (count - 1) / count)
-    return mean, student(count - 1) * spread
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond the table by Cornish and Fisher's expansion, to 0.0005."""
-    assert freedom >= 1
-    return (
-        STUDENT[freedom - 1]
-        if freedom <= len(STUDENT)
-        else 1.95996 + (2.3723 + (2.8225 + 2.5558 / freedom) / freedom) / freedom
-    )
+    return mean, student_quantile(0.975, count - 1) * spread
 
 
 def _path(group: Sequence[FrontierRun]) -> list[Row]:

@@ -14,23 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueward.evaluation.statistics import standard_error
+from trueward.evaluation.statistics import standard_error, student_quantile
 from trueward.evaluation.verdict import ALARMS
 
 Row = dict[str, Any]
 Array = NDArray[np.float64]
 KEPT = ("proxy", "proxy_se", "truth", "truth_se", "win_rate", "kl", "length", "eos_rate", "distinct_1")
-# One-sided 95 % points of Student's t, by degrees of freedom; beyond the table the normal's.
-T_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753)
 NORMAL_95, NORMAL_975 = 1.645, 1.960
-# Two-sided 95 % points.
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-
-
-def quantile(table: Sequence[float], freedom: int) -> float:
-    """The t quantile from one of the tables above; 1.645 or 1.960 beyond their ends."""
-    assert freedom >= 1
-    return table[freedom - 1] if freedom <= len(table) else NORMAL_95 if table is T_95 else NORMAL_975
 
 
 def row(value: Any, seed: int, run: str, report: Row) -> Row:
@@ -115,10 +105,10 @@ def half_width(group: Sequence[Row], key: str, pairs: Sequence[Sequence[Row]]) -
     """Half a 95 % interval of the mean; `pairs`: the groups of two seeds, this one among them if it is one."""
     if len(group) == 2:
         variance = float(np.mean([(one[key] - other[key]) ** 2 / 2 for one, other in pairs]))
-        return quantile(T_975, len(pairs)) * math.sqrt(variance / 2)
+        return student_quantile(0.975, len(pairs)) * math.sqrt(variance / 2)
     if len(group) > 2:
         values = np.array([r[key] for r in group], dtype=np.float64)
-        return quantile(T_975, len(group) - 1) * standard_error(values)
+        return student_quantile(0.975, len(group) - 1) * standard_error(values)
     error = group[0].get(f"{key}_se")
     return NORMAL_975 * error if error is not None else math.nan
 
@@ -185,10 +175,10 @@ def significantly_below(point: Point, best: Point) -> bool:
     if point.seeds == best.seeds > 2:
         gap = np.array(best.truths) - np.array(point.truths)
         error = standard_error(gap)
-        return bool(gap.mean() > quantile(T_95, len(gap) - 1) * error) if error > 0 else bool(gap.mean() > 0)
-    errors = [p.truth_half / (quantile(T_975, p.freedom) if p.freedom else NORMAL_975) for p in (point, best)]
+        return bool(gap.mean() > student_quantile(0.95, len(gap) - 1) * error) if error > 0 else bool(gap.mean() > 0)
+    errors = [p.truth_half / (student_quantile(0.975, p.freedom) if p.freedom else NORMAL_975) for p in (point, best)]
     freedom = min(point.freedom, best.freedom)
-    return best.truth - point.truth > (quantile(T_95, freedom) if freedom else NORMAL_95) * math.hypot(*errors)
+    return best.truth - point.truth > (student_quantile(0.95, freedom) if freedom else NORMAL_95) * math.hypot(*errors)
 
 
 def alarmed(point: Point) -> bool:

@@ -97,8 +97,10 @@ def merged(model: Any) -> Any:
     for name, layer in list(plain.named_modules()):
         if hasattr(layer, "lora_A"):
             parent, _, leaf = name.rpartition(".")
-            layer.base_layer.weight = nn.Parameter(weight(layer), requires_grad=False)
-            setattr(plain.get_submodule(parent), leaf, layer.base_layer)
+            # peft writes into the parameter that it finds, and this one is other networks', too: it gets one of its own.
+            layer.base_layer.weight = nn.Parameter(layer.base_layer.weight.detach(), requires_grad=False)
+            layer.merge(safe_merge=True, adapter_names=[NAME])  # in a copy of the numbers; refuses NaN
+            setattr(plain.get_submodule(parent), leaf, layer.get_base_layer())
     del plain.peft_config
     return plain
 
@@ -133,7 +135,11 @@ def save(model: Any, folder: Path, base: str, digest: str) -> None:
     if hasattr(model, HEAD):
         settings["modules_to_save"] = [HEAD]
     write_json(folder / CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()})
-    tensors = {INSIDE + n.replace(f".{NAME}.", "."): p.detach().contiguous() for n, p in own_parameters(model).items()}
+    from peft import get_peft_model_state_dict
+
+    tensors = get_peft_model_state_dict(model, adapter_name=NAME, save_embedding_layers=False)
+    tensors |= {name: p for name, p in own_parameters(model).items() if name.startswith(f"{HEAD}.")}
+    tensors = {INSIDE + name: t.detach().contiguous() for name, t in sorted(tensors.items())}
     save_file(tensors, folder / WEIGHTS, metadata={BASE: digest})  # of two keys the order would be chance
 
 

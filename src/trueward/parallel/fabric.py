@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from trueward.batches import Tokens, by_parts, micro_batches
+from trueward.tracking import beats
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Fabric:
         beside = None if together is None else together[mine]
         return [mine[part] for part in micro_batches(lengths[mine], budget, beside)] if len(mine) else []
 
+    @beats.beat("judge")
     def by_parts(
         self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None
     ) -> Tensor:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
 from trueward import artifacts, config
 from trueward.config import Recipe
-from trueward.pipeline import sft
+from trueward.pipeline import relabel_people
+from trueward.pipeline.cache import RunCache
+from trueward.pipeline.flops import flop_counter
+from trueward.pipeline.graph import graph
 from trueward.pipeline.memory import peak_memory_mb
-from trueward.pipeline.profiler import watching
-from trueward.pipeline.run import run_pipeline
+from trueward.pipeline.process import process_settings
+from trueward.pipeline.profiler import WatchedCache, watching
+from trueward.pipeline.run import check_inputs
 from trueward.pipeline.stage_clock import WORK, Clock, Counts
+from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
+from trueward.training.env import Trial
 
 REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # of a run that is there
 ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is run
@@ -35,7 +41,11 @@ def recipe_of(named: str, changes: list[str]) -> tuple[Recipe, Path | None]:
 
 
 def profile(named: str, changes: list[str], steps: int, progress: Progress) -> dict[str, Any]:
-    """What `trueward profile` prints, as JSON has it. `ValueError` for a recipe or run that can't be used."""
+    """What `trueward profile` prints, as JSON has it. `ValueError` for a recipe or run that can't be used.
+
+    Everything is done twice: with one step of each loop to count operations, which takes small networks twice as long, and with
+    `steps` to take the time.
+    """
     recipe, run = recipe_of(named, changes)
     small = {
         **recipe.evaluation.model_dump(),
@@ -45,20 +55,45 @@ def profile(named: str, changes: list[str], steps: int, progress: Progress) -> d
         "control": "never",
     }
     asked = recipe.comparisons.model_copy(update={"count": min(recipe.comparisons.count, COMPARISONS)})
-    changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": asked}
+    runtime = recipe.runtime.model_copy(update={"tracking": "none"})
+    changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": asked, "runtime": runtime}
     recipe = recipe.model_copy(update=changed)
-    clock = Clock(steps)
-    with tempfile.TemporaryDirectory(prefix="trueward-profile-") as home, watching(clock):
-        if run:
-            for stage in REUSED:
-                if (run / stage / artifacts.MANIFEST).is_file():
-                    artifacts.adopt(run / stage, Path(home) / "there" / stage)
-        with mock.patch.object(sft, "REFERENCE_PROMPTS", ANSWERS):
-            run_pipeline(recipe, Path(home), "profile", progress, until="evaluation")
+    with flop_counter() as counter:
+        counting = Clock(flops=counter.get_total_flops)
+        measure(recipe, run, 1, progress, counting)
+    clock = Clock()
+    measure(recipe, run, steps, progress, clock)
+    for timed, counted in zip(clock.stages, counting.stages, strict=True):
+        timed.flops = scaled(counted, timed)
     limits = machine()
     rows = [_row(counts, limits) for counts in clock.stages]
     found = {"recipe": recipe.name, "run": str(run) if run else None, "machine": limits, "stages": rows}
     return {**found, "peak_memory_mb": peak_memory_mb(), "advice": advice(recipe, clock.stages, rows, limits)}
+
+
+def measure(recipe: Recipe, run: Path | None, steps: int, progress: Progress, clock: Clock) -> None:
+    """A few steps of every stage up to the evaluation, in a directory that is removed. Nobody is asked, nothing is tracked."""
+    with tempfile.TemporaryDirectory(prefix="trueward-profile-") as folder, process_settings(recipe):
+        home = Path(folder)
+        if run:
+            for stage in REUSED:
+                if (run / stage / artifacts.MANIFEST).is_file():
+                    artifacts.adopt(run / stage, home / "there" / stage)
+        recipe = relabel_people.pinned(recipe, home / "profile")
+        env = replace(run_env(recipe, progress, tracked=False), trial=Trial(steps, ANSWERS))
+        source = check_inputs(recipe, env, "evaluation")
+        with RunCache(home, "profile", recipe, env).open() as cache, watching(clock):
+            for made in graph(recipe, source, WatchedCache(cache, clock)):
+                if made.name == "evaluation":
+                    break
+
+
+def scaled(counted: Counts, timed: Counts) -> dict[str, float]:
+    """The operations of a stage that was timed, from those of its first steps: as many for each token that was computed."""
+    return {
+        kind: counted.flops[kind] * timed.computed[kind] / counted.computed[kind] if counted.computed[kind] else 0.0
+        for kind in WORK
+    }
 
 
 def machine() -> dict[str, Any]:
@@ -87,9 +122,9 @@ def machine() -> dict[str, Any]:
 
 
 def floor(counts: Counts, limits: dict[str, Any], kind: str) -> float:
-    """Seconds below which this work can't be done: its products without padding, or the weights that decoding reads."""
+    """Seconds below which this work can't be done: its operations without padding, or the weights that decoding reads."""
     padded = counts.computed[kind]
-    needed = counts.products[kind] * (counts.tokens[kind] / padded if padded else 1.0)
+    needed = counts.flops[kind] * (counts.tokens[kind] / padded if padded else 1.0)
     rate, bandwidth = float(limits["gflops"]) * 1e9, float(limits["gb_per_s"]) * 1e9
     return max(needed / rate, counts.read[kind] / bandwidth)
 
@@ -109,6 +144,7 @@ def _row(counts: Counts, limits: dict[str, Any]) -> dict[str, Any]:
         "tokens_per_second": {
             kind: round(counts.tokens[kind] / beats[kind], 1) for kind in WORK if counts.tokens[kind] and beats[kind]
         },
+        "gflop": {kind: round(flops / 1e9, 4) for kind, flops in counts.flops.items() if flops},
         "share_of_limit": {kind: round(floors[kind] / beats[kind], 4) for kind in WORK if floors[kind] and beats[kind]},
         "padding": round(1 - needed / computed, 4) if computed else None,
     }

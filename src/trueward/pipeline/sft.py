@@ -76,7 +76,8 @@ def fine_tune(
         policy.model.requires_grad_(False)
         after = algorithm.held_out_nll(policy, held_out, budget)
     prompts = prepared.prompts
-    picked = torch.randperm(len(prompts), generator=generator(seed, "reference prompts"))[:REFERENCE_PROMPTS]
+    count = env.trial.reference_prompts if env.trial else REFERENCE_PROMPTS
+    picked = torch.randperm(len(prompts), generator=generator(seed, "reference prompts"))[:count]
     twice = [prompts[i] for i in picked.tolist() for _ in range(2)]
     draws = Draws.purpose(seed, "reference")
     answers = sample_with_progress("sft: its own answers", policy, twice, sampler, draws, env)

@@ -25,6 +25,7 @@ from trueward.sampling.draws import Draws
 from trueward.sampling.general import GeneralDecoder
 from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.tabular import TabularDecoder
+from trueward.tracking import beats
 
 Sample = Callable[[Network, Sequence[Prompt], Draws], Rollout]
 
@@ -72,6 +73,7 @@ def decoder_for(network: Network, quantize: str = "none") -> Decoder:
 
 
 @torch.no_grad()
+@beats.beat("act")
 def sample(
     network: Network,
     prompts: Sequence[Prompt],
@@ -97,7 +99,8 @@ def sample(
     uniforms = draws.uniforms(len(ids), params.max_new_tokens).to(network.device)
     there = network.model, params.quantize
     decoder = (pool.take(*there) if pool is not None else None) or decoder_for(network, params.quantize)
-    responses, logprobs = _decode(decoder, network, ids, room, uniforms, params, on_progress)
+    seen = beats.decoding(decoder, network.model, params.quantize)
+    responses, logprobs = _decode(seen, network, ids, room, uniforms, params, on_progress)
     if pool is not None:
         decoder.start(0, 1)  # room for nobody: the cache goes
         pool.put(*there, decoder)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from trueward.records import Completion, Score
+from trueward.tracking import beats
 
 LOGGED = ("unshaped", "member_sd")  # parts of a verdict: the score before shaping, the SD between an ensemble's members
 
@@ -33,7 +34,8 @@ class ScoredBatch:
 
     @classmethod
     def of(cls, scorer: Scorer, completions: Sequence[Completion]) -> ScoredBatch:
-        verdicts = scorer(completions)
+        with beats.beat("judge"):
+            verdicts = scorer(completions)
         names = [name for name in LOGGED if verdicts and name in verdicts[0].parts]
         return cls(
             np.array([v.score for v in verdicts], dtype=np.float64),

@@ -10,13 +10,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from trueward.batches import Step
 from trueward.models.network import Network
 from trueward.progress import WaitingError
 from trueward.records import line
-from trueward.tracking import Tracker
+from trueward.tracking import Tracker, beats
 from trueward.training.env import Env
 from trueward.training.journal import BEST, EVALUATIONS, METRICS, ROLLOUTS, SAMPLES, Journal, Row, finite
 from trueward.training.setup import Algorithm, Setup
@@ -104,11 +105,18 @@ def drive(
     which works between them. `ValueError` if a loss or a gradient is no longer a number.
     """
     state = algorithm.start(config, setup)
-    total = algorithm.steps(config, setup)
+    whole = total = algorithm.steps(config, setup)
+    if env.trial:
+        total = min(whole, env.trial.steps)
+
+    def steps() -> Iterator[Step]:
+        every = algorithm.train(config, setup, state)
+        return beats.loop(islice(every, total - state.step) if total < whole else every, whole)
+
     with env.track(journal, member) as tracker:
         drive = _Drive(state, total, journal, env, evaluation, what, tracker)
         drive.begin()
-        drive.run(lambda: around(state, algorithm.train(config, setup, state)))
+        drive.run(lambda: around(state, steps()))
     return drive.outcome
 
 
@@ -191,7 +199,8 @@ class _Drive:
     def _evaluate(self, step: int) -> str:
         schedule, outcome = self.schedule, self.outcome
         assert schedule is not None
-        evaluation = schedule.evaluate(step)
+        with beats.beat("evaluate"):
+            evaluation = schedule.evaluate(step)
         row = finite({"step": step, **evaluation.row})
         verdict = schedule.judge([*self.evaluations, row]) if schedule.judge else EvalVerdict({}, "")
         row |= verdict.row

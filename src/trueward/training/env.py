@@ -1,4 +1,6 @@
-"""What every stage and loop needs and no result depends on: the device, where progress is told, how much fits into memory."""
+"""What every stage and loop needs and no result depends on: the device, where progress is told, how much fits into memory.
+
+But for a trial, which cuts work short so that it can be measured, and whose results nobody keeps."""
 
 from __future__ import annotations
 
@@ -24,6 +26,14 @@ def untracked(journal: Journal, member: int = 0) -> Tracker:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """How short work is cut: steps of each training loop, prompts that the SFT policy answers to set the scale."""
+
+    steps: int
+    reference_prompts: int
+
+
+@dataclass(frozen=True)
 class Env:
     """One run's surroundings."""
 
@@ -40,6 +50,8 @@ class Env:
     fabric: Fabric = ALONE
     track: Callable[..., Tracker] = untracked
     """(journal, member) -> where a loop's numbers are sent beside its logs."""
+    trial: Trial | None = None
+    """Set by `trueward profile` alone."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
 
     def load(self, place: Path | str, seed: int = 0) -> Network:

@@ -23,6 +23,7 @@ from trueward.batches import Tokens
 from trueward.models.fast import compiled
 from trueward.models.fast.fused import GatherRows, ReorderRows, RmsNorm, Rotary, SwiGlu
 from trueward.models.fast.layout import Block, Layout, layout, prompt_numbers
+from trueward.tracking import beats
 
 __all__ = ["Layout", "compiled_layers", "covers", "is_compiled", "layout", "lower_states", "prompt_numbers", "states"]
 
@@ -69,16 +70,17 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
     """The last layer's output after the final norm at `where` [B, T], row by row: [n, D]."""
     body = model.base_model
     place = layout(tokens, where, body.norm.weight.dtype)
-    skipped = 0
-    if tokens.lower is None:
-        x = body.embed_tokens(place.ids)
-    else:
-        skipped, x = tokens.lower.layers, tokens.lower.states.flatten(0, 1).index_select(0, place.sources)
-    rotation = _angles(body, x, place)
-    for layer in body.layers[skipped:-1]:
-        x = _layer(layer, x, rotation, place)
-    x = _last_layer(body.layers[-1], x, rotation, place)
-    return _norm(body.norm, x)
+    with beats.forward(len(place.ids)):
+        skipped = 0
+        if tokens.lower is None:
+            x = body.embed_tokens(place.ids)
+        else:
+            skipped, x = tokens.lower.layers, tokens.lower.states.flatten(0, 1).index_select(0, place.sources)
+        rotation = _angles(body, x, place)
+        for layer in body.layers[skipped:-1]:
+            x = _layer(layer, x, rotation, place)
+        x = _last_layer(body.layers[-1], x, rotation, place)
+        return _norm(body.norm, x)
 
 
 @torch.no_grad()
@@ -88,10 +90,11 @@ def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
     at = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
     real = at < tokens.lengths[:, None]
     place = layout(tokens, real, body.norm.weight.dtype)
-    x = body.embed_tokens(place.ids)
-    rotation = _angles(body, x, place)
-    for layer in body.layers[:layers]:
-        x = _layer(layer, x, rotation, place)
+    with beats.forward(len(place.ids)):
+        x = body.embed_tokens(place.ids)
+        rotation = _angles(body, x, place)
+        for layer in body.layers[:layers]:
+            x = _layer(layer, x, rotation, place)
     states = x[place.wanted.to[place.wanted.back]]
     out: Tensor = x.new_zeros(*real.shape, x.shape[1]).masked_scatter_(real[..., None], states)
     return out
