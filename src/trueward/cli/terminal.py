@@ -42,6 +42,8 @@ def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], un
     if quiet:
         pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
         return
+    for note in config.notes(recipe):
+        print(f"trueward: note: {note}", file=sys.stderr)
     with terminal_progress() as progress:
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":

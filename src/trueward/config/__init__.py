@@ -12,6 +12,7 @@ from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
 from trueward.config.schema import DataConfig, EngineConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
 from trueward.config.section import Section
 from trueward.config.supervised import SftConfig, SupervisedConfig
+from trueward.config.unused import notes, set_keys, unused
 
 __all__ = [
     "SHAPING",
@@ -40,9 +41,12 @@ __all__ = [
     "canonical",
     "changes_no_result",
     "explain",
+    "notes",
     "put",
     "read",
     "resolve",
+    "set_keys",
     "shipped",
+    "unused",
     "variant",
 ]

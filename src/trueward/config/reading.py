@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trueward.config import presets
 from trueward.config.renamed import explain_other_name
 from trueward.config.reward import RewardPartConfig
 from trueward.config.schema import Recipe
@@ -51,7 +52,7 @@ def read(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{where}: not a TOML file: {error}") from None
     table.setdefault("name", name)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda o: not sets_preset(o)):  # the others count more than a preset
         put(table, override)
     return resolve(table, where)
 
@@ -90,6 +91,7 @@ def put(table: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"--set {override}: expected section.key=value")
+    whole = table
     *sections, last = SHORT.get(key.strip(), key.strip()).split(".")
     for section in sections:
         table = table.setdefault(section, {})
@@ -99,6 +101,13 @@ def put(table: dict[str, Any], override: str) -> None:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = value
+    if sets_preset(override):
+        presets.clear(whole, table[last])
+
+
+def sets_preset(override: str) -> bool:
+    """Whether a `section.key=value` is about policy.group.preset."""
+    return override.partition("=")[0].strip() == presets.KEY
 
 
 def variant(name: str, overrides: Sequence[str]) -> str:
