@@ -11,7 +11,7 @@ from typing import Annotated
 import click
 import typer
 
-from trueward import __version__
+from trueward import __version__, config
 from trueward.cli import collect, comparisons, evaluate, lab, profile, reports, run, sample, single_stage, verifiers
 from trueward.progress import WaitingError
 from trueward.studio import command as studio
@@ -70,7 +70,8 @@ def main() -> None:
     except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
         fail("stopped; the same command goes on from here", 130)
     except WRONG_USAGE as error:
-        fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
+        option = config.explain_option(getattr(error, "option_name", None) or "")
+        fail(option or (error.format_message() if hasattr(error, "format_message") else str(error)), 2)
     except BrokenPipeError:
         sys.stderr.close()
         code = 0

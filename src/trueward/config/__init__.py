@@ -6,7 +6,17 @@ A recipe is a TOML file that says only how it differs from the defaults; `--set 
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import BestOfNConfig, CriticConfig, DpoConfig, GroupConfig, PolicyConfig, RelabelConfig
-from trueward.config.reading import canonical, changes_no_result, explain, put, read, resolve, shipped, variant
+from trueward.config.reading import (
+    canonical,
+    changes_no_result,
+    explain,
+    explain_option,
+    put,
+    read,
+    resolve,
+    shipped,
+    variant,
+)
 from trueward.config.reward import SHAPING, ComparisonsConfig, RewardConfig, RewardPartConfig
 from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
 from trueward.config.schema import DataConfig, EngineConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
@@ -41,6 +51,7 @@ __all__ = [
     "canonical",
     "changes_no_result",
     "explain",
+    "explain_option",
     "notes",
     "put",
     "read",
