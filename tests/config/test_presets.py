@@ -10,6 +10,7 @@ import pytest
 
 from trueward import config
 from trueward.config import GroupConfig, PolicyConfig, Recipe, presets
+from trueward.config.unused import differences
 
 PUBLISHED = {  # clip, upper clip, SD, reducer, ratio, β, dropped, overlong tokens of 40
     "grpo": (0.2, None, "population", "sequence", "token", 0.04, False, 0),
@@ -33,7 +34,7 @@ def test_a_preset_gives_the_published_settings(preset: str, expected: tuple[Any,
         *(policy.clip, group.clip_high, group.std, group.reducer, group.ratio, policy.kl_coef),
         *(group.drop_equal_groups, group.overlong_tokens),
     )
-    assert presets.differences(recipe) == []
+    assert differences(recipe) == []
     assert config.notes(recipe) == []
     assert Recipe.model_validate(tomllib.loads(recipe.toml())) == recipe
 

@@ -7,12 +7,9 @@ and rates (group.size, batch_size, learning_rate, epochs, minibatches) are the r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
-
-if TYPE_CHECKING:
-    from trueward.config.schema import Recipe
 
 _LOSS = {
     "clip": 0.2,
@@ -95,18 +92,3 @@ def clear(table: Mapping[str, Any], preset: Any) -> None:
         place = policy.get(section, {}) if section else policy
         if isinstance(place, dict):
             place.pop(key, None)
-
-
-def differences(recipe: Recipe) -> list[str]:
-    """What of its preset a recipe sets otherwise, one line for each."""
-    policy, preset = recipe.policy, recipe.policy.group.preset
-    found = []
-    for name, expected in settings(preset, recipe.sampler.max_new_tokens).items():
-        section, _, key = name.rpartition(".")
-        value = getattr(policy.group if section else policy, key)
-        if value != expected:
-            found.append(
-                f'policy.{name} is {value}, where {KEY} = "{preset}" has {expected}: what the recipe sets counts, and the '
-                "algorithm is a variant"
-            )
-    return found

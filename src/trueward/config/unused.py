@@ -105,7 +105,7 @@ def set_keys(recipe: Recipe) -> list[str]:
 
 def notes(recipe: Recipe) -> list[str]:
     """What is said once before training and in the report: settings that do nothing, and what departs from a preset."""
-    lines = unused(recipe, set_keys(recipe)) + presets.differences(recipe)
+    lines = unused(recipe, set_keys(recipe)) + differences(recipe)
     policy = recipe.policy
     if policy.kind in GROUPS and policy.group.ratio == "sequence" and policy.clip > 0.05:
         lines.append(
@@ -113,6 +113,21 @@ def notes(recipe: Recipe) -> list[str]:
             'GSPO has 3e-4 and 4e-4 (policy.group.preset = "gspo")'
         )
     return lines
+
+
+def differences(recipe: Recipe) -> list[str]:
+    """What of its preset a recipe sets otherwise, one line for each."""
+    policy, preset = recipe.policy, recipe.policy.group.preset
+    found = []
+    for name, expected in presets.settings(preset, recipe.sampler.max_new_tokens).items():
+        section, _, key = name.rpartition(".")
+        value = getattr(policy.group if section else policy, key)
+        if value != expected:
+            found.append(
+                f'policy.{name} is {value}, where {presets.KEY} = "{preset}" has {expected}: what the recipe sets counts, '
+                "and the algorithm is a variant"
+            )
+    return found
 
 
 def _set(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
