@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "--output-dir", "--output_dir", help="The run's directory.")]
+Out = Annotated[Path | None, typer.Option("--out", "--output-dir", help="The run's directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
 
 
 def flag(name: str, help: str, *others: str) -> Any:
-    """An option under its name with dashes, with underscores as TRL spells it, and under other names."""
-    spelled = [spelling for n in (name, *others) for spelling in dict.fromkeys((f"--{n}", f"--{n.replace('-', '_')}"))]
-    return typer.Option(*spelled, help=help)
+    """An option under its name and under other names, all with dashes; underscores, as TRL spells them, are read too."""
+    return typer.Option(*(f"--{n}" for n in (name, *others)), help=help)
 
 
 def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
@@ -87,7 +86,7 @@ def run_directory(run: str) -> Path:
     for path in (Path(run), Path("runs") / run):
         if artifacts.is_run(path):
             return path
-    raise ValueError(f"{run}: there is no such run (neither a run's directory nor a name under runs/)")
+    raise ValueError(f"{run}: {artifacts.no_such_run(run)}")
 
 
 def finished(run: str) -> Any:
