@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
-	@echo "Next: activate the environment with  . $(BIN)/activate  and ask the policy:  trueward sample reviews -p 'this is a film'"
+	@echo "First activate the environment, once in every shell: . $(BIN)/activate"
 
 # Two files at a time, one thread each: two pools of threads on the same cores would slow each other down.
 test: .venv/dev browser postgresql

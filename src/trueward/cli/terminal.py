@@ -47,10 +47,21 @@ def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], un
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":
         show(artifacts.read_json(out / "report.json"), out / "report.html")
-        return
-    if until == "reward_model" and (run.path / "report.json").is_file():
+    elif until == "reward_model" and (run.path / "report.json").is_file():
         show_reward_model(run.path)
-    print(run.path)
+    show_end(until, run.path, out)
+
+
+def show_end(until: str, stage: Path, run: Path) -> None:
+    """What a run that ended here has measured, unless its report says it; the next command; and the stage's directory."""
+    from trueward.reporting import stage_text
+
+    if until != "report":
+        for text in stage_text.sentences(stage):
+            print(text)
+    print(f"Next: {stage_text.next_command(until, run, sys.argv[1:])}")
+    if until != "report":
+        print(stage)
 
 
 def console(width: int = 100) -> Console:
