@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from trueward import config
-from trueward.config import other_tools
-from trueward.config.other_tools import ELSEWHERE, FORMATS, METRICS, SETTINGS, TRAINERS, Same
+from trueward.config import other_tools, other_tools_pages
+from trueward.config.other_tools import ELSEWHERE, SETTINGS, Same
+from trueward.config.other_tools_pages import FORMATS, METRICS, TRAINERS
 from trueward.config.reading import settings
 
 Command = Callable[..., tuple[int, str, str]]
@@ -101,7 +102,7 @@ def test_the_page_has_the_programs_tables(name: str) -> None:
     text = (DOCS / "from-trl.md").read_text(encoding="utf-8")
     section = text.partition(f"## {headings[name]}\n")[2].partition("\n## ")[0]
     rows = [row for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE) if not row.startswith("here |")]
-    assert rows == [row(same) for same in getattr(other_tools, name)]
+    assert rows == [row(same) for same in getattr(other_tools if name == "SETTINGS" else other_tools_pages, name)]
 
 
 def row(same: Same) -> str:

@@ -94,6 +94,8 @@ def nearest(place: Sequence[int | str]) -> str:
         near = near or [elsewhere[name] for name in difflib.get_close_matches(last, elsewhere, n=1, cutoff=0.75)]
     if near:
         return f"unknown key {field}; did you mean {' or '.join(near)}?"
+    if len(section.model_fields) <= 6:
+        return f"unknown key {field}; known: {', '.join(section.model_fields)}"
     return f"unknown key {field}; `trueward recipes tiny` prints every setting, docs/recipe.md explains them"
 
 

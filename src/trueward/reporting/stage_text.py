@@ -108,8 +108,8 @@ def _of_reward_model(summary: Row, stage: Path) -> list[str]:
     losses = [row["loss"] for row in _rows(stage / "metrics.jsonl")]
     more = ": the loss was still falling, more reward.epochs may help." if still_falling(losses) else "."
     return [
-        f"It picks the annotator's choice in {percent(summary['accuracy'])} of {count(summary['held_out'])} held-out comparisons"
-        + (f" (95 %: {interval})." if interval else "."),
+        f"It picks the annotator's choice in {percent(summary['accuracy'])} of {count(summary['held_out'])} held-out "
+        "comparisons" + (f" (95 %: {interval})." if interval else "."),
         *([f"{count(len(losses))} steps{more}"] if losses else []),
     ]
 
