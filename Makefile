@@ -19,6 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
+	@echo "First activate the environment, once in every shell: . $(BIN)/activate"
 
 # Two files at a time, one thread each: two pools of threads on the same cores would slow each other down.
 test: .venv/dev browser postgresql

@@ -10,7 +10,7 @@ from rich.progress import Progress as RichProgress
 from rich.progress import TextColumn
 
 from trueward import progress
-from trueward.progress import Progress, ProgressBars, ProgressLines, clock
+from trueward.progress import Bars, Progress, ProgressBars, ProgressLines, bar_line, clock
 
 
 @pytest.fixture
@@ -93,3 +93,50 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(reporter, ProgressBars)
         reporter.start("sft", 1)
         reporter.end()
+
+
+NOTE = "proxy 1.69  truth 1.57  kl 14.30  over-optimised"
+NAME, TIMES = "reward model, 3,500 comparisons", "12:31, 10:04 left"
+
+
+@pytest.mark.parametrize("width", range(20, 161))
+def test_time_left_and_verdict_are_never_cut(width: int) -> None:
+    text = bar_line("ppo, β = 0.1", 12, 50, "1:02, 3:14 left", "proxy 1.69  kl 14.30  hacking", width).plain
+    assert len(text) <= max(width, len("1:02, 3:14 left  hacking") + 2)
+    assert "3:14 left" in text
+    assert text.endswith("hacking")
+
+
+def test_the_bar_shrinks_first_then_the_name_then_the_figures() -> None:
+    def line(width: int) -> str:
+        return bar_line(NAME, 1000, 2000, TIMES, NOTE, width).plain
+
+    wide = line(150)
+    assert wide.count("━") == 24
+    assert NAME in wide
+    assert NOTE in wide
+    bars = [line(width).count("━") for width in range(150, 60, -1)]
+    assert bars == sorted(bars, reverse=True)
+    assert bars[-1] == 0
+    no_bar = next(text for text in map(line, range(150, 60, -1)) if "━" not in text)
+    assert NAME in no_bar
+    assert NOTE in no_bar
+    narrow = line(80)
+    assert len(narrow) == 80
+    assert "…" in narrow
+    assert f"1000/2000  {TIMES}  " in narrow
+    assert narrow.endswith("  over-optimised")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_bars_fit_the_terminal(width: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, color_system=None)
+    with Bars(console=console, auto_refresh=False) as bars:
+        reporter = ProgressBars(bars)
+        reporter.start("policy", 40)
+        reporter.at(10, NOTE)
+        bars.refresh()
+    rows = [row for row in out.getvalue().replace("\r", "\n").splitlines() if "policy" in row]
+    assert rows
+    assert all("over-optimised" in row for row in rows[1:])

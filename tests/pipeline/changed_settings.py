@@ -165,6 +165,7 @@ CHANGES = {
     "policy.critic.warmup_steps": Change("1", "policy", f"policy/{WEIGHTS}"),
     "policy.critic.gae_lambda": Change("0.2", "policy", f"policy/{WEIGHTS}"),
     "policy.critic.adaptive_lambda": Change("0.2", "policy", f"policy/{WEIGHTS}"),
+    "policy.group.preset": Change("dr_grpo", "policy", f"policy/{WEIGHTS}", GRPO),
     "policy.group.size": Change("4", "policy", "policy/rollouts.jsonl.gz", GRPO),
     "policy.group.std": Change("population", "policy", f"policy/{WEIGHTS}", GRPO),
     "policy.group.kl": Change("k2", "policy", f"policy/{WEIGHTS}", GRPO),

@@ -12,6 +12,7 @@ import pytest
 
 from trueward import config
 from trueward.cli import app
+from trueward.extras import install
 from trueward.tracking import rows
 
 
@@ -79,7 +80,7 @@ def test_a_missing_package_costs_nothing(
             app.main()
         assert stopped.value.code == 2
         said = capsys.readouterr().err.strip()
-        assert said == "trueward: runtime.tracking: trackio is not installed: pip install 'trueward[trackio]'"
+        assert said == "trueward: runtime.tracking: trackio is not installed: " + install("trackio")
         assert not (tmp_path / "runs").exists()
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import click
 import typer
 
-from trueward import __version__
+from trueward import __version__, config
 from trueward.cli import (
     chat,
     collect,
@@ -35,7 +35,11 @@ app = typer.Typer(
     help="RLHF that measures the truth: prompts, SFT, comparisons, reward model, PPO, evaluation, report.",
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),  # --batch_size, as TRL spells it
+    },
+    rich_markup_mode=None,  # rich's tables cut the names of options at 80 columns
 )
 comparisons.app.command("make")(collect.make)
 app.add_typer(comparisons.app)
@@ -57,6 +61,25 @@ app.command()(reports.frontier)
 app.command()(profile.profile)
 app.command()(run.recipes)
 app.command()(lab.lab)
+
+
+def summarise(group: typer.Typer) -> None:
+    """Lists of commands show the first sentence of each, whole."""
+    for command in group.registered_commands:
+        command.short_help = first_sentence(command.callback.__doc__ if command.callback else "")
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        summarise(inner.typer_instance)
+        called = inner.typer_instance.registered_callback
+        about = called.callback.__doc__ if called and called.callback else inner.typer_instance.info.help
+        inner.short_help = first_sentence(about)
+
+
+def first_sentence(text: object) -> str:
+    return " ".join(text.split()).partition(". ")[0].rstrip(".") if isinstance(text, str) else ""
+
+
+summarise(app)
 
 # typer carries a click of its own from 0.2x on, and took the installed one before
 WRONG_USAGE: tuple[type[Exception], ...] = (
@@ -87,7 +110,8 @@ def main() -> None:
     except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
         fail("stopped; the same command goes on from here", 130)
     except WRONG_USAGE as error:
-        fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
+        option = config.explain_option(getattr(error, "option_name", None) or "")
+        fail(option or (error.format_message() if hasattr(error, "format_message") else str(error)), 2)
     except BrokenPipeError:
         sys.stderr.close()
         code = 0

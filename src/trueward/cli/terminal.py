@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. policy.kl_coef=0.1.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "--output-dir", "--output_dir", help="The run's directory.")]
+Out = Annotated[Path | None, typer.Option("--out", "--output-dir", help="The run's directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
 
 
 def flag(name: str, help: str, *others: str) -> Any:
-    """An option under its name with dashes, with underscores as TRL spells it, and under other names."""
-    spelled = [spelling for n in (name, *others) for spelling in dict.fromkeys((f"--{n}", f"--{n.replace('-', '_')}"))]
-    return typer.Option(*spelled, help=help)
+    """An option under its name and under other names, all with dashes; underscores, as TRL spells them, are read too."""
+    return typer.Option(*(f"--{n}" for n in (name, *others)), help=help)
 
 
 def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
@@ -42,14 +41,27 @@ def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], un
     if quiet:
         pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
         return
+    for note in config.notes(recipe):
+        print(f"trueward: note: {note}", file=sys.stderr)
     with terminal_progress() as progress:
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":
         show(artifacts.read_json(out / "report.json"), out / "report.html")
-        return
-    if until == "reward_model" and (run.path / "report.json").is_file():
+    elif until == "reward_model" and (run.path / "report.json").is_file():
         show_reward_model(run.path)
-    print(run.path)
+    show_end(until, run.path, out)
+
+
+def show_end(until: str, stage: Path, run: Path) -> None:
+    """What a run that ended here has measured, unless its report says it; the next command; and the stage's directory."""
+    from trueward.reporting import stage_text
+
+    if until != "report":
+        for text in stage_text.sentences(stage):
+            print(text)
+    print(f"Next: {stage_text.next_command(until, run, sys.argv[1:])}")
+    if until != "report":
+        print(stage)
 
 
 def console(width: int = 100) -> Console:
@@ -85,7 +97,7 @@ def run_directory(run: str) -> Path:
     for path in (Path(run), Path("runs") / run):
         if artifacts.is_run(path):
             return path
-    raise ValueError(f"{run}: there is no such run (neither a run's directory nor a name under runs/)")
+    raise ValueError(f"{run}: {artifacts.no_such_run(run)}")
 
 
 def finished(run: str) -> Any:

@@ -14,12 +14,24 @@ from trueward.config.policy import (
     PolicyConfig,
     RelabelConfig,
 )
-from trueward.config.reading import as_toml, canonical, changes_no_result, explain, put, read, resolve, shipped, variant
+from trueward.config.reading import (
+    as_toml,
+    canonical,
+    changes_no_result,
+    explain,
+    explain_option,
+    put,
+    read,
+    resolve,
+    shipped,
+    variant,
+)
 from trueward.config.reward import SHAPING, ComparisonsConfig, RewardConfig, RewardPartConfig
 from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
 from trueward.config.schema import DataConfig, EngineConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
 from trueward.config.section import Section
 from trueward.config.supervised import SftConfig, SupervisedConfig
+from trueward.config.unused import notes, set_keys, unused
 
 __all__ = [
     "KINDS",
@@ -50,9 +62,13 @@ __all__ = [
     "canonical",
     "changes_no_result",
     "explain",
+    "explain_option",
+    "notes",
     "put",
     "read",
     "resolve",
+    "set_keys",
     "shipped",
+    "unused",
     "variant",
 ]

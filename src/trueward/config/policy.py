@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from trueward.config import presets
 from trueward.config.section import NonNegative, Positive, Rate, Section, Share
 
 KINDS = ("ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best")
@@ -16,6 +17,8 @@ OWN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # code of a user's: modul
 class GroupConfig(Section):
     """[policy.group]: settings of grpo and rloo."""
 
+    preset: Literal["", "grpo", "dr_grpo", "dapo", "gspo", "cispo"] = ""
+    """With grpo: a published algorithm, whose settings count where the recipe sets none (docs/algorithms/grpo.md)."""
     size: Annotated[int, Field(ge=2)] = 8
     """Samples of each prompt; policy.batch_size must be a multiple of it."""
     std: Literal["none", "population", "sample"] = "none"
@@ -147,6 +150,11 @@ class PolicyConfig(Section):
     best_of_n: BestOfNConfig = BestOfNConfig()
     relabel: RelabelConfig = RelabelConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_preset(cls, table: Any) -> Any:
+        return presets.fill(table)
+
     @property
     def is_own(self) -> bool:
         """Whether the algorithm is a user's."""
@@ -175,6 +183,11 @@ class PolicyConfig(Section):
 
     @model_validator(mode="after")
     def _group_fits(self) -> PolicyConfig:
+        if self.group.preset and self.kind != "grpo":
+            raise ValueError(
+                f'group.preset = "{self.group.preset}" is an algorithm of kind = "grpo", not of {self.kind}; '
+                "set policy.kind=grpo with it"
+            )
         if self.kind in ("grpo", "rloo") and self.batch_size % self.group.size:
             raise ValueError(f"batch_size ({self.batch_size}) must be a multiple of group.size ({self.group.size})")
         if self.group.refill and not self.group.drop_equal_groups:

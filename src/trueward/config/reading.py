@@ -6,15 +6,18 @@ import difflib
 import importlib.resources
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from trueward.config import presets
+from trueward.config.other_tools import explain_foreign
 from trueward.config.renamed import explain_other_name
 from trueward.config.reward import RewardPartConfig
 from trueward.config.schema import Recipe
+from trueward.config.section import Section
 
 SHORT = {"tracking": "runtime.tracking"}  # what an override may leave out
 
@@ -51,7 +54,7 @@ def read(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{where}: not a TOML file: {error}") from None
     table.setdefault("name", name)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda o: not sets_preset(o)):  # the others count more than a preset
         put(table, override)
     return resolve(table, where)
 
@@ -69,15 +72,7 @@ def explain(error: ValidationError) -> str:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        if known := explain_other_name(field):
-            return known
-        section: Any = Recipe
-        for part in first["loc"][:-1]:
-            section = RewardPartConfig if isinstance(part, int) else section.model_fields[str(part)].annotation
-        near = difflib.get_close_matches(str(first["loc"][-1]), section.model_fields, n=1)
-        return f"unknown key {field}" + (
-            f"; did you mean {near[0]}?" if near else f"; known: {', '.join(section.model_fields)}"
-        )
+        return explain_other_name(field) or explain_foreign(field, first["input"]) or nearest(first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{field}: {message}" if field else message
@@ -85,11 +80,49 @@ def explain(error: ValidationError) -> str:
     return f"{field}: {message}, got {first['input']!r}"
 
 
+def nearest(place: Sequence[int | str]) -> str:
+    """What to say of a setting that nobody knows: the nearest names, in its section or elsewhere."""
+    field, last = ".".join(str(part) for part in place), str(place[-1])
+    section: Any = Recipe
+    for part in place[:-1]:
+        section = RewardPartConfig if isinstance(part, int) else section.model_fields[str(part)].annotation
+    near = difflib.get_close_matches(last, section.model_fields, n=1)
+    if not near:
+        known = list(settings())
+        elsewhere = {name.rpartition(".")[2]: name for name in reversed(known)}
+        near = [name for name in known if name.rpartition(".")[2] == last]
+        near = near or [elsewhere[name] for name in difflib.get_close_matches(last, elsewhere, n=1, cutoff=0.75)]
+    if near:
+        return f"unknown key {field}; did you mean {' or '.join(near)}?"
+    if len(section.model_fields) <= 6:
+        return f"unknown key {field}; known: {', '.join(section.model_fields)}"
+    return f"unknown key {field}; `trueward recipes tiny` prints every setting, docs/recipe.md explains them"
+
+
+def settings(section: Any = Recipe, inside: str = "") -> Iterator[str]:
+    """Every setting by its dotted name."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from settings(field.annotation, f"{inside}{name}.")
+        else:
+            yield inside + name
+
+
+def explain_option(option: str) -> str:
+    """What to say of a command's unknown option that is a setting, here or in another tool; empty if it is neither."""
+    name = option.lstrip("-").replace("-", "_").split("=")[0]
+    if foreign := explain_foreign(name):
+        return foreign.replace(name, option, 1) + "; settings are given as --set KEY=VALUE"
+    near = [known for known in settings() if known == name or known.rpartition(".")[2] == name]
+    return f"{option}: settings are given as --set {' or '.join(near)}=VALUE" if near else ""
+
+
 def put(table: dict[str, Any], override: str) -> None:
     """Put one `section.key=value` into a recipe's table. The value is read as TOML, else as plain text."""
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"--set {override}: expected section.key=value")
+    whole = table
     *sections, last = SHORT.get(key.strip(), key.strip()).split(".")
     for section in sections:
         table = table.setdefault(section, {})
@@ -99,6 +132,13 @@ def put(table: dict[str, Any], override: str) -> None:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = value
+    if sets_preset(override):
+        presets.clear(whole, table[last])
+
+
+def sets_preset(override: str) -> bool:
+    """Whether a `section.key=value` is about policy.group.preset."""
+    return override.partition("=")[0].strip() == presets.KEY
 
 
 def as_toml(value: Any, where: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, model_validator
 
+from trueward.config import presets
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import PolicyConfig
@@ -131,6 +132,15 @@ class Recipe(Section):
     judge: JudgeConfig = JudgeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_preset(cls, table: Any) -> Any:
+        given = presets.written(table)
+        longest = presets.written(given.get("sampler")).get("max_new_tokens", SamplerConfig().max_new_tokens)
+        if "policy" not in given or not isinstance(longest, int):
+            return table
+        return {**given, "policy": presets.fill(given["policy"], longest)}
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.data.rows import Row
+from trueward.extras import missing
 
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)((?::[\w.+-]+){0,2})")
 ENDINGS = (".parquet", ".jsonl", ".json", ".arrow")
@@ -78,9 +79,7 @@ def _library(source: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise ValueError(
-            f"{source}: reading a Hugging Face data set needs the package datasets: pip install 'trueward[hub]'"
-        ) from None
+        raise missing(f"{source}: reading a Hugging Face data set needs the package datasets", "hub") from None
     return datasets
 
 

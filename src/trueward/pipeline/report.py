@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trueward import __version__
+from trueward import __version__, config
 from trueward.artifacts import Artifact, read_json, write_json, write_text
 from trueward.config import Recipe
 from trueward.evaluation.contracts import Report
@@ -121,11 +121,12 @@ def notes(prepared: Row, recipe: Recipe) -> list[str]:
     ]
     if not recipe.evaluation.truths:
         found.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
-    there, config = prepared["prompts_held_out"], recipe.evaluation
-    both = min(config.final_prompts, there) + min(config.step_prompts, there) - there
+    found += config.notes(recipe)
+    there, settings = prepared["prompts_held_out"], recipe.evaluation
+    both = min(settings.final_prompts, there) + min(settings.step_prompts, there) - there
     if both > 0 and recipe.policy.kind != "best_of_n":
         found.append(
-            f"{both} of the final evaluation's {min(config.final_prompts, there)} prompts were used while training, too, for "
+            f"{both} of the final evaluation's {min(settings.final_prompts, there)} prompts were used while training, too, for "
             f"only {there} are held out: the best checkpoint was picked on them and may look better than it is"
         )
     return found

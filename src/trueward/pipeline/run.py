@@ -18,6 +18,7 @@ from trueward.pipeline.graph import Results, graph
 from trueward.pipeline.own_code import check_policy_code
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.process import process_settings
+from trueward.pipeline.requirements import require_extras
 from trueward.pipeline.run_verdict import run_verdict
 from trueward.pipeline.scorer_factory import check_scorers
 from trueward.pipeline.surroundings import run_env
@@ -104,6 +105,7 @@ def check_until(recipe: Recipe, until: str) -> None:
 def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     """The text that the recipe names, read; a mistake in it, in people's comparisons or in a scorer is said now, not when SFT
     is done."""
+    require_extras(recipe)
     compares = Parts(recipe).compares
     if compares:
         compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path))

@@ -20,6 +20,7 @@ from trueward.evaluation import sweep as found
 from trueward.evaluation.contracts import SweepRow
 from trueward.pipeline import workers
 from trueward.pipeline.cache import differing
+from trueward.pipeline.requirements import require_extras
 from trueward.pipeline.run import proxy_stage
 from trueward.pipeline.workers import Job
 from trueward.progress import Progress
@@ -95,6 +96,8 @@ def sweep(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     runs = members(recipe, changes, over, seeds, threads)
     tracking.require(runs[0].recipe.runtime.tracking)
+    for run in runs:
+        require_extras(run.recipe)
     take_home(home, runs[0].recipe, over)
     progress.start(f"sweep over {over.key}", len(runs))
     everyone, name = all_members(home, over, runs), runs[0].recipe.name

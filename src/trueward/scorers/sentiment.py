@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trueward.extras import require
+
 
 class Sentiment(Protocol):
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
@@ -49,6 +51,7 @@ class Classifier:
         cls, texts: Sequence[str], labels: Sequence[bool], short: Sequence[str], short_labels: Sequence[bool]
     ) -> Classifier:
         """Fit to long texts, then fit slope and shift to short ones, which is what it will read."""
+        require("the simulated annotators need", "quickstart", "sklearn")
         from sklearn.linear_model import LogisticRegression
 
         vectorizer = _vectorizer(min_df=5, max_features=40_000)
@@ -99,10 +102,9 @@ def from_table(table: dict[str, Any]) -> Sentiment:
 
 
 def _vectorizer(**settings: Any) -> Any:
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-    except ModuleNotFoundError:
-        raise ValueError("the simulated annotators need scikit-learn: pip install 'trueward[quickstart]'") from None
+    require("the simulated annotators need", "quickstart", "sklearn")
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
         ngram_range=(1, 2),
         sublinear_tf=True,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from trueward.data.snapshots import data_directory
+from trueward.extras import missing
 
 app = typer.Typer(help="Serve a page on this machine where people compare and write answers, and runs are watched.")
 
@@ -98,5 +99,5 @@ def require_extra() -> None:
         import sqlalchemy
         import uvicorn
     except ImportError as error:
-        raise ValueError(f"the studio needs {error.name}: pip install 'trueward[studio]'") from None
+        raise missing(f"the studio needs {error.name}", "studio") from None
     del alembic, argon2, fastapi, sqlalchemy, uvicorn

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trueward.extras import missing
 from trueward.tracking.rows import logged
 from trueward.tracking.tracker import Loop, Sender, Service, Tracker
 
@@ -26,7 +27,7 @@ def require(kind: str) -> None:
         if kind == "tensorboard":
             importlib.import_module("torch.utils.tensorboard")
     except ImportError:
-        raise ValueError(f"runtime.tracking: {kind} is not installed: pip install 'trueward[{kind}]'") from None
+        raise missing(f"runtime.tracking: {kind} is not installed", kind) from None
     if kind == "wandb":
         from trueward.tracking.wandb import check
 

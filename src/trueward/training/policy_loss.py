@@ -26,8 +26,16 @@ def policy_loss(config: PolicyConfig) -> PolicyLoss:
     """The loss that a run learns by: the user's, PPO's, or for grpo and rloo the one that [policy.group] says."""
     if config.loss:
         return CustomPolicyLoss(config.loss)
-    if config.kind == "ppo":
-        return partial(clipped_surrogate, clip=config.clip, dual_clip=config.dual_clip)
+    return ppo_loss(config) if config.kind == "ppo" else group_loss(config)
+
+
+def ppo_loss(config: PolicyConfig) -> PolicyLoss:
+    """PPO's clipped surrogate."""
+    return partial(clipped_surrogate, clip=config.clip, dual_clip=config.dual_clip)
+
+
+def group_loss(config: PolicyConfig) -> PolicyLoss:
+    """The loss of grpo and rloo: clipped by token or by answer, or a clipped weight."""
     group = config.group
     if group.ratio == "weight":
         return partial(clipped_weight, clip_high=config.clip if group.clip_high is None else group.clip_high)

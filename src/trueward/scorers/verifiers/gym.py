@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from trueward.extras import require
 from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final, only_ascii_digits
 from trueward.scorers.verifiers.verifier import Options, Verifier
@@ -94,11 +95,10 @@ def canonical(settings: dict[str, Any]) -> str:
 @lru_cache(maxsize=8)
 def dataset(task: str, settings: str) -> Any:
     """A task with its settings. `ValueError` in one line for a task or a setting that there isn't."""
-    try:
-        import reasoning_gym
-        from reasoning_gym.factory import DATASETS
-    except ModuleNotFoundError:
-        raise ValueError(f"{PREFIX}{task} needs reasoning-gym: pip install 'trueward[reasoning-gym]'") from None
+    require(f"{PREFIX}{task} needs", "reasoning-gym")
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
+
     if task not in DATASETS:
         import difflib
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from trueward.extras import missing
 from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.final import final, only_ascii_digits
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
@@ -74,5 +75,5 @@ def library() -> Any:
     try:
         import math_verify
     except ModuleNotFoundError:
-        raise ImportError("the verifier maths needs math-verify: pip install 'trueward[verifiers]'") from None
+        raise ImportError(str(missing("the verifier maths needs math-verify", "verifiers"))) from None
     return math_verify

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NoReturn
 
 from pydantic import Field, field_validator
 
+from trueward.extras import missing
 from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.verifier import Options, Verifier, passed
 
@@ -123,7 +124,7 @@ def validator(schema: dict[str, Any]) -> Any:
         import jsonschema
         import referencing
     except ModuleNotFoundError:
-        raise ImportError("the verifier json_schema needs jsonschema: pip install 'trueward[verifiers]'") from None
+        raise ImportError(str(missing("the verifier json_schema needs jsonschema", "verifiers"))) from None
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:

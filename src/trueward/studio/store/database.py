@@ -17,6 +17,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
+from trueward.extras import missing
+
 FILE = "studio.sqlite3"
 BUSY_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0  # between two times that the write-ahead log is brought into SQLite's file
@@ -124,7 +126,9 @@ def _engine(url: str) -> Engine:
             return create_engine(url, pool_size=20, pool_pre_ping=True)
         # isolation_level=None: the driver begins nothing by itself, so that the listener below decides
         engine = create_engine(url, connect_args={"isolation_level": None, "timeout": BUSY_SECONDS}, pool_size=20)
-    except (ArgumentError, ImportError) as error:
+    except ImportError as error:
+        raise missing(f"--database {url.partition(':')[0]} needs {error.name}", "postgresql") from None
+    except ArgumentError as error:
         raise ValueError(f"--database: {error}") from None
 
     @event.listens_for(engine, "connect")

