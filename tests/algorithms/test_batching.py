@@ -19,6 +19,7 @@ from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response
 from trueward.scorers.scorer import Scale
 from trueward.training.critic import Critic
+from trueward.training.policy_loss import policy_loss
 from trueward.training.state import State
 
 MakeNetwork = Callable[..., Network]
@@ -70,7 +71,8 @@ def one_ppo_update(
     models = {"policy": policy.model, "value": value.model}
     state = State(models, {name: setups.descent(model) for name, model in models.items()})
     config = PolicyConfig(max_grad_norm=NO_CLIP)
-    figures = ppo._update(config, policy, critic, state, ppo.RolloutBatch(tokens, *arrays), order, 0.7, budget)
+    batch, loss = ppo.RolloutBatch(tokens, *arrays), policy_loss(config)
+    figures = ppo._update(config, policy, critic, state, batch, order, 0.7, budget, loss)
     return figures, weights(policy.model), weights(value.model)
 
 

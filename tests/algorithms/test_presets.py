@@ -20,6 +20,7 @@ from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
+from trueward.training.policy_loss import policy_loss
 from trueward.training.state import State
 
 LONGEST, SIZE = 5, 4
@@ -113,7 +114,8 @@ def test_the_update_is_the_gradient_of_the_papers_objective(preset: str, distanc
     advantages = group_advantages(REWARDS, "mean", config.group.std).reshape(-1, 1).expand(mask.shape)
     state = State({"policy": policy.model}, {"policy": descent(policy.model)}, numbers={})
     batch = grpo.GroupBatch(tokens, old, anchor, advantages)
-    figures = grpo._update(config, policy, state, batch, torch.arange(2 * SIZE), 1.0, LONGEST, 10_000)
+    order = torch.arange(2 * SIZE)
+    figures = grpo._update(config, policy, state, batch, order, 1.0, LONGEST, 10_000, policy_loss(config))
     assert figures["policy_loss"] + figures["kl_loss"] == pytest.approx(-objective(x).item(), abs=1e-6)
     torch.testing.assert_close(kept - policy.model.table.detach(), gradient, rtol=1e-4, atol=1e-6)
     assert gradient.abs().max() > 1e-4 or preset == "gspo"

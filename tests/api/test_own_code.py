@@ -11,8 +11,11 @@ import pytest
 import torch
 
 import trueward as tw
+from trueward import config
+from trueward.api.run import overrides
 from trueward.config import PolicyConfig
 from trueward.losses.policy import clipped_surrogate
+from trueward.pipeline.announcements import announcements
 from trueward.pipeline.own_code import check_policy_code
 from trueward.training.policy_loss import policy_loss
 
@@ -143,3 +146,14 @@ def test_settings_that_contradict_each_other() -> None:
     ):
         with pytest.raises(ValueError, match=match):
             PolicyConfig(**settings)
+
+
+def test_code_is_named_before_it_is_first_run(tmp_path: Path) -> None:
+    small = {"policy.loss": "codes:ours", "evaluation.truths": ["codes:broken"]}
+    recipe = config.read("tiny", overrides(small, {}))
+    assert [line.partition(" (")[0] for line in announcements(recipe, tmp_path)] == [
+        "policy.loss runs code of yours: codes:ours",
+        "evaluation.truths.0 runs code of yours: codes:broken",
+    ]
+    (tmp_path / "pipeline.json").write_text("[]")
+    assert announcements(recipe, tmp_path) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from trueward.config import Recipe, ablations
 from trueward.evaluation.contracts import Report
 from trueward.evaluation.contracts.verdict import VerdictRow
 from trueward.pipeline import KNOWN_STAGES, run_pipeline
+from trueward.pipeline.announcements import announcements
 from trueward.progress import Progress
 from trueward.reporting import report as page
 from trueward.reporting import verdict_text
@@ -160,6 +162,8 @@ def run(
     if not progress:
         run_pipeline(resolved, directory.parent, directory.name, Progress(), until=until, command=command)
         return Run(directory)
+    for note in announcements(resolved, directory):
+        print(f"trueward: note: {note}", file=sys.stderr)
     with shown_progress() as told:
         run_pipeline(resolved, directory.parent, directory.name, told, until=until, command=command)
     return Run(directory)

@@ -32,6 +32,7 @@ def flag(name: str, help: str, *others: str) -> Any:
 def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
     """Run the pipeline up to a stage; progress and the result are printed unless `quiet`. out: runs/NAME if not given."""
     from trueward import pipeline
+    from trueward.pipeline.announcements import announcements
     from trueward.progress import Progress, terminal_progress
 
     if until not in pipeline.KNOWN_STAGES:
@@ -41,7 +42,7 @@ def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], un
     if quiet:
         pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
         return
-    for note in config.notes(recipe):
+    for note in announcements(recipe, out):
         print(f"trueward: note: {note}", file=sys.stderr)
     with terminal_progress() as progress:
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib.resources
 import json
 import tomllib
@@ -19,6 +20,7 @@ from trueward.config.reward import RewardPartConfig
 from trueward.config.schema import Recipe
 from trueward.config.section import Section
 
+LONGEST_NAME = 120  # of a run, in characters
 SHORT = {"tracking": "runtime.tracking"}  # what an override may leave out
 
 
@@ -161,7 +163,12 @@ def variant(name: str, overrides: Sequence[str]) -> str:
     """The name of a run: the recipe's, and what was changed in it, so that two recipes never share a directory."""
     changed = [o.replace(" ", "").replace('"', "") for o in overrides if not changes_no_result(o)]
     kept = "".join(c if c.isalnum() or c in "._=,+-" else "_" for c in ",".join([name, *changed]))
-    return kept[:120]
+    if len(kept) <= LONGEST_NAME:
+        return kept
+    digest = hashlib.sha256("\n".join([name, *changed]).encode()).hexdigest()[
+        :8
+    ]  # what is cut off still tells two apart
+    return f"{kept[: LONGEST_NAME - 9]}-{digest}"
 
 
 def changes_no_result(override: str) -> bool:
