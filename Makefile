@@ -2,7 +2,7 @@
 # make test    set up what the tests need, run them all
 # make learning those that compare what training found with a bound (marked `learned`), on the kernels of a processor without
 #              AVX-512: other rounding makes another draw of a run, and no bound may depend on which
-# make quick   units and laws alone: losses, loops, numbers, the pipeline in memory (under 3 minutes)
+# make quick   units and laws alone: losses, loops, numbers, what depends on what (under 3 minutes)
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
 # make wheel-check    build sdist and wheel, install the wheel outside the repository on every Python found, run `tiny` with it
@@ -25,7 +25,7 @@ run: .venv/quickstart
 test: .venv/dev browser postgresql
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-QUICK := release losses config data evaluation reporting training sampling tracking algorithms pipeline/test_plan.py pipeline/test_in_memory.py
+QUICK := release losses config data evaluation reporting training sampling tracking algorithms pipeline/test_plan.py
 
 quick: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_*.py $(addprefix tests/,$(QUICK))

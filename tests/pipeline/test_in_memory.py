@@ -70,7 +70,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "nano: the worst of three": ("nano", "policy.kind=rloo", *WORST),
     "nano: relabelled, shaped, mean minus variance": ("nano", "policy.kind=rloo", *RELABEL, *SHAPED),
     "nano: averaged weights": ("nano", *AVERAGE),
-    "tiny: relabelled, the worst of three": ("tiny", "policy.kind=grpo", *RELABEL, *WORST),
     "tiny: averaged weights, shaped": ("tiny", *AVERAGE, "reward.shaping=sigmoid", "reward.clip=2"),
     "tiny: a verifier": ("tiny", *VERIFIER),
     "tiny: a verifier, chosen": ("tiny", "policy.kind=sft_on_best", *VERIFIER),
@@ -78,7 +77,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "tiny: adapters alone": ("tiny", "policy.kind=grpo", "lora.rank=2", "lora.save=adapter", *BEHIND, *RELABEL),
     "tiny: comparisons with demonstrations": ("tiny", "comparisons.source=demonstrations", "policy.ptx_coef=0.5"),
     "tiny: a sampler that is behind": ("tiny", *BEHIND, "policy.target_kl=0.1"),
-    "tiny: a sampler that is behind a group": ("tiny", "policy.kind=rloo", *BEHIND),
     "tiny: the control": ("tiny", "policy.learning_rate=1e-9", "evaluation.control=unmoved"),
 }
 UPPER = ("policy", "control", "evaluation", "report")
