@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-UNFINISHED = "unfinished.json"  # whose digest the files in a stage's directory belong to, until the manifest is there
+UNFINISHED = "unfinished.json"  # the digest that a stage's files belong to until its manifest is there
 CHECKPOINTS = "checkpoints"
 PIPELINE, OLDER = "pipeline.json", "ladder.json"  # a run's list of stages, and what 0.1 called it
 KEYS = {"stage": str, "digest": str, "parents": list, "summary": dict, "files": dict}
@@ -67,11 +67,13 @@ def sync_directory(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all. `ValueError` for NaN and infinity."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -101,6 +103,7 @@ def flush(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -118,7 +121,7 @@ def is_run(path: Path) -> bool:
 
 
 def no_such_run(name: str) -> str:
-    """That there is no run of this name, and which names under runs/ are near."""
+    """The message that there is no run of this name, with near names under runs/."""
     runs = Path("runs")
     there = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
     near = [*difflib.get_close_matches(name, there, n=3), *(run for run in there if run.startswith(name))]
@@ -128,7 +131,7 @@ def no_such_run(name: str) -> str:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage: where it lies, its digest, and what it said of itself."""
+    """A finished stage: its directory, its digest, its parents' digests, the summary it wrote, and the seconds it took."""
 
     path: Path
     stage: str
@@ -139,6 +142,7 @@ class Artifact:
 
     @property
     def model(self) -> Path:
+        """The directory of the stage's model, if it has one."""
         return self.path / "model"
 
 

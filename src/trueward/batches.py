@@ -1,4 +1,4 @@
-"""The tensor nouns: what goes into a model, and what a policy wrote. Frozen; shapes in the docstrings.
+"""The tensor nouns: what goes into a model, and what a policy wrote. Frozen; shapes stand beside the fields.
 
 Shapes: B sequences, T positions (prompt, then response, then padding on the right).
 """
@@ -22,7 +22,7 @@ LARGE_ENOUGH = 384  # tokens: from here on a matrix product is about as fast a r
 
 @dataclass(frozen=True)
 class Lower:
-    """What a model's lowest layers, which don't learn, made of the tokens: computed once, read at every update."""
+    """The output of a model's lowest layers, which don't learn: computed once, read at every update."""
 
     layers: int
     states: Tensor  # [B, T, D], the input of layer number `layers`, counted from 0
@@ -74,11 +74,12 @@ class Tokens:
         return Tokens(self.ids[rows, :width], self.prompt_lengths[rows], self.response_lengths[rows], lower)
 
     def to(self, device: torch.device) -> Tokens:
+        """The same tokens on another device, without `lower`."""
         return Tokens(self.ids.to(device), self.prompt_lengths.to(device), self.response_lengths.to(device))
 
     @classmethod
     def join(cls, parts: Sequence[Tokens]) -> Tokens:
-        """One below the other. What pads the narrow ones is token 0, whatever that is: nothing real sees padding."""
+        """Several batches as one. Narrow ones are padded with token 0, whatever that is: no token attends to padding."""
         lowers = [p.lower for p in parts if p.lower is not None]
         lower = None
         if len(lowers) == len(parts):
@@ -101,11 +102,12 @@ class Rollout:
     version: int = 0  # of the weights that sampled it: the steps after which they were published
 
     def to(self, device: torch.device) -> Rollout:
+        """The same rollout with its tensors on another device."""
         return Rollout(self.tokens.to(device), self.logprobs.to(device), self.completions, self.version)
 
     @classmethod
     def join(cls, parts: Sequence[Rollout]) -> Rollout:
-        """One below the other."""
+        """Several rollouts as one, whose version is the oldest of theirs."""
         return cls(
             Tokens.join([p.tokens for p in parts]),
             stacked([p.logprobs for p in parts]),
@@ -123,13 +125,14 @@ class Pairs:
     probability: Tensor  # [n], that the first response is the better one
 
     def take(self, rows: Tensor) -> Pairs:
+        """Some of the comparisons, by number, each with both of its rows."""
         both = torch.stack([2 * rows, 2 * rows + 1], 1).flatten()
         return Pairs(self.tokens.take(both), self.reference[both], self.probability[rows])
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a training loop hands over after one turn: its number (from 1), its figures, the completions it learned from."""
+    """What a training loop yields after each step: its number (from 1), its figures, the completions it learned from."""
 
     number: int
     metrics: dict[str, float]

@@ -1,4 +1,4 @@
-"""Packages that only some commands and recipes need, and the one line that says how to get them where the user stands."""
+"""Packages that only some commands and recipes need, and the command that installs them, for a clone or a wheel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def missing(what: str, extra: str) -> ValueError:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module could be imported, which it isn't."""
+    """Whether a module can be imported; it is only searched for."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):

@@ -1,4 +1,4 @@
-"""One line for every stage: what it is, how far it is, how long it will take. A bar on a terminal, lines elsewhere."""
+"""Progress of every stage: its name, how far it is, the time left. Bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 
 class WaitingError(ValueError):
-    """A run can't go on before people have said something: in one line, what is awaited. Its state is kept."""
+    """A run has to wait for people's answers; the message says in one line for which. The run's state is saved first."""
 
 
 def clock(seconds: float) -> str:
@@ -24,29 +24,31 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Where a stage tells how far it is. This one says nothing."""
+    """The interface by which a stage reports how far it is. This one prints nothing."""
 
     def start(self, what: str, total: int) -> None:
         """A piece of work of `total` units begins."""
 
     def at(self, done: int, note: str = "") -> None:
-        """So many units are done."""
+        """`done` units are finished. note: figures to show beside it."""
 
     def end(self, note: str = "") -> None:
         """The piece of work is over."""
 
 
 class ProgressLines(Progress):
-    """Plain lines, at most one every few seconds, for logs and pipes."""
+    """Plain lines on `out` (standard error), at most one every `every` seconds, for logs and pipes."""
 
     def __init__(self, out: TextIO | None = None, every: float = 5.0) -> None:
         self.out, self.every = out or sys.stderr, every
 
     def start(self, what: str, total: int) -> None:
+        """Remember the work and when it began; nothing is printed yet."""
         self.what, self.total, self.started, self._last_update = what, max(total, 1), time.monotonic(), time.monotonic()
         self.first: int | None = None
 
     def at(self, done: int, note: str = "") -> None:
+        """Print how far it is and the time left, if the last line is `every` seconds ago."""
         now = time.monotonic()
         if self.first is None:  # a resumed stage starts in the middle: what is left is judged by what was done here
             self.first = done - 1
@@ -56,9 +58,11 @@ class ProgressLines(Progress):
             self.say(f"{done}/{self.total}, {clock(left)} left" + (f", {note}" if note else ""))
 
     def end(self, note: str = "") -> None:
+        """Print how long it took, and the note."""
         self.say(f"done in {clock(time.monotonic() - self.started)}" + (f", {note}" if note else ""))
 
     def say(self, text: str) -> None:
+        """Print one line about the present piece of work."""
         print(f"{self.what}: {text}", file=self.out, flush=True)
 
 
@@ -70,14 +74,17 @@ class ProgressBars(Progress):
         self.task: TaskID | None = None
 
     def start(self, what: str, total: int) -> None:
+        """Add a bar."""
         self.total = max(total, 1)
         self.task = self.progress.add_task(what, total=self.total, note="")
 
     def at(self, done: int, note: str = "") -> None:
+        """Move the bar."""
         assert self.task is not None
         self.progress.update(self.task, completed=done, note=note)
 
     def end(self, note: str = "") -> None:
+        """Fill the bar."""
         assert self.task is not None
         self.progress.update(self.task, completed=self.total, note=note)
 
@@ -86,6 +93,7 @@ class Bars(RichProgress):
     """One line for each task; the console's width is shared out by `bar_line`."""
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Group:  # type: ignore[override]  # any renderable will do
+        """A `TaskLine` for each visible task."""
         return Group(*(TaskLine(task) for task in tasks if task.visible))
 
 
@@ -112,8 +120,8 @@ WIDEST_BAR, NARROWEST_BAR, SHORTEST_NAME, NAMES = 24, 4, 10, 34
 
 
 def bar_line(what: str, done: int, total: int, times: str, note: str, width: int) -> Text:
-    """A task in `width` columns: name, bar, count, times, note. What is short of room goes in this order: the bar, the name's
-    padding and then its end, the note's first figures, the count. The times and the note's last word, the verdict, stay.
+    """A task in `width` columns: name, bar, count, times, note. In a narrow terminal these give way in turn: the bar, the
+    name's padding and then its end, the note's first figures, the count. The times and the note's last word, the verdict, stay.
     """
     count, figures = f"{done}/{total}", note.split("  ") if note else []
 

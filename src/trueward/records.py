@@ -11,6 +11,8 @@ ASSISTANT = "assistant"
 
 
 class Record(BaseModel):
+    """The base of all records: frozen, and an unknown field is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -47,7 +49,7 @@ class Prompt(Record):
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]
 
     def as_json(self) -> str:
-        """What is asked, as JSON: text or messages, and tools if there are any."""
+        """The prompt as JSON: text or messages, and tools if there are any."""
         return self.model_dump_json(include={"text", "messages", *(["tools"] if self.tools else [])})
 
     def __hash__(self) -> int:
@@ -83,12 +85,12 @@ class Response(Record):
 
 
 class Comparison(Record):
-    """One prompt, two responses, an outcome, and who said so.
+    """One prompt, two responses, an outcome, and where it came from.
 
     `probability` is that of the first response being the better one: 1 or 0 for a choice, .5 for a tie, anything
     between for a soft label. `strength` is 1 to 3 where the annotator gave one. `source` is where it came from, and
     `annotator` which person or judge, where that is known. `group` ties the pairs of one ranking together. `check`
-    is the known winner of a check pair, by which annotators are examined.
+    is the known winner of a check pair, which tests the annotators.
     """
 
     prompt: Prompt
@@ -109,7 +111,7 @@ class Comparison(Record):
 
     @property
     def pair(self) -> tuple[Prompt, tuple[str, bool], tuple[str, bool]]:
-        """What is compared, whichever was shown first: prompt, the response that sorts lower, the other one."""
+        """What is compared, whatever the order: the prompt, the response that sorts lower, the other one."""
         low, high = sorted((side.text, side.finished) for side in (self.first, self.second))
         return self.prompt, low, high
 
@@ -128,7 +130,7 @@ class Comparison(Record):
 
 
 class Score(Record):
-    """What a scorer says of one completion: a score, what it is made of, what it cost, and a word about it."""
+    """A scorer's result for one completion: the score, its parts by name, its cost (a judge's prices set the unit), a note."""
 
     score: float
     parts: dict[str, float] = {}

@@ -120,6 +120,17 @@ def test_no_field_is_explained_that_does_not_exist() -> None:
     assert explained == {(s, f) for s, f, _ in FIELDS}
 
 
+def test_the_recipe_begins_with_twenty_settings() -> None:
+    page = (DOCS / "recipe.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"^## .*$", page, re.MULTILINE)[:2]
+    table = page.partition(first)[2].partition(second)[0]
+    named = re.findall(r"^\| \[`([\w.]+)`\]\(#(\w+)\) \|", table, re.MULTILINE)
+    assert (first, len(set(named))) == ("## The twenty settings you will touch", 20)
+    known = {(f"{section.strip('[]')}.{field}", section) for section, field, _ in FIELDS}
+    assert {(name, f"[{name.rpartition('.')[0]}]") for name, _ in named} <= known
+    assert all(link == name.rpartition(".")[0].replace(".", "") for name, link in named)
+
+
 def test_recipes_shown_are_recipes() -> None:
     shown = [fence for page in PAGES for fence in fences(page) if fence.language == "toml"]
     for fence in shown:

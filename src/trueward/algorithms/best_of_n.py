@@ -1,4 +1,4 @@
-"""Best-of-n: draw n answers from the reference policy, keep the one the scorer likes best. Nothing is trained.
+"""Best-of-n: draw n answers from the reference policy, keep the one with the highest score. Nothing is trained.
 
 Its KL to the reference is at most log n − (n−1)/n nats (equal for continuous scores; Beirami et al. 2024, arXiv
 2401.01879), whatever the scorer. Trained on, its answers become a policy: `sft_on_best`.
@@ -61,5 +61,5 @@ def sampler(
 
 
 def kl(n: int) -> float:
-    """log n − (n−1)/n, in nats."""
+    """The KL of best-of-n to its reference, at most: log n − (n−1)/n, in nats."""
     return math.log(n) - (n - 1) / n

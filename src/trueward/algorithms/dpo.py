@@ -30,7 +30,7 @@ from trueward.training.state import State, adam, clip
 def reference_pairs(
     reference: Network, comparisons: Sequence[Comparison], micro_batch_tokens: int, temperature: float = 1.0
 ) -> Pairs:
-    """Tokens and the reference's log-probs, computed once; DPO's loop wants them at temperature 1."""
+    """Tokens and the reference's log-probs, computed once. DPO's loop takes them at temperature 1."""
     collator = Collator(reference.tokenizer, reference.context)
     tokens = collator.tokens([side for c in comparisons for side in c.completions()]).to(reference.device)
     with torch.no_grad():
@@ -40,10 +40,12 @@ def reference_pairs(
 
 
 def steps(config: PolicyConfig, setup: Offline) -> int:
+    """Optimiser steps: `policy.steps`."""
     return config.steps
 
 
 def start(config: PolicyConfig, setup: Offline) -> State:
+    """The policy and its AdamW."""
     model = setup.policy.model
     freeze_lower_layers(model, config.trainable_layers)
     return State({"policy": model}, {"policy": adam(model, config.dpo.learning_rate)})

@@ -63,10 +63,12 @@ class GroupBatch:
 
 
 def steps(config: PolicyConfig, setup: Online) -> int:
+    """Steps, each with one rollout: `policy.steps`."""
     return config.steps
 
 
 def start(config: PolicyConfig, setup: Online) -> State:
+    """The policy and its AdamW, the sampler's copy, if it has one, and β as `kl_coef`."""
     model = setup.policy.model
     frozen_layers.freeze_lower_layers(model, config.trainable_layers)
     return State(
@@ -215,7 +217,7 @@ def overlong(lengths: Tensor, longest: int, buffer: int) -> Tensor:
 def _anchored(placement: str, logprobs: Tensor, ref_logprobs: Tensor, sampler_logprobs: Tensor) -> Tensor:
     """The KL term by token, [B, T]. Which objective each one belongs to: docs/algorithms/grpo.md.
 
-    Minibatches after the first are off policy and weighted by ρ = π/π_behaviour: detached for k2; differentiated in
+    Minibatches after the first are off policy and weighted by ρ = π/π_sampler: detached for k2; differentiated in
     "k3-weighted", which makes its gradient that of the KL; "k3" is the GRPO paper's, with no weight.
     """
     if placement == "k2":
@@ -240,7 +242,7 @@ def _update(
 ) -> dict[str, float]:
     """One step of the optimiser on one minibatch; its figures.
 
-    surrogate: the policy's loss by token. example: demonstrations to imitate in it.
+    surrogate: the policy's loss by token. example: demonstrations for policy.ptx_coef.
     """
     group = config.group
     tokens = batch.tokens.take(chosen)

@@ -3,7 +3,7 @@
 DPO's optimum on Bradley–Terry labels is the tilt for any pairs that cover all answers, so also for the policy's own. The
 label of a pair is σ(score_1 − score_2), scores in SDs under the reference: the optimum at β is π_ref·e^{score/β}/Z, that
 of PPO at the same β, and there every pair's gradient is 0. With `policy.dpo.labels = "hard"` the higher score wins, and
-nothing finite is left to find: margins grow for ever, towards the best answer alone. Nothing is differentiated through
+there is no finite optimum: margins grow for ever, towards the best answer alone. Nothing is differentiated through
 the sampling.
 
 All log-probs are at the sampler's temperature, as in PPO: the policy that is tilted is the one that answers.
@@ -32,10 +32,12 @@ from trueward.training.state import State, adam, clip
 
 
 def steps(config: PolicyConfig, setup: Online) -> int:
+    """Steps, each with one batch of answers and one update: `policy.steps`."""
     return config.steps
 
 
 def start(config: PolicyConfig, setup: Online) -> State:
+    """The policy and its AdamW, and the sampler's copy, if it has one."""
     model = setup.policy.model
     freeze_lower_layers(model, config.trainable_layers)
     return State(
@@ -66,7 +68,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         rewards = score - config.missing_eos_penalty * truncated
         sequence_kl = masked(kl.k1(sampler_logprobs, ref_logprobs), tokens.response_mask).sum(1)
 
-        # Credit. Each answer against the other one; two that are the same have nothing to say to each other.
+        # Credit. Each answer against the other one; two equal ones carry no signal.
         first, second = rewards.view(-1, 2).unbind(1)
         batch = Pairs(tokens, ref_logprobs.sum(1), preference.labels(first, second, config.dpo.labels))
         figures = accumulate(config, policy, batch, budget, temperature, fabric)

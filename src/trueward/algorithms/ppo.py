@@ -4,7 +4,7 @@ Maximises E[score] − β·KL(π ‖ π_ref), with the score in SDs under the re
 the score at the last token, GAE, whitened advantages, clipped policy and value losses, a value network of its own.
 Dropout is off, so the ratio of the first update is 1. Losses are token means over a whole minibatch, however it is cut
 into micro-batches; every minibatch is one step of both optimisers. In the first `critic.warmup_steps` only the value
-network learns, from what the policy writes as it was given.
+network learns, from rollouts of the unchanged policy.
 
 Left out: an entropy bonus, early stopping on the KL to the behaviour policy, reward clipping.
 Sources: PPO (Schulman et al. 2017, arXiv 1707.06347); Ziegler et al. 2019 (arXiv 1909.08593) for the anchor and its
@@ -58,7 +58,7 @@ AVERAGED = {  # a figure of every update, and what its mean over a step's update
 
 @dataclass(frozen=True)
 class RolloutBatch:
-    """What one rollout teaches, by token: all [B, T]. `credit` is None while only the value network learns."""
+    """What one rollout teaches, by token: all [B, T]. `advantages` is None while only the value network learns."""
 
     tokens: Tokens
     sampler_logprobs: Tensor
@@ -72,10 +72,12 @@ class RolloutBatch:
 
 
 def steps(config: PolicyConfig, setup: Online) -> int:
+    """Steps, each with one rollout: `policy.steps`, those that warm up the value network included."""
     return config.steps
 
 
 def start(config: PolicyConfig, setup: Online) -> State:
+    """The policy and the value network with an AdamW each, the sampler's copy, if it has one, and β as `kl_coef`."""
     policy, critic = setup.policy.model, setup.critic
     assert critic is not None, "PPO needs a value network"
     frozen_layers.freeze_lower_layers(policy, config.trainable_layers)
@@ -224,7 +226,7 @@ def _update(
 ) -> dict[str, float]:
     """One step of both optimisers, or of the value network's alone, on one minibatch; its figures.
 
-    surrogate: the policy's loss by token. example: demonstrations that the policy imitates in this step.
+    surrogate: the policy's loss by token. example: demonstrations for policy.ptx_coef.
     """
     tokens, value_tokens = batch.tokens.take(chosen), (batch.value_tokens or batch.tokens).take(chosen)
     shared = critic.trunk is not None and batch.advantages is not None

@@ -51,11 +51,13 @@ def group_by_prompt(comparisons: Sequence[Comparison]) -> list[PromptGroup]:
 
 
 def start(config: RewardConfig, setup: Ranking) -> State:
+    """The network and its AdamW."""
     model = setup.network.model
     return State({"reward": model}, {"reward": adam(model, config.learning_rate, config.weight_decay)})
 
 
 def steps(config: RewardConfig, setup: Ranking) -> int:
+    """Optimiser steps: passes over the compared prompts, `batch_size` of them a step."""
     prompts = len({c.prompt.id for c in setup.comparisons})
     return total_steps(prompts, config.batch_size, config.epochs)
 
@@ -170,13 +172,14 @@ def accuracy(margin: Tensor, probability: Tensor) -> float:
 
 
 class RawScorer(Protocol):
-    """A reward model, or whatever gives raw scores."""
+    """A reward model, or another scorer of raw scores."""
 
-    def raw(self, completions: Sequence[Completion]) -> np.ndarray: ...
+    def raw(self, completions: Sequence[Completion]) -> np.ndarray:
+        """A score for each completion, in the model's own unit: [n]."""
 
 
 def accuracy_on(model: RawScorer, comparisons: Sequence[Comparison]) -> float | None:
-    """The same of a fitted model; None if no comparison is decided."""
+    """`accuracy` of a fitted model, to five places; None if no comparison is decided."""
     if not any(c.probability != 0.5 for c in comparisons):
         return None
     raw = torch.as_tensor(model.raw([side for c in comparisons for side in c.completions()])).view(-1, 2)

@@ -23,11 +23,13 @@ from trueward.training.state import State, adam, clip
 
 
 def start(config: SftConfig, setup: Supervised) -> State:
+    """The policy and its AdamW."""
     model = setup.policy.model
     return State({"policy": model}, {"policy": adam(model, config.learning_rate, config.weight_decay)})
 
 
 def steps(config: SftConfig, setup: Supervised) -> int:
+    """Optimiser steps: `epochs` passes over the demonstrations, `batch_size` of them a step."""
     return total_steps(len(setup.demonstrations), config.batch_size, config.epochs)
 
 

@@ -1,4 +1,4 @@
-"""[judge]: a language model as a judge: which one, and its questions."""
+"""[judge]: a language model that compares or rates answers: which one, and its questions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class JudgeConfig(Section):
     max_failed: Share = 0.05
     """Largest share of pairs (or answers) without a judgement; with more of them the run fails."""
     check: Positive = 200
-    """With comparisons.path: people's comparisons on which the judge's agreement with them is measured."""
+    """With comparisons.path: number of people's comparisons on which the judge's agreement with them is measured."""
 
     @model_validator(mode="after")
     def _questions_ask(self) -> JudgeConfig:

@@ -222,9 +222,9 @@ ELSEWHERE: dict[str, Same] = {name: same for same in SETTINGS for name in same.n
 
 
 def explain_foreign(key: str, value: Any = None) -> str:
-    """What a setting of another tool is called here; empty if nobody is known to call anything so.
+    """What a setting of another tool is called here; empty if no known tool has a setting of this name.
 
-    key: as it was typed, dotted or not. value: what was given; a table's first entry is looked at too.
+    key: as it was typed, dotted or not. value: what was given; of a table its first entry is tried too.
     """
     *sections, name = key.split(".")
     name = name.replace("-", "_")

@@ -11,7 +11,7 @@ from trueward.config import presets
 from trueward.config.section import NonNegative, Positive, Rate, Section, Share
 
 KINDS = ("ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best")
-OWN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # code of a user's: module:name
+OWN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # a user's own code: module:name
 
 
 class GroupConfig(Section):
@@ -113,7 +113,7 @@ class PolicyConfig(Section):
     learning_rate: Rate = 3e-4
     """Peak learning rate of the policy."""
     value_learning_rate: Rate = 1e-3
-    """Peak learning rate of the value network."""
+    """With ppo: peak learning rate of the value network."""
     warmup: Share = 0.1
     """Share of the steps over which the rates rise linearly from zero."""
     decay: bool = True
@@ -129,11 +129,11 @@ class PolicyConfig(Section):
     importance_sampling_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """If set to C, PPO's ratio is to the policy at the step's start, and tokens weigh min(π/π_sampler, C) (docs/losses.md)."""
     value_clip: Rate = 0.2
-    """Clip range of the values around those at the rollout."""
+    """With ppo: clip range of the values around those at the rollout, in SDs of the proxy."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """γ, the discount of rewards by token."""
+    """With ppo: γ, the discount of rewards by token."""
     gae_lambda: Share = 0.95
-    """λ of generalized advantage estimation."""
+    """With ppo: λ of generalized advantage estimation."""
     whiten_advantages: bool = True
     """With ppo: scale advantages to mean 0 and SD 1 over each rollout."""
     missing_eos_penalty: NonNegative = 1.0

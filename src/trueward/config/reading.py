@@ -21,7 +21,7 @@ from trueward.config.schema import Recipe
 from trueward.config.section import Section
 
 LONGEST_NAME = 120  # of a run, in characters
-SHORT = {"tracking": "runtime.tracking"}  # what an override may leave out
+SHORT = {"tracking": "runtime.tracking"}  # overrides that may leave out the section
 
 
 def shipped() -> dict[str, str]:
@@ -62,7 +62,7 @@ def read(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def resolve(table: dict[str, Any], where: str) -> Recipe:
-    """A validated recipe; the first mistake as one line."""
+    """A validated recipe. `ValueError` in one line with the first mistake; `where` is what it calls the source."""
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
@@ -83,7 +83,7 @@ def explain(error: ValidationError) -> str:
 
 
 def nearest(place: Sequence[int | str]) -> str:
-    """What to say of a setting that nobody knows: the nearest names, in its section or elsewhere."""
+    """The message for an unknown setting, with the nearest names, in its section or elsewhere."""
     field, last = ".".join(str(part) for part in place), str(place[-1])
     section: Any = Recipe
     for part in place[:-1]:
@@ -111,7 +111,7 @@ def settings(section: Any = Recipe, inside: str = "") -> Iterator[str]:
 
 
 def explain_option(option: str) -> str:
-    """What to say of a command's unknown option that is a setting, here or in another tool; empty if it is neither."""
+    """The message for an unknown command-line option that is a setting, here or in another tool; empty if it is neither."""
     name = option.lstrip("-").replace("-", "_").split("=")[0]
     if foreign := explain_foreign(name):
         return foreign.replace(name, option, 1) + "; settings are given as --set KEY=VALUE"

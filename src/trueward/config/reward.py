@@ -13,7 +13,7 @@ SOURCES = ("simulated", "file", "demonstrations", "judge")
 
 
 class ComparisonsConfig(Section):
-    """[comparisons]: pairs of answers and who labels them."""
+    """[comparisons]: pairs of answers, and the source of their labels."""
 
     source: str = "simulated"
     """Where labels come from: `simulated`, `file`, `demonstrations`, `judge`, or `studio:NAME`, the closed rounds of a studio's
@@ -59,7 +59,7 @@ class RewardConfig(SupervisedConfig):
     """[reward]: the proxy."""
 
     kind: Literal["reward_model", "verifier", "mix", "judge"] = "reward_model"
-    """What scores answers."""
+    """What scores answers: a model fitted to comparisons, a verifier, a weighted sum of scorers, or the judge's ratings."""
     learning_rate: Rate = 5e-4
     """Peak learning rate."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1

@@ -31,7 +31,7 @@ class DataConfig(Section):
     demonstrations: str = "trueward:reviews"
     """Prompts with answers: a JSONL file, a Hugging Face data set, `trueward:reviews`, `trueward:toy` or `studio:NAME`."""
     prompts: str = ""
-    """The policy's prompts, likewise, or `trueward:nano`; empty: the demonstrations'; `comparisons`: comparisons.path's."""
+    """The policy's prompts: such a source, or `trueward:nano`; empty: the demonstrations'; `comparisons`: the compared."""
     instruction: str = Field("", pattern=r"\{prompt\}|^$")
     """If set, a text with {prompt}: every plain prompt becomes a conversation that starts with it."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -45,7 +45,7 @@ class DataConfig(Section):
 
 
 class EngineConfig(Section):
-    """[sampler.engine]: who samples the rollouts that the policy learns from."""
+    """[sampler.engine]: the engine that samples the rollouts that the policy learns from."""
 
     kind: Literal["local"] = "local"
     """Where the engine runs: `local`, in the training process."""
@@ -68,7 +68,7 @@ class SamplerConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """[evaluation]: the measurements; none of this is ever optimised."""
+    """[evaluation]: the measurements, which are never optimised."""
 
     truths: tuple[Annotated[str, Field(min_length=1)], ...] = ("b",)
     """Scorers that are never optimised; the first is the truth: a simulated utility, `model:DIRECTORY`,
@@ -88,7 +88,7 @@ class EvaluationConfig(Section):
     final_pairs: Positive = 200
     """With a truth `people:NAME`: pairs (SFT's answer, the policy's) of the final evaluation that people compare, at most."""
     step_pairs: Annotated[int, Field(ge=0)] = 0
-    """The same at each evaluation during training; 0: none."""
+    """With a truth `people:NAME`: pairs of each evaluation during training that people compare, at most; 0: none."""
     control: Literal["unmoved", "never"] = "unmoved"
     """unmoved: repeat a run whose truth did not change with a random reward, to test whether the anchor pins it."""
 
@@ -119,8 +119,11 @@ class Recipe(Section):
     format: Literal[2] = 2
     """Version of the settings' names; recipes of 0.1 have none."""
     name: str = Field("recipe", pattern=r"^[A-Za-z0-9][A-Za-z0-9._=,+-]*$")
+    """Name of the run; a recipe file that sets none is called after the file."""
     description: str = ""
+    """One line for people; has no effect."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of everything that is drawn; which prompts are held out does not depend on it."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     sft: SftConfig = SftConfig()
@@ -208,4 +211,5 @@ class Recipe(Section):
         return self.model_dump(mode="json", exclude_none=True)
 
     def toml(self) -> str:
+        """The resolved recipe as the text of a TOML file."""
         return str(tomli_w.dumps(self.table()))

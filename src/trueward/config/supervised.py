@@ -28,3 +28,4 @@ class SftConfig(SupervisedConfig):
     """[sft]: next-token cross-entropy on the demonstrations' responses."""
 
     epochs: Rate = 2.0
+    """Passes over the demonstrations."""

@@ -1,4 +1,4 @@
-"""Settings that a recipe sets and no stage reads: which optimiser reads which setting, and what is said of the others."""
+"""Settings that a recipe sets and no stage reads: which kind of policy reads which setting, and the notes on others."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def why_unused(recipe: Recipe, key: str) -> str:
 def set_keys(recipe: Recipe) -> list[str]:
     """The dotted names of what was set on top of the defaults: not what a shipped recipe of this name or a preset has set.
 
-    A section in which everything is set was written by a program; there a value that is the default says nothing.
+    A section in which everything is set was written by a program; there a default value does not count as set.
     """
     own = _shipped_settings(recipe.name)
     own |= {
@@ -110,7 +110,7 @@ def set_keys(recipe: Recipe) -> list[str]:
 
 
 def notes(recipe: Recipe) -> list[str]:
-    """What is said once before training and in the report: settings that do nothing, and what departs from a preset."""
+    """The lines printed once before training and in the report: settings that do nothing, and departures from a preset."""
     lines = unused(recipe, set_keys(recipe)) + differences(recipe)
     policy = recipe.policy
     if policy.kind in GROUPS and policy.group.ratio == "sequence" and policy.clip > 0.05:
@@ -122,7 +122,7 @@ def notes(recipe: Recipe) -> list[str]:
 
 
 def differences(recipe: Recipe) -> list[str]:
-    """What of its preset a recipe sets otherwise, one line for each."""
+    """The settings in which a recipe departs from its preset, one line for each."""
     policy, preset = recipe.policy, recipe.policy.group.preset
     found = []
     for name, expected in presets.settings(preset, recipe.sampler.max_new_tokens).items():

@@ -1,4 +1,4 @@
-"""The only door from records to token ids: every model that reads a completion reads it through here.
+"""The one way from records to token ids: every model that reads a completion reads it through here.
 
 A policy's rollout, a reward model's training and its scoring all take the same text the same way, so a reward model
 sees in PPO exactly the tokens that it saw in training: chat format, end-of-sequence and its absence included.
@@ -60,7 +60,7 @@ class Collator:
         return self.responses_ids([(text, finished)])[0]
 
     def responses_ids(self, responses: Iterable[tuple[str, bool]]) -> list[list[int]]:
-        """The same of several responses, (text, finished) each; all at once is some times faster."""
+        """`response_ids` of several responses, (text, finished) each; one call is several times faster."""
         both = list(responses)
         every = self._ids([text for text, _ in both])
         return [ids + ([self.end] if finished else []) for ids, (_, finished) in zip(every, both, strict=True)]
@@ -77,7 +77,7 @@ class Collator:
         return Completion(prompt=prompt, response=text, finished=finished)
 
     def completions(self, prompts: Sequence[Prompt], ids: Sequence[Sequence[int]]) -> list[Completion]:
-        """The same of several responses; all at once is some times faster."""
+        """`completion` of several responses; one call is several times faster."""
         if not self.tokenizer.is_fast:
             return [self.completion(p, i) for p, i in zip(prompts, ids, strict=True)]
         texts = self.tokenizer.backend_tokenizer.decode_batch(ids, skip_special_tokens=True)

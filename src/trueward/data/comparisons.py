@@ -39,7 +39,7 @@ def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
 
 
 def read_rows(rows: Iterable[Row], name: str) -> Loaded[Comparison]:
-    """The same from rows in memory; `name` is what errors call them, and their source where they name none."""
+    """Comparisons from rows in memory; `name` is what errors call them, and their source where they name none."""
     return _collect(rows, "", name, name, [])
 
 

@@ -1,4 +1,4 @@
-"""The forms in which comparisons travel: which one a row has, and the comparison in it (docs/comparisons.md)."""
+"""The forms of files of comparisons: which one a row has, and the comparison in it (docs/comparisons.md)."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ class ImportResult:
     repeated: int
 
     def table(self) -> dict[str, Any]:
+        """The counts as a plain dict, as the command prints them with `--json`."""
         return {
             "comparisons": len(self.rows),
             "prompts": len({c.prompt for c in self.rows}),

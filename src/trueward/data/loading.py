@@ -54,7 +54,7 @@ def prompts(source: str, *, base: Path = Path()) -> Loaded[Prompt]:
 
 
 def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
-    """The same, if there's a row in it to use; otherwise `ValueError`."""
+    """`loaded` as it is, if it holds a usable row; otherwise `ValueError`. `name`: what the error calls the source."""
     if loaded.rows:
         return loaded
     if loaded.left_out:
@@ -64,12 +64,12 @@ def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
 
 
 def demonstrations_of(rows: Iterable[Row], name: str) -> Loaded[Demonstration]:
-    """The same from rows in memory; `name` is what errors call them."""
+    """Prompts with responses to imitate, from rows in memory; `name` is what errors call them."""
     return _collect(rows, _demonstration, name, [], Counter())
 
 
 def prompts_of(rows: Iterable[Row], name: str) -> Loaded[Prompt]:
-    """Prompts from rows in memory."""
+    """Prompts from rows in memory; `name` is what errors call them."""
     return _collect(rows, _prompt, name, [], Counter())
 
 

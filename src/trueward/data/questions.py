@@ -32,6 +32,7 @@ class PeoplePair(Record):
 
     @property
     def key(self) -> tuple[str, object]:
+        """What identifies the pair, whichever side comes first: the id of the prompt and both (text, finished)."""
         return self.prompt.id, frozenset((side.text, side.finished) for side in (self.ours, self.theirs))
 
     @property

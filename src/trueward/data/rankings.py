@@ -20,6 +20,7 @@ ALONE = "one response alone"
 
 
 def is_ranking(row: Row) -> bool:
+    """Whether the row holds a list of responses."""
     return row.has("responses") or row.has("answers")
 
 

@@ -19,6 +19,8 @@ HELD_OUT = 0.1  # share of the prompts that no model, the base model included, i
 
 
 class Review(NamedTuple):
+    """One review: its cleaned text, and whether it is labelled as positive."""
+
     text: str
     positive: bool
 

@@ -1,4 +1,4 @@
-"""Where the studio's closed rounds lie, for recipes that name them: `studio:NAME`, or `studio:NAME@2` up to round 2.
+"""The files of the studio's closed rounds, for recipes that name them: `studio:NAME`, or `studio:NAME@2` up to round 2.
 
 A snapshot is a JSONL file beside a manifest with its SHA-256. Reading one needs no database and no extra.
 """
@@ -16,16 +16,17 @@ NAMED = re.compile(r"^studio:([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:@([1-9]\d*))?$"
 
 
 def data_directory() -> Path:
-    """$TRUEWARD_STUDIO, else `studio` where we are: as `runs` is."""
+    """The studio's directory: $TRUEWARD_STUDIO, else `studio` in the present directory, beside `runs`."""
     return Path(os.environ.get("TRUEWARD_STUDIO") or "studio")
 
 
 def snapshot_path(data: Path, project: str, number: int) -> Path:
+    """The file of a project's closed round `number` (from 1)."""
     return data / "rounds" / project / f"{number:04d}.jsonl"
 
 
 def snapshots(source: str, data: Path | None = None) -> list[Path]:
-    """The files of a project's closed rounds, oldest first, their hashes held against the manifests.
+    """The files of a project's closed rounds, oldest first, their hashes compared with the manifests.
 
     `ValueError` in one line if there is no such project, no closed round, or a file is not what was closed.
     """
@@ -50,7 +51,7 @@ def snapshots(source: str, data: Path | None = None) -> list[Path]:
 
 
 def compared(source: str, path: str) -> list[Path]:
-    """The files of `comparisons.source` and `.path`: a file, a studio's rounds, or none; a judge is held against a file."""
+    """The files of `comparisons.source` and `.path`: a file, a studio's rounds, or none; a judge is compared with a file's."""
     if source.startswith(PREFIX):
         return snapshots(source)
     return [Path(path)] if source == "file" or (source == "judge" and path) else []

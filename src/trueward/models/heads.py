@@ -67,7 +67,7 @@ def response_logprobs(model: Any, tokens: Tokens, temperature: float = 1.0) -> T
 
 @torch.no_grad()
 def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: int, fabric: Fabric = ALONE) -> Tensor:
-    """The same without gradient, in micro-batches of at most `budget` tokens, each process computing its share of the rows."""
+    """`response_logprobs` without gradient, in micro-batches of `budget` tokens at most; each process computes its share."""
     return fabric.by_parts(
         lambda part: response_logprobs(model, part, temperature), tokens, budget, prompt_groups(model, tokens)
     )
@@ -76,7 +76,7 @@ def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: int, f
 def response_logprobs_and_entropy(
     model: Any, tokens: Tokens, temperature: float = 1.0, *, with_entropy: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Log-probs as above, and the entropy of each distribution, without gradient: twice [B, T], in nats."""
+    """`response_logprobs`, and the entropy of each distribution, without gradient: twice [B, T], in nats."""
     mask = tokens.response_mask
     if model.config.model_type == "tabular":  # many positions share a row: each row is normalised once
         table, at = model.table, model.state(tokens.ids)[shift_left(mask)]
@@ -94,7 +94,10 @@ def response_logprobs_and_entropy(
 def logprobs_entropy_and_values(
     model: Any, score: nn.Module, tokens: Tokens, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same, and a scalar head of the same states, in one pass: three times [B, T]. `has_plain_head` must be true."""
+    """Log-probs, entropies and the scalar head `score` of the same states, in one pass: three times [B, T]; 0 elsewhere.
+
+    Only for models of which `has_plain_head` is true.
+    """
     mask = tokens.response_mask
     states = states_at(model, tokens, shift_left(mask))
     logprobs, entropies = logprobs_of(model, states, tokens, temperature, True)

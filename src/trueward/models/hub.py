@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 UNKNOWN = "unknown"
-SECONDS = 20.0  # until a question about a base model counts as unanswered
+SECONDS = 20.0  # after which a request about a base model is given up
 SHIPPED = {  # name on the hub, licence
     "trueward:smollm2": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
     "trueward:base": ("", "apache-2.0"),
@@ -52,7 +52,7 @@ def base_model(recipe: dict[str, Any]) -> BaseModel:
         )
     try:
         licence = _licence(client().model_info(start, timeout=SECONDS).card_data)
-    except Exception:  # no network, no such model: then nothing is known, and the card tells that
+    except Exception:  # no network, no such model: the card then says that nothing is known
         return BaseModel(start, UNKNOWN, f"since the card of the base model {start} could not be read")
     at = f"the card of the base model {start}"
     return BaseModel(start, licence or UNKNOWN, f"from {at}" if licence else f"since {at} does not tell")
@@ -71,6 +71,7 @@ def _licence(data: Any) -> str:
 
 
 def client() -> HfApi:
+    """A client of the hub at $HF_ENDPOINT."""
     return HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="trueward")
 
 

@@ -232,7 +232,7 @@ def _separate_pad_token(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 @quiet()
 def save(network: Network, path: Path) -> None:
-    """Write model and tokenizer into a fresh directory."""
+    """Write model and tokenizer into a fresh directory that replaces `path`; an adapter as `network.form` says."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     if lora.is_adapted(network.model):

@@ -31,6 +31,7 @@ INSIDE = "base_model.model."  # what peft calls the model in an adapter's file
 
 
 def is_adapted(model: Any) -> bool:
+    """Whether the model has an adapter."""
     return hasattr(model, "peft_config")
 
 
@@ -171,6 +172,7 @@ def base_of(folder: Path) -> str:
 
 
 def weight_files(path: Path) -> list[Path]:
+    """A directory's files of weights (*.safetensors) by name; none for anything else."""
     return sorted(path.glob("*.safetensors")) if path.is_dir() else []
 
 
@@ -216,7 +218,7 @@ def _inject(settings: Any, model: Any) -> None:
     from peft import inject_adapter_in_model
 
     inject_adapter_in_model(settings, model, NAME)
-    if hasattr(model, HEAD):  # it is trained, so it can't be anybody else's
+    if hasattr(model, HEAD):  # it is trained, so no other network may share it
         head = getattr(model, HEAD)
         for name, p in list(head.named_parameters()):
             setattr(head, name, nn.Parameter(p.detach().clone()))

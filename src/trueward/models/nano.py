@@ -15,6 +15,7 @@ CONTEXT = nano.PROMPT + nano.LENGTH  # tokens
 
 
 def make_tokenizer() -> PreTrainedTokenizerBase:
+    """The tokenizer of the lab's words, one token a word."""
     return tokenizer(list(nano.WORDS), CONTEXT)
 
 

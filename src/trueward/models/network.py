@@ -34,6 +34,7 @@ class Network:
 
     @property
     def device(self) -> torch.device:
+        """The device of the model's weights."""
         return torch.device(self.model.device)
 
     @property

@@ -1,4 +1,4 @@
-"""transformers without its progress bars and load reports, for as long as a model is loaded or saved."""
+"""transformers without its progress bars and load reports, while a model is loaded or saved."""
 
 from __future__ import annotations
 

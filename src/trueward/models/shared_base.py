@@ -31,6 +31,7 @@ class Base:
         return lora.weights_digest(self.place)
 
     def network(self) -> Network:
+        """A network of its own on these weights, in evaluation mode."""
         return Network(lora.clone_sharing_frozen(self.model).eval(), self.tokenizer, self)
 
 

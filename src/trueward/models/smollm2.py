@@ -62,7 +62,7 @@ def directory() -> Path:
 
 @quiet()
 def convert(file: Path, place: Path) -> None:
-    """A GGUF file as a model directory in float32, whole or not at all. Two processes at once do it twice, and no harm."""
+    """A GGUF file as a model directory in float32, whole or not at all. Two processes may do it at once."""
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent))
     fresh.chmod(0o755)  # a temporary directory is for its owner alone, a cache can be shared

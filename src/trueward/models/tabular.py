@@ -1,7 +1,7 @@
-"""Models that are a table: the state is the last few tokens, the row holds its logits. For laboratories, not for text.
+"""Models that are a table: the state is the last few tokens, the row holds its logits. For small experiments, not for text.
 
 `order` 1 is a bigram model; an order as long as the longest sequence is any policy at all, so whatever an optimiser
-finds there can be compared with the optimum computed by enumeration. They go through the same loops and the same sampler
+learns there can be compared with the optimum computed by enumeration. They go through the same loops and the same sampler
 as networks do. Saved as config.json and model.safetensors, not in the form of the Hugging Face libraries.
 """
 
@@ -40,10 +40,12 @@ class _TabularModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """The device of the table."""
         return next(self.parameters()).device
 
     @property
     def states(self) -> int:
+        """How many states there are: the rows of a table."""
         return int(self.config.vocab_size**self.config.order)
 
     def state(self, ids: Tensor) -> Tensor:
@@ -57,6 +59,7 @@ class _TabularModel(nn.Module):
         return states
 
     def save_pretrained(self, path: Path) -> None:
+        """Write config.json and model.safetensors into a directory."""
         (path / "config.json").write_text(json.dumps(vars(self.config), indent=1) + "\n", encoding="utf-8")
         save_file({k: v.detach().contiguous() for k, v in self.state_dict().items()}, path / "model.safetensors")
 
@@ -82,6 +85,7 @@ class TabularScalar(_TabularModel):
         self.score = nn.Identity()
 
     def base_model(self, input_ids: Tensor, **_: Any) -> SimpleNamespace:
+        """last_hidden_state [B, T, 1]: the number of the state after each token."""
         return SimpleNamespace(last_hidden_state=self.table[self.state(input_ids)].unsqueeze(-1))
 
 
@@ -94,6 +98,7 @@ class BagOfWords(_TabularModel):
         self.score = nn.Identity()
 
     def base_model(self, input_ids: Tensor, **_: Any) -> SimpleNamespace:
+        """last_hidden_state [B, T, 1]: the sum of the weights up to each token."""
         return SimpleNamespace(last_hidden_state=self.weights[input_ids].cumsum(1).unsqueeze(-1))
 
 

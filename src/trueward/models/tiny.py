@@ -32,6 +32,7 @@ def build() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
 
 
 def make_tokenizer() -> PreTrainedTokenizerBase:
+    """The tokenizer of the toy text's words, one token a word."""
     return word_tokenizer(toy.words())
 
 

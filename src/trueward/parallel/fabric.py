@@ -1,8 +1,8 @@
 """Several processes at one optimiser step: each takes some of the rows, and gradients and figures are summed.
 
-Losses are divided by counts of the whole step, so a sum over processes is the same number as one process alone would
-find, whatever rows each of them took. One process, the default, talks to nobody. Several are started by torchrun, or by
-whoever calls `torch.distributed.init_process_group`; `Fabric.of_this_process` then finds them.
+Losses are divided by counts of the whole step, so a sum over processes is the number that one process alone would get,
+whatever rows each of them takes. With one process, the default, nothing is sent. Several are started by torchrun, or by a
+program that calls `torch.distributed.init_process_group`; `Fabric.of_this_process` then reads their rank and number.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ class Fabric:
 
     @property
     def is_alone(self) -> bool:
+        """Whether this is the only process."""
         return self.world == 1
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes, decides and speaks."""
+        """Whether this is rank 0, the process that writes files, decides and prints."""
         return self.rank == 0
 
     @classmethod
     def of_this_process(cls) -> Fabric:
-        """As torch.distributed has been set up; alone where it has not."""
+        """The rank and number of processes that torch.distributed was set up with; one process where it was not."""
         if not (distributed.is_available() and distributed.is_initialized()):
             return ALONE
         return cls(distributed.get_rank(), distributed.get_world_size())
@@ -64,7 +65,7 @@ class Fabric:
     def by_parts(
         self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None
     ) -> Tensor:
-        """`batches.by_parts`, each process reading its rows; everyone gets all of them. No gradient goes through."""
+        """`batches.by_parts`, each process reading its share; every process gets all rows. No gradient goes through."""
         if self.world == 1:
             return by_parts(read, tokens, budget, together)
         mine = self.rows(tokens.lengths.cpu())
@@ -115,7 +116,7 @@ class Fabric:
         return out
 
     def gather(self, value: Any) -> list[Any]:
-        """Everybody's value, in the order of the ranks, sent as JSON."""
+        """The value of every process, in the order of the ranks; it is sent as JSON."""
         if self.world == 1:
             return [value]
         text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""The decoder made last, while its model's weights are what they were: to lay them out takes as long as some tokens."""
+"""Reuse of the last decoder while its model's weights are unchanged: laying them out costs as much as several tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Weights = tuple[tuple[int, int, int], ...]
 
 
 def weights(model: torch.nn.Module) -> Weights:
-    """Which tensors a model consists of, and how often each has been written to (torch counts it for autograd)."""
+    """The identity of a model's tensors, and how often each has been written to (torch counts it for autograd)."""
     return tuple((id(p), p.data_ptr(), p._version) for p in model.parameters())
 
 
@@ -30,7 +30,7 @@ class DecoderPool:
         ALL.add(self)
 
     def take(self, model: torch.nn.Module, quantize: str) -> Any:
-        """The decoder of this model as it is now; None if there isn't one. It is out then."""
+        """The decoder of this model with its present weights, which leaves the pool; None if there is none."""
         if self._model is None or self._model() is not model or self._what != (quantize, weights(model)):
             return None
         found = self._decoder
@@ -38,15 +38,16 @@ class DecoderPool:
         return found
 
     def put(self, model: torch.nn.Module, quantize: str, decoder: Any) -> None:
-        """Keep it until another one comes, the model goes or anything learns; outside of `forgotten_after_steps` not at all:
-        a fused optimiser's steps leave no trace in the tensors' versions, so there nobody would notice them."""
+        """Hold a decoder until another replaces it, its model is freed or an optimiser steps. Outside of
+        `forgotten_after_steps` nothing is held: a fused optimiser's steps leave the tensors' versions as they are, so a
+        stale decoder would go unnoticed."""
         if not _watching:
             return
         self._model = weakref.ref(model, lambda _: self.forget())
         self._what, self._decoder = (quantize, weights(model)), decoder
 
     def forget(self) -> None:
-        """Let it go."""
+        """Drop the decoder."""
         self._model = self._what = self._decoder = None
 
 
@@ -56,7 +57,7 @@ _watching: list[object] = []  # the hooks of the scopes that are open
 
 @contextmanager
 def forgotten_after_steps() -> Iterator[None]:
-    """While it runs, every step of an optimiser lets all decoders go: they are stale then, and memory is dear."""
+    """Within this scope every optimiser step drops all decoders: they are stale then, and their memory is needed."""
 
     def forget(*_: Any) -> None:
         for pool in tuple(ALL):

@@ -1,4 +1,4 @@
-"""The uniform numbers that tokens are drawn with: fixed in advance for (completion, position), whoever samples it."""
+"""The uniform numbers that tokens are drawn with: fixed in advance for (completion, position), in whatever process."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Draws:
         return cls(seed_for(seed, *what))
 
     def take(self, rows: Tensor, of: int) -> Draws:
-        """Those of some of the `of` completions."""
+        """The draws of some of the `of` completions."""
         assert self.rows is None
         return replace(self, of=of, rows=rows)
 
     def repeat(self, times: int) -> Draws:
-        """For `times` completions in the place of each one, next to each other."""
+        """The draws of `times` completions, next to each other, in the place of each one."""
         if self.rows is None:
             return self
         rows = (self.rows[:, None] * times + torch.arange(times)).flatten()

@@ -1,4 +1,4 @@
-"""Rollout engines: who samples what a policy learns from. Measurements call `sampler.sample` instead, which is exact."""
+"""Rollout engines, which sample what a policy learns from. Measurements call `sampler.sample` instead, which is exact."""
 
 from __future__ import annotations
 
@@ -19,30 +19,33 @@ from trueward.sampling.sampler import SamplingParams
 
 
 class RolloutEngine(Protocol):
-    """Samples from the weights that were published last, and says in every rollout which version they are."""
+    """Samples from the weights that were published last, and records their version in every rollout."""
 
     params: SamplingParams
     sync_every: int
 
     @property
     def version(self) -> int:
-        """Of the weights that it samples from: the step that they were published at."""
+        """The version of the weights that it samples from: the steps after which they were published."""
 
     def hold(self, policy: Network) -> dict[str, nn.Module]:
-        """What has to be in the loop's checkpoints so that it can go on between two syncs: networks by name, or none."""
+        """Called once, before all others. The networks, by name, that checkpoints need to resume between two syncs; or none."""
 
     def publish(self, policy: Network, version: int) -> None:
-        """Take over the policy's weights as they are after `version` steps."""
+        """Sample from the policy's present weights from now on; `version`: the steps that they have had."""
 
     def sync(self, policy: Network, step: int) -> None:
-        """Publish if that is due before this step; else know, after a resume too, which version it has."""
+        """Publish if that is due before step `step` (from 0); else set the version, which a resumed loop doesn't know."""
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         """One completion for each prompt, in order."""
 
 
 class LocalEngine:
-    """Samples in this process, from the policy itself or from a copy of its weights that is synced every N steps."""
+    """Samples in this process, from the policy itself or from a copy of its weights that is synced every N steps.
+
+    params: how to draw. sync_every: N; 1 takes the policy itself. pool: where decoders are kept; one of its own by default.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class LocalEngine:
         self.version = 0
 
     def hold(self, policy: Network) -> dict[str, nn.Module]:
+        """The policy itself is sampled if it is synced at every step; else its copy, under the name `sampler`."""
         if self.sync_every == 1:
             self.network = policy
             return {}
@@ -64,6 +68,7 @@ class LocalEngine:
 
     @torch.no_grad()
     def publish(self, policy: Network, version: int) -> None:
+        """Copy the policy's own weights, or take the policy itself if it is synced at every step. `hold` comes first."""
         assert self.network is not None, "hold() comes first"
         self.version = version
         if self.sync_every == 1:
@@ -74,12 +79,14 @@ class LocalEngine:
             old.copy_(new)
 
     def sync(self, policy: Network, step: int) -> None:
+        """Publish at every `sync_every`-th step; between them the version is that of the last one."""
         if step % self.sync_every == 0:
             self.publish(policy, step)
         else:
             self.version = step - step % self.sync_every
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        """One completion for each prompt, in order. The decoder is dropped, since the weights are about to change."""
         assert self.network is not None, "hold() comes first"
         rollout = sampler.sample(self.network, prompts, self.params, draws, pool=self.pool, version=self.version)
         self.pool.forget()  # the weights are about to change

@@ -10,7 +10,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class FixedLayer(CacheLayerMixin):
-    """One layer's keys and values in room made once. Rows are padded on the left; `length` columns are filled."""
+    """One layer's keys and values, allocated once, as transformers' cache layer: `length` of `width` columns are filled."""
 
     is_sliding = False
     is_compileable = False
@@ -20,6 +20,8 @@ class FixedLayer(CacheLayerMixin):
         self.width, self.length = width, 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Make room for `width` columns, of the type and device of the first keys and values."""
+
         def room(x: Tensor) -> Tensor:
             return torch.empty(x.shape[0], x.shape[1], self.width, x.shape[3], dtype=x.dtype, device=x.device)
 
@@ -27,6 +29,7 @@ class FixedLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append keys and values [B, heads, t, size]; all so far."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         to = self.length + key_states.shape[2]
@@ -35,15 +38,19 @@ class FixedLayer(CacheLayerMixin):
         return self.keys[:, :, :to], self.values[:, :, :to]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Number of keys that an attention mask covers, and its offset, 0."""
         return self.length + query_length, 0
 
     def get_seq_length(self) -> int:
+        """Columns that are filled."""
         return self.length
 
     def get_max_length(self) -> int:
+        """Columns that there is room for."""
         return self.width
 
     def take(self, rows: Tensor) -> None:
+        """Keep these rows, in this order."""
         self.keys, self.values = self.keys[rows], self.values[rows]
 
 
@@ -56,9 +63,11 @@ class GeneralDecoder:
         self.model = model
 
     def start(self, rows: int, width: int) -> None:
+        """As `Decoder`: room is made with each group, when its longest prompt is known."""
         self.width = width
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """As `Decoder`: begins a new group in a fresh cache, its prompts padded on the left."""
         width = ids.shape[1]
         layers = self.model.config.get_text_config().num_hidden_layers
         # A group's longest prompt and the answers' room together may pass the longest row: columns, not positions.
@@ -70,10 +79,12 @@ class GeneralDecoder:
         return self._forward(left, (columns - shift).clamp(min=0))
 
     def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """As `Decoder`."""
         self.seen = torch.cat([self.seen, torch.ones_like(self.seen[:, :1])], dim=1)
         return self._forward(ids[:, None], positions[:, None])
 
     def keep(self, rows: Tensor) -> None:
+        """As `Decoder`."""
         if len(rows) == len(self.seen):
             return
         self.seen = self.seen[rows]

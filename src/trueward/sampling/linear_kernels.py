@@ -1,8 +1,8 @@
 """A layer's matrix product x·Wᵀ + b, with the weights laid out once for the many times that a sampler needs them.
 
-Which way is fastest depends on the size: small matrices stay in the cache and want to lie transposed, large ones are read
+Which layout is fastest depends on the size: small matrices stay in the cache and are fastest transposed, large ones are read
 from memory for every token and gain a quarter to a half from oneDNN's own layout. Both give F.linear's numbers, but for
-rounding. Int8 and Bfloat16 are coarser, smaller and faster: another policy, which importance weights make up for.
+rounding. Int8 and Bfloat16 are coarser, smaller and faster: another policy, which importance weights correct for.
 """
 
 from __future__ import annotations
@@ -21,50 +21,54 @@ LARGE = 300_000  # weights: from here on a matrix is packed
 
 
 class LinearKernel(Protocol):
-    """W [m, k] and maybe a bias [m]."""
+    """The product with one matrix W [m, k] and, if there is one, a bias b [m], both given when it is made."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[..., k] -> [..., m], maybe of a coarser type than x."""
+        """x·Wᵀ + b: [..., k] -> [..., m], maybe of a coarser type than x."""
 
     def onto(self, x: Tensor, other: Tensor) -> Tensor:
         """other + x·Wᵀ + b for x [n, k] and other [n, m]; may write into `other`."""
 
 
 class Transposed:
-    """W lies as [k, m]."""
+    """W stored as [k, m]."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight, self.bias = weight.t().contiguous(), bias
 
     def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         out = torch.mm(x.reshape(-1, x.shape[-1]), self.weight)
         if self.bias is not None:
             out += self.bias
         return out.view(*x.shape[:-1], -1)
 
     def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         if self.bias is not None:
             other = other + self.bias
         return torch.addmm(other, x, self.weight)
 
 
 class Packed:
-    """W lies as oneDNN likes it. `is_there` says whether this build of torch can."""
+    """W in oneDNN's own layout. `is_there` says whether this build of torch has it."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight, self.bias = _pack(weight), bias
 
     def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         flat = x.reshape(-1, x.shape[-1])
         return _packed_linear(flat, self.weight, self.bias).view(*x.shape[:-1], -1)
 
     def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         return self(x).add_(other)
 
     @staticmethod
     @cache
     def is_there() -> bool:
-        """Tried on a small product: these operators are torch's own, for its compiler, and may change."""
+        """Whether the operators work, tried on a small product: they are internal to torch, and may change."""
         x, weight = torch.linspace(-1, 1, 24).view(3, 8), torch.linspace(1, 2, 40).view(5, 8)
         try:
             found = Packed(weight)(x)
@@ -95,6 +99,7 @@ class Int8:
         self.weight: Any = _pack_int8(digits) if self.fast else digits.to(weight.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         flat = x.reshape(-1, x.shape[-1])
         step = (flat.abs().amax(1, keepdim=True) / 127).clamp_(min=SMALLEST)
         whole = flat / step
@@ -117,12 +122,13 @@ class Int8:
         return out.view(*x.shape[:-1], -1)
 
     def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         return self(x).add_(other)
 
     @staticmethod
     @cache
     def is_there() -> bool:
-        """Tried on a small product, whose sums are whole numbers."""
+        """Whether the operators work, tried on a small product, whose sums are whole numbers."""
         digits = torch.arange(-12, 12, dtype=torch.int8).view(3, 8)
         weight = torch.arange(-20, 20, dtype=torch.float32).view(5, 8)
         try:
@@ -147,6 +153,7 @@ class Bfloat16:
         self.weight: Any = _pack(rounded) if self.fast else rounded
 
     def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`; in bfloat16."""
         flat = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
         out = _packed_linear(flat, self.weight, None) if self.fast else F.linear(flat, self.weight)
         if self.bias is not None:
@@ -154,12 +161,13 @@ class Bfloat16:
         return out.view(*x.shape[:-1], -1)
 
     def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
         return other.add_(self(x))
 
     @staticmethod
     @cache
     def is_there() -> bool:
-        """Tried on a small product, all of whose numbers bfloat16 holds."""
+        """Whether the operators work, tried on a small product, all of whose numbers bfloat16 holds."""
         x = torch.arange(-12, 12, dtype=torch.bfloat16).view(3, 8)
         weight = torch.arange(-20, 20, dtype=torch.bfloat16).view(5, 8) / 32
         try:
@@ -170,7 +178,7 @@ class Bfloat16:
 
 
 def linear_kernel(weight: Tensor, bias: Tensor | None = None, quantize: str = "none") -> LinearKernel:
-    """The fastest way here for a matrix of this size; `quantize` as in `[sampler]`."""
+    """The fastest kernel for a matrix of this size; `quantize` as in `[sampler.engine]`."""
     weight = weight.detach()
     bias = None if bias is None else bias.detach()
     if quantize == "int8":

@@ -1,6 +1,6 @@
 """The fast path for Llama models: the same numbers as transformers but for rounding.
 
-- Products that share an input are one (q, k, v; gate, up), their weights laid out once (engines/products.py).
+- Products that share an input are one (q, k, v; gate, up), their weights laid out once (sampling/linear_kernels.py).
 - The weights of a norm and attention's 1/√d are multiplied into the product that follows.
 - Pairs of a rotary embedding lie beside each other, so that a rotation is one product of complex numbers.
 - The cache has a fixed size and rows come and go; a prompt that several rows share is read once, and no padding is.
@@ -22,6 +22,8 @@ from trueward.sampling.linear_kernels import LinearKernel, linear_kernel
 
 @dataclass(frozen=True)
 class Layer:
+    """One layer's matrices, laid out for decoding."""
+
     qkv: LinearKernel
     out: LinearKernel
     gate_up: LinearKernel
@@ -58,6 +60,7 @@ class LlamaDecoder:
         self.used = 0
 
     def start(self, rows: int, width: int) -> None:
+        """As `Decoder`: allocates the cache."""
         device = self.embedding.device
         shape = (len(self.layers), rows, self.kv_heads, width, self.size)
         self.keys = torch.zeros(shape, device=device, dtype=self.embedding.dtype)
@@ -70,6 +73,7 @@ class LlamaDecoder:
         self.used = 0
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """As `Decoder`: each different prompt is read once."""
         marked = torch.cat([ids, lengths[:, None]], dim=1)  # padding is no token's own: the length tells
         once, of = torch.unique(marked, dim=0, return_inverse=True)
         last = self._read(at, once[:, :-1], once[:, -1], of)
@@ -106,6 +110,7 @@ class LlamaDecoder:
         return x
 
     def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """As `Decoder`."""
         count, width = len(ids), int(positions.max()) + 1
         heads, kv, size = self.heads, self.kv_heads, self.size
         x = F.embedding(ids, self.embedding)
@@ -128,6 +133,7 @@ class LlamaDecoder:
         return self.head(self._normal(x, self.norm)).to(x.dtype)
 
     def keep(self, rows: Tensor) -> None:
+        """As `Decoder`: only rows that change their place are copied."""
         if len(rows) == self.used:
             return
         moved = rows != torch.arange(len(rows), device=rows.device)

@@ -32,7 +32,7 @@ Sample = Callable[[Network, Sequence[Prompt], Draws], Rollout]
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to draw: temperature (0: the likeliest token), the most new tokens, how many rows at once, how coarsely."""
+    """How to draw: the temperature (0: the likeliest token), the most new tokens, rows at a time, the weights' precision."""
 
     temperature: float = 1.0
     max_new_tokens: int = 48
@@ -59,7 +59,10 @@ class Decoder(Protocol):
 
 
 def decoder_for(network: Network, quantize: str = "none") -> Decoder:
-    """The fast path where there is one for the model's family, else the general one, in float32 alone: `ValueError`."""
+    """The fast path where there is one for the model's family, else the general one.
+
+    `ValueError` for another `quantize` than "none" without a fast path.
+    """
     if LlamaDecoder.covers(network.model):
         return LlamaDecoder(network.model, quantize)
     if quantize != "none":
@@ -85,8 +88,8 @@ def sample(
 ) -> Rollout:
     """One completion for each prompt, in order. `ValueError` if a prompt leaves no room for an answer.
 
-    on_progress: called with the number of completions done so far. pool: where the decoder is taken from, if it is there, and
-    put afterwards. version: of the weights, for the rollout.
+    on_progress: called with the number of completions done so far. pool: where the decoder is taken from, if it has one, and
+    kept afterwards. version: that of the weights, recorded in the rollout.
     """
     collator = Collator(network.tokenizer, network.context)
     ids = [collator.prompt_ids(p) for p in prompts]
@@ -102,7 +105,7 @@ def sample(
     seen = beats.decoding(decoder, network.model, params.quantize)
     responses, logprobs = _decode(seen, network, ids, room, uniforms, params, on_progress)
     if pool is not None:
-        decoder.start(0, 1)  # room for nobody: the cache goes
+        decoder.start(0, 1)  # no rows: the cache is freed
         pool.put(*there, decoder)
 
     pad = collator.pad
@@ -168,7 +171,7 @@ def _decode(
 
 
 def filling_holes(alive: Tensor) -> Tensor:
-    """Which row goes where so that the living ones come first and few move: the last of them into the places of the dead.
+    """Source of each row so that those still in use come first and few move: the last ones fill the places of the ended.
 
     >>> filling_holes(torch.tensor([True, False, True, False, True])).tolist()
     [0, 4, 2]
@@ -180,9 +183,9 @@ def filling_holes(alive: Tensor) -> Tensor:
 
 
 def draw(logits: Tensor, uniforms: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Tokens and their log-probs: logits [n, V], chance [n] uniform in [0, 1) -> [n], [n].
+    """Tokens and their log-probs: logits [n, V], uniforms [n] in [0, 1) -> [n], [n].
 
-    The token is the first whose cumulative probability exceeds `chance`. At temperature 0 it is the likeliest one, and
+    The token is the first whose cumulative probability exceeds its number. At temperature 0 it is the likeliest one, and
     its log-prob is that at temperature 1.
     """
     if temperature == 0:

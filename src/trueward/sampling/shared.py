@@ -19,7 +19,7 @@ from trueward.sampling.engine import RolloutEngine
 
 
 class SharedEngine:
-    """Wraps a process's own engine. Rollouts are those that one process alone would sample, whatever the shares are."""
+    """Wraps each process's own `engine`. Rollouts are those that one process alone would sample, whatever the shares are."""
 
     def __init__(self, fabric: Fabric, engine: RolloutEngine) -> None:
         self.fabric, self.engine = fabric, engine
@@ -27,20 +27,25 @@ class SharedEngine:
         self.pad = 0
 
     def hold(self, policy: Network) -> dict[str, nn.Module]:
+        """As `RolloutEngine`."""
         self.pad = Collator(policy.tokenizer, policy.context).pad
         return self.engine.hold(policy)
 
     def publish(self, policy: Network, version: int) -> None:
+        """As `RolloutEngine`."""
         self.engine.publish(policy, version)
 
     def sync(self, policy: Network, step: int) -> None:
+        """As `RolloutEngine`."""
         self.engine.sync(policy, step)
 
     @property
     def version(self) -> int:
+        """As `RolloutEngine`."""
         return self.engine.version
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        """As `RolloutEngine`: samples this process's share and gathers the others'."""
         if self.fabric.is_alone:
             return self.engine.sample(prompts, draws)
         mine = self.fabric.share(len(prompts))
@@ -50,7 +55,7 @@ class SharedEngine:
 
 
 def agree(fabric: Fabric, what: str, value: str) -> None:
-    """`ValueError` that names the ranks if not all processes hold the same text."""
+    """`ValueError` that names a rank if not all processes hold the same text. what: the text's name in the error."""
     digests = fabric.gather(hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest())
     if odd := [rank for rank, digest in enumerate(digests) if digest != digests[0]]:
         raise ValueError(f"{what}: rank {odd[0]} holds another one than rank 0")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class TabularDecoder:
-    """For `models.tabular.TabularPolicy`."""
+    """The decoder of a `models.tabular.TabularPolicy`."""
 
     refills = True
 
@@ -17,20 +17,24 @@ class TabularDecoder:
         self.model, self.order = model, model.config.order
 
     def start(self, rows: int, width: int) -> None:
+        """As `Decoder`."""
         self.history = torch.zeros(rows, self.order, dtype=torch.long, device=self.model.device)
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """As `Decoder`."""
         # The last `order` tokens of each prompt; before its beginning stands padding, 0.
         back = lengths[:, None] - torch.arange(self.order, 0, -1, device=ids.device)
         self.history[at] = torch.where(back >= 0, ids.gather(1, back.clamp(min=0)), 0)
         return self._logits(at)
 
     def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """As `Decoder`."""
         rows = torch.arange(len(ids), device=ids.device)
         self.history[rows] = torch.cat([self.history[rows, 1:], ids[:, None]], dim=1)
         return self._logits(rows)
 
     def keep(self, rows: Tensor) -> None:
+        """As `Decoder`."""
         self.history[: len(rows)] = self.history[rows]
 
     def _logits(self, rows: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""What a run is doing, marked where it happens, for whoever watches: torch's profiler, and `trueward profile`.
+"""Marks of what a run is doing, for torch's profiler and `trueward profile`.
 
-Each beat is a span in a trace of torch's profiler, by the name `trueward/act` and so on (`record_function`), and is told to
-the watcher of the process, if there is one. Nothing that a run does depends on who watches.
+Each beat is a span in a trace of torch's profiler, by the name `trueward/act` and so on (`record_function`), and is
+reported to the watcher of the process, if there is one. Nothing that a run does depends on it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trueward.batches import Step
 
 
 class Watcher:
-    """Is told what a run does. This one takes no notice."""
+    """The interface that receives the marks. This one ignores them."""
 
     def during(self, beat: str) -> AbstractContextManager[None]:
         """A beat that runs as long as the scope is open: `act`, `judge` or `evaluate`."""
         return nullcontext()
 
     def forward(self, tokens: int) -> AbstractContextManager[None]:
-        """A pass of the fast path, which sees so many tokens and no padding."""
+        """A pass of the fast path over `tokens` tokens, without padding, as long as the scope is open."""
         return nullcontext()
 
     def loop(self, steps: Iterator[Step], total: int) -> Iterator[Step]:
@@ -40,7 +40,7 @@ _watcher = Watcher()
 
 @contextmanager
 def watched_by(watcher: Watcher) -> Iterator[None]:
-    """While it is open, the watcher is told what this process does; afterwards the one before it."""
+    """Within this scope the watcher receives the marks of this process; afterwards the one before it does."""
     global _watcher
     before, _watcher = _watcher, watcher
     try:
@@ -51,14 +51,14 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
 
 @contextmanager
 def beat(name: str) -> Iterator[None]:
-    """What runs in this scope is that beat."""
+    """Marks what runs in this scope as the beat `name`."""
     with record_function(f"trueward/{name}"), _watcher.during(name):
         yield
 
 
 @contextmanager
 def forward(tokens: int) -> Iterator[None]:
-    """A pass of the fast path over so many tokens."""
+    """Marks what runs in this scope as a pass of the fast path over so many tokens."""
     with record_function("trueward/forward"), _watcher.forward(tokens):
         yield
 

@@ -19,7 +19,7 @@ UNFINISHED = "unfinished.json"
 
 
 def require(kind: str) -> None:
-    """`ValueError` in one line if the service's package is missing, or it could not send anything: before any training."""
+    """`ValueError` in one line if the service's package or key is missing; called before any training."""
     if kind == "none":
         return
     try:
@@ -35,7 +35,7 @@ def require(kind: str) -> None:
 
 
 def follow(kind: str, recipe: Mapping[str, Any], stage: Path, digest: str = "", member: int = 0) -> Tracker:
-    """The tracker of a training stage, or of one of a reward model's further members."""
+    """The tracker of a training stage. member: which reward model of an ensemble, from 0."""
     if kind == "none":
         return Tracker()
     digest = digest or str(json.loads((stage / UNFINISHED).read_text(encoding="utf-8"))["digest"])
@@ -44,7 +44,7 @@ def follow(kind: str, recipe: Mapping[str, Any], stage: Path, digest: str = "", 
 
 
 def catch_up(kind: str, recipe: Mapping[str, Any], stage: Path, digest: str) -> None:
-    """Send what a finished stage's logs hold and was not sent yet: it came from another run, or nobody tracked it then."""
+    """Send what a finished stage's logs hold and was not sent yet: it came from another run, or was not tracked then."""
     if kind == "none":
         return
     last = max(logged(stage), default=None)
@@ -54,7 +54,7 @@ def catch_up(kind: str, recipe: Mapping[str, Any], stage: Path, digest: str) -> 
 
 
 def project() -> str:
-    """What the run is put under at a service."""
+    """The project's name at a service: $WANDB_PROJECT, $TRACKIO_PROJECT or `trueward`."""
     return os.environ.get("WANDB_PROJECT") or os.environ.get("TRACKIO_PROJECT") or "trueward"
 
 

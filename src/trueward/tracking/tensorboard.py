@@ -28,6 +28,7 @@ class TensorBoard:
             self.writer.add_text("recipe", text, 0)  # four spaces: a block of code in Markdown
 
     def send(self, step: int, row: Row) -> None:
+        """As `Service`: numbers as scalars, a word as text where it changes."""
         for key, value in row.items():
             if not isinstance(value, str):
                 self.writer.add_scalar(key, value, step)
@@ -36,7 +37,9 @@ class TensorBoard:
                 self.writer.add_text(key, value, step)
 
     def flush(self) -> None:
+        """As `Service`."""
         self.writer.flush()
 
     def close(self) -> None:
+        """As `Service`."""
         self.writer.close()

@@ -1,4 +1,4 @@
-"""Sends a loop's rows to a service, each once, whatever is killed and goes on."""
+"""Sends a loop's rows to a service, each once, also when a run is killed and resumed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Service(Protocol):
     """One loop's run at a service."""
 
     rewinds: bool
-    """Whether rows behind a step can be taken back when the loop goes on from there. Else they are not sent again."""
+    """Whether rows after a step are replaced when a resumed loop sends them again; if not, they are sent once."""
     last: int | None
-    """The last step that is there already, -1 for none; None where it doesn't know."""
+    """The last step that the service has already, -1 for none; None where that isn't known."""
 
     def send(self, step: int, row: Row) -> None:
-        """One step's figures."""
+        """Send one step's figures."""
 
     def flush(self) -> None:
-        """What was sent outlives this process."""
+        """Make what was sent outlast this process."""
 
     def close(self) -> None:
         """The loop is over, or interrupted."""
@@ -36,7 +36,7 @@ class Service(Protocol):
 
 @dataclass(frozen=True)
 class Loop:
-    """Whose numbers: a stage of a run, by its directory and digest, and the run's recipe."""
+    """One training loop: a run's directory and recipe, and the stage's name and digest."""
 
     run: Path
     stage: str
@@ -45,12 +45,13 @@ class Loop:
 
     @property
     def id(self) -> str:
-        """The same after a resume, another one for another recipe or another directory."""
+        """Its id at a service: the same after a resume, another one for another recipe or directory."""
         text = f"{self.run.resolve()}\0{self.stage}\0{self.digest}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def title(self) -> str:
+        """The run's name and the stage's, as a service shows them."""
         return f"{self.run.name}/{self.stage}"
 
 
@@ -61,7 +62,7 @@ class Tracker:
     """The last step that was sent."""
 
     def begin(self, stage: Path, step: int | None) -> None:
-        """The loop goes on behind `step`, up to which its logs reach; None: from its beginning."""
+        """The loop starts or resumes. step: the one that its logs reach up to; None: it starts."""
 
     def send(self, step: int, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
         """A step's metrics, and the policy's evaluation at it (empty if there was none)."""
@@ -90,6 +91,7 @@ class Sender(Tracker):
         self.last = int(mark["last"]) if mark.get("digest") == loop.digest else -1
 
     def begin(self, stage: Path, step: int | None) -> None:
+        """Send what the stage's logs hold and the service has not; rows after `step` again, if the service replaces them."""
         if self.rewinds:
             self.last = min(self.last, -1 if step is None else step)
         elif self.last >= 0:  # something was sent before; all of it may have arrived, or not quite
@@ -98,15 +100,18 @@ class Sender(Tracker):
             self._send(number, row)
 
     def send(self, step: int, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+        """Send a step's figures, unless they were sent before or the service failed."""
         self._send(step, of_step(metrics) | of_evaluation(evaluation))
 
     def settle(self) -> None:
+        """Flush the service, and record in tracking.json what was sent."""
         if self.service is not None and not self.broken:
             self._try(self.service.flush)
         if self.service is not None and not self.broken:
             self._mark()
 
     def close(self) -> None:
+        """Settle, and end the run at the service."""
         self.settle()
         if self.service is not None:
             service, self.service = self.service, None

@@ -13,12 +13,12 @@ from trueward.tracking.tracker import Loop
 
 
 class Trackio:
-    """Rows by step. It keeps them back for half a second, so after a kill its own database says what is there."""
+    """Rows by step. trackio buffers them for half a second, so after a kill its own database says what arrived."""
 
     rewinds = False
 
     def __init__(self, loop: Loop, project: str) -> None:
-        name = f"{loop.title} {loop.id[:6]}"  # which is all that it knows a run by
+        name = f"{loop.title} {loop.id[:6]}"  # the only thing that identifies a run there
         space = os.environ.get("TRACKIO_SPACE_ID")
         self.last = None if space else _there(project, name)
         with contextlib.redirect_stdout(sys.stderr):  # ours is for results
@@ -35,12 +35,14 @@ class Trackio:
             )
 
     def send(self, step: int, row: Row) -> None:
+        """As `Service`."""
         self.run.log(dict(row), step=step)
 
     def flush(self) -> None:
         """It sends by itself, twice a second."""
 
     def close(self) -> None:
+        """As `Service`."""
         with contextlib.redirect_stdout(sys.stderr):
             self.run.finish()
 

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run of theirs for each stage, in a group named after ours. $WANDB_* is theirs as ever."""
+"""Weights & Biases: one run of theirs for each stage, in a group named after ours. $WANDB_* work as usual."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WITHOUT_KEY = ("offline", "disabled", "dryrun")
 
 
 def check() -> None:
-    """`ValueError` if it would ask for a key in the middle of things."""
+    """`ValueError` if wandb would ask for an API key during the run."""
     if os.environ.get("WANDB_MODE") in WITHOUT_KEY or os.environ.get("WANDB_API_KEY"):
         return
     if not wandb.login(prompt=False):
@@ -21,7 +21,7 @@ def check() -> None:
 
 
 class Wandb:
-    """Their steps are the stage's. A resumed run has the same id, and goes on behind the last step that it has."""
+    """Steps at the service are the stage's. A resumed run has the same id, and goes on after the last step that it has."""
 
     rewinds = False
 
@@ -40,10 +40,12 @@ class Wandb:
         self.last = self.run.step - 1 if self.run.resumed else None  # offline it doesn't know: then our mark counts
 
     def send(self, step: int, row: Row) -> None:
+        """As `Service`."""
         self.run.log(dict(row), step=step)
 
     def flush(self) -> None:
         """A process of its own has the rows, and outlives this one."""
 
     def close(self) -> None:
+        """As `Service`: waits until all is sent."""
         self.run.finish()

@@ -16,9 +16,9 @@ from trueward.scorers.scorer import Scale
 
 @dataclass(frozen=True)
 class Critic:
-    """The value network: the reward model's, read in the same units. V = (head − mean) / SD.
+    """The value network, in the units of the reward: V = (head − mean) / SD, with the reward model's mean and SD.
 
-    With a `trunk`, the policy's model, `network` is no more than a scalar head on that one's states.
+    With a `trunk`, the policy's model, `network` is only a scalar head on the trunk's states.
     """
 
     network: Network
@@ -31,7 +31,7 @@ class Critic:
         return self.network.model if self.trunk is None else self.trunk
 
     def values(self, tokens: Tokens) -> Tensor:
-        """[B, T], in SDs of the proxy; 0 outside the response. A trunk that is the policy's gets no gradient from here."""
+        """[B, T], in SDs of the proxy; 0 outside the response. The policy's trunk gets no gradient from here."""
         if self.trunk is None:
             return self.scaled(heads.response_values(self.network.model, tokens), tokens)
         with torch.no_grad():
@@ -40,4 +40,5 @@ class Critic:
         return self.scaled(heads.from_flat(raw, tokens.response_mask), tokens)
 
     def scaled(self, raw: Tensor, tokens: Tokens) -> Tensor:
+        """The head's outputs [B, T] in SDs of the proxy, 0 outside the response."""
         return torch.where(tokens.response_mask, (raw - self.scale.mean) / self.scale.sd, 0.0)

@@ -1,7 +1,7 @@
-"""Consumes a training loop: logs every step, evaluates the policy now and then, keeps the best, saves, resumes, stops.
+"""Runs a training loop: logs every step, evaluates the policy every few steps, keeps the best, saves, resumes, stops.
 
-The one door to every loop: `drive(algorithm, config, setup, journal, env)`. What a loop leaves behind goes to its journal, on
-disk or in memory.
+Every loop is run by `drive(algorithm, config, setup, journal, env)`. Logs, checkpoints and networks go to its journal, on disk
+or in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvalVerdict:
-    """What the evaluations so far say together: more for the row, a word for the terminal, and why to stop, if so."""
+    """The verdict on all evaluations so far: columns for the row, a word for the terminal, and the reason to stop, if any."""
 
     row: Row
     word: str
@@ -46,9 +46,9 @@ class EvalVerdict:
 
 @dataclass(frozen=True)
 class EvalSchedule:
-    """When to evaluate, how, which network is kept when the truth has never been higher, and how all so far are judged.
+    """Evaluations during training: `evaluate` every `every` steps; `policy` is kept if the truth is the highest so far.
 
-    `judge` is given the rows of all evaluations, the present one last, before that one may become the best.
+    `judge` gives the verdict on the rows of all evaluations, the present one last, before that one may become the best.
     """
 
     every: int
@@ -57,12 +57,13 @@ class EvalSchedule:
     judge: Callable[[list[Row]], EvalVerdict] | None = None
 
     def is_due(self, step: int, total: int) -> bool:
+        """Whether the policy is evaluated after this step: every N steps, and after the last."""
         return step % self.every == 0 or step == total
 
 
 @dataclass
 class Outcome:
-    """How a loop ended. The driver remembers it through a resume."""
+    """How a loop ended: its state, the best evaluation's step and truth, seconds. Checkpoints keep it."""
 
     state: State
     best_step: int | None = None
@@ -71,6 +72,7 @@ class Outcome:
     stopped: str = ""  # why it ended before its last step
 
     def table(self) -> Row:
+        """The values that a checkpoint keeps beside the loop's state."""
         return {
             "best_step": self.best_step,
             "best_truth": self.best_truth if self.best_step is not None else None,
@@ -79,6 +81,7 @@ class Outcome:
         }
 
     def restore(self, table: Row) -> None:
+        """Take over the values of a checkpoint."""
         self.best_step, self.seconds, self.stopped = table["best_step"], table["seconds"], table["stopped"]
         if self.best_step is not None:
             self.best_truth = table["best_truth"]
@@ -101,8 +104,8 @@ def drive(
 ) -> Outcome:
     """Run an algorithm's loop to its end, from the journal's last checkpoint if there is one.
 
-    what: its name in progress and errors. member: which of an ensemble's. around: wraps the loop's steps, as relabelling does,
-    which works between them. `ValueError` if a loss or a gradient is no longer a number.
+    what: its name in progress and errors. member: which reward model of an ensemble, from 0. around: wraps the loop's steps, as
+    relabelling does, which works between them. `ValueError` if a loss or a gradient is no longer a number.
     """
     state = algorithm.start(config, setup)
     whole = total = algorithm.steps(config, setup)
@@ -121,7 +124,7 @@ def drive(
 
 
 class _Drive:
-    """One loop on its way."""
+    """One loop while it runs."""
 
     def __init__(
         self,
@@ -157,6 +160,7 @@ class _Drive:
             self.tracker.send(0, {}, self.evaluations[-1])
 
     def run(self, make_loop: Callable[[], Iterator[Step]]) -> None:
+        """Every step that is left: log, evaluate, save, until the last one or an early stop."""
         for step in self._steps(make_loop) if not self.outcome.stopped else ():
             self._log(step)
             is_last = step.number == self.total or bool(self.outcome.stopped)
@@ -171,7 +175,7 @@ class _Drive:
     def _steps(self, make_loop: Callable[[], Iterator[Step]]) -> Iterator[Step]:
         try:
             yield from make_loop()
-        except WaitingError:  # nothing is lost however long it takes
+        except WaitingError:  # saved, so that nothing is lost however long it takes
             if not self.journal.is_saved(self.state.step):
                 self._save()
             self.env.progress.end(f"waits at step {self.state.step}")

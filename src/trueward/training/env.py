@@ -1,6 +1,7 @@
-"""What every stage and loop needs and no result depends on: the device, where progress is told, how much fits into memory.
+"""What every stage and loop needs and no result depends on: the device, progress, how much fits into memory.
 
-But for a trial, which cuts work short so that it can be measured, and whose results nobody keeps."""
+Only a trial changes results: it cuts work short to measure it, and its results are thrown away.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from trueward.training.journal import Journal
 
 
 def untracked(journal: Journal, member: int = 0) -> Tracker:
-    """Sends a loop's numbers nowhere."""
+    """The default of `Env.track`: a tracker that sends nothing."""
     return Tracker()
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How short work is cut: steps of each training loop, prompts that the SFT policy answers to set the scale."""
+    """How short a trial is: steps of each training loop, and prompts that the SFT policy answers to set the scale."""
 
     steps: int
     reference_prompts: int
@@ -35,7 +36,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Env:
-    """One run's surroundings."""
+    """Where and how one run is computed."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress = field(default_factory=Progress)
@@ -49,7 +50,7 @@ class Env:
     """How a judge's service is called."""
     fabric: Fabric = ALONE
     track: Callable[..., Tracker] = untracked
-    """(journal, member) -> where a loop's numbers are sent beside its logs."""
+    """(journal, member) -> the tracker that a loop's figures are sent to, beside its logs."""
     trial: Trial | None = None
     """Set by `trueward profile` alone."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)

@@ -1,4 +1,4 @@
-"""What a training loop leaves behind: rows of logs, states to go on from, the best network. On disk, or in memory.
+"""What a training loop writes: rows of logs, checkpoints, the best network. On disk, or in memory.
 
 A run in memory, the same run on disk, and one that was killed and resumed are the same to the last digit.
 """
@@ -40,7 +40,7 @@ class Journal(Protocol):
         """All rows of a log."""
 
     def save(self, state: State, more: Row) -> None:
-        """A checkpoint that `resume` goes on from, with the driver's own values. In memory: nothing."""
+        """A checkpoint that `resume` goes on from; `more`: the driver's own values. In memory: nothing."""
 
     def is_saved(self, step: int) -> bool:
         """Whether there is a checkpoint of this step."""
@@ -49,17 +49,17 @@ class Journal(Protocol):
         """Load the last checkpoint into the state, cut the logs back to it; the driver's values, or None at the beginning."""
 
     def keep(self, name: str, network: Network, step: int) -> None:
-        """Keep a network as it is after `step` steps, in the place of the one of that name."""
+        """Keep a network as it is after `step` steps, in place of an earlier one of that name."""
 
     def kept(self, name: str) -> Network | None:
-        """A network that was kept."""
+        """The network kept under this name; None if there is none."""
 
     def child(self, name: str) -> Journal:
         """The journal of a loop within this one: an ensemble's member, a new reward model."""
 
 
 def finite(row: Row) -> Row:
-    """null for what is not a number, which JSON can't hold."""
+    """The row with None in place of NaN and infinity, which JSON can't hold."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
@@ -74,28 +74,36 @@ class MemoryJournal:
         self.children: dict[str, Journal] = {}
 
     def append(self, log: str, rows: Sequence[Row]) -> None:
+        """As `Journal`."""
         self.logs.setdefault(log, []).extend(finite(row) for row in rows)
 
     def rows(self, log: str) -> list[Row]:
+        """As `Journal`."""
         return list(self.logs.get(log, []))
 
     def save(self, state: State, more: Row) -> None:
+        """Nothing: there is nothing to resume from."""
         pass
 
     def is_saved(self, step: int) -> bool:
-        return True  # there is nothing to be lost
+        """Always true: there is nothing to be lost."""
+        return True
 
     def resume(self, state: State) -> Row | None:
+        """None: every loop starts at its beginning."""
         return None
 
     def keep(self, name: str, network: Network, step: int) -> None:
+        """As `Journal`, as a frozen copy."""
         model = clone_sharing_frozen(network.model).requires_grad_(False)
         self.networks[name] = Network(model, network.tokenizer, network.base, network.form)
 
     def kept(self, name: str) -> Network | None:
+        """As `Journal`."""
         return self.networks.get(name)
 
     def child(self, name: str) -> Journal:
+        """As `Journal`."""
         return self.children.setdefault(name, MemoryJournal())
 
 
@@ -110,14 +118,16 @@ class DirectoryJournal:
         self.directory: Path = directory
         self.stage: Path = directory if stage is None else stage
         self.load = load
-        self.held: dict[str, int] = {}  # networks that are kept, by the step that they are of
-        self.recorded: dict[str, int] = {}  # those that the last checkpoint speaks of
+        self.held: dict[str, int] = {}  # the step of each network that is kept
+        self.recorded: dict[str, int] = {}  # the same at the last checkpoint
 
     @property
     def checkpoints(self) -> Path:
+        """The directory of the checkpoints, and of journals within this one."""
         return self.directory / CHECKPOINTS
 
     def append(self, log: str, rows: Sequence[Row]) -> None:
+        """As `Journal`; a log that is called .gz is compressed."""
         if not rows:
             return
         text = "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows).encode()
@@ -125,9 +135,11 @@ class DirectoryJournal:
             file.write(gzip.compress(text, 6, mtime=0) if log.endswith(".gz") else text)
 
     def rows(self, log: str) -> list[Row]:
+        """As `Journal`."""
         return read_log(self.directory / log)
 
     def save(self, state: State, more: Row) -> None:
+        """As `Journal`; the last two checkpoints stay."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         place = self.checkpoints / f"step-{state.step:07d}"
         state.save(place, {"sizes": self._sizes(), "kept": self.held, **more})
@@ -137,9 +149,11 @@ class DirectoryJournal:
         forget_aside(self.checkpoints)
 
     def is_saved(self, step: int) -> bool:
+        """As `Journal`."""
         return (self.checkpoints / f"step-{step:07d}").is_dir()
 
     def resume(self, state: State) -> Row | None:
+        """As `Journal`."""
         last = latest(self.checkpoints)
         more = None if last is None else state.load(last)
         self.recorded = {} if more is None else dict(more["kept"])
@@ -157,6 +171,7 @@ class DirectoryJournal:
         return more
 
     def keep(self, name: str, network: Network, step: int) -> None:
+        """As `Journal`: a model directory of that name. The one of the last checkpoint is set aside until the next."""
         path = self.directory / name
         if name in self.held and self.held[name] == self.recorded.get(name):
             path.replace(self._aside(name))  # until the next checkpoint: evaluations after a resume compare with it
@@ -179,10 +194,12 @@ class DirectoryJournal:
             aside.replace(path)
 
     def kept(self, name: str) -> Network | None:
+        """As `Journal`."""
         path = self.directory / name
         return self.load(path) if path.is_dir() else None
 
     def child(self, name: str) -> Journal:
+        """As `Journal`: a directory among the checkpoints."""
         folder = self.checkpoints / name
         folder.mkdir(parents=True, exist_ok=True)
         for log in folder.glob("*.jsonl"):
@@ -214,7 +231,7 @@ def forget_aside(checkpoints: Path) -> None:
 
 
 def replace_directory(path: Path, write: Callable[[Path], None]) -> None:
-    """A directory written beside its old self and then put in its place."""
+    """Replace a directory by one that `write` fills, written beside it and then renamed."""
     fresh = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     write(fresh)
@@ -238,7 +255,7 @@ def read_log(path: Path) -> list[Row]:
 
 
 def read_state(checkpoints: Path) -> Row:
-    """What the last checkpoint says, for those who only want to know."""
+    """The values in the last checkpoint, without its tensors."""
     last = latest(checkpoints)
     table: Row = read_json(last / "state.json") if last else {}
     return table

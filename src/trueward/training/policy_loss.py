@@ -23,7 +23,7 @@ TAKES = "(logprobs, sampler_logprobs, advantages, mask)"
 
 
 def policy_loss(config: PolicyConfig) -> PolicyLoss:
-    """The loss that a run learns by: the user's, PPO's, or for grpo and rloo the one that [policy.group] says."""
+    """The policy loss of a run: that of policy.loss, PPO's, or for grpo and rloo the one that [policy.group] sets."""
     if config.loss:
         return CustomPolicyLoss(config.loss)
     return ppo_loss(config) if config.kind == "ppo" else group_loss(config)
@@ -49,7 +49,7 @@ def group_loss(config: PolicyConfig) -> PolicyLoss:
 
 
 class CustomPolicyLoss:
-    """A function `module:function`. `ValueError` in one line if it doesn't take or give what a policy loss does."""
+    """A user's loss by its `module:function`. `ValueError` in one line if it takes or gives other things than `PolicyLoss`."""
 
     def __init__(self, name: str) -> None:
         self.name, self.function = name, function_of(name)
@@ -57,6 +57,7 @@ class CustomPolicyLoss:
     def __call__(
         self, logprobs: Tensor, sampler_logprobs: Tensor, advantages: Tensor, mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `PolicyLoss`; 0 outside the mask. `ratio`, `clipped` and `kl` are computed here, the others by the function."""
         given = [masked(t, mask) for t in (logprobs, sampler_logprobs, advantages)]
         loss, figures = self._checked(self.function(*given, mask), mask)
         ratios = ratio_figures(logprobs, sampler_logprobs, mask)
@@ -97,5 +98,5 @@ class CustomPolicyLoss:
 
 
 def own_figures(ratios: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The figures by token that are the user's, by their names in the log's columns."""
+    """The figures by token of a custom loss, under the names of their columns in the log."""
     return {f"loss/{name}_avg": value for name, value in ratios.items() if name not in OURS}

@@ -18,7 +18,7 @@ from trueward.training.schedule import rows_at
 def ptx_batches(
     demonstrations: Tokens | None, sizes: Sequence[int], batch_size: int, step: int, seed: int
 ) -> list[Tokens | None]:
-    """As many demonstrations as each minibatch has answers, in pass `turn` (from 0) over a rollout of `batch_size`.
+    """As many demonstrations as each minibatch has answers, in the pass number `step`, from 0, over a rollout of `batch_size`.
 
     Every demonstration comes once before any comes again, answers that are left out of a rollout counted.
     """
@@ -33,7 +33,7 @@ def accumulate_ptx(
 ) -> float:
     """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the mean in nats a token.
 
-    With several processes each takes some rows, and gets their part of both: `fabric` sums neither.
+    With several processes each takes some rows, and gets their part of both: neither is summed here.
     """
     count, nll = batch.response_mask.sum(), 0.0
     for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, batch)):

@@ -19,6 +19,7 @@ def learning_rate(peak: float, step: int, total: int, warmup: float, decay: bool
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 

@@ -24,12 +24,13 @@ class ScoredGroups:
     scored: ScoredBatch
 
     def alive(self, size: int) -> Tensor:
-        """Which groups carry a signal: [groups]."""
+        """Which groups of `size` answers have different rewards, and so a policy gradient: [groups]."""
         grouped = self.rewards.view(-1, size)
         return grouped.max(1).values - grouped.min(1).values > 1e-9
 
     @classmethod
     def join(cls, rounds: Sequence[ScoredGroups]) -> ScoredGroups:
+        """The groups of several sampling rounds, one round after the other."""
         return cls(
             Rollout.join([r.rollout for r in rounds]),
             stacked([r.old for r in rounds]),

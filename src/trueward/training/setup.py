@@ -1,4 +1,4 @@
-"""What a training loop is given beside its settings: one kind for each shape of loop, so that no field is None for show."""
+"""What a training loop is given beside its settings: one class for each kind of loop, with the fields that it needs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Setup:
 
     seed: int
     micro_batch_tokens: int
-    """Tokens that go through a model at once: memory, not mathematics."""
+    """Tokens in one forward and backward pass: sets the memory, and no result."""
     fabric: Fabric = ALONE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised(Setup):
-    """SFT: a policy and the demonstrations that it imitates."""
+    """SFT: a policy and the demonstrations that it is trained on."""
 
     policy: Network
     demonstrations: Sequence[Completion]
@@ -59,16 +59,16 @@ class Online(Setup):
     """The anchor: the policy that the KL is taken to. Frozen."""
     sampler: RolloutEngine
     scorer: Scorer
-    """In SDs under the reference policy."""
+    """The reward, in SDs under the reference policy."""
     prompts: Sequence[Prompt]
     demonstrations: Sequence[Completion] = ()
-    """Imitated beside the reward, with weight policy.ptx_coef."""
+    """Their SFT loss is added with weight policy.ptx_coef."""
     critic: Critic | None = None
     """PPO's value network."""
 
 
 class Algorithm(Protocol):
-    """A file in algorithms/: three functions. `setup` is the kind that the algorithm takes."""
+    """A module in algorithms/: three functions. `setup`: of the class in this file that the algorithm takes."""
 
     def steps(self, config: Any, setup: Any) -> int:
         """Optimiser steps in all (PPO's: rollouts)."""

@@ -22,7 +22,7 @@ from trueward.models.lora import own_parameters
 
 @dataclass
 class State:
-    """A loop's state. `step` turns are done. Of a network that stands on frozen weights only its own are saved."""
+    """A loop's state after `step` steps. Of a network on shared frozen weights only its own parameters are saved."""
 
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -59,7 +59,7 @@ class State:
         sync_directory(path.parent)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Take over a saved state; returns what the driver had added."""
+        """Take over a saved state; returns the `more` that it was saved with."""
         table = json.loads((path / "state.json").read_text(encoding="utf-8"))
         for name, network in self.networks.items():
             saved = load_file(path / f"{name}.safetensors")

@@ -17,6 +17,7 @@ class RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        """x, the norm's weights and ε -> the normalised rows."""
         size = x.shape[-1]
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(size).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
@@ -26,6 +27,7 @@ class RmsNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """The gradients of x and of the weights, where they are needed."""
         x, weight, scale = ctx.saved_tensors
         normal = x * scale
         for_weight = (grad * normal).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
@@ -41,6 +43,7 @@ class SwiGlu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
+        """g and u side by side -> silu(g)·u."""
         gate, up = both.chunk(2, dim=-1)
         silu = F.silu(gate)
         ctx.save_for_backward(both, silu)
@@ -49,6 +52,7 @@ class SwiGlu(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """The gradients of g and u, side by side."""
         both, silu = ctx.saved_tensors
         gate, up = both.chunk(2, dim=-1)
         for_both = torch.empty_like(both)  # written in place: joining two halves afterwards would be one more pass
@@ -67,6 +71,7 @@ class Rotary(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+        """x -> x with its first `heads` heads rotated."""
         ctx.save_for_backward(cos, sin)
         ctx.heads = heads
         return _rotate(x, cos, sin, heads, 1)
@@ -74,6 +79,7 @@ class Rotary(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        """The gradient of x: that of the output, rotated back."""
         cos, sin = ctx.saved_tensors
         return _rotate(grad, cos, sin, ctx.heads, -1), None, None, None
 
@@ -97,12 +103,14 @@ class ReorderRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, to: Tensor, back: Tensor) -> Tensor:
+        """x -> its rows in the order `to`."""
         ctx.save_for_backward(to, back)
         return x.index_select(0, to)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient of x: that of the output in the order `back`."""
         return grad.index_select(0, ctx.saved_tensors[1]), None, None
 
 
@@ -111,6 +119,7 @@ class GatherRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, at: Tensor) -> Tensor:
+        """x -> its rows `at`."""
         ctx.save_for_backward(at)
         ctx.count = len(x)
         return x.index_select(0, at)
@@ -118,6 +127,7 @@ class GatherRows(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """The gradient of x: 0 in the rows that were not taken."""
         return grad.new_zeros(ctx.count, *grad.shape[1:]).index_copy_(0, ctx.saved_tensors[0], grad), None
 
 
@@ -132,6 +142,7 @@ class TokenLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, weight: Tensor, ids: Tensor, temperature: float, with_entropy: bool
     ) -> tuple[Tensor, Tensor]:
+        """Log-probs of `ids`, and the entropies (0 without `with_entropy`)."""
         count, size = len(ids), len(weight)
         store = any(ctx.needs_input_grad[:2]) and count * size <= HELD
         rows = count if store else max(1, min(count, HELD // 4 // size))
@@ -159,6 +170,7 @@ class TokenLogprobs(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        """The gradients of h and W, where they are needed."""
         states, weight, ids, normal, stored = ctx.saved_tensors
         count, size = len(ids), len(weight)
         rows = count if stored is not None else max(1, min(count, HELD // 4 // size))

@@ -35,6 +35,7 @@ class Layout:
 
     @property
     def prompt_tokens(self) -> int:
+        """Rows of the prompts' block: tokens of the different prompts, or all tokens where no two rows share one."""
         return len(self.prompts.back)
 
 
