@@ -131,6 +131,18 @@ def test_every_name_has_its_place_in_the_reference() -> None:
     assert sorted(listed) == sorted(NAMES)
 
 
+def test_results_name_themselves() -> None:
+    """In a notebook, where a result is the last line of a cell."""
+    from trueward.evaluation.doctor import Diagnosis, Finding
+
+    finding = Finding("sft", "what", {}, "because", {})
+    assert repr(trueward.Frontier({"runs": [{"run": "one"}, {"run": "two"}]})) == "Frontier(one, two)"
+    assert repr(trueward.Doctor(Diagnosis([finding], [], {}))) == "Doctor(sft)"
+    assert repr(trueward.Doctor(Diagnosis([], [], {}))) == "Doctor(nothing found)"
+    for name in RESULTS:
+        assert getattr(trueward, name).__repr__ is not object.__repr__, name
+
+
 # What an import costs.
 
 

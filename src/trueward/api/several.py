@@ -89,7 +89,7 @@ class Frontier:
         return printed(frontier_page.table(self.table), *lines)
 
     def __repr__(self) -> str:
-        return f"Frontier({', '.join(str(row['name']) for row in self.table['runs'])})"
+        return f"Frontier({', '.join(str(row['run']) for row in self.table['runs'])})"
 
 
 class Doctor:
