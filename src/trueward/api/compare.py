@@ -128,7 +128,7 @@ def compare(
     rows = loaded.rows
     by_judge = annotator == "judge"
     source = {"source": "judge" if by_judge else "simulated"}
-    fixed = {"comparisons": {**source, "count": count or len(rows)}}
+    fixed = {"comparisons": {**source, "count": len(rows) if count is None else count}}
     recipe = recipe_of(where, "comparisons", settings, seed, **fixed)
     shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
     with calling(recipe, progress, out, COMPARISONS.name) as call:

@@ -98,6 +98,8 @@ def evaluate(
     if not named:
         raise ValueError(f"{where}: expected scorers, as {{'truth': my_scorer}}")
     rows = read_prompts(prompts, f"{where}: prompts").rows
+    if count is not None and count < 2:
+        raise ValueError(f"{where}: count: expected at least 2, got {count}")
     if count is not None and count < len(rows):
         order = torch.randperm(len(rows), generator=generator(seed, "evaluated prompts")).tolist()
         rows = [rows[i] for i in order[:count]]

@@ -26,8 +26,7 @@ class LearnedReward:
     def __init__(self, made: Made[FittedReward], metrics: Sequence[Row] = ()) -> None:
         self.made = made
         self.metrics = list(metrics)
-        """A training step a row: loss, accuracy, grad_norm, lr and so on (docs/metrics.md); empty if it was read from
-        disk."""
+        """A training step a row: loss, accuracy, grad_norm, lr and so on (docs/metrics.md); empty where nothing was trained."""
 
     @cached_property
     def proxy(self) -> Proxy:

@@ -148,6 +148,9 @@ def optimize(
     unseen = [] if held_out is None else read_prompts(held_out, f"{where}: held_out").rows
     text = GivenText.of(where, demonstrations=demonstrations, prompts=prompts)
     base, named = base_of(sft, where), named_scorers(truths, f"{where}: truths")
+    for name in named:
+        if name == OWN or name.startswith("people:"):
+            raise ValueError(f"{where}: truths: {name!r} has a meaning of its own; choose another name")
     recipe = _recipe(where, settings, seed, isinstance(reward, LearnedReward), list(named), text, base)
     shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
     check_policy_code(recipe.policy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,21 +61,21 @@ class Policy:
         """Sample answers. The same seed gives the same answers.
 
         Args:
-            prompts: A string, or a list of strings, dicts (`{"messages": [...]}` goes through the chat template) or
-                `Prompt`s.
+            prompts: One prompt or a list of them: strings, dicts (`{"messages": [...]}` goes through the chat template)
+                or `Prompt`s.
             n: Answers to each prompt.
             temperature: Of the sampling; 0 takes the likeliest token each time.
             max_new_tokens: Where an answer is cut, in tokens.
             seed: Of the draws.
 
         Returns:
-            For one string its answer, a str, or with n > 1 a list of them. For a list of prompts a list with one of
-                these for each.
+            For one prompt its answer, a str, or with n > 1 a list of them. For a list of prompts a list with one of
+            these for each.
 
         Raises:
             ValueError: For a prompt or a number that can't be used.
         """
-        one = isinstance(prompts, str)
+        one = isinstance(prompts, str | Mapping | Prompt)
         asked_for = given.prompts([prompts] if one else prompts, "generate").rows
         answers = [c.response for c in self._sample(asked_for, n, temperature, max_new_tokens, seed).completions]
         rows = [answers[i : i + n] if n > 1 else answers[i] for i in range(0, len(answers), n)]

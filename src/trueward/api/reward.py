@@ -22,6 +22,7 @@ from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Made
 from trueward.records import Comparison
 from trueward.training.env import Env
+from trueward.training.journal import METRICS, read_log
 
 PATH = "given"  # the comparisons' name in [comparisons]
 
@@ -101,7 +102,7 @@ def load_reward_model(directory: str | Path) -> LearnedReward:
         directory: What `out=` named, or the stage's directory in a run (`"runs/reviews/reward_model"`).
 
     Returns:
-        The reward model; its `metrics` are empty.
+        The reward model, with its report and metrics.
 
     Raises:
         ValueError: If there is no reward model of trueward.
@@ -109,4 +110,5 @@ def load_reward_model(directory: str | Path) -> LearnedReward:
     artifact = load(Path(directory))
     if artifact is None or artifact.stage != REWARD_MODEL.name:
         raise ValueError(f"{directory}: expected the directory of a reward model of trueward")
-    return LearnedReward(Made(artifact, lambda: REWARD_MODEL.read(artifact, Env())))
+    metrics = read_log(artifact.path / METRICS)
+    return LearnedReward(Made(artifact, lambda: REWARD_MODEL.read(artifact, Env())), metrics)

@@ -188,7 +188,7 @@ def run(
     changes = overrides(settings, sections)
     resolved = ablations.read(str(recipe), changes, list(without))
     directory = Path(out) if out is not None else Path("runs") / config.variant(resolved.name, changes)
-    command = shlex.join(["trueward", "run", str(recipe), *(part for c in changes for part in ("--set", c))])
+    command = _command(recipe, changes, without, out)
     if not progress:
         run_pipeline(resolved, directory.parent, directory.name, Progress(), until=until, command=command)
         return Run(directory)
@@ -197,6 +197,14 @@ def run(
     with shown_progress() as told:
         run_pipeline(resolved, directory.parent, directory.name, told, until=until, command=command)
     return Run(directory)
+
+
+def _command(recipe: str | Path, changes: Sequence[str], without: Sequence[str], out: str | Path | None) -> str:
+    """The command line that makes the same run, for its report."""
+    words = ["trueward", "run", str(recipe)]
+    words += [word for change in changes for word in ("--set", change)]
+    words += [word for name in without for word in ("--without", name)]
+    return shlex.join([*words, *([] if out is None else ["--out", str(out)])])
 
 
 def overrides(settings: Settings | None, sections: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +150,7 @@ def sweep(
     Raises:
         ValueError: In one line, before anything is run, for a setting or a value that can't be used.
     """
-    if isinstance(over, str):
-        parsed = Over.parse(over)
-    else:
-        if len(over) != 1:
-            raise ValueError(f"trueward.sweep: over: expected one setting with its values, got {len(over)}")
-        ((key, values),) = over.items()
-        parsed = Over(key, tuple(config.as_toml(v, f"trueward.sweep: over {key}") for v in values))
+    parsed = _over(over)
     if seeds < 1 or jobs < 1:
         raise ValueError("trueward.sweep: seeds and jobs: expected at least 1")
     changes = overrides(settings, sections)
@@ -166,6 +160,26 @@ def sweep(
         return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, Progress()), home)
     with shown_progress() as told:
         return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, told), home)
+
+
+def _over(over: Mapping[str, Sequence[Any]] | str) -> Over:
+    """The setting with its values. `ValueError` for what can't be swept."""
+    where = "trueward.sweep: over"
+    if isinstance(over, str):
+        return Over.parse(over)
+    if len(over) != 1:
+        raise ValueError(f"{where}: expected one setting with its values, got {len(over)}")
+    ((key, values),) = over.items()
+    if key == "seed":
+        raise ValueError(f"{where}: seeds are swept with seeds=N")
+    if config.changes_no_result(f"{key}="):
+        raise ValueError(f"{where} {key}: [runtime] changes no result")
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{where} {key}: expected a list of values, got {values!r}")
+    listed = tuple(dict.fromkeys(config.as_toml(value, f"{where} {key}") for value in values))
+    if not listed:
+        raise ValueError(f"{where} {key}: expected at least one value")
+    return Over(key, listed)
 
 
 def frontier(runs: Sequence[Run | str | Path]) -> Frontier:
@@ -180,6 +194,8 @@ def frontier(runs: Sequence[Run | str | Path]) -> Frontier:
     Raises:
         ValueError: For a run that isn't finished, or runs that can't be compared.
     """
+    if isinstance(runs, Run | str | Path) or not runs:
+        raise ValueError(f"trueward.frontier: expected a list of at least one run, got {runs!r}")
     return Frontier(frontiers.frontier([_finished(run if isinstance(run, Run) else Run(run)) for run in runs]))
 
 
