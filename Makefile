@@ -5,7 +5,7 @@
 # make quick   units and laws alone: losses, loops, numbers, what depends on what (under 3 minutes)
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
-# make site    README, docs/ and the docstrings as a site in site/; every warning is an error
+# make site    README, docs/ and the docstrings as a site in build/site; every warning is an error
 # make wheel-check    build sdist and wheel, install the wheel outside the repository on every Python found, run `tiny` with it
 # make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
@@ -86,4 +86,4 @@ postgresql:
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers runs mutants site
+	rm -rf .venv .venv-peers runs mutants build

@@ -101,7 +101,6 @@ def test_the_home_page_is_the_readme(site: Path) -> None:
     page = (site / "index.html").read_text(encoding="utf-8")
     assert 'src="images/sweep-nano.png"' in page
     assert (site / "images/sweep-nano.png").is_file()
-    assert 'id="break-it-on-purpose"' in page
 
 
 def test_pages_are_read_as_the_repository_reads_them(site: Path, hooks: Any) -> None:
