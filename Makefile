@@ -5,6 +5,7 @@
 # make quick   units and laws alone: losses, loops, numbers, what depends on what (under 3 minutes)
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
+# make site    README, docs/ and the docstrings as a site in build/site; every warning is an error
 # make wheel-check    build sdist and wheel, install the wheel outside the repository on every Python found, run `tiny` with it
 # make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
@@ -15,7 +16,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test learning quick check verify wheel-check release-check bench golden mutants clean browser postgresql
+.PHONY: run test learning quick check verify site wheel-check release-check bench golden mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -43,6 +44,10 @@ check: .venv/dev
 
 verify: .venv/dev
 	$(BIN)/python -m pytest tests/docs --whole
+
+# The variable leaves out the theme's notice of its end, which mkdocs.yml has too.
+site: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel-check: .venv/dev
 	$(BIN)/python scripts/check_wheel.py $(PYTHONS)
@@ -81,4 +86,4 @@ postgresql:
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers runs mutants
+	rm -rf .venv .venv-peers runs mutants build

@@ -119,7 +119,7 @@ def test_a_postgresql_database_needs_its_driver(block: Block) -> None:
 
 def test_every_extra_is_known_and_tested() -> None:
     declared = set(PROJECT["optional-dependencies"]) - {"dev"}
-    assert set(extras.MODULES) >= declared - {"notebook"}
+    assert set(extras.MODULES) >= declared - {"notebook", "docs"}  # which nothing in the package imports
     tested = {case[0] for case in CASES} | set(extras.MODULES["studio"]) | {"psycopg"}
     assert {m for modules in extras.MODULES.values() for m in modules} == tested
 

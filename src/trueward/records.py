@@ -11,8 +11,6 @@ ASSISTANT = "assistant"
 
 
 class Record(BaseModel):
-    """The base of all records: frozen, and an unknown field is an error."""
-
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -20,22 +18,29 @@ class Message(Record):
     """One turn of a conversation."""
 
     role: str = Field(min_length=1)
+    """Who speaks: `system`, `user`, `assistant`, or any other role that the model's chat template knows."""
     content: str
+    """What they say."""
 
 
 class Prompt(Record):
-    """What is answered: plain text, or the messages of a conversation (then `text` is empty).
+    """What is answered: plain text, or the messages of a conversation. `str(prompt)` is it as a person reads it.
 
-    `answer` is the answer key: what a verifier compares with. No policy and no reward model reads it, and it is no part
-    of the prompt's id. What is not a text stands there as JSON. `tools` are the functions that a chat template offers the
-    model, as JSON schemas; `columns` are further values of its row, for scorers, and no part of the id either.
+    `ValueError` if both `text` and `messages` are given, or neither.
     """
 
     text: str = ""
+    """The prompt as the model reads it, with nothing put around it; empty if there are messages."""
     messages: tuple[Message, ...] = ()
+    """The conversation up to the answer, which goes through the model's chat template; empty if there is a text."""
     answer: str = ""
+    """The answer key, which a verifier compares with: the row's column `answer`, as JSON if it is no string; empty if
+    there is none. No policy and no reward model reads it, and it is no part of the prompt's id."""
     tools: tuple[dict[str, Any], ...] = ()
+    """Functions that the chat template offers to the model, as JSON schemas."""
     columns: dict[str, Any] = {}
+    """Further values by name for scorers of your own, where you make the Prompt yourself (other columns of a file are
+    not read). No model reads them, and they are no part of the prompt's id."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Prompt:
@@ -45,11 +50,11 @@ class Prompt(Record):
 
     @property
     def id(self) -> str:
-        """The same 12 characters for the same prompt, everywhere: splits are made by it."""
+        """The same 12 characters for the same text or messages and tools, everywhere: prompts are held out by it."""
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]
 
     def as_json(self) -> str:
-        """The prompt as JSON: text or messages, and tools if there are any."""
+        """What is asked, as JSON: text or messages, and tools if there are any."""
         return self.model_dump_json(include={"text", "messages", *(["tools"] if self.tools else [])})
 
     def __hash__(self) -> int:
@@ -62,46 +67,60 @@ class Prompt(Record):
 
 
 class Demonstration(Record):
-    """A prompt with the answer somebody wrote."""
+    """A prompt with the answer that somebody wrote, to be imitated."""
 
     prompt: Prompt
+    """What was asked."""
     response: str = Field(min_length=1)
+    """The answer, not empty. With a plain prompt nothing is put between the two: a space or a line's end is part of
+    one."""
 
 
 class Completion(Record):
-    """A prompt with one response. `finished`: it ended by itself, with end-of-sequence, and was not cut."""
+    """A prompt with one response: what a scorer is given, and what an annotator compares."""
 
     prompt: Prompt
+    """What was asked, with its answer key and columns."""
     response: str
+    """The answer as text, special tokens left out; may be empty."""
     finished: bool = True
+    """True if the answer ended by itself, with end-of-sequence; False if it was cut at `max_new_tokens`."""
 
 
 class Response(Record):
     """One side of a comparison."""
 
     id: str = Field(min_length=1)
+    """Made from prompt and text where the data have none."""
     text: str
+    """The answer."""
     finished: bool = True
+    """Whether it ended by itself; False if it was cut."""
 
 
 class Comparison(Record):
-    """One prompt, two responses, an outcome, and where it came from.
-
-    `probability` is that of the first response being the better one: 1 or 0 for a choice, .5 for a tie, anything
-    between for a soft label. `strength` is 1 to 3 where the annotator gave one. `source` is where it came from, and
-    `annotator` which person or judge, where that is known. `group` ties the pairs of one ranking together. `check`
-    is the known winner of a check pair, which tests the annotators.
-    """
+    """One prompt, two responses, an outcome, and who said so. `ValueError` if the two responses are the same."""
 
     prompt: Prompt
+    """What both responses answer."""
     first: Response
+    """One response, in the order in which they were compared."""
     second: Response
+    """The other one."""
     probability: float = Field(ge=0, le=1)
+    """That the first response is the better one: 1 or 0 for a choice, 0.5 for a tie, anything between for a soft
+    label."""
     strength: Literal[1, 2, 3] | None = None
+    """How much better, from 1 (slightly) to 3 (much); None if the annotator didn't say."""
     source: str = Field(min_length=1)
+    """Where it came from: `annotator` (a function in Python), `simulated`, `judge`, a file's or a studio project's
+    name."""
     annotator: str | None = Field(None, min_length=1)
+    """Which person or judge, where that is known."""
     group: str | None = Field(None, min_length=1)
+    """The ranking that the pair belongs to; None if it stands by itself."""
     check: Literal["first", "second"] | None = None
+    """The known winner of a check pair, by which annotators are examined; None for an ordinary pair."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Comparison:
@@ -111,7 +130,7 @@ class Comparison(Record):
 
     @property
     def pair(self) -> tuple[Prompt, tuple[str, bool], tuple[str, bool]]:
-        """What is compared, whatever the order: the prompt, the response that sorts lower, the other one."""
+        """What is compared, whichever was shown first: prompt, the response that sorts lower, the other one."""
         low, high = sorted((side.text, side.finished) for side in (self.first, self.second))
         return self.prompt, low, high
 
@@ -130,12 +149,16 @@ class Comparison(Record):
 
 
 class Score(Record):
-    """A scorer's result for one completion: the score, its parts by name, its cost (a judge's prices set the unit), a note."""
+    """What a scorer says of one completion. A scorer may return plain numbers in its place."""
 
     score: float
+    """Higher is better, finite, in any unit: where a scale is needed it comes from the SFT policy's own answers."""
     parts: dict[str, float] = {}
+    """What the score is made of, by name, for the logs; finite."""
     cost: float = 0.0
+    """What it cost to say so, in the currency of the prices in [runtime.judge]; 0 if nothing."""
     note: str = ""
+    """A word to whoever reads the answers: why it failed, the judge's reason."""
 
 
 Verdict = Score  # its name in 0.1: scorers of users return it

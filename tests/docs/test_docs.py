@@ -579,14 +579,22 @@ def complaints(page: Path, directory: Path, environment: dict[str, str], whole: 
     return wrong
 
 
+CELLS = """
+import linecache
+
+def run_cell(text, name):
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)  # as a notebook does: functions have a source
+    exec(compile(text, name, "exec"), globals())
+
+"""
+
+
 def run_python(page: Path, directory: Path, environment: dict[str, str]) -> list[str]:
     """The page's Python, one fence after the other in one process, as a reader would type it."""
     found = [fence for fence in fences(page) if fence.language == "python"]
     if not found:
         return []
-    program = "".join(
-        f"exec(compile({fence.text!r}, {f'{page.name}, line {fence.line}'!r}, 'exec'), globals())\n" for fence in found
-    )
+    program = CELLS + "".join(f"run_cell({fence.text!r}, {f'{page.name}, line {fence.line}'!r})\n" for fence in found)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=directory, env=environment, capture_output=True, text=True
     )

@@ -32,7 +32,7 @@ Annotator = Callable[[Completion, Completion], Any]
 
 
 class ComparisonSet(Sequence[Comparison]):
-    """Comparisons, and what is known of where they come from."""
+    """Comparisons, as `trueward.compare` returns them: a sequence of `Comparison`, and where they come from."""
 
     def __init__(self, made: Made[Compared], left_out: Mapping[str, int] | None = None) -> None:
         """left_out: prompts that could not be used, by reason."""
@@ -40,11 +40,13 @@ class ComparisonSet(Sequence[Comparison]):
 
     @property
     def rows(self) -> list[Comparison]:
+        """All of them, as a list."""
         return self.made.value.rows
 
     @property
     def summary(self) -> Row:
-        """comparisons, source, ties, left_out with the reasons; agreement where it is known."""
+        """How many `comparisons` and `ties` there are, their `source`, the simulated annotators' `agreement` (else
+        None), and `left_out`: what could not be used, how often, and why."""
         prompts = [{"what": "prompts", "reason": reason, "rows": n} for reason, n in self.left_out.items()]
         return {**self.made.summary, "left_out": [*prompts, *self.made.summary["left_out"]]}
 
@@ -65,7 +67,14 @@ class ComparisonSet(Sequence[Comparison]):
         return f"ComparisonSet({len(self):,} comparisons by {self.summary['source']})"
 
     def save(self, path: str | Path) -> Path:
-        """trueward's own JSONL, which `trueward.fit_reward_model`, recipes and the studio read."""
+        """Write them as JSONL in trueward's own form, which `trueward.fit_reward_model`, recipes and the studio read.
+
+        Args:
+            path: The file, written anew if it is there.
+
+        Returns:
+            The path.
+        """
         importing.save(Path(path), self.rows)
         return Path(path)
 
@@ -84,14 +93,31 @@ def compare(
 ) -> ComparisonSet:
     """Let the SFT policy answer prompts twice, and have somebody say which answer is better.
 
-    sft: of `trueward.sft`, or a model's name. prompts: rows, a path or a data set. annotator: a function of two Completions
-    that gives the probability that the first is the better one (True and False count as 1 and 0, .5 is a tie, None is no
-    judgement, which is counted); or "judge", with `judge={"model": ...}`. utility: in its place, a scorer by which simulated
-    annotators choose, `agreement` of the time alike. count: pairs; None: one a prompt. out: a directory to keep them in;
-    labels are written as they are given, so that nothing is asked twice after a stop. settings: [comparisons]'s by keyword,
-    other sections as `sampler={}`, `judge={}`.
+    Give either `annotator` or `utility`. Pairs of equal answers are left out, and counted in the result's `summary`.
+    Not thread-safe.
 
-    `ValueError` in one line for input that can't be used. Not thread-safe.
+    Args:
+        sft: The policy of `trueward.sft`, its directory, or a model's name, which is then taken as it is.
+        prompts: Strings, dicts, `Prompt`s, a path or a data set.
+        annotator: A function of two `Completion`s that returns how probable it is that the first is the better one: 0
+            to 1 (True and False count as 1 and 0, 0.5 is a tie), or None for no judgement, which is counted. Or
+            `"judge"`: a language model compares, `judge={"model": ...}`.
+        utility: A scorer by which simulated annotators choose. They err, so that two of them agree in a share of
+            `agreement=0.73` of the pairs.
+        count: How many pairs. None: one a prompt.
+        out: A directory to keep them in. Labels are written as they are given, so that the same call, after a stop,
+            asks for none twice. None: in memory.
+        seed: Of every random draw.
+        progress: Whether to show progress, as in `trueward.sft`.
+        **settings: Settings of [comparisons] by keyword (`agreement`, `tie_width` …), of other sections as dicts:
+            `sampler={}`, `judge={}`, `runtime={}`.
+
+    Returns:
+        The comparisons.
+
+    Raises:
+        ValueError: In one line, for an argument that can't be used, an annotator that returns anything else, or if no
+            pair was judged.
     """
     where = "trueward.compare"
     if (annotator is None) == (utility is None):
@@ -102,7 +128,7 @@ def compare(
     rows = loaded.rows
     by_judge = annotator == "judge"
     source = {"source": "judge" if by_judge else "simulated"}
-    fixed = {"comparisons": {**source, "count": count or len(rows)}}
+    fixed = {"comparisons": {**source, "count": len(rows) if count is None else count}}
     recipe = recipe_of(where, "comparisons", settings, seed, **fixed)
     shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
     with calling(recipe, progress, out, COMPARISONS.name) as call:

@@ -21,14 +21,17 @@ from trueward.seeds import generator
 
 
 class HeadToHead:
-    """The figures of one or two models: `table` as `trueward evaluate --json` prints it. Printed, it is the table."""
+    """The figures of one or two models, as `trueward.evaluate` returns them. Printed, they are the command's table;
+    `result["kl"]` is a figure of `table`."""
 
     def __init__(self, table: dict[str, Any]) -> None:
         self.table = table
+        """All figures, as `trueward evaluate --json` prints them."""
 
     @property
     def scorers(self) -> Any:
-        """A scorer a row: mean and standard error of each side, difference and win rate with 95 % intervals."""
+        """A scorer a row: the mean of each side with its standard error, the difference, and the win rate with its
+        95 % interval. A pandas frame where pandas is installed, else a list of dicts."""
         rows = []
         for row in self.table["scorers"]:
             flat = {key: value for key, value in row.items() if not isinstance(value, dict)}
@@ -40,7 +43,7 @@ class HeadToHead:
 
     @property
     def samples(self) -> list[dict[str, Any]]:
-        """Some prompts with the answers of both."""
+        """Some prompts with the answers of each side."""
         samples: list[dict[str, Any]] = self.table["samples"]
         return samples
 
@@ -66,20 +69,37 @@ def evaluate(
     progress: bool = True,
     **settings: Any,
 ) -> HeadToHead:
-    """Score a model's answers to prompts, and another model's to the same ones beside them, blind and in both orders.
+    """Score a model's answers to prompts, beside another model's answers to the same prompts.
 
-    model, against: of `trueward.optimize` or `trueward.sft`, a run, or a model's name. prompts: rows, a path, a data set; best
-    those that nothing was trained on (`sft.held_out`). scorers: by name (`{"truth": my_scorer}`): functions from a list of
-    Completions to numbers, reward models of `trueward.fit_reward_model`, scorers' names. count: at most so many prompts, drawn
-    by the seed. settings: [sampler]'s by keyword (`temperature`, `max_new_tokens`), `runtime={}`.
+    Scorers are handed the answers of both in one shuffled list, and again in the reverse order, so that none can know
+    whose answer it scores. Scores stay in the scorer's own unit. Not thread-safe.
 
-    `ValueError` in one line for input that can't be used.
+    Args:
+        model: A policy of this package, a run, or a model's name.
+        prompts: Strings, dicts, `Prompt`s, a path or a data set; at least 2, best those that nothing was trained on
+            (`sft.held_out`).
+        against: Another policy, run or name; None: the model alone.
+        scorers: By name (`{"truth": my_scorer}`), or one, or a list: functions from a list of `Completion`s to
+            numbers or `Score`s, reward models of `trueward.fit_reward_model`, or scorers' names.
+        count: At most so many of the prompts, drawn by the seed. None: all.
+        seed: Of the answers and of that draw.
+        progress: Whether to show progress, as in `trueward.sft`.
+        **settings: Settings of [sampler] by keyword (`temperature`, `max_new_tokens`); `runtime={}`.
+
+    Returns:
+        The figures; print them, or take `scorers` as a table.
+
+    Raises:
+        ValueError: In one line, for input that can't be used, or a scorer that returns anything but one finite number
+            a completion.
     """
     where = "trueward.evaluate"
     named = named_scorers(scorers, f"{where}: scorers")
     if not named:
         raise ValueError(f"{where}: expected scorers, as {{'truth': my_scorer}}")
     rows = read_prompts(prompts, f"{where}: prompts").rows
+    if count is not None and count < 2:
+        raise ValueError(f"{where}: count: expected at least 2, got {count}")
     if count is not None and count < len(rows):
         order = torch.randperm(len(rows), generator=generator(seed, "evaluated prompts")).tolist()
         rows = [rows[i] for i in order[:count]]

@@ -16,24 +16,32 @@ from trueward.training.journal import Row
 
 
 class LearnedReward:
-    """Called with completions it gives their `Score`s, as every scorer does; `score` takes texts."""
+    """A fitted reward model, as `trueward.fit_reward_model` returns it.
+
+    It is a scorer: called with a list of `Completion`s it returns a `Score` for each. `score` takes texts. Scores are
+    SDs above the mean of the SFT policy's answers. Printed, it says how well it predicts comparisons that it hasn't
+    seen.
+    """
 
     def __init__(self, made: Made[FittedReward], metrics: Sequence[Row] = ()) -> None:
-        self.made, self.metrics = made, list(metrics)
+        self.made = made
+        self.metrics = list(metrics)
+        """A training step a row: loss, accuracy, grad_norm, lr and so on (docs/metrics.md); empty where nothing was trained."""
 
     @cached_property
     def proxy(self) -> Proxy:
+        """The scorer that stages are given: one reward model, or an ensemble as one."""
         return self.made.value.proxy
 
     @property
     def summary(self) -> Row:
-        """accuracy with accuracy_low and accuracy_high, nll, slope … on held-out comparisons (docs/reward_model.md); mean and
-        sd, the raw scores that stand for 0 and 1."""
+        """Figures on held-out comparisons: `accuracy` with its 95 % interval `accuracy_low` to `accuracy_high`,
+        `nll`, `slope` and so on (docs/reward_model.md); `mean` and `sd`, the raw scores that stand for 0 and 1."""
         return self.made.summary
 
     @property
     def directory(self) -> Path | None:
-        """Where it was kept with `out=`; None in memory."""
+        """The directory that `out=` named; None if it was made in memory."""
         path = self.made.artifact.path
         return path if path.parts else None
 
@@ -41,7 +49,15 @@ class LearnedReward:
         return self.proxy(completions)
 
     def score(self, prompt: str, response: str | Sequence[str]) -> Any:
-        """Of one answer to a prompt, a float, or of several, a list: SDs above the mean of the SFT policy's answers."""
+        """Score answers to one prompt, in SDs above the mean of the SFT policy's answers.
+
+        Args:
+            prompt: The prompt, as text.
+            response: One answer, or several.
+
+        Returns:
+            A float for one answer, a list of floats for several.
+        """
         texts = [response] if isinstance(response, str) else list(response)
         values = [v.score for v in self([Completion(prompt=Prompt(text=prompt), response=t) for t in texts])]
         return values[0] if isinstance(response, str) else values
@@ -51,5 +67,5 @@ class LearnedReward:
         return f"LearnedReward({'ready' if accuracy is None else f'accuracy {accuracy:.1%} held out'})"
 
     def __str__(self) -> str:
-        """What its report says, in sentences."""
+        """Its report in sentences."""
         return "\n".join(page.reward_summary({"reward_model": self.summary})) or repr(self)

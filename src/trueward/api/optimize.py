@@ -34,7 +34,10 @@ OWN = "given"  # what the recipe calls a reward that is a function
 
 
 class OptimizedPolicy(Policy):
-    """A tuned policy, as it was after the last step, and how it got there."""
+    """A tuned policy as it was after the last step, and how it got there: what `trueward.optimize` returns.
+
+    Tables are pandas frames where pandas is installed, else lists of dicts; docs/metrics.md explains each column.
+    """
 
     def __init__(self, made: Made[TrainedPolicy], cache: OutputCache, name: str) -> None:
         super().__init__(lambda: made.value.load(), name)
@@ -42,29 +45,32 @@ class OptimizedPolicy(Policy):
 
     @cached_property
     def best(self) -> Policy | None:
-        """The checkpoint of the highest truth; None if no truth was measured."""
+        """The checkpoint with the highest truth in training, step 0 aside; None if no truth was measured."""
         load = self.made.value.load_best
         return None if load is None else Policy(load, f"{self.name}, best")
 
     @property
     def summary(self) -> Row:
-        """steps, best_step, stopped (why, if it ended early), kl_coef_last."""
+        """How it went: `steps`, `best_step` (None without truths), `stopped` (why, if it ended early), `kl_coef_last`
+        and so on, by kind."""
         return self.made.summary
 
     @property
     def verdict(self) -> str:
-        """The verdict of the last evaluation: learning, over-optimised, hacking …; empty if no truth was measured."""
+        """The last evaluation's verdict in a word: learning, over-optimised, hacking …; empty if no truth was
+        measured."""
         rows = self._rows(EVALUATIONS)
         return str((rows[-1].get("verdict") or "") if rows else "")
 
     @property
     def evaluations(self) -> Any:
-        """An evaluation a row: step, proxy, truth, kl, win_rate … with standard errors, in SDs under SFT and nats."""
+        """An evaluation on held-out prompts a row: step, proxy, truth (SDs under SFT), kl (nats), win_rate … with
+        standard errors."""
         return frame(self._rows(EVALUATIONS))
 
     @property
     def metrics(self) -> Any:
-        """A training step a row (docs/metrics.md)."""
+        """A training step a row."""
         return frame(self._rows(METRICS))
 
     @property
@@ -74,12 +80,12 @@ class OptimizedPolicy(Policy):
 
     @property
     def rollouts(self) -> Any:
-        """Everything that was sampled to learn from, an answer a row, with its score and KL."""
+        """Every answer that was sampled to learn from a row, with its score and KL."""
         return frame(self._rows(ROLLOUTS))
 
     @property
     def directory(self) -> Path | None:
-        """Where it was kept with `out=`; None in memory."""
+        """The directory that `out=` named; None if it was made in memory."""
         path = self.made.artifact.path
         return path if path.parts else None
 
@@ -102,18 +108,37 @@ def optimize(
     progress: bool = True,
     **settings: Any,
 ) -> OptimizedPolicy:
-    """Train the SFT policy to please a reward, with a KL anchor to itself (`kind="ppo"`, "grpo", "rloo", "dpo" …).
+    """Train the SFT policy against a reward, with a KL anchor to itself, and measure truths on the way.
 
-    sft: of `trueward.sft`, its directory, or a model's name. reward: of `trueward.fit_reward_model`; or a function from a list
-    of Completions to numbers; or a scorer's name (`verifier:NAME`, `module:function`). prompts: rows, a path, a data set; None:
-    those of `trueward.sft`. held_out: prompts to evaluate on; None: those that `trueward.sft` held out if `prompts` are its
-    own, else a tenth of `prompts`, which is then not trained on. truths: scorers that are never optimised, by name
-    (`{"truth": my_scorer}`); the first one says which checkpoint is best, and the verdict. comparisons: what DPO learns from.
-    demonstrations: what is imitated beside the reward (`ptx_coef`). out: a directory to keep it in; the same call goes on
-    there from its last checkpoint. settings: [policy]'s by keyword (`kl_coef`, `steps`, `group={"size": 4}` …), other sections
-    as `sampler={}`, `evaluation={"every": 5}`, `lora={}`, `reward={"clip": 3}`.
+    `kl_coef` is β, the price of a nat of KL in SDs of the reward under SFT. Trains in this thread; not thread-safe.
 
-    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    Args:
+        sft: The policy of `trueward.sft`, its directory, or a model's name, which is then taken as it is.
+        reward: What is optimised: the model of `trueward.fit_reward_model`; a function from a list of `Completion`s
+            to numbers or `Score`s, one each, higher is better; or a scorer's name (`"verifier:NAME"`,
+            `"module:function"`).
+        prompts: Strings, dicts, `Prompt`s, a path or a data set. None: those of `trueward.sft`.
+        held_out: Prompts to evaluate on. None: those that `trueward.sft` held out, if `prompts` are its own; else a
+            share of `prompts` (`data={"held_out": 0.1}`), which is then not trained on.
+        truths: Scorers that nothing is trained on, by name (`{"truth": my_scorer}`), or one, or a list. The first
+            says which checkpoint is the best, and gives the verdict.
+        comparisons: What `kind="dpo"` learns from, as for `trueward.fit_reward_model`.
+        demonstrations: What is imitated beside the reward with `ptx_coef`, as for `trueward.sft`.
+        out: A directory to keep the result in. The same call goes on there from its last checkpoint, to the same
+            weights bit for bit; a call with other data or settings is refused. None: in memory.
+        seed: Of every random draw.
+        progress: Whether to show progress, as in `trueward.sft`.
+        **settings: Settings of [policy] by keyword: `kind` ("ppo", "grpo", "rloo", "dpo", "best_of_n", "sft_on_best"
+            or "module:NAME"), `kl_coef`, `steps`, `batch_size`, `learning_rate`, `group={"size": 4}`,
+            `loss="module:function"` …; of other sections as dicts: `sampler={}`, `evaluation={"every": 5}`,
+            `lora={}`, `reward={"clip": 3}`, `runtime={}`.
+
+    Returns:
+        The policy after the last step, with its logs; `best` is the checkpoint of the highest truth.
+
+    Raises:
+        ValueError: In one line, before anything is trained, for data or a setting that can't be used; or when a
+            scorer returns anything but one finite number a completion.
     """
     where = "trueward.optimize"
     _refuse(where, sft, prompts, comparisons, settings)
@@ -123,6 +148,9 @@ def optimize(
     unseen = [] if held_out is None else read_prompts(held_out, f"{where}: held_out").rows
     text = GivenText.of(where, demonstrations=demonstrations, prompts=prompts)
     base, named = base_of(sft, where), named_scorers(truths, f"{where}: truths")
+    for name in named:
+        if name == OWN or name.startswith("people:"):
+            raise ValueError(f"{where}: truths: {name!r} has a meaning of its own; choose another name")
     recipe = _recipe(where, settings, seed, isinstance(reward, LearnedReward), list(named), text, base)
     shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
     check_policy_code(recipe.policy)

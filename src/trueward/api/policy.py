@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from trueward.sampling.sampler import SamplingParams, sample
 
 
 class Policy:
-    """A causal language model with its tokenizer."""
+    """A causal language model with its tokenizer: it answers, says how probable an answer is, and is saved.
+
+    Weights are read at first use.
+    """
 
     def __init__(self, load: Callable[[], Network], name: str) -> None:
         """load: reads the weights, at first use. name: in tables and errors."""
@@ -33,11 +36,12 @@ class Policy:
 
     @cached_property
     def network(self) -> Network:
+        """Model and tokenizer, as the stages take them."""
         return self._load()
 
     @property
     def model(self) -> Any:
-        """The transformers model (`PreTrainedModel`)."""
+        """The transformers model (`PreTrainedModel`), in evaluation mode."""
         return self.network.model
 
     @property
@@ -54,13 +58,24 @@ class Policy:
         max_new_tokens: int = 48,
         seed: int = 0,
     ) -> Any:
-        """Answers, sampled exactly by our own sampler; 0 is the likeliest token each time.
+        """Sample answers. The same seed gives the same answers.
 
-        prompts: a string, or a list of strings, dicts (`{"messages": [...]}` goes through the chat template) or Prompts.
-        For one string: its answer, a str, or with n > 1 a list of them; for a list: a list for each prompt, or a str each
-        with n = 1. The same seed gives the same answers.
+        Args:
+            prompts: One prompt or a list of them: strings, dicts (`{"messages": [...]}` goes through the chat template)
+                or `Prompt`s.
+            n: Answers to each prompt.
+            temperature: Of the sampling; 0 takes the likeliest token each time.
+            max_new_tokens: Where an answer is cut, in tokens.
+            seed: Of the draws.
+
+        Returns:
+            For one prompt its answer, a str, or with n > 1 a list of them. For a list of prompts a list with one of
+            these for each.
+
+        Raises:
+            ValueError: For a prompt or a number that can't be used.
         """
-        one = isinstance(prompts, str)
+        one = isinstance(prompts, str | Mapping | Prompt)
         asked_for = given.prompts([prompts] if one else prompts, "generate").rows
         answers = [c.response for c in self._sample(asked_for, n, temperature, max_new_tokens, seed).completions]
         rows = [answers[i : i + n] if n > 1 else answers[i] for i in range(0, len(answers), n)]
@@ -75,7 +90,15 @@ class Policy:
 
     @torch.no_grad()
     def logprob(self, prompt: Any, response: str) -> float:
-        """log π(response | prompt) in nats, the end of sequence included."""
+        """How probable an answer is: log π(response | prompt), its end-of-sequence included.
+
+        Args:
+            prompt: A string, a dict or a `Prompt`.
+            response: The answer, as text.
+
+        Returns:
+            The sum over the answer's tokens, in nats, at temperature 1.
+        """
         (parsed,) = given.prompts([prompt], "logprob").rows
         collator = Collator(self.tokenizer, self.network.context)
         tokens: Tokens = collator.tokens([Completion(prompt=parsed, response=response)]).to(self.network.device)
@@ -83,7 +106,17 @@ class Policy:
         return float(np.sum(by_token[tokens.response_mask].double().cpu().numpy()))
 
     def save(self, directory: str | Path) -> Path:
-        """Weights and tokenizer as transformers reads them; adapters are merged. `ValueError` if something is there."""
+        """Write weights and tokenizer in the form that transformers loads; adapters are merged into the weights.
+
+        Args:
+            directory: Where to; it may be there if it is empty.
+
+        Returns:
+            The directory.
+
+        Raises:
+            ValueError: If something is there already.
+        """
         path = Path(directory)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{path}: exists; choose another directory or remove it")
@@ -93,7 +126,21 @@ class Policy:
 
 
 def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Policy:
-    """A run's policy by the run's name, RUN/STAGE, a directory or a hub's name: what every command takes as MODEL."""
+    """A policy by name, as every command takes it as MODEL. Weights are read at first use.
+
+    Args:
+        model: A run's name or directory (its tuned policy, or its SFT policy if there is no other yet), RUN/sft, a
+            directory that transformers loads, a name on the Hugging Face hub, or a model that ships
+            (`"trueward:base"`).
+        seed: Of what the model lacks, if anything; a whole model needs none.
+        device: `"auto"` (CUDA, else MPS, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
+
+    Returns:
+        The policy.
+
+    Raises:
+        ValueError: For a run that has no model yet; at first use, for a model that isn't there.
+    """
 
     def read() -> Network:
         network = loading.causal(model_path(str(model)), seed, loading.pick_device(device))

@@ -22,6 +22,7 @@ from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Made
 from trueward.records import Comparison
 from trueward.training.env import Env
+from trueward.training.journal import METRICS, read_log
 
 PATH = "given"  # the comparisons' name in [comparisons]
 
@@ -35,14 +36,28 @@ def fit_reward_model(
     progress: bool = True,
     **settings: Any,
 ) -> LearnedReward:
-    """Fit a reward model to comparisons, from the SFT policy's layers; put its scores on the scale of that policy's answers.
+    """Fit a reward model to comparisons (Bradley–Terry), starting from the SFT policy's layers.
 
-    sft: of `trueward.sft`, its directory, or a model's name. comparisons: of `trueward.compare`, a list of dicts in any form
-    that files may have (`{"prompt", "chosen", "rejected"}` …), a path, a data set; left out with `model="..."`, a reward model
-    that is ready. out: a directory to keep it in; the same call goes on there or reads it. settings: [reward]'s by keyword
-    (`learning_rate`, `members`, `held_out` …), other sections as dicts.
+    The loss is −log σ(r_better − r_worse). A share of the compared prompts (`held_out`) is kept aside to examine it
+    on. Its scores are put on the scale of the SFT policy's own answers: mean 0, SD 1 within a prompt. Trains in this
+    thread; not thread-safe.
 
-    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    Args:
+        sft: The policy of `trueward.sft`, its directory, or a model's name.
+        comparisons: Those of `trueward.compare`, `Comparison`s, a list of dicts in any form that files may have
+            (`{"prompt", "chosen", "rejected"}` …), a path or a data set. None: with `model=`, a reward model that is
+            ready.
+        out: A directory to keep it in; the same call goes on there, or reads it. None: in memory.
+        seed: Of every random draw.
+        progress: Whether to show progress, as in `trueward.sft`.
+        **settings: Settings of [reward] by keyword (`epochs`, `learning_rate`, `held_out`, `members`, `model` …), of
+            other sections as dicts.
+
+    Returns:
+        The reward model; printed, it says how well it predicts held-out comparisons.
+
+    Raises:
+        ValueError: In one line, for data or a setting that can't be used, or if all answers score the same.
     """
     where = "trueward.fit_reward_model"
     if (comparisons is None) == ("model" not in settings):
@@ -81,8 +96,19 @@ def comparisons_made(comparisons: Any, sft: SftPolicy, data: DataConfig, where: 
 
 
 def load_reward_model(directory: str | Path) -> LearnedReward:
-    """A reward model that was kept with `out=`, or the stage's directory in a run. `ValueError` if it's none."""
+    """Read a reward model that was kept.
+
+    Args:
+        directory: What `out=` named, or the stage's directory in a run (`"runs/reviews/reward_model"`).
+
+    Returns:
+        The reward model, with its report and metrics.
+
+    Raises:
+        ValueError: If there is no reward model of trueward.
+    """
     artifact = load(Path(directory))
     if artifact is None or artifact.stage != REWARD_MODEL.name:
         raise ValueError(f"{directory}: expected the directory of a reward model of trueward")
-    return LearnedReward(Made(artifact, lambda: REWARD_MODEL.read(artifact, Env())))
+    metrics = read_log(artifact.path / METRICS)
+    return LearnedReward(Made(artifact, lambda: REWARD_MODEL.read(artifact, Env())), metrics)

@@ -31,55 +31,71 @@ Settings = Mapping[str, Any]
 
 
 class Run:
-    """A run's directory. What isn't there yet is a `ValueError` that says which stage makes it."""
+    """A run on disk: its numbers, its logs and its models, each read when it is asked for. Printed, it is the table
+    of its report.
+
+    What a run doesn't have yet is a `ValueError` that says so. Logs are pandas frames where pandas is installed, else
+    lists of dicts; docs/metrics.md explains each column.
+    """
 
     def __init__(self, directory: str | Path) -> None:
-        """directory: a run's, or its name under runs/."""
+        """Open a run, finished or not.
+
+        Args:
+            directory: Its directory, or its name under runs/.
+
+        Raises:
+            ValueError: If there is no such run.
+        """
         places = (Path(directory), Path("runs") / directory)
         where = next((place for place in places if artifacts.is_run(place)), None)
         if where is None:
             raise ValueError(f"{directory}: there is no such run (neither a run's directory nor a name under runs/)")
         self.path: Path = where
+        """Its directory."""
 
     @property
     def name(self) -> str:
+        """The directory's name, which says what was changed in the recipe."""
         return self.path.absolute().name
 
     @property
     def recipe(self) -> Recipe:
-        """Its recipe, resolved."""
+        """Its recipe with every setting: `run.recipe.policy.kl_coef`."""
         return config.read(str(self.path / "recipe.toml"))
 
     @cached_property
     def table(self) -> Row:
-        """report.json as it lies."""
+        """report.json as a dict."""
         table: Row = artifacts.read_json(self._there(self.path / "report.json", "report"))
         return table
 
     @property
     def report(self) -> Report:
-        """report.json, typed (docs/metrics.md)."""
+        """report.json with typed fields: `run.report.reward_model` …"""
         return Report.model_validate_json(json.dumps(self.table))
 
     @property
     def verdict(self) -> VerdictRow | None:
-        """word, rule, numbers, best_step; None where no truth was measured."""
+        """The verdict: its `word`, the `rule` that gave it, the `numbers` that decided, `best_step`; None if no truth
+        was measured."""
         return self.report.verdict
 
     @property
     def sentence(self) -> str:
-        """The verdict in a sentence; empty where no truth was measured."""
+        """The verdict in a sentence; empty if no truth was measured."""
         verdict = self.table.get("verdict")
         return verdict_text.sentence(verdict).replace("\u00a0", " ") if verdict else ""
 
     @property
     def evaluations(self) -> Any:
-        """An evaluation of training a row: step, proxy, truth, kl, win_rate … in SDs under SFT and nats."""
+        """An evaluation on held-out prompts a row: step, proxy, truth (SDs under SFT), kl (nats), win_rate … with
+        standard errors."""
         return self._frame(EVALUATIONS)
 
     @property
     def metrics(self) -> Any:
-        """A training step a row (docs/metrics.md)."""
+        """A training step a row."""
         return self._frame(METRICS)
 
     @property
@@ -89,7 +105,7 @@ class Run:
 
     @property
     def rollouts(self) -> Any:
-        """Everything that was sampled to learn from, an answer a row, with its score and KL."""
+        """Every answer that was sampled to learn from a row, with its score and KL."""
         return self._frame(ROLLOUTS)
 
     @property
@@ -104,13 +120,13 @@ class Run:
 
     @property
     def best(self) -> Policy | None:
-        """The checkpoint of the highest truth; None if no truth was measured."""
+        """The checkpoint with the highest truth in training, step 0 aside; None if no truth was measured."""
         self._there(self.path / "policy" / artifacts.MANIFEST, "policy")
         return self._model("policy", f"policy/{BEST}") if (self.path / "policy" / BEST).is_dir() else None
 
     @property
     def reward_model(self) -> LearnedReward:
-        """The fitted proxy."""
+        """The fitted reward model. `ValueError` if the run's reward is a program."""
         self._there(self.path / "reward_model" / artifacts.MANIFEST, "reward_model")
         return load_reward_model(self.path / "reward_model")
 
@@ -145,20 +161,34 @@ def run(
     progress: bool = True,
     **sections: Settings | int,
 ) -> Run:
-    """Run a recipe's pipeline to its report; the same call goes on where it was stopped, and reads what is finished.
+    """Run a recipe's whole pipeline on disk: data, SFT, comparisons, reward model, policy, evaluation, report.
 
-    recipe: a shipped recipe's name or a TOML file. settings: what differs from it, `{"policy.kl_coef": 0.2}`; or by section,
-    `policy={"kl_coef": 0.2}`, and `seed=1`. out: the run's directory; None: runs/NAME with what was changed in the name. until:
-    the last stage to make. without: ablations (`trueward run --help` lists them).
+    The same call goes on where it was stopped, and reads what is finished; stages that runs under one directory have
+    in common are made once. Trains in this thread; not thread-safe.
 
-    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    Args:
+        recipe: The name of a recipe that ships (`trueward recipes` lists them), or a TOML file.
+        settings: What differs from it, by full name: `{"policy.kl_coef": 0.2}`.
+        out: The run's directory. None: runs/NAME, with what was changed in the name.
+        until: The last stage to make: prepare, sft, comparisons, reward_model (or reward), policy, evaluation or
+            report.
+        without: Ablations by name, each of which takes a part of the pipeline away (docs/failures.md).
+        progress: Whether to show progress, as in `trueward.sft`.
+        **sections: The same by section, `policy={"kl_coef": 0.2}`; and `seed=1`.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: In one line, before anything is run, for a recipe or a setting that can't be used; in the course
+            of it, for data that can't, or where the run waits for people.
     """
     if until not in KNOWN_STAGES:
         raise ValueError(f"trueward.run: until: expected one of {', '.join(KNOWN_STAGES)}, got {until!r}")
     changes = overrides(settings, sections)
     resolved = ablations.read(str(recipe), changes, list(without))
     directory = Path(out) if out is not None else Path("runs") / config.variant(resolved.name, changes)
-    command = shlex.join(["trueward", "run", str(recipe), *(part for c in changes for part in ("--set", c))])
+    command = _command(recipe, changes, without, out)
     if not progress:
         run_pipeline(resolved, directory.parent, directory.name, Progress(), until=until, command=command)
         return Run(directory)
@@ -167,6 +197,14 @@ def run(
     with shown_progress() as told:
         run_pipeline(resolved, directory.parent, directory.name, told, until=until, command=command)
     return Run(directory)
+
+
+def _command(recipe: str | Path, changes: Sequence[str], without: Sequence[str], out: str | Path | None) -> str:
+    """The command line that makes the same run, for its report."""
+    words = ["trueward", "run", str(recipe)]
+    words += [word for change in changes for word in ("--set", change)]
+    words += [word for name in without for word in ("--without", name)]
+    return shlex.join([*words, *([] if out is None else ["--out", str(out)])])
 
 
 def overrides(settings: Settings | None, sections: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,27 @@ from trueward.reporting import doctor_text, frontier_page, sweep_page
 
 
 class Sweep:
-    """A sweep's result: sweep.json as `table`; printed, it is the terminal's table with the advice."""
+    """A sweep's result, as `trueward.sweep` returns it. Printed, it is the table with the advice."""
 
     def __init__(self, table: dict[str, Any], path: Path) -> None:
-        self.table, self.path = table, path
+        self.table = table
+        """sweep.json as a dict."""
+        self.path = path
+        """The directory, with sweep.html and a run for each value and seed."""
 
     @property
     def runs(self) -> Any:
-        """A run a row: value, seed, truth, proxy, kl, verdict …"""
+        """A run a row: value, seed, truth, proxy, kl, verdict …; a pandas frame, or without pandas a list of dicts."""
         return frame(self.table["runs"])
 
     @property
     def points(self) -> Any:
-        """A value a row, over its seeds."""
+        """A value a row, with means over its seeds."""
         return frame(self.table["points"])
 
     @property
     def best(self) -> Any:
-        """The value that is advised; None if there's none."""
+        """The value that the sweep advises; None if it advises none."""
         advice = self.table.get("advice") or {}
         return advice.get("best")
 
@@ -56,18 +59,28 @@ class Sweep:
 
 
 class Frontier:
-    """Several runs of one task: truth and proxy against the distance from SFT."""
+    """Several runs of one task, truth and proxy against the KL from SFT: what `trueward.frontier` returns. Printed,
+    it is the table."""
 
     def __init__(self, table: dict[str, Any]) -> None:
         self.table = table
+        """All figures, as `trueward frontier --json` prints them."""
 
     @property
     def runs(self) -> Any:
-        """A run (or its seeds together) a row, the highest truth first."""
+        """A run a row, or all seeds of a run, the highest truth first; a pandas frame, or without pandas a list of
+        dicts."""
         return frame(self.table["runs"])
 
     def save(self, path: str | Path) -> Path:
-        """The page: one HTML file that needs no network."""
+        """Write the page with the plot: one HTML file that needs no network.
+
+        Args:
+            path: The file, written anew if it is there.
+
+        Returns:
+            The path.
+        """
         artifacts.write_text(Path(path), frontier_page.page(self.table))
         return Path(path)
 
@@ -75,26 +88,35 @@ class Frontier:
         lines = [frontier_page.headline(self.table), *self.table["notes"]]
         return printed(frontier_page.table(self.table), *lines)
 
+    def __repr__(self) -> str:
+        return f"Frontier({', '.join(str(row['run']) for row in self.table['runs'])})"
+
 
 class Doctor:
-    """What is wrong with a run, the stage at fault first: `findings`, `checked` and `not_checked`; printed, in words."""
+    """What is wrong with a run, the lowest stage at fault first: what `trueward.doctor` returns. Printed, it is said
+    in words."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         self.diagnosis = diagnosis
+        """The same, typed: findings, faults that were checked, and those that could not be, with the reason."""
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        """fault, evidence (figures by name), because, advice."""
+        """One dict for each fault: `fault`, `evidence` (figures by name), `because` in words, `advice`
+        (settings to change, with their values); empty if nothing is wrong."""
         rows: list[dict[str, Any]] = self.diagnosis.table()["findings"]
         return rows
 
     @property
     def table(self) -> dict[str, Any]:
-        """As `trueward doctor --json` prints it."""
+        """All of it as a dict: `findings`, `checked`, `not_checked`, as `trueward doctor --json` prints them."""
         return self.diagnosis.table()
 
     def __str__(self) -> str:
         return "\n".join(doctor_text.lines(self.diagnosis))
+
+    def __repr__(self) -> str:
+        return f"Doctor({', '.join(finding.fault for finding in self.diagnosis.findings) or 'nothing found'})"
 
 
 def sweep(
@@ -108,18 +130,27 @@ def sweep(
     progress: bool = True,
     **sections: Any,
 ) -> Sweep:
-    """One policy for each value of a setting and seed; what they share is made once, and the same call goes on.
+    """Train a policy for each value of a setting and each seed, and say which value is best.
 
-    over: `{"policy.kl_coef": [0, 0.1, 0.3]}`, or as `--over` has it. settings, sections: as for `trueward.run`. seeds: for each
-    value, from the recipe's own upward. jobs: runs at a time, each a process of its own. out: None: runs/sweep-NAME.
+    What the runs share is made once; the same call goes on where it was stopped. Not thread-safe.
+
+    Args:
+        recipe: The name of a recipe that ships, or a TOML file.
+        over: One setting with its values, `{"policy.kl_coef": [0, 0.1, 0.3]}` or `"policy.kl_coef=0,0.1,0.3"`.
+        settings: What differs from the recipe in all runs, as for `trueward.run`.
+        seeds: Seeds for each value, from the recipe's own upward.
+        jobs: Runs at a time, each in a process of its own with its share of the cores.
+        out: The sweep's directory. None: runs/sweep-NAME.
+        progress: Whether to show progress, as in `trueward.sft`.
+        **sections: The same as `settings`, by section.
+
+    Returns:
+        The sweep: print it, or take `points`, `runs`, `best`.
+
+    Raises:
+        ValueError: In one line, before anything is run, for a setting or a value that can't be used.
     """
-    if isinstance(over, str):
-        parsed = Over.parse(over)
-    else:
-        if len(over) != 1:
-            raise ValueError(f"trueward.sweep: over: expected one setting with its values, got {len(over)}")
-        ((key, values),) = over.items()
-        parsed = Over(key, tuple(config.as_toml(v, f"trueward.sweep: over {key}") for v in values))
+    parsed = _over(over)
     if seeds < 1 or jobs < 1:
         raise ValueError("trueward.sweep: seeds and jobs: expected at least 1")
     changes = overrides(settings, sections)
@@ -131,13 +162,55 @@ def sweep(
         return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, told), home)
 
 
+def _over(over: Mapping[str, Sequence[Any]] | str) -> Over:
+    """The setting with its values. `ValueError` for what can't be swept."""
+    where = "trueward.sweep: over"
+    if isinstance(over, str):
+        return Over.parse(over)
+    if len(over) != 1:
+        raise ValueError(f"{where}: expected one setting with its values, got {len(over)}")
+    ((key, values),) = over.items()
+    if key == "seed":
+        raise ValueError(f"{where}: seeds are swept with seeds=N")
+    if config.changes_no_result(f"{key}="):
+        raise ValueError(f"{where} {key}: [runtime] changes no result")
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{where} {key}: expected a list of values, got {values!r}")
+    listed = tuple(dict.fromkeys(config.as_toml(value, f"{where} {key}") for value in values))
+    if not listed:
+        raise ValueError(f"{where} {key}: expected at least one value")
+    return Over(key, listed)
+
+
 def frontier(runs: Sequence[Run | str | Path]) -> Frontier:
-    """Several finished runs of one task in one table and on one page."""
+    """Put several finished runs of one task into one table and one plot: truth and proxy against the KL from SFT.
+
+    Args:
+        runs: Runs, their names or directories; they start from the same SFT policy and have the same first truth.
+
+    Returns:
+        The table; `save` writes the page.
+
+    Raises:
+        ValueError: For a run that isn't finished, or runs that can't be compared.
+    """
+    if isinstance(runs, Run | str | Path) or not runs:
+        raise ValueError(f"trueward.frontier: expected a list of at least one run, got {runs!r}")
     return Frontier(frontiers.frontier([_finished(run if isinstance(run, Run) else Run(run)) for run in runs]))
 
 
 def doctor(run: Run | str | Path) -> Doctor:
-    """Diagnose a run, finished or not: which stage is at fault, the evidence for it, which setting to change."""
+    """Diagnose a run, finished or not: which stage is at fault, on what evidence, and which setting to change.
+
+    Args:
+        run: A run, its name or directory.
+
+    Returns:
+        The findings; print them.
+
+    Raises:
+        ValueError: If there is no such run.
+    """
     return Doctor(diagnose_run((run if isinstance(run, Run) else Run(run)).path))
 
 

@@ -23,7 +23,11 @@ from trueward.training.journal import METRICS, Row, read_log
 
 
 class SupervisedPolicy(Policy):
-    """The SFT policy: where optimisers start, the anchor of the KL; its own answers set the unit of every reward."""
+    """The SFT policy, as `trueward.sft` returns it: where optimisers start, and what the KL is measured from.
+
+    It is a `Policy` that also holds its own answers to some prompts, two to each. They set the scale of every reward:
+    0 is their mean score, 1 the SD of scores within a prompt.
+    """
 
     def __init__(
         self, made: Made[SftPolicy], prepared: Made[Prepared] | None, metrics: Sequence[Row], base: str
@@ -36,26 +40,29 @@ class SupervisedPolicy(Policy):
 
     @property
     def summary(self) -> Row:
-        """demonstrations, held_out_nll_before, held_out_nll_after (nats a token), parameters."""
+        """What SFT did: `demonstrations` that it was trained on, `held_out_nll_before` and `held_out_nll_after` (nats
+        a token), `parameters` of the model. Fewer where nothing was trained."""
         return self.made.summary
 
     @cached_property
     def answers(self) -> list[Completion]:
-        """Its own answers, two to each prompt in turn: they say what 0 and 1 are."""
+        """Its own answers that set the scale: 2·i and 2·i + 1 are to the same prompt."""
         return self.made.value.answers
 
     @property
     def prompts(self) -> list[Prompt]:
-        """The prompts to optimise on: those of the call that aren't held out."""
+        """The prompts to optimise on: those of the call that aren't held out. `ValueError` if the policy was read
+        from a directory, which doesn't hold them."""
         return self._prepared().prompts
 
     @property
     def held_out(self) -> list[Prompt]:
-        """Those that nothing is trained on."""
+        """The prompts that nothing is trained on, to evaluate on: the share `data.held_out`. `ValueError` as for
+        `prompts`."""
         return self._prepared().prompts_held_out
 
     def has(self, prompts: Any) -> bool:
-        """Whether these are prompts of its own to optimise on (None: all of them are)."""
+        """Whether these are `Prompt`s out of its own `prompts`; None stands for all of them."""
         if self.prepared is None or prompts is None:
             return self.prepared is not None
         own = {p.id for p in self.prompts}
@@ -68,7 +75,7 @@ class SupervisedPolicy(Policy):
 
     @property
     def directory(self) -> Path | None:
-        """Where it was kept with `out=`; None in memory."""
+        """The directory that `out=` named; None if it was made in memory."""
         path = self.made.artifact.path
         return path if path.parts else None
 
@@ -83,15 +90,32 @@ def sft(
     progress: bool = True,
     **settings: Any,
 ) -> SupervisedPolicy:
-    """Supervised fine-tuning on demonstrations; then the policy answers some prompts twice, which sets the reward's scale.
+    """Fine-tune a model on demonstrations, and let it answer some prompts twice: these answers set the scale of every
+    reward.
 
-    model: a directory, a hub's name, or one that ships (`trueward:base`). demonstrations: a list of dicts
-    (`{"prompt", "completion"}` or `{"messages"}`), a path, a data set; None: the model is taken as it is, and `prompts` are
-    needed. prompts: those that the policy will be optimised on; None: the demonstrations'. out: a directory to keep the result
-    in; the same call goes on there if it was stopped, and reads it if it was finished. settings: [sft]'s by keyword
-    (`learning_rate`, `epochs` …), other sections as `sampler={"max_new_tokens": 64}`, `lora={"rank": 8}`, `data={}`.
+    The loss is next-token cross-entropy on the responses, end-of-sequence included. A share of the prompts is held
+    out by their text, the same one in every call. Trains in this thread, and isn't thread-safe.
 
-    `ValueError` in one line for input that can't be used. Trains in this thread; not thread-safe.
+    Args:
+        model: A directory, a name on the Hugging Face hub, a run (`"reviews"`, `"reviews/sft"`), or a model that
+            ships (`"trueward:base"`, `"trueward:tiny"`).
+        demonstrations: Prompts with the answers to imitate: a list of dicts (`{"prompt", "completion"}` or
+            `{"messages"}`), a JSONL file's path, a data set's name, a `datasets.Dataset` or a pandas frame. None: the
+            model is taken as it is, and `prompts` are needed.
+        prompts: Prompts to optimise on later, in the same forms, or strings. None: those of the demonstrations.
+        out: A directory to keep the result in. The same call goes on there if it was stopped, and reads it if it was
+            finished; a call with other data or settings is refused. None: in memory.
+        seed: Of every random draw.
+        progress: Whether to show progress: a line a stage in a notebook, bars in a terminal, else plain lines on
+            standard error.
+        **settings: Settings of [sft] by keyword (`epochs`, `learning_rate` …), of other sections as dicts:
+            `sampler={"max_new_tokens": 64}`, `lora={"rank": 8}`, `data={"held_out": 0.2}`, `runtime={"threads": 2}`.
+
+    Returns:
+        The policy, with `prompts` and `held_out` for the calls that follow.
+
+    Raises:
+        ValueError: In one line, before anything is trained, for data or a setting that can't be used.
     """
     where = "trueward.sft"
     if demonstrations is None and prompts is None:
