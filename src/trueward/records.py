@@ -11,6 +11,8 @@ ASSISTANT = "assistant"
 
 
 class Record(BaseModel):
+    """What all records share: they can't be changed, and have no fields but their own."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

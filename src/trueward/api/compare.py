@@ -167,6 +167,7 @@ class Labelling:
         journal: Journal,
         **rest: Any,
     ) -> Compared:
+        """The stage's function: pairs of answers, and what is said of them."""
         pairs = stage.sample_pairs(self.prompts, self.sft.policy, comparisons.count, sampler, seed, env)
         if self.utility is not None:
             return stage.simulated_comparisons(pairs, self.utility, comparisons, self.sft.answers, seed)

@@ -19,6 +19,7 @@ def in_notebook() -> bool:
 
 
 def shown_progress() -> AbstractContextManager[Progress]:
+    """Progress for where this process runs."""
     return _notebook_progress() if in_notebook() else terminal_progress()
 
 

@@ -127,6 +127,8 @@ class Run:
     @property
     def reward_model(self) -> LearnedReward:
         """The fitted reward model. `ValueError` if the run's reward is a program."""
+        if (kind := self.recipe.reward.kind) != "reward_model":
+            raise ValueError(f"{self.path}: its reward is no fitted model (reward.kind = {kind!r})")
         self._there(self.path / "reward_model" / artifacts.MANIFEST, "reward_model")
         return load_reward_model(self.path / "reward_model")
 

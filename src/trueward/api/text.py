@@ -45,10 +45,12 @@ class GivenText:
         return cls(names, rows)
 
     def source(self, recipe: Any) -> Source:
+        """Demonstrations and prompts, read: from the names in the recipe's [data], or from memory."""
         return sources.read(recipe, self.rows)
 
     @property
     def digests(self) -> list[str]:
+        """Of the rows in memory, which take the place of files in a stage's fingerprint."""
         return [f"{what}:{digest(loaded.rows)}" for what, loaded in self.rows.items()]
 
 

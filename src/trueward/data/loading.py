@@ -60,7 +60,7 @@ def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
     if loaded.left_out:
         reasons = ", ".join(f"{reason} {count}" for reason, count in loaded.left_out.items())
         raise ValueError(f"{name}: no row can be used ({reasons})")
-    raise ValueError(f"{name}: expected at least one row, got an empty file")
+    raise ValueError(f"{name}: expected at least one row, got {'an empty file' if loaded.files else 'none'}")
 
 
 def demonstrations_of(rows: Iterable[Row], name: str) -> Loaded[Demonstration]:
