@@ -93,6 +93,7 @@ def test_several_runs(run: tw.Run, tmp_path: Path) -> None:
     less = {"evaluation": {"step_prompts": 16, "every": 1, "control": "never"}, "runtime": {"threads": 1}}
     swept = tw.sweep("nano", {"policy.kl_coef": [0, 3]}, small, out=tmp_path / "sweep", progress=False, **less)
     assert list(swept.runs["value"]) == [0.0, 3.0]
+    assert "--over policy.kl_coef=0,3" in swept.table["command"]
     assert (tmp_path / "sweep/sweep.html").is_file()
     assert "policy.kl_coef" in str(swept) or "β" in str(swept)
     runs = [tw.Run(tmp_path / "sweep" / name) for name in swept.runs["run"]]
