@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,14 @@ def sweep(
     changes = overrides(settings, sections)
     name = config.variant(Path(recipe).stem, [parsed.key, *changes])
     home = Path("runs") / f"sweep-{name}" if out is None else Path(out)
+    values = f"{parsed.key}={','.join(parsed.values)}"
+    sets = [part for change in changes for part in ("--set", change)]
+    options = ["--over", values, "--seeds", str(seeds), "--jobs", str(jobs), "--out", str(home), *sets]
+    command = shlex.join(["trueward", "sweep", str(recipe), *options])
     if not progress:
-        return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, Progress()), home)
+        return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, Progress(), command), home)
     with shown_progress() as told:
-        return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, told), home)
+        return Sweep(run_sweep(str(recipe), changes, parsed, seeds, jobs, home, told, command), home)
 
 
 def _over(over: Mapping[str, Sequence[Any]] | str) -> Over:
