@@ -22,6 +22,7 @@ Set = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", "--output-dir", help="The run's directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the verdict's test statistics too.")]
 
 
 def flag(name: str, help: str, *others: str) -> Any:
@@ -29,8 +30,13 @@ def flag(name: str, help: str, *others: str) -> Any:
     return typer.Option(*(f"--{n}" for n in (name, *others)), help=help)
 
 
-def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
-    """Run the pipeline up to a stage; progress and the result are printed unless `quiet`. out: runs/NAME if not given."""
+def run_pipeline(
+    recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool, verbose: bool = False
+) -> None:
+    """Run the pipeline up to a stage; progress and the result are printed unless `quiet`.
+
+    out: runs/NAME if not given. verbose: print the verdict's test statistics too.
+    """
     from trueward import pipeline
     from trueward.pipeline.announcements import announcements
     from trueward.progress import Progress, terminal_progress
@@ -47,7 +53,7 @@ def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], un
     with terminal_progress() as progress:
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":
-        show(artifacts.read_json(out / "report.json"), out / "report.html")
+        show(artifacts.read_json(out / "report.json"), out / "report.html", verbose)
     elif until == "reward_model" and (run.path / "report.json").is_file():
         show_reward_model(run.path)
     show_end(until, run.path, out)
@@ -72,13 +78,13 @@ def console(width: int = 100) -> Console:
     return Console(width=None if sys.stdout.isatty() else width)
 
 
-def show(table: dict[str, Any], page: Path) -> None:
-    """The report's table on the terminal."""
+def show(table: dict[str, Any], page: Path, verbose: bool = False) -> None:
+    """Print a report's table and the lines under it, and where its page lies. verbose: the verdict's test statistics too."""
     from trueward.reporting import report
 
     out = console()
     out.print(report.table(table))
-    for text in report.summary(table):
+    for text in report.summary(table, verbose):
         out.print(text, highlight=False)
     out.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
 

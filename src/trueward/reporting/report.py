@@ -92,11 +92,16 @@ def table(report: Report) -> Table:
     return out
 
 
-def summary(report: Report) -> list[str]:
-    """The lines under the table: what happened, how good the reward model is, who judged, time and memory."""
+def summary(report: Report, verbose: bool = False) -> list[str]:
+    """The lines under the table: what happened, how good the reward model is, who judged, time and memory.
+
+    verbose: with the verdict's test statistics after its sentence.
+    """
     report = printable(report)
     verdict = report.get("verdict")
     lines = [verdict_text.sentence(verdict)[:1].upper() + verdict_text.sentence(verdict)[1:]] if verdict else []
+    if verbose and verdict and (numbers := verdict_text.statistics(verdict)):
+        lines.append(numbers)
     if report.get("stopped"):
         lines.append(report_text.stopped_line(report))
     lines += [text for text in (report_text.headline(report), report_text.hacked_line(report)) if text]
