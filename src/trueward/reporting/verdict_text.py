@@ -22,7 +22,7 @@ TONE = {"learning": "good", "over-optimised": "bad", "hacking": "bad", "broken":
 
 
 def facts(numbers: Numbers) -> list[tuple[str, str]]:
-    """Names and values, in words and units; what has no name here comes last, as it is."""
+    """Names and values, in words and units; numbers without a name here come last, under their keys."""
     rest = dict(numbers)
     named = [
         ("Truth against SFT’s", _gain(rest, "truth_gain", "SD")),
@@ -62,7 +62,7 @@ def statistics(verdict: Mapping[str, Any]) -> str:
 
 
 def loose(value: Any) -> str:
-    """A value of which nothing is known but that it came from JSON."""
+    """A value from JSON as text, whatever its type."""
     if isinstance(value, float):
         return _sign(f"{value:.4g}")
     return "–" if value is None else value if isinstance(value, str) else str(value)
@@ -76,7 +76,7 @@ def _gain(rest: dict[str, Any], key: str, unit: str, plus: str = "+") -> str:
     value, se = rest.pop(key, None), rest.pop(f"{key}_se", None)
     if value is None:
         return ""
-    digits = 2 if abs(value) >= 0.1 or plus else 3  # a KL may be small and still say something
+    digits = 2 if abs(value) >= 0.1 or plus else 3  # a small KL keeps more digits
     gain = _sign(f"{value:{plus}.{digits}f}") + (f"{SPACE}±{SPACE}{HALF * se:.{digits}f}" if se is not None else "")
     return f"{gain}{SPACE}{unit}"
 
