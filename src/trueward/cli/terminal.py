@@ -1,4 +1,4 @@
-"""What the commands share: options, a run by its name, running the pipeline with progress, and printing its result.
+"""Shared by the commands: options, runs by name, running the pipeline with progress, and printing its result.
 
 Nothing here loads torch before it is needed.
 """
@@ -26,7 +26,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the verdic
 
 
 def flag(name: str, help: str, *others: str) -> Any:
-    """An option under its name and under other names, all with dashes; underscores, as TRL spells them, are read too."""
+    """An option under its name and under other names, all with dashes; underscores, as TRL spells them, are accepted too."""
     return typer.Option(*(f"--{n}" for n in (name, *others)), help=help)
 
 
@@ -60,7 +60,7 @@ def run_pipeline(
 
 
 def show_end(until: str, stage: Path, run: Path) -> None:
-    """What a run that ended here has measured, unless its report says it; the next command; and the stage's directory."""
+    """Print the results of the last stage, unless a report was printed; the next command; and the stage's directory."""
     from trueward.reporting import stage_text
 
     if until != "report":
@@ -72,14 +72,14 @@ def show_end(until: str, stage: Path, run: Path) -> None:
 
 
 def console(width: int = 100) -> Console:
-    """Standard output, so many columns wide where it is no terminal."""
+    """Standard output; `width` columns wide if it is not a terminal."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else width)
 
 
 def show(table: dict[str, Any], page: Path, verbose: bool = False) -> None:
-    """Print a report's table and the lines under it, and where its page lies. verbose: the verdict's test statistics too."""
+    """Print a report's table and the lines below it, and where its page is. verbose: the verdict's test statistics too."""
     from trueward.reporting import report
 
     out = console()
@@ -90,7 +90,7 @@ def show(table: dict[str, Any], page: Path, verbose: bool = False) -> None:
 
 
 def show_reward_model(folder: Path) -> None:
-    """Print the reward model's report, and where its page lies."""
+    """Print the reward model's report, and where its page is."""
     from trueward.reporting import report
 
     out = console()
@@ -108,7 +108,7 @@ def run_directory(run: str) -> Path:
 
 
 def finished(run: str) -> Any:
-    """A run with its report, for the frontier."""
+    """A finished run with its report and digests, for the frontier. `ValueError` in one line if it has none."""
     from trueward.evaluation.frontier import FrontierRun
 
     path = run_directory(run)

@@ -16,6 +16,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Add the tables of models' labels and of tags."""
     op.add_column("item", sa.Column("turned", sa.Boolean(), nullable=True))
     op.create_table(
         "label",
