@@ -148,6 +148,11 @@ def test_report(command: Command, baseline: Path) -> None:
     for word in ("SFT", "policy", "best", "win rate", str(baseline / "report.html")):
         assert word in out
     assert (baseline / "report.html").read_text() == (baseline / "report/report.html").read_text()
+    assert "test z = " not in out
+    code, verbose, err = command("report", str(baseline), "--verbose")
+    assert (code, err) == (0, "")
+    assert "test z = " in " ".join(verbose.split())
+    assert len(verbose) > len(out)
     code, out, err = command("report", str(baseline), "--json")
     assert (code, err) == (0, "")
     assert out == (baseline / "report.json").read_text()

@@ -223,6 +223,18 @@ def test_a_verdict_stands_on_top_and_none_is_made_up(report: dict[str, Any]) -> 
     )
 
 
+def test_the_statistics_stand_behind_verbose_and_on_the_page(report: dict[str, Any]) -> None:
+    numbers = {"evaluations": 3, "truth_gain": 0.02, "truth_gain_se": 0.36, "truth_gain_z": 0.05, "needed_z": 2.9}
+    report["verdict"] = {"word": "inconclusive", "rule": "not moved", "numbers": numbers, "best_step": 40}
+    sentence, *rest = reports.summary(report)
+    assert sentence == "Inconclusive: not moved (truth +0.02 ± 0.71 SD)."
+    assert not any("z = " in line for line in [sentence, *rest])
+    again, statistics, *others = reports.summary(report, verbose=True)
+    assert (again, others) == (sentence, rest)
+    assert "its test z = 0.1, and evaluation 3 needs 2.9" in statistics
+    assert "Its test z = 0.1, and evaluation 3 needs 2.9" in words(reports.page(report))
+
+
 def test_the_headline_says_what_the_numbers_say(report: dict[str, Any]) -> None:
     def headline() -> str:
         return report_text.headline(report).replace("\u00a0", " ")

@@ -48,14 +48,26 @@ def test_what_is_unknown_is_shown_as_it_is_and_what_is_missing_is_not() -> None:
 
 
 def test_a_sentence_for_the_terminal() -> None:
-    numbers = {**NUMBERS, **FALL, "drop_least": 0.25}
-    text = verdict_text.sentence({"word": "learning", "rule": "the truth is above SFT’s", "numbers": numbers})
-    assert text.replace("\u00a0", " ").startswith(
-        "learning: the truth is above SFT’s (truth against SFT’s +0.58 ± 0.20 SD; "
+    row = {
+        "word": "learning",
+        "rule": "the truth is above SFT’s",
+        "numbers": {**NUMBERS, **FALL, "kl": 9.06, "drop_least": 0.25},
+    }
+    assert verdict_text.sentence(row).replace("\u00a0", " ") == (
+        "learning: the truth is above SFT’s (truth +0.58 ± 0.20 SD, proxy −0.91 SD, KL 9.1 nats)."
     )
-    assert "KL to SFT 0.010" in text
-    assert "; a fall counts from 0.25" in text
-    assert (
-        verdict_text.sentence({"word": "inconclusive", "rule": "nothing yet", "numbers": {}})
-        == "inconclusive: nothing yet."
+    statistics = verdict_text.statistics(row).replace("\u00a0", " ")
+    assert statistics.startswith(
+        "The verdict’s numbers: truth against SFT’s +0.58 ± 0.20 SD; its test z = 3.8, and evaluation 5 needs 3.1; "
     )
+    assert "; KL to SFT 9.06 ± 0.00 nats; " in statistics
+    assert statistics.endswith("; a fall counts from 0.25 SD.")
+
+
+def test_a_sentence_says_what_is_known() -> None:
+    bare = {"word": "inconclusive", "rule": "nothing yet", "numbers": {}}
+    assert verdict_text.sentence(bare) == "inconclusive: nothing yet."
+    assert verdict_text.statistics(bare) == ""
+    unmeasured = {**bare, "numbers": {"truth_gain": None, "proxy_gain": 0.4, "proxy_gain_se": 0.2, "kl": 0.0104}}
+    text = verdict_text.sentence(unmeasured).replace("\u00a0", " ")
+    assert text == "inconclusive: nothing yet (proxy +0.40 SD, KL 0.010 nats)."

@@ -76,17 +76,18 @@ def summarise(group: typer.Typer) -> None:
 
 
 def first_sentence(text: object) -> str:
+    """The first sentence of a docstring, without its full stop."""
     return " ".join(text.split()).partition(". ")[0].rstrip(".") if isinstance(text, str) else ""
 
 
 summarise(app)
 
-# typer carries a click of its own from 0.2x on, and took the installed one before
+# newer versions of typer contain their own click; older ones use the installed one
 WRONG_USAGE: tuple[type[Exception], ...] = (
     click.ClickException,
     next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"),
 )
-WAITING = 75  # sysexits.h's EX_TEMPFAIL: nothing is wrong, it can go on later
+WAITING = 75  # sysexits.h's EX_TEMPFAIL: nothing is wrong, the command can continue later
 
 
 @app.callback(invoke_without_command=True)
@@ -94,6 +95,7 @@ def version(
     context: typer.Context,
     show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
+    """The command without a subcommand: `--version`, else a usage error."""
     if show:
         print(f"trueward {__version__}")
         raise typer.Exit
@@ -127,5 +129,6 @@ def main() -> None:
 
 
 def fail(message: str, code: int) -> None:
+    """Print the message in one line on standard error, and exit with the code."""
     print("trueward: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)

@@ -60,7 +60,7 @@ def chat(
 
 
 def greet(talks: dict[str, Conversation]) -> None:
-    """What a reader has to know once: how the commands are called, and which models only continue a text."""
+    """Print how commands are called, and which models only continue a text."""
     for name, talk in talks.items():
         if not talk.has_template:
             note(f"{name} has no chat template: it goes on with the whole text, your lines and its own")
@@ -71,12 +71,12 @@ def greet(talks: dict[str, Conversation]) -> None:
 
 
 def note(text: str) -> None:
-    """A word that is no answer: on standard error, so that standard output holds answers alone."""
+    """Print a message that is no answer, on standard error, so that standard output has only answers."""
     print(f"({printable(text)})", file=sys.stderr, flush=True)
 
 
 def lines() -> Iterator[str]:
-    """Lines that say something: typed after a mark at a terminal, read as they are from a pipe."""
+    """Lines that are not empty: typed at a prompt in a terminal, or read from a pipe."""
     if not sys.stdin.isatty():
         yield from (text for text in map(readable, sys.stdin) if text)
         return
@@ -93,12 +93,12 @@ def lines() -> Iterator[str]:
 
 
 def readable(row: str) -> str:
-    """A line without its ends, and without halves of characters, which no tokenizer takes."""
+    """A line without surrounding white space and without half surrogates, which tokenizers can't read."""
     return row.strip().encode("utf-8", "replace").decode("utf-8")
 
 
 def make_room(talks: dict[str, Conversation], text: str) -> bool:
-    """Whether each model can answer; what had to be forgotten for it, and what can't be read, is written."""
+    """Whether each model can answer; prints which turns were dropped from its context, and what can't be read."""
     for name, talk in talks.items():
         try:
             left_out = talk.make_room(text)
@@ -112,7 +112,7 @@ def make_room(talks: dict[str, Conversation], text: str) -> bool:
 
 
 def turn(talks: dict[str, Conversation], text: str) -> None:
-    """One line and its answers; ctrl-C while they are drawn takes the turn back."""
+    """One line and its answers; ctrl-C during an answer undoes the turn."""
     before = {name: len(talk.turns) for name, talk in talks.items()}
     try:
         answer(talks, text)
@@ -124,7 +124,7 @@ def turn(talks: dict[str, Conversation], text: str) -> None:
 
 
 def answer(talks: dict[str, Conversation], text: str) -> None:
-    """Print the answer while it is drawn, or both beside each other when they are complete."""
+    """Print the answer while it is sampled, or two answers side by side when they are complete."""
     if len(talks) > 1:
         side_by_side({name: "".join(talk.answer(text)) + ending(talk) for name, talk in talks.items()})
         return
@@ -140,10 +140,12 @@ def answer(talks: dict[str, Conversation], text: str) -> None:
 
 
 def ending(talk: Conversation) -> str:
+    """A mark after an answer that was cut."""
     return "" if talk.finished else " … (cut)"
 
 
 def side_by_side(answers: dict[str, str]) -> None:
+    """Print the models' answers in a table."""
     from rich.table import Table
     from rich.text import Text
 

@@ -10,7 +10,7 @@ import typer
 
 from trueward.data.snapshots import data_directory
 
-BATCH = 64  # prompts that are answered and posted at a time
+BATCH = 64  # prompts in a batch
 
 
 def make(
@@ -76,7 +76,7 @@ def make(
 
 
 def _selected(drawn: list[Any], reward: str, select: Any, count: int, random_share: float, seed: int) -> list[Any]:
-    """The pairs that a strategy picks, each with how it came to be picked."""
+    """The pairs that a strategy selects, each with its strategy and propensity."""
     from dataclasses import replace
 
     from trueward.evaluation import selection
@@ -103,7 +103,7 @@ def _selected(drawn: list[Any], reward: str, select: Any, count: int, random_sha
         )
         for side in ("first", "second")
     ]
-    margins = (read[0][0].score - read[1][0].score) * scorer.scale.sd  # logits, as it was fitted
+    margins = (read[0][0].score - read[1][0].score) * scorer.scale.sd  # in log-odds, as the model was fitted
     chosen = selection.choose(
         select, read[0][1] - read[1][1], margins, count, random_share, seed_for(seed, "pairs at random")
     )
@@ -111,7 +111,7 @@ def _selected(drawn: list[Any], reward: str, select: Any, count: int, random_sha
 
 
 def _prompts(model: str, source: str) -> list[Any]:
-    """The prompts that were named, or those that the run trains on."""
+    """The prompts of the source, or those that the run trains on."""
     from trueward.data import loading
 
     if not source:

@@ -153,7 +153,7 @@ def export(
 
 
 def _stem(source: str) -> str:
-    """A source's name without its place and endings."""
+    """A source's name without its directory and endings."""
     name = source.removeprefix(HUB).partition(":")[0] if source.startswith(HUB) else source
     return Path(name).name.partition(".")[0] or "imported"
 

@@ -29,7 +29,7 @@ def evaluate(run: Path, project: str, most: int, as_json: bool) -> None:
 
     human_eval.post_pairs(run, project, most)
     votes = human_eval.read_votes(run, project)
-    if importlib.util.find_spec("sqlalchemy"):  # without the studio's extra, what is in closed rounds is all there is
+    if importlib.util.find_spec("sqlalchemy"):  # without the studio's extra, only votes in closed rounds are known
         everything = [q for each in human_eval.posted_pairs(run).values() for q in each]
         votes = questions.matching(everything, live(project))
         jsonl.write(run / human_eval.FOLDER / human_eval.VOTES, [line(vote) for vote in votes])
@@ -45,7 +45,7 @@ def evaluate(run: Path, project: str, most: int, as_json: bool) -> None:
 
 
 def live(project: str) -> list[Any]:
-    """All votes that count in a project so far, the open round's too; the project is made if it isn't there."""
+    """All votes that count in a project so far, including the open round's; the project is created if it isn't there."""
     from trueward.studio.store import counts, projects, rounds
     from trueward.studio.store.database import Database
     from trueward.studio.store.inbox import Inbox

@@ -35,6 +35,7 @@ def profile(
 
 
 def show(profiled: dict[str, Any]) -> None:
+    """Print the profile as a table, with the advice below it."""
     from rich.table import Table
 
     console = terminal.console(140)

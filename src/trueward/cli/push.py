@@ -73,7 +73,7 @@ def push(
 
 
 def card_facts(report: dict[str, Any], name: str, model: str, dtype: str, licence: str) -> CardFacts:
-    """What the card says beside the report; the licence that was given comes before the base model's."""
+    """The card's facts that are not in the report; a given licence replaces the base model's."""
     import platform
     from importlib.metadata import version
 
@@ -93,13 +93,13 @@ def card_facts(report: dict[str, Any], name: str, model: str, dtype: str, licenc
 
 
 def texts(card: str, recipe: str) -> dict[str, str]:
-    """The files beside the weights."""
+    """The text files beside the weights, by name."""
     from trueward.reporting.model_card import shareable
 
     return {"README.md": card, "recipe.toml": shareable(recipe)}
 
 
 def temporary(stack: ExitStack, home: Path) -> Path:
-    """A place for a folder that goes when it is uploaded; one that is left by a kill goes at the next run."""
+    """A temporary folder, removed after the upload; one that a killed process left is removed by the next call."""
     place = stack.enter_context(tempfile.TemporaryDirectory(prefix=".push.", suffix=".tmp", dir=home))
     return Path(place) / "model"

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from trueward.cli import terminal
-from trueward.cli.terminal import run_directory
+from trueward.cli.terminal import Verbose, run_directory
 
 
 def report(
     run: Annotated[str, typer.Argument(help="A run's name under runs/, or its directory.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Print a finished run's table, and write its page again."""
     from trueward import artifacts
@@ -28,7 +29,7 @@ def report(
         print(path.read_text(encoding="utf-8"), end="")
         return
     artifacts.write_text(path.with_suffix(".html"), page.page(table))
-    terminal.show(table, path.with_suffix(".html"))
+    terminal.show(table, path.with_suffix(".html"), verbose)
 
 
 def doctor(

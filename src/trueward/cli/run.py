@@ -11,7 +11,7 @@ import typer
 
 from trueward import config
 from trueward.cli import terminal
-from trueward.cli.terminal import Out, Quiet, Set, run_pipeline
+from trueward.cli.terminal import Out, Quiet, Set, Verbose, run_pipeline
 from trueward.config import ablations
 
 STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
@@ -27,9 +27,10 @@ def run(
         typer.Option(metavar="NAME", help=f"An ablation, may be repeated: {', '.join(ablations.ABLATIONS)}."),
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline: from data to a tuned checkpoint and a report. The same command resumes a run that was stopped."""
-    run_pipeline(ablations.read(recipe, changes or [], without or []), out, changes or [], until, quiet)
+    run_pipeline(ablations.read(recipe, changes or [], without or []), out, changes or [], until, quiet, verbose)
 
 
 def sweep(

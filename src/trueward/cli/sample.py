@@ -32,7 +32,7 @@ def sample(
 
 
 def as_text(completion: Completion) -> str:
-    """The answer as a person reads it; an empty one says so."""
+    """The answer as it is printed; an empty one is marked as such."""
     return (completion.response.strip() or "(an empty answer)") + ("" if completion.finished else " … (cut)")
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, a run by its name, running the pipeline with progress, and printing its result.
+"""Shared by the commands: options, runs by name, running the pipeline with progress, and printing its result.
 
 Nothing here loads torch before it is needed.
 """
@@ -22,15 +22,21 @@ Set = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", "--output-dir", help="The run's directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the verdict's test statistics too.")]
 
 
 def flag(name: str, help: str, *others: str) -> Any:
-    """An option under its name and under other names, all with dashes; underscores, as TRL spells them, are read too."""
+    """An option under its name and under other names, all with dashes; underscores, as TRL spells them, are accepted too."""
     return typer.Option(*(f"--{n}" for n in (name, *others)), help=help)
 
 
-def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool) -> None:
-    """Run the pipeline up to a stage; progress and the result are printed unless `quiet`. out: runs/NAME if not given."""
+def run_pipeline(
+    recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool, verbose: bool = False
+) -> None:
+    """Run the pipeline up to a stage; progress and the result are printed unless `quiet`.
+
+    out: runs/NAME if not given. verbose: print the verdict's test statistics too.
+    """
     from trueward import pipeline
     from trueward.pipeline.announcements import announcements
     from trueward.progress import Progress, terminal_progress
@@ -47,14 +53,14 @@ def run_pipeline(recipe: config.Recipe, out: Path | None, changes: list[str], un
     with terminal_progress() as progress:
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":
-        show(artifacts.read_json(out / "report.json"), out / "report.html")
+        show(artifacts.read_json(out / "report.json"), out / "report.html", verbose)
     elif until == "reward_model" and (run.path / "report.json").is_file():
         show_reward_model(run.path)
     show_end(until, run.path, out)
 
 
 def show_end(until: str, stage: Path, run: Path) -> None:
-    """What a run that ended here has measured, unless its report says it; the next command; and the stage's directory."""
+    """Print the results of the last stage, unless a report was printed; the next command; and the stage's directory."""
     from trueward.reporting import stage_text
 
     if until != "report":
@@ -66,25 +72,25 @@ def show_end(until: str, stage: Path, run: Path) -> None:
 
 
 def console(width: int = 100) -> Console:
-    """Standard output, so many columns wide where it is no terminal."""
+    """Standard output; `width` columns wide if it is not a terminal."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else width)
 
 
-def show(table: dict[str, Any], page: Path) -> None:
-    """The report's table on the terminal."""
+def show(table: dict[str, Any], page: Path, verbose: bool = False) -> None:
+    """Print a report's table and the lines below it, and where its page is. verbose: the verdict's test statistics too."""
     from trueward.reporting import report
 
     out = console()
     out.print(report.table(table))
-    for text in report.summary(table):
+    for text in report.summary(table, verbose):
         out.print(text, highlight=False)
     out.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
 
 
 def show_reward_model(folder: Path) -> None:
-    """Print the reward model's report, and where its page lies."""
+    """Print the reward model's report, and where its page is."""
     from trueward.reporting import report
 
     out = console()
@@ -102,7 +108,7 @@ def run_directory(run: str) -> Path:
 
 
 def finished(run: str) -> Any:
-    """A run with its report, for the frontier."""
+    """A finished run with its report and digests, for the frontier. `ValueError` in one line if it has none."""
     from trueward.evaluation.frontier import FrontierRun
 
     path = run_directory(run)

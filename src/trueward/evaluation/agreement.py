@@ -19,7 +19,7 @@ DRAWS = 1000
 
 
 def turned(prompt: Prompt, low: Side, high: Side) -> bool:
-    """Whether the response of a pair that sorts lower is called B and not A: a fair coin, from a hash of the pair.
+    """Whether the lower of a pair's sorted responses is called B and not A: a fair coin, from a hash of the pair.
 
     Which one is called A sets how often A is chosen, and so the agreement that chance would give.
     """
@@ -27,7 +27,7 @@ def turned(prompt: Prompt, low: Side, high: Side) -> bool:
 
 
 def counts(units: Units) -> np.ndarray:
-    """How often each label was given to each unit of at least two: float64 [units, labels]."""
+    """How often each label was given to each unit that has two labels or more: float64 [units, labels]."""
     kept = [unit for unit in units if len(unit) > 1]
     place = {label: i for i, label in enumerate(dict.fromkeys(label for unit in kept for label in unit))}
     table = np.zeros((len(kept), len(place)))
@@ -40,7 +40,7 @@ def counts(units: Units) -> np.ndarray:
 def raw(n: np.ndarray, times: np.ndarray | None = None) -> float:
     """The share of a unit's pairs of labels that are equal, mean over units: P̄ = mean Σ_c n_c(n_c − 1)/(m(m − 1)).
 
-    `times` [units]: how often each unit is there, once if not given; so for the figures below.
+    times [units]: how often each unit counts, once if not given; the same in the functions below.
     """
     m = n.sum(1)
     return float(np.average((n * (n - 1)).sum(1) / (m * (m - 1)), weights=times))
@@ -49,7 +49,7 @@ def raw(n: np.ndarray, times: np.ndarray | None = None) -> float:
 def fleiss(n: np.ndarray, times: np.ndarray | None = None) -> float:
     """Fleiss' κ = (P̄ − P_e)/(1 − P_e), P_e = Σ p_c², p_c a label's share of all (Fleiss 1971, Psychol. Bull. 76).
 
-    With as many labels a unit it is his; units may have more or fewer. NaN if there's one label alone.
+    Fleiss defines it for equally many labels a unit; here units may have more or fewer. NaN if only one label was used.
     """
     by_label = np.average(n, axis=0, weights=times)
     chance = float(((by_label / by_label.sum()) ** 2).sum())
@@ -59,7 +59,7 @@ def fleiss(n: np.ndarray, times: np.ndarray | None = None) -> float:
 def krippendorff(n: np.ndarray, times: np.ndarray | None = None) -> float:
     """Krippendorff's α for nominal data, 1 − D_o/D_e (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability).
 
-    α = 1 − (N − 1) Σ_u [(m_u² − Σ_c n_uc²)/(m_u − 1)] / (N² − Σ_c n_c²), N labels in all. NaN if there's one label alone.
+    α = 1 − (N − 1) Σ_u [(m_u² − Σ_c n_uc²)/(m_u − 1)] / (N² − Σ_c n_c²), N labels in all. NaN if only one label was used.
     """
     times = np.ones(len(n)) if times is None else times
     m, by_label = n.sum(1), times @ n
@@ -88,7 +88,7 @@ def interval(n: np.ndarray, figure: Callable[[np.ndarray, np.ndarray], float], s
     if len(n) < 2:
         return float("nan"), float("nan")
     draw = np.random.default_rng(seed)
-    kinds, times = np.unique(n, axis=0, return_counts=True)  # few kinds of units: draw how often each comes
+    kinds, times = np.unique(n, axis=0, return_counts=True)  # units with equal counts are drawn together
     resampled = [figure(kinds, picked) for picked in draw.multinomial(len(n), times / len(n), DRAWS)]
     values = np.array([value for value in resampled if np.isfinite(value)])
     if not len(values):

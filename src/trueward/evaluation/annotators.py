@@ -20,7 +20,7 @@ LARGEST = 60  # responses to one prompt; where there are more, its triples aren'
 
 
 def examine(comparisons: Sequence[Comparison], checks: Sequence[Comparison] = ()) -> Row:
-    """All figures of `trueward comparisons agree` (docs/comparisons.md). `checks`: further pairs whose winner is known.
+    """All figures of `trueward comparisons agree` (docs/comparisons.md). checks: further pairs whose winner is known.
 
     A soft label counts as the choice that it leans to. Of a named annotator's votes on one pair the first is taken for
     the agreement; the others are counted as repeated, or as contradictions.
@@ -93,7 +93,7 @@ def _agreement(n: Any, comparisons: Sequence[Comparison], between: Sequence[Row]
 
 
 def _between(labels: dict[Pair, list[Vote]], names: Sequence[str]) -> list[Row]:
-    """Every two annotators on what both judged."""
+    """Agreement of every two annotators, on the pairs that both judged."""
     both: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for cast in labels.values():
         named = sorted((name, choice) for name, choice in cast if name is not None)
@@ -113,7 +113,7 @@ def _between(labels: dict[Pair, list[Vote]], names: Sequence[str]) -> list[Row]:
 
 
 def _known(comparisons: Iterable[Comparison]) -> dict[Pair, float]:
-    """Pairs whose winner is known, by their `check`: 1 if it's the lower response."""
+    """Pairs with a known winner, from their `check`: 1 if it is the lower response."""
     winners = {}
     for c in comparisons:
         if c.check is not None:
@@ -123,7 +123,7 @@ def _known(comparisons: Iterable[Comparison]) -> dict[Pair, float]:
 
 
 def _accuracy(comparisons: Sequence[Comparison], known: dict[Pair, float]) -> Row:
-    """Votes on check pairs that chose the known winner, with Wilson's interval; a tie is wrong."""
+    """Votes on check pairs that chose the known winner, with Wilson's interval; a tie counts as wrong."""
     judged = [_choice(c.for_lower) == known[c.pair] for c in comparisons if c.pair in known]
     right, votes = sum(judged), len(judged)
     accuracy = right / votes if votes else float("nan")
@@ -181,7 +181,7 @@ def _oddities(votes: dict[Pair, list[Vote]]) -> Row:
 
 
 def cycles(votes: dict[Pair, list[Vote]]) -> Row:
-    """Prompts whose majorities go round in a circle (A over B over C over A), and the share of circular triples.
+    """Prompts whose majority choices contain a cycle (A over B over C over A), and the share of circular triples.
 
     A triple counts where all three pairs are decided; Kendall and Babington Smith (1940) call circular ones inconsistent.
     """
@@ -210,7 +210,7 @@ def cycles(votes: dict[Pair, list[Vote]]) -> Row:
 
 
 def has_cycle(beaten: dict[object, set[object]]) -> bool:
-    """Whether a directed graph has a cycle: nodes that lose to none are taken away until there's none."""
+    """Whether a directed graph has a cycle. beaten: for each node, the nodes that it beats."""
     losses = Counter(worse for all_worse in beaten.values() for worse in all_worse)
     free = [node for node in beaten if not losses[node]]
     gone = 0

@@ -1,4 +1,4 @@
-"""What an accuracy promises: how much best-of-n should gain, and what labels allow at best."""
+"""What a reward model's accuracy predicts: how much best-of-n should gain, and the best accuracy that noisy labels allow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def largest_of(n: int) -> float:
 
 
 def best_of_n_gain(accuracy: float, n: int) -> float:
-    """Truth of the best of n by the proxy, in SDs of the truth within a prompt: sin(π(a − ½))·E[max of n].
+    """Predicted truth of the best of n by the proxy, in SDs of the truth within a prompt: sin(π(a − ½))·E[max of n].
 
     accuracy a: of the proxy on pairs of the SFT policy's answers, by the truth without noise. Proxy and truth are taken to
     be jointly Gaussian within a prompt: their correlation is then sin(π(a − ½)) (Sheppard 1899).
@@ -25,19 +25,19 @@ def best_of_n_gain(accuracy: float, n: int) -> float:
 
 
 def flips(agreement: float) -> float:
-    """How often an annotator says the opposite, if all pairs are equally hard and two agree so often: A = (1 − ε)² + ε²."""
+    """The share ε of flipped labels if all pairs are equally hard: agreement = (1 − ε)² + ε²."""
     return 0.5 * (1.0 - math.sqrt(max(0.0, 2.0 * agreement - 1.0)))
 
 
 def without_noise(accuracy: float, agreement: float) -> float | None:
     """Accuracy against labels without noise, from that against noisy ones: (acc − ε)/(1 − 2ε), within [0, 1].
 
-    None if annotators agree no more than coins do.
+    None if annotators agree no more often than by chance.
     """
     wrong = flips(agreement)
     return None if wrong > 0.49 else min(1.0, max(0.0, (accuracy - wrong) / (1.0 - 2.0 * wrong)))
 
 
 def ceiling(agreement: float) -> tuple[float, float]:
-    """The best accuracy that any model can have on labels of which two agree so often lies between these."""
+    """Bounds of the best possible accuracy on labels with this agreement."""
     return agreement, 1.0 - flips(agreement)

@@ -1,4 +1,4 @@
-"""Is a reward model as sure as it should be? Margins of comparisons against who won, in numpy alone.
+"""Calibration of a reward model: whether its confidence matches how often it is right. In numpy alone.
 
 margin: reward of the first response minus that of the second, in raw units, so that σ(margin) is the model's probability
 that the first one is better, [n]. label: the annotator's choice, 1, 0, or .5 for a tie, [n].
@@ -16,17 +16,18 @@ DRAWS = 1000
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1/(1 + exp(−x)), without overflow; any shape."""
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
 def folded(margin: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each comparison from the side that the model prefers: its confidence in [.5, 1], and whether that side won."""
+    """The model's confidence in the side that it prefers, in [.5, 1], and whether that side won; each [n]."""
     return sigmoid(np.abs(margin)), np.where(margin >= 0, label, 1.0 - label)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Of the reliability curve: mean confidence, share won, its standard error, comparisons."""
+    """A bin of the reliability curve: mean confidence, share won, its standard error, comparisons."""
 
     confidence: float
     won: float
@@ -106,6 +107,6 @@ def loss(margin: np.ndarray, label: np.ndarray) -> float:
 
 
 def entropy(probability: np.ndarray) -> float:
-    """Mean of −p log p − (1 − p) log(1 − p), nats: the loss that nothing gets below when labels are drawn with p."""
+    """Mean of −p log p − (1 − p) log(1 − p), nats: the lowest possible expected loss for labels drawn with p."""
     p = np.clip(probability, 1e-300, 1 - 1e-16)
     return float(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean())

@@ -1,7 +1,7 @@
 """The doctor: which faults a run has, from the files in its directory.
 
 Rules run in the order of the pipeline's stages, since a fault in one stage explains what is seen in later ones. A rule that
-lacks the figures it needs says so; it doesn't guess.
+lacks the figures it needs is reported as not checked.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ Rule = Callable[[DoctorInputs], Finding | None]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Findings, the earliest stage's first; the faults that were checked; those that couldn't be, and why."""
+    """The findings, in the order of the stages; the faults that were checked; those that couldn't be, and why."""
 
     findings: list[Finding]
     checked: list[str]
     not_checked: dict[str, str]
 
     def table(self) -> dict[str, Any]:
-        """For JSON."""
+        """The diagnosis as JSON."""
         return asdict(self)
 
 
 def diagnose(inputs: DoctorInputs, rules: Mapping[str, Rule]) -> Diagnosis:
-    """Apply every rule, by the fault that it finds, in the order given."""
+    """Apply every rule, in the order given. rules: by the name of the fault."""
     findings, checked, not_checked = [], [], {}
     for fault, rule in rules.items():
         try:

@@ -1,4 +1,4 @@
-"""Figures that the doctor's rules compare: a policy's row and SFT's, what changed between them, and what was gained."""
+"""Figures that the doctor's rules compare: the rows of the policy and of SFT, changes between them, and gains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def known(row: Row, *keys: str) -> list[float]:
 
 
 def ends(inputs: DoctorInputs) -> tuple[Row, Row]:
-    """SFT's row and the last policy's: of the final evaluation, or else the first and the last row of training's."""
+    """SFT's row and the last policy's: of the final evaluation, else the first and last rows of the evaluations in training."""
     if inputs.policies.get("sft") and inputs.policies.get("policy"):
         return inputs.policies["sft"], inputs.policies["policy"]
     if len(inputs.history) < 2:
@@ -26,7 +26,7 @@ def ends(inputs: DoctorInputs) -> tuple[Row, Row]:
 
 
 def change(key: str, before: Row, after: Row) -> tuple[float, float] | None:
-    """How much a mean rose between two rows, and the standard error of that; None if it wasn't measured."""
+    """The rise of a mean between two rows, and its standard error; None if it wasn't measured."""
     if before.get(key) is None or after.get(key) is None:
         return None
     errors = [float(row.get(f"{key}_se") or 0.0) for row in (before, after)]
@@ -34,12 +34,12 @@ def change(key: str, before: Row, after: Row) -> tuple[float, float] | None:
 
 
 def rounded(**figures: Any) -> dict[str, Any]:
-    """Evidence: floats to four digits that count; what is not known is left out."""
+    """Evidence: floats rounded to four significant digits; None values are left out."""
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in figures.items() if v is not None}
 
 
 def gained(inputs: DoctorInputs, key: str) -> bool:
-    """Whether the policy's mean is surely above SFT's; False if it wasn't measured."""
+    """Whether the policy's mean is significantly above SFT's; False if it wasn't measured."""
     try:
         gain = change(key, *ends(inputs))
     except NotMeasuredError:

@@ -1,4 +1,4 @@
-"""The doctor's rules about the optimised policy: its anchor, its answers, its value network, and what its reward was for.
+"""The doctor's rules about the optimised policy: its anchor, its answers, its value network, and what its reward favoured.
 
 Each compares figures first; a setting of the recipe names the cause, and is enough only where it is the fault itself.
 """
@@ -13,7 +13,7 @@ from trueward.evaluation.doctor_thresholds import SE, line
 
 
 def anchor(inputs: DoctorInputs) -> Finding | None:
-    """Nothing holds the policy near SFT, and it has left."""
+    """No anchor keeps the policy near SFT, and it has moved far from it."""
     before, after = ends(inputs)
     (end,) = known(after, "kl")
     beta = float(inputs.setting("policy.kl_coef"))
@@ -39,7 +39,7 @@ def anchor(inputs: DoctorInputs) -> Finding | None:
 
 
 def slack(inputs: DoctorInputs) -> Finding | None:
-    """β so high that the policy may not move."""
+    """β is so high that the policy hardly moves."""
     before, after = ends(inputs)
     beta, (end,) = float(inputs.setting("policy.kl_coef")), known(after, "kl")
     gain = change("proxy", before, after)
@@ -61,7 +61,7 @@ def slack(inputs: DoctorInputs) -> Finding | None:
 
 
 def eos_penalty(inputs: DoctorInputs) -> Finding | None:
-    """More and more answers are cut, since nothing is lost by it."""
+    """More and more answers are cut: the penalty for that is too small."""
     before, after = ends(inputs)
     (then,), (now,) = known(before, "eos_rate"), known(after, "eos_rate")
     if then - now <= line("cut"):
@@ -78,7 +78,7 @@ def eos_penalty(inputs: DoctorInputs) -> Finding | None:
 
 
 def stale(inputs: DoctorInputs) -> Finding | None:
-    """The policy has gone where the reward model has never been, and is rewarded there for what isn't good."""
+    """The policy has moved to answers that the reward model was not fitted on, and is rewarded there for bad ones."""
     before, after = ends(inputs)
     (there,), (here,) = known(before, "outlier_share"), known(after, "outlier_share")
     truth, proxy = change("truth", before, after), change("proxy", before, after)
@@ -107,7 +107,7 @@ def stale(inputs: DoctorInputs) -> Finding | None:
 
 
 def value(inputs: DoctorInputs) -> Finding | None:
-    """The value network predicts returns worse than their mean would, to the end."""
+    """The value network predicts returns worse than their mean does, to the end."""
     variances = [
         row["val/explained_variance"] for row in inputs.policy_steps if row.get("val/explained_variance") is not None
     ]
@@ -161,7 +161,7 @@ def length(inputs: DoctorInputs) -> Finding | None:
 
 
 def _against_length(inputs: DoctorInputs) -> dict[str, Any]:
-    """What to change where length was rewarded: the program, the principle, the annotators, or the pairs they compare."""
+    """What to change where length was rewarded: the program, the principle, the annotators, or the pairs."""
     if "judge" in (inputs.setting("reward.kind"), inputs.setting("comparisons.source")):
         return {"judge.principles": "one that says that a longer answer is not a better one, and a shorter one neither"}
     if inputs.setting("reward.kind") not in (None, "reward_model"):

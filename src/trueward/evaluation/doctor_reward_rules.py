@@ -11,7 +11,7 @@ from trueward.evaluation.doctor_thresholds import SE, line
 
 
 def sft(inputs: DoctorInputs) -> Finding | None:
-    """Nothing was learned from the demonstrations, and answers don't end."""
+    """SFT learned nothing from the demonstrations, and answers don't end."""
     start = inputs.policies.get("sft") or (inputs.history[0] if inputs.history else {})
     (ended,) = known(start, "eos_rate")
     before, after = inputs.sft.get("held_out_nll_before"), inputs.sft.get("held_out_nll_after")
@@ -39,7 +39,7 @@ def sft(inputs: DoctorInputs) -> Finding | None:
 
 
 def labels(inputs: DoctorInputs) -> Finding | None:
-    """Annotators who hardly agree with each other: nothing to learn from."""
+    """Annotators hardly agree with each other, so there is little to learn."""
     (agreement,), (low,) = known(inputs.comparisons, "agreement"), known(inputs.reward_model, "accuracy_low")
     accuracy = inputs.reward_model.get("accuracy")
     if not _coins(inputs) or low > 0.5:
@@ -56,7 +56,7 @@ def labels(inputs: DoctorInputs) -> Finding | None:
 
 
 def comparisons(inputs: DoctorInputs) -> Finding | None:
-    """A reward model that can't tell good from bad, and a policy that gained nothing by it."""
+    """The reward model can't tell good answers from bad, and the policy gained nothing by it."""
     reward = inputs.reward_model
     fitted, low, high = known(reward, "comparisons", "accuracy_low", "accuracy_high")
     accuracy = reward.get("accuracy")
@@ -84,7 +84,7 @@ def comparisons(inputs: DoctorInputs) -> Finding | None:
 
 
 def overfitting(inputs: DoctorInputs) -> Finding | None:
-    """Comparisons known by heart: margins far larger than what is known."""
+    """The reward model has memorised the comparisons: margins are far larger than its accuracy justifies."""
     nll, fitted = known({**inputs.reward_model, "train_nll": _rescored(inputs, "nll")}, "nll", "train_nll")
     slope, slope_high = inputs.reward_model.get("slope"), inputs.reward_model.get("slope_high")
     too_sure = nll > 0.6931 if slope is None or slope_high is None else slope < line("slope") and slope_high < 1
@@ -128,7 +128,7 @@ def tokens(inputs: DoctorInputs) -> Finding | None:
 
 
 def normalisation(inputs: DoctorInputs) -> Finding | None:
-    """The proxy is not in SDs under the SFT policy, so β has no meaning that carries over."""
+    """The proxy is not in SDs under the SFT policy, so β doesn't mean what it means in other runs."""
     if inputs.setting("policy.kind") == "dpo" and not inputs.setting("policy.dpo.online"):
         raise NotMeasuredError("dpo optimises no proxy")
     reward = inputs.reward_model
@@ -136,7 +136,7 @@ def normalisation(inputs: DoctorInputs) -> Finding | None:
     if not off and reward.get("raw_sd") is not None:
         used, sd = known(reward, "sd", "raw_sd")
         off = max(used / sd, sd / used) > line("unit")
-    elif not off:  # a run from before the raw figures were kept
+    elif not off:  # a run of a version that didn't store the raw figures
         proxy, error = known(ends(inputs)[0], "proxy", "proxy_se")
         off = abs(proxy) > line("centre") and abs(proxy) > SE * error
     if not off:
@@ -166,7 +166,7 @@ def _misread(inputs: DoctorInputs) -> bool:
 
 
 def _coins(inputs: DoctorInputs) -> bool:
-    """Whether annotators agree hardly more often than coins."""
+    """Whether annotators agree hardly more often than by chance."""
     agreement = _agreement(inputs)
     return agreement is not None and agreement < line("agreement")
 

@@ -1,4 +1,4 @@
-"""The doctor's rules by the fault that each finds, one for each row of its table, in the order of the pipeline's stages."""
+"""The doctor's rules, by the fault that each detects, in the order of the pipeline's stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the doctor draws its lines, each with its reason. docs/doctor.md shows the same table."""
+"""The doctor's thresholds, each with its reason. docs/doctor.md shows the same table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """A threshold and why it stands there."""
+    """A threshold and the reason for its value."""
 
     value: float
     why: str
@@ -46,4 +46,5 @@ LINES = {
 
 
 def line(name: str) -> float:
+    """The value of a threshold."""
     return LINES[name].value

@@ -1,4 +1,4 @@
-"""Early signs: warnings that need no truth and never decide the verdict.
+"""Early warnings: they need no truth and never decide the verdict.
 
 All of them compare with the SFT policy. They describe well how a policy went wrong, and predict poorly that it will: most
 of them also appear in a run that goes well.
@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 def early_warnings(now: Row, sft: Row) -> list[str]:
-    """Sentences on what of the present evaluation is unlike the SFT policy's; both rows have to be of the same prompts."""
+    """Sentences on how the present answers differ from the SFT policy's; both rows have to be of the same prompts."""
     warnings = []
     if (share := _share(now, sft, "entropy")) is not None and share < 0.9:
         warnings.append(f"entropy is {share:.2f} of SFT’s: answers become alike")

@@ -1,4 +1,4 @@
-"""The evaluator: figures of a policy's answers to held-out prompts, beside those of the reference policy's answers.
+"""The evaluator: measures a policy's answers to held-out prompts, beside those of the reference policy.
 
 Proxy and truths are in SDs under the reference policy (within a prompt), the KL is that of whole answers in nats.
 Nothing that is measured here is ever optimised.
@@ -58,13 +58,13 @@ class Evaluator:
     proxy: Scorer | None
     """Its scores are in SDs already."""
     truths: Sequence[Truth]
-    """The first one is the truth; the others are means beside it."""
+    """The first one is the truth of the verdict; of the others only means are reported."""
     sample: Sample
     temperature: float
     seed: int
     micro_batch_tokens: int
     choose: Sample | None = None
-    """How the policy answers, where that isn't `sample`: the best of n. The reference always answers once."""
+    """Samples the policy's answers in the place of `sample`, e.g. the best of n. The reference always answers once."""
     outliers: Outliers | None = None
     base: Network | None = None
     """The model that SFT started from, for a perplexity."""
@@ -74,7 +74,7 @@ class Evaluator:
     ) -> Measurement:
         """Evaluate `policy` and the reference on fresh answers, one of each to a prompt.
 
-        `purpose` names the evaluation: its answers are drawn with a generator of its own. `by_token`: samples carry
+        purpose: names the evaluation; its answers are drawn with a generator of its own. by_token: samples also hold
         log π/π_ref of each token, nats.
         """
         answer = self.choose or self.sample
@@ -168,7 +168,8 @@ class Evaluator:
     ) -> tuple[Mapping[str, np.ndarray], list[tuple[list[int], list[float]]]]:
         """By answer, nats, each [answers]: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the
         summed entropy, and −log of the answer's probability under the reference and the base model. And each answer's
-        token ids with log π/π_ref of each."""
+        token ids with log π/π_ref of each.
+        """
         tokens = rollout.tokens
         ratios: list[tuple[list[int], list[float]]] = [([], [])] * len(tokens)
         out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy", "sft_nll", "base_nll")}
@@ -199,14 +200,16 @@ class Evaluator:
 
 
 def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
-    """How much higher the policy scores than the reference, paired by prompt: mean, standard error, test score."""
+    """The policy's scores minus the reference's, paired by prompt: mean, standard error, test score; keys begin with `name`."""
     test = paired(ours, theirs)
     return {name: _number(test.mean), f"{name}_se": _number(test.se), f"{name}_z": _number(test.z)}
 
 
 def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:
-    """Mean SD between an ensemble's members on the policy's answers, and its ratio to that on the reference's; empty for
-    one reward model."""
+    """Mean SD between an ensemble's members on the policy's answers, and its ratio to that on the reference's.
+
+    Empty for one reward model.
+    """
     if "member_sd" not in ours.parts:
         return {}
     here, home = (float(scored.parts["member_sd"].mean()) for scored in (ours, theirs))
@@ -214,7 +217,7 @@ def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:
 
 
 def answer_statistics(rollout: Rollout) -> dict[str, Any]:
-    """Length in tokens, share that ended by themselves, how varied the words are, share that echo the prompt."""
+    """Length in tokens, share that ended by themselves, variety of the words, share that repeat the prompt."""
     words = [c.response.lower().split() for c in rollout.completions]
     return {
         "length": _number(rollout.tokens.response_lengths.double().mean().item()),
@@ -242,10 +245,10 @@ def feature_shifts(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def echoes(prompt: str, response: str) -> bool:
-    """Whether the answer says the prompt again, word for word."""
+    """Whether the answer repeats the prompt, word for word."""
     return bool(prompt.split()) and f" {' '.join(prompt.lower().split())} " in f" {' '.join(response.lower().split())} "
 
 
 def _number(x: float) -> float | None:
-    """Rounded for a file; null for what is not a number."""
+    """Rounded for a file; None for what is not finite."""
     return round(float(x), 5) if np.isfinite(x) else None

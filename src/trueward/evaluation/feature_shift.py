@@ -1,8 +1,8 @@
-"""Feature shift: the features that the policy's answers have more often than the SFT policy's, and what each is worth.
+"""Feature shift: the features that the policy's answers have more often than the SFT policy's, and how each is scored.
 
 A feature is named if its rise is more than chance gives to any of all the features that were tested: answers of the two
-policies to one prompt are swapped at random, and the largest rise of each such shuffle sets the bar (Westfall & Young 1993,
-max-T; sign flips, so exact for any dependence between features). Features that others explain are left out.
+policies to one prompt are swapped at random, and the largest rise of each such shuffle sets the threshold (Westfall & Young
+1993, max-T; sign flips, so exact for any dependence between features). Features that others explain are left out.
 """
 
 from __future__ import annotations
@@ -40,12 +40,11 @@ class ScoredAnswer:
 def feature_shift(
     ours: Sequence[ScoredAnswer], theirs: Sequence[ScoredAnswer], most: int = MOST_NAMED
 ) -> list[dict[str, Any]]:
-    """A row for each feature that the policy's answers have more often than the SFT policy's to the same prompts, the most
-    telling first.
+    """A row for each feature that the policy's answers have more often than the SFT policy's to the same prompts.
 
-    Each row: `feature` in words, `kind`, `before` and `after` (shares of answers that have it), `proxy` and `truth` (what
-    it is worth in SDs, with `_low` and `_high`, a 95 % interval; null if not measured), `hacked` (the proxy's interval is
-    above 0 and the truth's below).
+    The most specific comes first. Each row: `feature` in words, `kind`, `before` and `after` (shares of answers that have it),
+    `proxy` and `truth` (its value in SDs, with `_low` and `_high`, a 95 % interval; None if not measured), `hacked` (the
+    proxy's interval is above 0 and the truth's below).
     """
     assert len(ours) == len(theirs)
     texts = [[features.read(a.text, a.finished) for a in side] for side in (ours, theirs)]
@@ -77,11 +76,11 @@ def feature_shift(
 
 
 def feature_values(has: np.ndarray, side: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each feature is worth, and the standard error: least squares on all of them, errors by HC3 (MacKinnon & White 1985).
+    """The value of each feature, and its standard error: least squares on all of them, errors by HC3 (MacKinnon & White 1985).
 
     has: [n, k] of 0 and 1; side: [n], 1 for the policy's answers; score: [n]. A regressor for the side makes it a
     difference between answers of one and the same policy. A feature that all of a policy's answers have and none of
-    the other's cannot be valued so: then it's the difference over all answers, and whatever changed with it is in it.
+    the other's cannot be valued so: its value is then the difference over all answers, confounded with all other changes.
     """
     k = has.shape[1]
     estimate, error = np.full(k, np.nan), np.full(k, np.nan)
@@ -95,7 +94,7 @@ def feature_values(has: np.ndarray, side: np.ndarray, score: np.ndarray) -> tupl
     one = np.ones((len(score), 1))
     weights, spread = _least_squares(np.column_stack([has, one, side]), score)
     estimate[within], error[within] = weights[:k][within], spread[:k][within]
-    if not within.all():  # among themselves, since the others would stand for the side
+    if not within.all():  # fitted separately: with the others they would replace the regressor for the side
         weights, spread = _least_squares(np.column_stack([has[:, ~within], one]), score)
         estimate[~within], error[~within] = weights[:-1], spread[:-1]
     return estimate, error
@@ -112,7 +111,7 @@ def _least_squares(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _named(ours: list[Text], theirs: list[Text], most: int) -> list[Feature]:
-    """Up to `most` features that rose more than chance, the most telling first, none that another one explains."""
+    """Up to `most` features that rose more than chance, the most specific first, without those that another one explains."""
     n = len(ours)
     if n < FEWEST:
         return []
@@ -136,7 +135,7 @@ def _named(ours: list[Text], theirs: list[Text], most: int) -> list[Feature]:
         whole = features.whole_phrase(best, ours)
         named.append(whole)
         candidates.discard(best)
-        # From here on without it: what then rises no more was a part of it.
+        # The feature is removed from here on: what no longer rises was explained by it.
         if best.kind == "length":
             shorter = [min(a.words, b.words) for a, b in zip(ours, theirs, strict=True)]
             ours, theirs = ([features.cut(t, w) for t, w in zip(s, shorter, strict=True)] for s in (ours, theirs))
@@ -162,7 +161,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def part_of(one: Feature, other: Feature) -> bool:
-    """Whether the words of one are a part of the other's."""
+    """Whether the words of one are contained in the words of the other."""
     short, long = sorted((f" {' '.join(f.of)} " for f in (one, other)), key=len)
     return short in long
 
@@ -194,7 +193,7 @@ class _FeatureTable:
             for feature in features.features(text, lengths):
                 if only is None or feature in only:
                     rows.setdefault(feature, []).append(i)
-        # Nothing here may know whose answer is whose, or the bar would be no bar.
+        # Nothing here may depend on whose answer is whose, or the threshold would not be valid.
         kept = sorted((f for f, at in rows.items() if len(at) >= FEWEST), key=lambda f: (-len(rows[f]), f))
         kept = kept[:MOST_FEATURES]
         has = np.zeros((2 * n, len(kept)), dtype=bool)
@@ -208,13 +207,13 @@ class _FeatureTable:
         return cls(kept, has, z)
 
     def bar(self, draw: np.random.Generator) -> float:
-        """The largest rise of any feature that chance exceeds with probability ALPHA: swaps within the pairs."""
+        """The threshold: the largest rise of any feature that chance exceeds with probability ALPHA, by swaps within pairs."""
         n = len(self.has) // 2
         change = self.has[:n].astype(np.float32) - self.has[n:]
         change /= np.sqrt((change**2).sum(0))
         signs = draw.integers(0, 2, (SHUFFLES, n)).astype(np.float32) * 2 - 1
         largest = np.sort((signs @ change).max(1))
-        # The real pairs are one of the shuffles. Rises are counts, so ties with the bar are common, and don't exceed it.
+        # The real pairs are one of the shuffles. Rises are counts, so ties with the threshold are common, and don't exceed it.
         return float(largest[int(np.ceil((1 - ALPHA) * (SHUFFLES + 1))) - 1]) + 1e-4
 
 

@@ -1,6 +1,6 @@
-"""Features of an answer: how it opens, its phrases, its punctuation, its length and its form.
+"""Features of an answer: its first words, phrases, punctuation, length and form.
 
-Each feature is there or not there in an answer, and has a name that a reader understands.
+Each feature is present or absent in an answer, and has a name that a reader understands.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMS = {
 
 
 class Feature(NamedTuple):
-    """`of`: its words or its mark; `least`: how often at least they come, or a number of words."""
+    """`of`: its words or its mark; `least`: how many occurrences at least, or a number of words."""
 
     kind: Kind
     of: tuple[str, ...]
@@ -36,7 +36,7 @@ class Feature(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the end of a sentence that begins with "The answer"."""
+        """In words, as the end of a sentence that begins with "The answer"."""
         quoted = f"“{' '.join(self.of)}”"
         often = {1: "", 2: " twice or more", 3: " three times or more"}
         if self.kind == "opener":
@@ -53,7 +53,7 @@ class Feature(NamedTuple):
 
     @property
     def telling(self) -> tuple[int, int, int]:
-        """A sort key: of two features of the same answers the higher one is the one to name."""
+        """A sort key: of two features of the same answers, the one with the higher key is named."""
         if self.kind == "length":
             return 5, max(0, 4 - self.least) if self.of == ("fewer",) else 0, 0
         order = ("format", "punctuation", "phrase", "repeat", "opener").index(self.kind)
@@ -61,13 +61,14 @@ class Feature(NamedTuple):
 
 
 class Text(NamedTuple):
-    """An answer in pieces: words in lower case and single marks, "" where something was taken out."""
+    """An answer as pieces: words in lower case and single marks; "" where something was removed."""
 
     pieces: tuple[str, ...]
     forms: frozenset[str]
 
     @property
     def words(self) -> int:
+        """The number of words."""
         return sum(is_word(p) for p in self.pieces)
 
 
@@ -78,11 +79,12 @@ def read(text: str, finished: bool) -> Text:
 
 
 def is_word(piece: str) -> bool:
+    """Whether a piece is a word and not a mark."""
     return piece[:1].isalnum() or piece[:1] == "_"
 
 
 def runs(pieces: Iterable[str]) -> list[list[str]]:
-    """Words that follow each other without a mark between them."""
+    """Runs of words without a mark between them."""
     stretches: list[list[str]] = [[]]
     for piece in pieces:
         if is_word(piece):
@@ -93,14 +95,14 @@ def runs(pieces: Iterable[str]) -> list[list[str]]:
 
 
 def phrases(pieces: Iterable[str]) -> Counter[tuple[str, ...]]:
-    """How often each phrase of one to three words comes."""
+    """How often each phrase of one to three words occurs."""
     return Counter(
         tuple(run[i : i + n]) for run in runs(pieces) for n in range(1, LONGEST + 1) for i in range(len(run) - n + 1)
     )
 
 
 def features(text: Text, lengths: Sequence[int]) -> set[Feature]:
-    """All features of an answer; `lengths` are the numbers of words at which short ends and long begins."""
+    """All features of an answer. lengths: the numbers of words that its length is compared with."""
     counts = phrases(text.pieces)
     out = {Feature("phrase", phrase) for phrase in counts}
     out |= {Feature("repeat", phrase, 2) for phrase, times in counts.items() if times > 1}
@@ -121,7 +123,7 @@ def features(text: Text, lengths: Sequence[int]) -> set[Feature]:
 
 
 def without(text: Text, feature: Feature) -> Text:
-    """The answer with the words or marks that the feature is about taken out; a length or a form stays as it is."""
+    """The answer with the words or marks of a feature removed; a feature of length or form changes nothing."""
     pieces, size = list(text.pieces), len(feature.of)
     if feature.kind in ("length", "format"):
         return text
@@ -133,7 +135,7 @@ def without(text: Text, feature: Feature) -> Text:
 
 
 def cut(text: Text, words: int) -> Text:
-    """The answer up to so many words, and the marks that follow the last of them."""
+    """The first `words` words of an answer, with the marks that follow the last of them."""
     seen = 0
     for at, piece in enumerate(text.pieces):
         seen += is_word(piece)
@@ -143,7 +145,10 @@ def cut(text: Text, words: int) -> Text:
 
 
 def whole_phrase(feature: Feature, texts: Sequence[Text], share: float = 0.9, longest: int = 8) -> Feature:
-    """The phrase with the words that stand before and after it nearly always: its whole, if it was a part of one."""
+    """The phrase extended by the words that stand before and after it in nearly all texts, so that no part of one is named.
+
+    share: of its occurrences, those with the same word there. longest: in words.
+    """
     if feature.kind not in ("phrase", "repeat"):
         return feature
     of = feature.of

@@ -1,7 +1,7 @@
 """The frontier: the truth and proxy that several runs of one task reached, against their distance from SFT.
 
-Runs share an axis if they start from the same SFT policy (the same but for the seed) and are measured by the same first
-truth; anything else is refused. Runs that differ in nothing but their seed are one row.
+Runs can be compared if they start from the same SFT policy (up to the seed) and are measured by the same first
+truth; anything else is refused. Runs that differ only in their seed are one row.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from trueward.evaluation.statistics import NINETY_FIVE, student_quantile
 
 Row = dict[str, Any]
 START = ("model", "data", "sft", "sampler")  # the sections that the SFT policy and its scale are made from
-JUDGE = ("comparisons", "reward")  # and those that the proxy is made from
+JUDGE = ("comparisons", "reward")  # the sections that the proxy is made from
 ASIDE = ("seed", "name", "description", "runtime")
 UNANCHORED = ("best_of_n", "sft_on_best")  # kinds that have an n in place of a β
 
 
 @dataclass(frozen=True)
 class FrontierRun:
-    """A finished run: its name, report.json, and each stage's digest."""
+    """A finished run: its name, report.json, and the digest of each stage."""
 
     name: str
     report: Mapping[str, Any]
@@ -32,15 +32,18 @@ class FrontierRun:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
+        """The resolved recipe."""
         recipe: Mapping[str, Any] = self.report["recipe"]
         return recipe
 
     @property
     def seed(self) -> int:
+        """The run's seed."""
         return int(self.report["seed"])
 
     @property
     def kind(self) -> str:
+        """The optimiser, `policy.kind`."""
         return str(self.recipe["policy"]["kind"])
 
     @property
@@ -74,7 +77,7 @@ def frontier(runs: Sequence[FrontierRun]) -> dict[str, Any]:
 
 
 def names(groups: Sequence[Sequence[FrontierRun]]) -> list[str]:
-    """What each group differs in from the others: kind and β (or n), then up to two more settings, else the run's name."""
+    """A name for each group: kind and β (or n), then up to two more settings that differ, else the run's name."""
     recipes = [_flat({k: v for k, v in group[0].recipe.items() if k not in ASIDE}) for group in groups]
     short = [_short(group[0]) for group in groups]
     labels = []
@@ -115,12 +118,12 @@ def _refuse_another_task(one: FrontierRun, other: FrontierRun) -> None:
 
 
 def _difference(one: FrontierRun, other: FrontierRun, sections: Sequence[str], stage: str, seedless: str = "") -> str:
-    """How what a stage was made from differs in two runs, their seeds aside; nothing if it doesn't."""
+    """The first difference between the inputs of a stage in two runs, apart from their seeds; empty if there is none."""
     ours, theirs = (_flat({s: run.recipe[s] for s in sections}) for run in (one, other))
     for key in {**ours, **theirs}:
         if ours.get(key) != theirs.get(key):
             return f"{key} is {_value(ours.get(key))} and {_value(theirs.get(key))}"
-    compared = stage if one.seed == other.seed else seedless  # what a seed went into differs in every seed
+    compared = stage if one.seed == other.seed else seedless  # digests that depend on the seed differ between seeds
     if compared and one.digests.get(compared) != other.digests.get(compared):
         return f"the same settings, but other files went into the stage {compared}"
     return ""
@@ -148,7 +151,7 @@ def _notes(runs: Sequence[FrontierRun], rows: Sequence[Row]) -> list[str]:
 
 
 def _grouped(runs: Sequence[FrontierRun]) -> list[list[FrontierRun]]:
-    """Runs of one recipe but for the seed; the same recipe and seed a second time is left out."""
+    """Runs of one recipe that differ in the seed; a second run of the same recipe and seed is left out."""
     groups: list[list[FrontierRun]] = []
     for run in runs:
         for group in groups:
@@ -170,7 +173,7 @@ def _row(name: str, group: Sequence[FrontierRun]) -> Row:
     kind = group[0].kind
     bests = [run.report["policies"].get("best") or {} for run in group]
     steps = [run.report.get("best_step") for run in group]
-    # A best that is the last step in every seed is the final policy once more.
+    # A best checkpoint that is the last step in every seed is the final policy again.
     ends = [(run.report.get("optimiser") or {}).get("steps", policy.get("steps")) for run in group]
     apart = all(bests) and any(step != end for step, end in zip(steps, ends, strict=True))
     return {

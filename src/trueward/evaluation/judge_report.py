@@ -1,4 +1,4 @@
-"""How far a judge can be believed: its position bias, its failures, its agreement with those it stands in for."""
+"""How reliable a judge is: its position bias, its failures, and its agreement with people or another reference."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from trueward.scorers.judge.llm_judge import Preference, Rating
 
 
 def of_preferences(judgements: Sequence[Preference], settings: Settings) -> dict[str, Any]:
-    """Figures of a judge that compares. The bias is the mean of (l(1, 2) + l(2, 1)) / 2, in logits, above 0 where it likes
-    the answer in the first place; a pair is flipped where the two orders pick different answers, |bias| above |preference|."""
+    """Figures of a judge that compares.
+
+    The bias is the mean of (l(1, 2) + l(2, 1)) / 2 in logits, above 0 if it favours the answer in the first place; a pair is
+    flipped where the two orders pick different answers, |bias| above |preference|.
+    """
     judged = [f for f in judgements if f.logit is not None]
     ordered = [(f.bias, f.logit) for f in judged if f.bias is not None]
     bias, logit = np.array(ordered, dtype=np.float64).reshape(-1, 2).T
@@ -27,14 +30,14 @@ def of_preferences(judgements: Sequence[Preference], settings: Settings) -> dict
 
 
 def of_ratings(judgements: Sequence[Rating], settings: Settings) -> dict[str, Any]:
-    """Figures of a judge that rates; its answers come one at a time, so there is no order to be biased by."""
+    """Figures of a judge that rates; it sees one answer at a time, so it has no position bias."""
     return {**_of(judgements, settings), "position_bias": None, "position_bias_se": None, "flipped": None}
 
 
 def agreement(judged: np.ndarray, other: np.ndarray, who: str) -> dict[str, Any]:
-    """How often it picks the answer that `who` picks, with Wilson's interval; pairs that `who` calls equal aside.
+    """How often the judge picks the answer that `who` picks, with Wilson's interval, without pairs that `who` calls equal.
 
-    judged, other [n]: above 0 where the first is better; a 0 of the judge's is half right. NaN: no judgement, aside.
+    judged, other [n]: above 0 where the first is better; a 0 of the judge's is half right. NaN: no judgement, left out.
     """
     decided = (other != 0) & ~np.isnan(judged)
     n = int(decided.sum())

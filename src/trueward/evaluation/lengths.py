@@ -1,4 +1,4 @@
-"""Reward against length: the gain between answers of about the same length."""
+"""Reward against length: the policy's gain between answers of about the same length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IN_BUCKET = 10  # answers, about
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's; NaN if either doesn't vary or isn't known."""
+    """Pearson's correlation; NaN if either is constant or not measured."""
     if len(x) < 3 or not (np.isfinite(x).all() and np.isfinite(y).all()) or x.std() < 1e-12 or y.std() < 1e-12:
         return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
@@ -19,7 +19,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Gain:
-    """Of the policy over SFT at equal lengths, SDs; its standard error; the share of the policy's answers it stands for."""
+    """The policy's gain over SFT at equal lengths, SDs; its standard error; the share of its answers that this covers."""
 
     gain: float
     error: float
@@ -27,10 +27,10 @@ class Gain:
 
 
 def matched_gain(ours: np.ndarray, theirs: np.ndarray, our_lengths: np.ndarray, their_lengths: np.ndarray) -> Gain:
-    """Difference of mean scores within buckets of length, averaged with weights n₁n₀/(n₁ + n₀) (the most exact average).
+    """Difference of mean scores within buckets of length, averaged with weights n₁n₀/(n₁ + n₀) (the smallest variance).
 
-    ours, theirs: scores [n], [m], and as many lengths. Buckets hold about as many answers each. A bucket that one side
-    has no answer in says nothing; if there are only such, gain and error are NaN.
+    ours, theirs: scores [n], [m], and as many lengths. Buckets hold about as many answers each. A bucket with answers of one
+    side alone is left out; if there are only such, gain and error are NaN.
     """
     _, of, counts = np.unique(np.concatenate([our_lengths, their_lengths]), return_inverse=True, return_counts=True)
     size = len(of) / np.clip(len(of) // IN_BUCKET, 2, MOST)

@@ -1,4 +1,4 @@
-"""Best of n from N ≥ n answers that were drawn: unbiased estimates, and what a normal score would give."""
+"""Best of n from N ≥ n sampled answers: unbiased estimates, and what normally distributed scores would give."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trueward.evaluation.statistics import standard_error
 def best_of_n_weights(count: int, n: int) -> np.ndarray:
     """Weights [count] of the answers from the worst to the best: C(i − 1, n − 1) / C(count, n) for the i-th.
 
-    The share of all subsets of n answers whose best is the i-th; they sum to 1. From the best downward, each is the one
-    above it times (i − n) / (i − 1): no large binomial is ever formed.
+    The share of all subsets of n answers whose best is the i-th; they sum to 1. Computed from the best downward by the
+    ratio (i − n) / (i − 1), without large binomials.
     """
     assert 1 <= n <= count
     i = np.arange(count, 1, -1, dtype=np.float64)
@@ -49,7 +49,7 @@ def sizes(n: int) -> list[int]:
 def best_of_n_curve(order: np.ndarray, values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """Rows over n = 1, 2, 4, … up to the answers of a prompt: the mean of each value and its standard error over prompts.
 
-    order and every value: [prompts, answers]. All rows come from the same answers, so they rise and fall together.
+    order and every value: [prompts, answers]. All rows are estimated from the same answers, so their errors are correlated.
     """
     rows = []
     for n in sizes(order.shape[1]):
@@ -72,9 +72,9 @@ def expected_maximum(n: int) -> float:
 
 
 def promised_truth(accuracy: float, n: int) -> float:
-    """The truth that best-of-n by a proxy of this accuracy gains, in SDs: sin(π(accuracy − ½))·E[max_n].
+    """The predicted gain in truth of best-of-n by a proxy of this accuracy, SDs: sin(π(accuracy − ½))·E[max_n].
 
     For a proxy and a truth that are jointly normal within a prompt: sin(π(accuracy − ½)) is then their correlation.
-    `accuracy` is that against the truth's own order of two answers, without the annotators' noise.
+    accuracy: against the truth's own order of two answers, without the annotators' noise.
     """
     return math.sin(math.pi * (accuracy - 0.5)) * expected_maximum(n)

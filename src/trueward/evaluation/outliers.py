@@ -1,7 +1,7 @@
 """Outliers: completions whose last hidden state in the reward model lies far from those of the SFT policy's answers.
 
-The reward model is fitted to the SFT policy's answers; its score of others is a guess. The share of outliers warns early and
-decides nothing.
+The reward model is fitted to the SFT policy's answers, so its scores far from them are unreliable. The share of outliers is an
+early warning and decides nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ FEWEST_AT_HOME = 40  # answers of the SFT policy, half of them to fit to
 
 @dataclass(frozen=True)
 class HomeRegion:
-    """The SFT policy's states: mean [d], inverse of the shrunk covariance [d, d], and the squared distance from which on a
-    state is an outlier."""
+    """The region of the SFT policy's states: mean [d], inverse of the shrunk covariance [d, d], and the squared distance above
+    which a state is an outlier.
+    """
 
     mean: np.ndarray
     precision: np.ndarray
@@ -42,7 +43,7 @@ class HomeRegion:
 
 @dataclass(frozen=True)
 class Outliers:
-    """Scores completions and says which of them are outliers. `read`: n completions -> their scores and states [n, d]."""
+    """Scores completions and tells which are outliers. `read`: n completions -> their scores and states [n, d]."""
 
     home: HomeRegion
     read: Callable[[Sequence[Completion]], tuple[ScoredBatch, np.ndarray]]
@@ -56,15 +57,15 @@ class Outliers:
 def fit_home(states: np.ndarray, quantile: float = QUANTILE) -> HomeRegion:
     """Mean and covariance from the first half of the states [n, d], the threshold from the second.
 
-    In the half that they are fitted to, distances are too short: with its own quantile far more than 1 % of fresh states
-    would be outside. Where the second half is shorter than 1 / (1 - quantile), its largest distance is the threshold.
-    Rows that belong together (answers to one prompt) have to stand on the same side of the middle.
+    Distances are too short in the half that they are fitted to: with its own quantile far more than 1 % of fresh states
+    would be outside. Where the second half has fewer than 1 / (1 - quantile) states, its largest distance is the threshold.
+    Rows that belong together (answers to one prompt) have to be in the same half.
     """
     half = len(states) // 2
     fitted, held_out = states[:half], states[half:]
     mean = fitted.mean(0)
     home = HomeRegion(mean, np.linalg.pinv(ledoit_wolf(fitted), hermitian=True), np.inf)
-    # The quantile beyond which a fresh state falls with exactly the probability that it says: Weibull's.
+    # Weibull's quantile: a fresh state is beyond it with exactly the nominal probability.
     threshold = float(np.quantile(home.distance(held_out), quantile, method="weibull"))
     return HomeRegion(mean, home.precision, threshold)
 
@@ -87,8 +88,8 @@ def ledoit_wolf(x: np.ndarray) -> np.ndarray:
 
 
 def fit_outliers(proxy: Proxy, reference: Sequence[Completion]) -> Outliers | None:
-    """The home region of the SFT policy's answers, two to a prompt; None if they are fewer than 40."""
-    even = len(reference) // 4 * 4  # no prompt has an answer on either side of the middle
+    """The region of the SFT policy's answers, two to a prompt; None if they are fewer than 40."""
+    even = len(reference) // 4 * 4  # both answers to a prompt are in the same half
     return (
         Outliers(fit_home(proxy.states(reference[:even])), proxy.judge_with_states) if even >= FEWEST_AT_HOME else None
     )

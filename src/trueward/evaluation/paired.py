@@ -1,7 +1,7 @@
 """Is one policy better than another? A paired test by prompt, and the level of each of many such tests.
 
 The k-th test of a question is made at the level α/(k(k+1)); these levels add up to α, so that over any number of
-evaluations, however much they depend on each other, the chance of a single wrong answer is at most α (the union bound).
+evaluations, however much they depend on each other, the chance of a single false positive is at most α (the union bound).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def paired(ours: np.ndarray, theirs: np.ndarray) -> Paired:
 
 
 def by_prompt(scores: np.ndarray) -> np.ndarray:
-    """One number for each prompt."""
+    """One number for each prompt: scores [prompts], or the means of [prompts, answers]."""
     means: np.ndarray = scores if scores.ndim == 1 else scores.mean(axis=1)
     return means
 
@@ -53,15 +53,15 @@ def skewness(x: np.ndarray) -> Any:
 
 
 def normal_score(mean: Any, se: Any, skew: Any, n: int) -> np.ndarray:
-    """The test of mean = 0 as a score z that a standard normal would pass as often.
+    """The test of mean = 0 as a score z that a standard normal exceeds with the same probability.
 
     Two tests, and the weaker of their two scores, so that both have to agree: Student's t = mean/se, and t corrected for
     skewness γ, g = t + γ(t²/3 + 1/6)/√n + γ²t³/(27n) (Hall 1992, "On the removal of skewness by transformation"). Far out
-    in the tail, where late evaluations are decided, t alone is wrong four times as often as it says if differences are as
+    in the tail, where late evaluations are decided, t alone is wrong four times as often as its level if differences are as
     skewed as an exponential; g alone 1.5 times if they are symmetric with long tails (docs/instruments.md). 0 where they
-    point to different sides. Without any variance ±FAR, or 0; NaN for fewer than two prompts.
+    have opposite signs. Without any variance ±FAR, or 0; NaN for fewer than two prompts.
     """
-    from scipy import special  # here, not above: a fifth of a second that what only reads a sweep need not wait for
+    from scipy import special  # here, not above: it takes a fifth of a second, and reading a sweep does not need it
 
     mean, se, skew = (np.asarray(x, dtype=np.float64) for x in (mean, se, skew))
     if n < 2:
@@ -79,7 +79,7 @@ def normal_score(mean: Any, se: Any, skew: Any, n: int) -> np.ndarray:
 
 
 def student_tail(t: np.ndarray, freedom: int) -> np.ndarray:
-    """P(T ≥ t) for t ≥ 0, of Student's distribution with so many degrees of freedom."""
+    """P(T ≥ t) for t ≥ 0, of Student's distribution with `freedom` degrees of freedom."""
     from scipy import special
 
     tail: np.ndarray = np.asarray(special.stdtr(freedom, -np.asarray(t, dtype=np.float64)))
@@ -87,12 +87,12 @@ def student_tail(t: np.ndarray, freedom: int) -> np.ndarray:
 
 
 def spent(alpha: float, k: int) -> float:
-    """The level of the k-th test, from 1: α/(k(k+1)). Over all k these add up to α."""
+    """The level of the k-th test, k from 1: α/(k(k+1)). Over all k these add up to α."""
     assert k >= 1
     return alpha / (k * (k + 1))
 
 
 @cache
 def needed(alpha: float, k: int) -> float:
-    """The normal score that the k-th one-sided test has to pass."""
+    """The normal score that the k-th one-sided test has to reach."""
     return -NORMAL.inv_cdf(spent(alpha, k))

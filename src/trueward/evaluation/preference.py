@@ -13,10 +13,10 @@ TIGHTEST = 3.0  # ρ of the mixture: the sequence is about as narrow as it can b
 
 
 def preferred(values: Sequence[float | None], same: int = 0) -> Row:
-    """The win rate of pairs, each the share of its votes that prefer the policy's answer, or None as long as it has none.
+    """The win rate of pairs, each the share of its votes that prefer the policy's answer, or None while it has no vote.
 
-    A pair is one observation however many people judged it. `same` pairs of equal answers, which nobody is asked about, count
-    half, by their share of all. `win_rate_low` to `win_rate_high` is Wilson's interval of 95 %, for when all are judged;
+    A pair is one observation however many people judged it. same: pairs of equal answers, which nobody judges; each counts
+    half. `win_rate_low` to `win_rate_high` is Wilson's interval of 95 %, valid when all pairs are judged;
     `any_time_low` to `any_time_high` holds 95 % however often and whenever it is read.
     """
     judged = [v for v in values if v is not None]
@@ -33,8 +33,10 @@ def preferred(values: Sequence[float | None], same: int = 0) -> Row:
 
 
 def any_time(n: int, alpha: float = 0.05) -> float:
-    """Half the width after n values of [0, 1] of a confidence sequence for their mean (Robbins 1970; Howard et al. 2021,
-    arXiv 1810.08240, normal mixture): √((V + ρ) log((V + ρ)/(ρ α²)))/n with V = n/4. Over all n together the mean is
-    outside in at most α of cases."""
+    """Half the width after n values in [0, 1] of a confidence sequence for their mean.
+
+    √((V + ρ) log((V + ρ)/(ρ α²)))/n with V = n/4, by a normal mixture (Robbins 1970; Howard et al. 2021, arXiv 1810.08240).
+    The chance that the mean is outside at any n is at most α.
+    """
     v = n / 4 + TIGHTEST
     return math.sqrt(v * math.log(v / (TIGHTEST * alpha**2))) / n

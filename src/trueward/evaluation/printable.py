@@ -1,4 +1,4 @@
-"""Values from files, made fit to be printed."""
+"""Values from files, made safe to print."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 
 def printable(value: Any) -> Any:
-    """A report as it can be printed: NaN becomes a missing number; control characters, which a terminal obeys, and half
-    surrogates become visible."""
+    """A report with NaN replaced by None, and control characters, which a terminal obeys, and half surrogates made visible."""
     if isinstance(value, dict):
         return {printable(key): printable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -41,7 +41,10 @@ def report(
     annotators: NoisyAnnotators | None = None,
     reference: Sequence[Completion] = (),
 ) -> dict[str, Any]:
-    """The figures, for JSON. `raw`: rewards of completions; `reference`: the SFT policy's answers, two to a prompt."""
+    """The figures, as JSON. raw: rewards of completions. reference: the SFT policy's answers, two to a prompt.
+
+    agreement: of two annotators, None if it isn't known. annotators: the simulated ones who chose, if they did.
+    """
     margin, label = margins(raw, held_out)
     decided = label != 0.5
     right, n = _right(margin, label), int(decided.sum())
@@ -91,7 +94,7 @@ def margins(raw: Raw, comparisons: Sequence[Comparison]) -> tuple[np.ndarray, np
 
 
 def few(comparisons: int) -> str | None:
-    """A warning where a reward model was fitted to few comparisons, else None."""
+    """A warning if a reward model was fitted to few comparisons, else None."""
     if comparisons >= FEW:
         return None
     return (
@@ -103,7 +106,7 @@ def few(comparisons: int) -> str | None:
 def groups(margin: np.ndarray, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Accuracy on the decided comparisons by margin (tenths, or fewer), length gap (fifths), annotator and strength.
 
-    Each row: `by`, `name`, `at` (mean of what it is sorted by; null for names), `comparisons`, `accuracy`, `low`, `high`.
+    Each row: `by`, `name`, `at` (mean of what it is sorted by; None for names), `comparisons`, `accuracy`, `low`, `high`.
     The gap is the words of the response that the annotator preferred, less those of the other one.
     """
     label = np.array([c.probability for c in comparisons])
@@ -126,7 +129,7 @@ def groups(margin: np.ndarray, comparisons: Sequence[Comparison]) -> list[dict[s
 
 
 def measured_gain(raw: Raw, answers: Sequence[Completion], annotators: NoisyAnnotators | None) -> dict[str, Any]:
-    """What picking the better of the SFT policy's two answers by reward gains by the annotators' utility, in its SDs."""
+    """The gain, by the annotators' utility and in its SDs, of picking the better of the SFT policy's two answers by reward."""
     if annotators is None or len(answers) < 2 * FEWEST_PROMPTS:
         return {"gain": None, "gain_se": None, "gain_prompts": len(answers) // 2}
     truth = scores(annotators.utility, answers).reshape(-1, 2)
@@ -141,7 +144,7 @@ def measured_gain(raw: Raw, answers: Sequence[Completion], annotators: NoisyAnno
 
 
 def _truth(margin: np.ndarray, comparisons: Sequence[Comparison], annotators: NoisyAnnotators | None) -> dict[str, Any]:
-    """What is known only where a program chose: the loss that nothing gets below, the best accuracy, the real one."""
+    """What is known only where a program chose: the lowest possible loss, the best possible accuracy, the true accuracy."""
     if annotators is None:
         return {"nll_floor": None, "best_accuracy": None, "true_accuracy": None}
     sides = [side for c in comparisons for side in c.completions()]
@@ -159,7 +162,7 @@ def _truth(margin: np.ndarray, comparisons: Sequence[Comparison], annotators: No
 
 
 def _by_length_alone(train: Sequence[Comparison], held_out: Sequence[Comparison]) -> dict[str, Any]:
-    """The rule "the longer one" (or the shorter one, whichever the fitted comparisons favour): does a model know more?"""
+    """Accuracy of the rule "the longer one" (or the shorter one, whichever the fitted comparisons favour), as a baseline."""
     taste = sum(np.sign(_gap(c)) * (c.probability - 0.5) for c in train)
     decided = [c for c in held_out if c.probability != 0.5]
     prefers = -1.0 if taste < 0 else 1.0
@@ -184,7 +187,7 @@ def _right(margin: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def _parts(x: np.ndarray, rows: np.ndarray, count: int) -> list[np.ndarray]:
-    """Rows in parts of about equal size by x, equal values together."""
+    """Rows in parts of about equal size by x; equal values are in the same part."""
     if not len(rows):
         return []
     _, of, counts = np.unique(x[rows], return_inverse=True, return_counts=True)
@@ -197,7 +200,7 @@ def _tenths(n: int) -> int:
 
 
 def _words(low: int, high: int) -> str:
-    """Of the preferred response against the other one."""
+    """The range of a length gap in words: of the preferred response against the other one."""
 
     def in_words(gap: int) -> str:
         return "as long" if gap == 0 else f"{abs(gap)} {'longer' if gap > 0 else 'shorter'}"

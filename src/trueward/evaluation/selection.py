@@ -1,4 +1,4 @@
-"""Which pairs people judge next: random ones, those that tell most about the reward, or those of the widest margin."""
+"""Which pairs people judge next: random ones, the most informative ones, or those of the widest margin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 Strategy = Literal["random", "d-optimal", "gap"]
-LEAST_RANDOM = 0.2  # of every round, so that the reward model can be examined on pairs that it did not pick
+LEAST_RANDOM = 0.2  # of every round, so that the reward model can be evaluated on pairs that it did not pick
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Chosen:
 
 
 def d_optimal(features: np.ndarray, margins: np.ndarray, count: int, ridge: float = 1.0) -> list[int]:
-    """The pairs that tell most about a linear reward, one after the other: p(1 − p)·xᵀH⁻¹x at its highest.
+    """The pairs that are most informative about a linear reward, chosen one after the other: p(1 − p)·xᵀH⁻¹x is highest.
 
     features x [n, d], the difference of the two answers' last hidden states; margins [n], the reward model's, so that
     p = σ(margin). H = ridge·I + Σ p(1 − p)·x·xᵀ over the pairs chosen so far, with x scaled to a mean square of 1, is the
@@ -49,7 +49,7 @@ def d_optimal(features: np.ndarray, margins: np.ndarray, count: int, ridge: floa
 
 
 def largest_gap(margins: np.ndarray, count: int) -> list[int]:
-    """The pairs of which the reward model is surest: where it is wrong there, it is worth knowing."""
+    """The pairs that the reward model is most confident about, to find where it is confidently wrong."""
     return [int(i) for i in np.argsort(-np.abs(margins), kind="stable")[:count]]
 
 
@@ -58,8 +58,8 @@ def choose(
 ) -> list[Chosen]:
     """`count` of n candidates, at least `random_share` of them at random from those that the strategy did not pick.
 
-    They come in a random order, so that a round which is closed early has its share of both. Given the candidates, what a
-    strategy picks is certain (propensity 1), and each of the others is as probable as any.
+    They are in a random order, so that a round which is closed early has its share of both. Given the candidates, a
+    strategy's picks are certain (propensity 1), and each of the others is equally probable.
     """
     if not LEAST_RANDOM <= random_share <= 1:
         raise ValueError(f"the random share: expected {LEAST_RANDOM} to 1, got {random_share}")

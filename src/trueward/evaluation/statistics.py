@@ -1,4 +1,4 @@
-"""Intervals and errors."""
+"""Confidence intervals and standard errors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 Z = 1.959964  # 95 %, two-sided
 NINETY_FIVE = 1.96  # the same, as it is printed
-ROUNDING = 1e-12  # an SD below so much of the values is that of their rounding
+ROUNDING = 1e-12  # an SD below this share of the values is rounding
 
 
 def standard_error(x: np.ndarray) -> float:
-    """Of the mean of independent values; NaN for fewer than two."""
+    """Standard error of the mean of independent values [n]; NaN for fewer than two."""
     return float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else float("nan")
 
 
 def student_quantile(level: float, freedom: int) -> float:
-    """The point that Student's t with so many degrees of freedom stays below with the probability `level`."""
+    """The value that Student's t with `freedom` degrees of freedom stays below with the probability `level`."""
     from scipy import special  # here, not above: pages and the studio take other things from this file
 
     assert freedom >= 1
@@ -35,7 +35,7 @@ def wilson(successes: float, n: int, z: float = Z) -> tuple[float, float]:
 
 
 def win_rate(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
-    """Share of prompts on which ours scores higher, ties half, with Wilson's interval. One answer a side and prompt."""
+    """Share of prompts on which ours scores higher, ties half, with Wilson's interval. One answer of each to a prompt."""
     wins = float((ours > theirs).sum() + 0.5 * (ours == theirs).sum())
     low, high = wilson(wins, len(ours))
     return (wins / len(ours) if len(ours) else 0.5), low, high
@@ -49,7 +49,7 @@ def bootstrap(x: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float
     mean = float(x.mean())
     if len(x) < 2 or not x.std() > ROUNDING * np.abs(x).max():
         return mean, mean
-    from scipy import stats  # here, not above: half a second that only this function has to wait for
+    from scipy import stats  # here, not above: it takes half a second, and only this function needs it
 
     draw = np.random.default_rng(seed)
     ends = stats.bootstrap((x,), np.mean, n_resamples=draws, method="BCa", rng=draw).confidence_interval

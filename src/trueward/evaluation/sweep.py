@@ -45,8 +45,8 @@ def row(value: Any, seed: int, run: str, report: Row) -> Row:
 class Point:
     """One value, over its seeds: means with 95 % half-widths.
 
-    They come from the seeds: from this value's own where there are three or more, from the SD pooled over all values where
-    there are two (one difference says next to nothing), and from the run's held-out prompts where there is one.
+    The half-widths come from the seeds: from this value's own where there are three or more, from the SD pooled over all values
+    where there are two (one difference is hardly an estimate), and from the run's held-out prompts where there is one.
     """
 
     value: Any
@@ -62,11 +62,12 @@ class Point:
     truths: tuple[float, ...]  # by seed, in the order of the seeds
 
     def table(self) -> Row:
+        """As JSON."""
         return {k: v for k, v in vars(self).items() if k != "truths"} | {"truths": list(self.truths)}
 
 
 def points(rows: Sequence[Row]) -> list[Point]:
-    """One for each value, in the order in which values first come. Runs that failed (with an `error`) are left out."""
+    """One point for each value, in the order of first appearance. Runs that failed (with an `error`) are left out."""
     groups: dict[str, list[Row]] = {}
     for r in rows:
         if not r.get("error") and r.get("truth") is not None and r.get("proxy") is not None:
@@ -102,7 +103,7 @@ def points(rows: Sequence[Row]) -> list[Point]:
 
 
 def half_width(group: Sequence[Row], key: str, pairs: Sequence[Sequence[Row]]) -> float:
-    """Half a 95 % interval of the mean; `pairs`: the groups of two seeds, this one among them if it is one."""
+    """Half a 95 % interval of the mean. pairs: the groups of two seeds, this one included if it is one."""
     if len(group) == 2:
         variance = float(np.mean([(one[key] - other[key]) ** 2 / 2 for one, other in pairs]))
         return student_quantile(0.975, len(pairs)) * math.sqrt(variance / 2)
@@ -119,22 +120,23 @@ class Advice:
 
     best: Any
     as_good: tuple[Any, ...]
-    edge: str  # "low" or "high" if the best value is the first or the last of those swept, else ""
-    below: str  # what goes wrong on either side: "hacking", "pinned", "worse", or "" if nothing was seen to
+    edge: str  # "low" or "high" if the best value is the first or the last one swept, else ""
+    below: str  # what goes wrong on that side: "hacking", "pinned", "worse", or "" if nothing does
     above: str
     seeds: int
 
     def table(self) -> Row:
+        """As JSON."""
         return {**vars(self), "as_good": list(self.as_good)}
 
 
 def advise(swept: Sequence[Point]) -> Advice | None:
-    """The value of the highest mean truth, and the neighbours that can't be told from it.
+    """The value of the highest mean truth, and the neighbours that are not significantly worse.
 
-    Values are compared by one-sided tests at 5 %: paired by seed where there are three or more;
-    by the half-widths' errors otherwise. The interval is the stretch around the best value in which no test
-    fires. It has no correction for the number of values: an interval that is too short is the worse mistake, and more
-    tests make it shorter, so read its ends as "no evidence against it".
+    Values are compared by one-sided tests at 5 %: paired by seed where there are three or more; by the half-widths' errors
+    otherwise. The interval is the range around the best value in which no test is significant. It has no correction for the
+    number of values: too short an interval is the worse mistake, and more tests make it shorter, so read its ends as "no
+    evidence against it".
 
     None when fewer than two values were measured. Sorted by value if all values are numbers.
     """
@@ -187,7 +189,7 @@ def alarmed(point: Point) -> bool:
 
 
 def _side(worse: Sequence[Point], best: Point) -> str:
-    """What the worse values of one side have in common: too far from SFT with a proxy no lower, or not far enough."""
+    """What the worse values of one side have in common: "hacking" (farther from SFT, a proxy no lower), "pinned" or "worse"."""
     if not worse:
         return ""
     kl, proxy = float(np.mean([p.kl for p in worse])), float(np.mean([p.proxy for p in worse]))
@@ -209,23 +211,25 @@ class Form:
     points: int
 
     def __call__(self, d: Array) -> Array:
+        """The fitted gain at each d."""
         return d * (self.alpha - self.beta * (np.log(np.maximum(d, 1e-12)) if self.kind == "rl" else d))
 
     @property
     def peak(self) -> float:
-        """The d of the highest value, infinite when the form has no peak."""
+        """The d of the highest value, infinite if the form has no peak."""
         if self.beta <= 0:
             return math.inf
         return math.exp(self.alpha / self.beta - 1.0) if self.kind == "rl" else self.alpha / (2.0 * self.beta)
 
     def table(self) -> Row:
+        """As JSON, with the peak; None for an infinite one."""
         return {**vars(self), "peak": self.peak if math.isfinite(self.peak) else None}
 
 
 def fit_form(d: Sequence[float], gain: Sequence[float], kind: str = "rl") -> Form | None:
-    """Least squares; d: √KL, gain: change against SFT. None for fewer than three places at which d > 0.
+    """Least squares; d: √KL, gain: change against SFT. None for fewer than three points with d > 0.
 
-    Both forms are linear in α and β, so there is one answer. R² is against the mean of the gains.
+    Both forms are linear in α and β, so the solution is unique. R² is against the mean of the gains.
     """
     assert kind in ("rl", "best_of_n")
     x, y = np.asarray(d, dtype=np.float64), np.asarray(gain, dtype=np.float64)
@@ -241,7 +245,7 @@ def fit_form(d: Sequence[float], gain: Sequence[float], kind: str = "rl") -> For
 
 
 def forms(rows: Sequence[Row]) -> dict[str, Form]:
-    """The RL form fitted to every evaluation of every run: for `truth` and `proxy`, where there is enough to fit."""
+    """The RL form fitted to all evaluations of all runs: for `truth` and `proxy`, where there are enough points."""
     evaluations = [e for r in rows if not r.get("error") for e in r["history"] if (e.get("kl") or 0) > 0]
     fitted = {}
     for key in ("truth", "proxy"):
@@ -253,7 +257,7 @@ def forms(rows: Sequence[Row]) -> dict[str, Form]:
 
 
 def sentence(key: str, advice: Advice | None) -> str:
-    """What to take, in words."""
+    """The advice in words. key: the setting that was swept."""
     if advice is None:
         return "Fewer than two values were measured: nothing to compare."
     name = "β" if key == "policy.kl_coef" else key

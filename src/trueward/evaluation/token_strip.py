@@ -14,7 +14,7 @@ def strip(
 ) -> Mapping[str, list[float]]:
     """For a sample's row: `ends` of the tokens in `text`, in characters, and `log_ratio`, nats; both [tokens].
 
-    The sum of the ratios is the answer's k1 estimate of the KL. A token that stands for no text (end-of-sequence, or the
+    The sum of the ratios is the answer's k1 estimate of the KL. A token without text of its own (end-of-sequence, or the
     first bytes of a character) ends where the one before it did.
     """
     assert len(ids) == len(ratios)
@@ -22,10 +22,10 @@ def strip(
 
 
 def ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> list[int]:
-    """After how many characters of the text each token ends: never less than the one before, the last one at the end."""
+    """The number of characters of the text up to the end of each token: never less than before, all of them for the last."""
     positions, last = [], 0
     for so_far in _decoded(tokenizer, [list(ids[:n]) for n in range(1, len(ids) + 1)]):
-        # a beginning of the text, but for a character of which only some bytes are there
+        # a prefix of the text, except for a last character that is incomplete
         whole = so_far if text.startswith(so_far) else so_far.rstrip("\ufffd")
         if text.startswith(whole):
             last = max(last, len(whole))
@@ -36,7 +36,7 @@ def ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> l
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, parts: list[list[int]]) -> list[str]:
-    """As the collator decodes answers."""
+    """Texts of tokens, decoded as the collator decodes answers."""
     if tokenizer.is_fast:
         return list(tokenizer.backend_tokenizer.decode_batch(parts, skip_special_tokens=True))
     return [str(tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for part in parts]

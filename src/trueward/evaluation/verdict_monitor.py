@@ -1,4 +1,4 @@
-"""The verdict of a run at each evaluation, where a peak that the truth seems to be down from is measured again."""
+"""The verdict of a run at each evaluation, with a re-measurement of the peak where the truth seems to have fallen."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Row = Mapping[str, Any]
 
 
 class VerdictMonitor:
-    """Gives the verdict at each evaluation. It samples only when the truth seems to fall: then both policies answer again.
+    """Gives the verdict at each evaluation. It samples only if the truth seems to have fallen: then both policies answer again.
 
     best: loads the checkpoint of the highest truth so far. prompts: all held-out ones; step_prompts: how many of them, from
     the first on, each evaluation uses. examined: the reward model's accuracy on held-out comparisons with its interval, if
-    it was measured. least_fall: the share of the gain at the peak that a fall has to take back to count.
+    it was measured. least_fall: the share of the gain at the peak that a fall has to undo to count.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class VerdictMonitor:
     def __call__(
         self, evaluations: Sequence[Row], ratio_first: float | None = None
     ) -> tuple[dict[str, Any], RunVerdict]:
-        """Fields of the last evaluation's row, and the verdict after it. `evaluations`: rows, the first one of step 0."""
+        """Fields for the row of the last evaluation, and the verdict after it. evaluations: rows, the first one of step 0."""
         now = {**evaluations[-1], "fall": None}
         before = [row for row in evaluations[:-1] if row["step"]]
         if now["step"] and (peak := verdict.suspected([*evaluations[:-1], now], self.least_fall)):
@@ -64,7 +64,7 @@ class VerdictMonitor:
         return fall(self.evaluator.seed, peak_step, theirs, ours, test, step, least=least)
 
     def unused(self, step: int) -> list[Prompt]:
-        """As many held-out prompts as an evaluation has: those that evaluations don't use first, in a random order."""
+        """As many held-out prompts as an evaluation uses: first those that evaluations do not use, in a random order."""
         others = self.prompts[self.most :]
         order = torch.randperm(len(others), generator=generator(self.evaluator.seed, "look", "fall", step))
         return [*(others[i] for i in order.tolist()), *self.prompts[: self.most]][: self.most]
@@ -73,7 +73,10 @@ class VerdictMonitor:
 def fall(
     seed: int, peak_step: int, peak: np.ndarray, now: np.ndarray, test: int, *where: str | int, least: float = 0.0
 ) -> Row:
-    """The `fall` between fresh truths of a peak and of now, each [prompts] or [prompts, answers], SDs; `least`: what counts."""
+    """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs.
+
+    least: the smallest drop that counts. where: names the purpose of the random draws.
+    """
     drop = paired(peak, now)
     low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
     return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)

@@ -1,12 +1,12 @@
-"""Chance without a state: the n-th number of a stream is a function of seed, stream and n alone.
+"""Random numbers without a state: the n-th number of a stream is a function of seed, stream and n alone.
 
-So undoing a click gives back the pair that was there, and a link replays a sitting. 32-bit integers throughout, since that is
-what JavaScript multiplies exactly: web/chance.js is the twin of this file, to the last bit.
+So undoing a click gives the same pair again, and a link replays a session. 32-bit integers throughout, since that is
+what JavaScript multiplies exactly: web/chance.js computes the same numbers, bit for bit.
 """
 
 from __future__ import annotations
 
-PAIRS, SIDES, NOISE = 1, 2, 3  # the streams: which pair, which of the two stands left, where a noisy annotator errs
+PAIRS, SIDES, NOISE = 1, 2, 3  # the streams: which pair, which of the two is on the left, where a noisy annotator errs
 
 _MASK = 0xFFFFFFFF
 _STRIDE = 0x9E3779B9  # 2³² over the golden ratio: keeps the inputs 0, 1, 2 … apart

@@ -15,7 +15,7 @@ from trueward.lab.chance import PAIRS, SIDES, uniform
 
 @dataclass(frozen=True)
 class Click:
-    """Response `winner` was preferred to `loser`; in a tie the two words mean nothing."""
+    """Response `winner` was preferred to `loser`; in a tie the order means nothing."""
 
     winner: int
     loser: int
@@ -31,6 +31,7 @@ class LabRewardModel:
 
     @classmethod
     def blank(cls, responses: int) -> LabRewardModel:
+        """All scores 0, nothing compared."""
         return cls((0.0,) * responses, (False,) * responses)
 
 
@@ -40,7 +41,7 @@ def sigmoid(x: float) -> float:
 
 
 def loss(model: LabRewardModel, click: Click) -> float:
-    """−log σ(r̂_w − r̂_l) in nats; of a tie the mean of both directions."""
+    """−log σ(r̂_w − r̂_l) in nats; for a tie the mean of both directions."""
     d = model.scores[click.winner] - model.scores[click.loser]
     win = math.log1p(math.exp(-abs(d))) + max(-d, 0)
     return win + d / 2 if click.tie else win  # −log σ(−d) = −log σ(d) + d
@@ -69,9 +70,9 @@ def trained(clicks: Sequence[Click], responses: int, lr: float = 0.5) -> tuple[L
 def next_pair(
     clicks: Sequence[Click], responses: int, seed: int, skipped: int = 0, left_out: Collection[int] = ()
 ) -> tuple[int, int]:
-    """The pair to show, left and right: at random among the pairs compared least.
+    """The next pair to compare, left and right: at random among the pairs compared least.
 
-    `skipped` pairs were passed over; pairs with a response of `left_out` are not shown.
+    skipped: how many pairs were passed over. left_out: responses that are never in the pair.
     """
     eligible = [i for i in range(responses) if i not in left_out]
     if len(eligible) < 2:
@@ -88,7 +89,7 @@ def next_pair(
 
 
 def parse(text: str, responses: int = 5) -> list[Click]:
-    """Clicks as a link writes them: "BA" is B over A, "B=A" a tie, with dots between them."""
+    """Clicks from a link: "BA" is B over A, "B=A" a tie, separated by dots."""
     clicks = []
     for word in filter(None, text.split(".")):
         match = re.fullmatch(r"([A-Z])(=?)([A-Z])", word)

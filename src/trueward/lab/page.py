@@ -12,7 +12,7 @@ from trueward.lab import presets
 
 FOLDER = Path(__file__).parent / "web"
 ENTRY = "main.js"
-# Nothing from elsewhere, nothing inline, and text never becomes markup; the icon alone is a data: URL.
+# Nothing from other sites, nothing inline, and text never becomes markup; only the icon is a data: URL.
 COMMON = "base-uri 'none'; form-action 'none'; img-src data:; require-trusted-types-for 'script'; trusted-types 'none'"
 POLICY = f"default-src 'none'; script-src 'self'; style-src 'self'; frame-ancestors 'none'; {COMMON}"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
@@ -20,7 +20,7 @@ _TOP = re.compile(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+|\$
 
 
 def files() -> dict[str, str]:
-    """The page as a server sends it: file name to text. The server adds `POLICY` as a header."""
+    """The files for a server, by name. The server adds `POLICY` as a header."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.iterdir()) if path.is_file()}
     table = json.dumps(presets.tables(), ensure_ascii=False, indent=1)
     texts["presets.js"] = f"// Made from presets.json.\nexport const PRESETS = {table};\n"
@@ -28,7 +28,7 @@ def files() -> dict[str, str]:
 
 
 def whole() -> str:
-    """The page as one file. Script and style are inline, and the policy in it knows them by their hashes."""
+    """The page as one file. Script and style are inline, and allowed by their hashes in its policy."""
     parts = files()
     script = joined(parts)
     style = parts["lab.css"]
@@ -49,12 +49,12 @@ def whole() -> str:
 
 
 def digest(text: str) -> str:
-    """How a content security policy names an inline text."""
+    """An inline text's hash, as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def joined(parts: dict[str, str]) -> str:
-    """All modules as one, each after those that it imports; a name may stand at the top of one module only."""
+    """All modules as one, each after those that it imports; a name may be defined at the top level of one module only."""
     order: list[str] = []
 
     def visit(name: str, above: tuple[str, ...] = ()) -> None:

@@ -15,15 +15,16 @@ Vector = Sequence[float]
 
 
 def proxies(model: LabRewardModel, blind: float | None, shift: float = 0.0) -> list[float]:
-    """The reward of each response: r̂ where the response was ever compared, else the blind-spot value (None: r̂ everywhere).
+    """The reward of each response: r̂ if the response was ever compared, else `blind` (None: r̂ for all).
 
-    `shift` is added to all of them. Only differences of scores mean anything, so no policy depends on it.
+    shift: added to all of them. Only differences of scores matter, so no policy depends on it.
     """
     pairs = zip(model.scores, model.compared, strict=True)
     return [shift + (score if seen or blind is None else blind) for score, seen in pairs]
 
 
 def log_softmax(logits: Vector) -> list[float]:
+    """log softmax of the logits, in nats."""
     top = max(logits)
     log_z = top + math.log(sum(math.exp(x - top) for x in logits))
     return [x - log_z for x in logits]
@@ -35,7 +36,7 @@ def mean(policy: Vector, values: Vector) -> float:
 
 
 def kl(log_policy: Vector, log_reference: Vector) -> float:
-    """KL(π‖π_SFT) = Σ π (log π − log π_SFT); rounding may not take it below 0."""
+    """KL(π‖π_SFT) = Σ π (log π − log π_SFT), not below 0 by rounding."""
     pairs = zip(log_policy, log_reference, strict=True)
     return max(0.0, sum(math.exp(p) * (p - q) for p, q in pairs))
 
@@ -50,7 +51,7 @@ def gradient(logits: Vector, proxy: Vector, log_reference: Vector, beta: float) 
 
 
 def rate(beta: float) -> float:
-    """The step size of the ascent, min(½, 1/β): a tight anchor makes the hill steeper."""
+    """The step size of the ascent, min(½, 1/β): a larger β makes the objective more curved."""
     return min(0.5, 1 / beta)
 
 
@@ -62,7 +63,7 @@ def objective(log_policy: Vector, proxy: Vector, log_reference: Vector, beta: fl
 
 @dataclass(frozen=True)
 class LabStep:
-    """Where the policy stands: averages under it, and its distance from SFT in nats."""
+    """The policy after a step: expected proxy and true reward, and its KL from SFT in nats."""
 
     step: int
     proxy: float
@@ -72,18 +73,19 @@ class LabStep:
 
 @dataclass(frozen=True)
 class LabRun:
-    """A policy's path: where it stood before the first step and after each, and the policy at its end."""
+    """A policy's path: before the first step and after each, and the log-probs at its end."""
 
     history: list[LabStep]
     log_policy: list[float]
 
     @property
     def policy(self) -> list[float]:
+        """The probabilities at the end."""
         return [math.exp(x) for x in self.log_policy]
 
 
 def run(proxy: Vector, truths: Vector, reference: Vector, stretches: Sequence[tuple[float, int]]) -> LabRun:
-    """Gradient ascent from π_SFT: for each (β, steps) of `stretches` so many steps, going on from the policy so far."""
+    """Gradient ascent from π_SFT: for each (β, steps) of `stretches` that many steps, continuing from the policy so far."""
     log_reference = [math.log(p) for p in reference]
     logits = list(log_reference)
 

@@ -10,12 +10,12 @@ from typing import Any
 from trueward.lab.chance import NOISE, uniform
 from trueward.lab.clicks import Click, parse
 
-FILE = Path(__file__).with_name("presets.json")  # read by the page too, so that the texts exist once
+FILE = Path(__file__).with_name("presets.json")  # the page reads it too
 
 
 @dataclass(frozen=True)
 class Preset:
-    """`blind` is the score of a response that was never compared (None: its r̂, which is 0)."""
+    """One setting of the lab. `blind` is the score of a response that was never compared (None: its r̂, which is 0)."""
 
     name: str
     title: str
@@ -25,12 +25,12 @@ class Preset:
     truths: tuple[float, ...]
     reference: tuple[float, ...]
     blind: float | None
-    clicks: tuple[Click, ...]  # of the annotator that comes with the preset
-    begin: str  # "empty": the reader clicks; "clicked": the annotator has
+    clicks: tuple[Click, ...]  # of the preset's annotator
+    begin: str  # "empty": without clicks; "clicked": with the annotator's
     wrong: float  # the share of clicks that a noisy annotator gets wrong
 
     def annotated(self, seed: int) -> list[Click]:
-        """The annotator's clicks; those of a noisy one depend on the seed."""
+        """The annotator's clicks; a noisy annotator's depend on the seed."""
         return [
             Click(click.loser, click.winner) if uniform(seed, NOISE, n) < self.wrong else click
             for n, click in enumerate(self.clicks)
@@ -38,7 +38,7 @@ class Preset:
 
 
 def tables() -> dict[str, dict[str, Any]]:
-    """The file's tables, each with what it takes over from the one that it is `like`."""
+    """The file's tables, each with the values inherited from the one that it is `like`."""
     raw: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
     return {
         name: {"wrong": 0, **raw.get(table.get("like", ""), {}), **{k: v for k, v in table.items() if k != "like"}}
@@ -47,6 +47,7 @@ def tables() -> dict[str, dict[str, Any]]:
 
 
 def preset(name: str) -> Preset:
+    """The preset of that name. `ValueError` in one line that lists the names."""
     known = tables()
     if name not in known:
         raise ValueError(f"preset {name!r}: there is none of that name; expected one of {', '.join(known)}")

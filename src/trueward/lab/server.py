@@ -1,4 +1,4 @@
-"""The lab's page on loopback, by the standard library alone."""
+"""Serves the lab's page on loopback, with the standard library alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
 def server(port: int = 0) -> ThreadingHTTPServer:
-    """A server on a free port (0) or a given one; `serve_forever` starts it."""
+    """A server on a given port, or a free one (0); `serve_forever` starts it."""
     try:
         return ThreadingHTTPServer((HOST, port), Handler)
     except OSError as error:
@@ -20,15 +20,17 @@ def server(port: int = 0) -> ThreadingHTTPServer:
 
 
 def address(of: ThreadingHTTPServer) -> str:
+    """The server's URL."""
     return f"http://{HOST}:{of.server_address[1]}/"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Sends the page's files, known by their names: no path of a request reaches the disk."""
+    """Sends the page's files, by their names: no path of a request reaches the disk."""
 
     server_version, sys_version = "trueward", ""
 
     def do_GET(self) -> None:
+        """Send a file; error 421 for another host, 404 for another name."""
         port = self.server.server_address[1]  # type: ignore[index]
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this page is served on loopback only")
@@ -53,4 +55,4 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the terminal keeps the page's address."""
+        """Nothing is logged: the terminal shows only the address."""

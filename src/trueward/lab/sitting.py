@@ -1,4 +1,4 @@
-"""A whole sitting without the page: a preset, clicks, and the policy's path."""
+"""A session of the lab without the page: a preset, clicks, and the policy's path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trueward.lab.clicks import Click
 
 @dataclass(frozen=True)
 class Sitting:
-    """All that the engine computes of it. `losses` has one value a click; `proxy` one a response."""
+    """The results of a session. `losses` has one value a click; `proxy` one a response."""
 
     preset: presets.Preset
     model: clicks.LabRewardModel
@@ -22,7 +22,7 @@ class Sitting:
 
     @property
     def covariance(self) -> float:
-        """Cov_π(r*, r̂) where the path ends."""
+        """Cov_π(r*, r̂) at the end of the path."""
         return tilt.covariance(self.run.policy, self.preset.truths, self.proxy)
 
     def sweep(self) -> list[tilt.Optimum]:
@@ -39,7 +39,10 @@ def sit(
     lr: float = 0.5,
     blind: float | None = None,
 ) -> Sitting:
-    """`own_clicks`, or the preset's annotator's, then a path of (β, steps). `blind` replaces the preset's value, if given."""
+    """A session with `own_clicks`, or the preset's annotator's, and then a path of (β, steps).
+
+    blind: replaces the preset's value, if given.
+    """
     preset = presets.preset(name)
     model, losses = clicks.trained(
         preset.annotated(seed) if own_clicks is None else own_clicks, len(preset.responses), lr

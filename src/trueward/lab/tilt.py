@@ -1,4 +1,4 @@
-"""Where the ascent ends: the closed form of the KL-anchored optimum, and what the truth does along it."""
+"""The limit of the ascent: the closed form of the KL-anchored optimum, and the true reward along it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def tilted(proxy: Vector, reference: Vector, beta: float) -> list[float]:
 
 
 def best_objective(proxy: Vector, reference: Vector, beta: float) -> float:
-    """The value of the optimum: max_π E[proxy] − β·KL = β·log Σ π_SFT·e^(proxy/β). No policy is above it."""
+    """The value of the optimum: max_π E[proxy] − β·KL = β·log Σ π_SFT·e^(proxy/β)."""
     top = max(proxy)
     return top + beta * math.log(sum(p * math.exp((r - top) / beta) for p, r in zip(reference, proxy, strict=True)))
 
 
 def covariance(policy: Vector, truths: Vector, proxy: Vector) -> float:
-    """Cov_π(r*, r̂): how fast the true reward changes along the tilt, dE[r*]/d(1/β). Below 0 more proxy is less truth."""
+    """Cov_π(r*, r̂): the derivative of the true reward at the optimum, dE[r*]/d(1/β). Below 0, more proxy is less truth."""
     true, expected = mean(policy, truths), mean(policy, proxy)
     return sum(p * (t - true) * (r - expected) for p, t, r in zip(policy, truths, proxy, strict=True))
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """The closed form at one β."""
+    """The closed form at one β: expected proxy and true reward, and the KL in nats."""
 
     beta: float
     proxy: float
@@ -38,6 +38,7 @@ class Optimum:
 
 
 def optimum(proxy: Vector, truths: Vector, reference: Vector, beta: float) -> Optimum:
+    """The closed form at this β."""
     log_policy = tilted(proxy, reference, beta)
     policy = [math.exp(x) for x in log_policy]
     distance = kl(log_policy, [math.log(p) for p in reference])
@@ -50,6 +51,6 @@ def sweep(proxy: Vector, truths: Vector, reference: Vector) -> list[Optimum]:
 
 
 def best(points: list[Optimum]) -> Optimum:
-    """The point of the highest true reward; of those within rounding of it the tightest anchor."""
+    """The point of the highest true reward; of equal ones (up to rounding) that of the largest β."""
     highest = max(point.true for point in points)
     return max((point for point in points if point.true >= highest - 1e-12), key=lambda point: point.beta)

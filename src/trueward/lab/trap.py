@@ -1,4 +1,4 @@
-"""A slip that is easily made: a formula for the slope of the KL anchor that looks right and is not. Never used to train."""
+"""A common error: a formula for the gradient of the KL anchor that looks right and is wrong. Never used to train."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def anchor_slope(logits: Vector, log_reference: Vector, beta: float) -> list[flo
 
 
 def short_form(logits: Vector, log_reference: Vector, beta: float) -> list[float]:
-    """−β·(log(π_i/π_SFT,i) + 1)·π_i·(1 − π_i): it forgets that θ_i moves the other probabilities too.
+    """−β·(log(π_i/π_SFT,i) + 1)·π_i·(1 − π_i): it ignores that θ_i changes the other probabilities too.
 
-    At π = π_SFT, where the KL is smallest and its slope 0, it pushes every response down.
+    At π = π_SFT, where the KL is smallest and its gradient 0, it pushes every response down.
     """
     log_policy = log_softmax(logits)
     return [

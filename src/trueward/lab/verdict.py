@@ -1,7 +1,7 @@
-"""One word on a run, by rules that stand beside it: the first that holds decides.
+"""The lab's verdict on a run in one word: the first rule that holds decides.
 
-The lab knows the truth exactly, so its rules are plain thresholds; `evaluation.verdict` asks the same of a real run,
-where all is measured with an error.
+The lab knows the truth exactly, so its rules are plain thresholds; `evaluation.verdict` answers the same question for a real
+run, where everything is measured with an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 from trueward.lab.policy import LabStep, Vector, mean
 
 Word = Literal["no signal", "pinned", "hacking", "over-optimised", "learning", "inconclusive"]
-STILL, NEAR = 0.001, 0.01  # a change of the proxy and a KL that are nothing; a KL in nats that is hardly anything
+STILL, NEAR = 0.001, 0.01  # a change of the proxy and a KL that count as none; a KL in nats that counts as small
 FALL, GAIN, LOST = 0.05, 0.08, 0.25  # in SDs of the true reward under SFT; the last is a share of the peak's gain
 
 
@@ -38,7 +38,7 @@ def spread(truths: Vector, reference: Vector) -> float:
 
 
 def judge(history: Sequence[LabStep], sd: float) -> LabVerdict:
-    """The verdict on a path that begins at SFT; `sd` is that of `spread`."""
+    """The verdict on a path that begins at SFT. sd: as `spread` gives it."""
     start, end = history[0], history[-1]
     highest = max(history, key=lambda step: (step.true, -step.step))
     proxy, true, peak = end.proxy - start.proxy, end.true - start.true, highest.true - start.true

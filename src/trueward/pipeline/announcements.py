@@ -1,4 +1,4 @@
-"""What is said once before a run begins: settings that do nothing, and code of the user's that it runs."""
+"""Notes printed once before a run begins: settings that do nothing, and the user's own code that it runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from trueward.pipeline.own_code import named_code
 
 
 def announcements(recipe: Recipe, run: Path) -> list[str]:
-    """A line each. run: its directory; code is named before the first run alone."""
+    """The notes, a line each. run: its directory; own code is named only before the first run in it."""
     code = {} if artifacts.is_run(run) else named_code(recipe)
     return [*config.notes(recipe), *(f"{setting} runs code of yours: {place}" for setting, place in code.items())]

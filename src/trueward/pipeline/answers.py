@@ -1,4 +1,4 @@
-"""Answers that are measured, compared or chosen from: sampled exactly, by the recipe's parameters."""
+"""Answers for evaluations, comparisons and best of n: sampled exactly, with the recipe's parameters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trueward.training.env import Env
 
 
 def sampling_params(sampler: SamplerConfig) -> SamplingParams:
-    """Of all that is measured; a rollout engine may sample with coarser weights."""
+    """The parameters of all exact samples; only a rollout engine may use coarser weights."""
     return SamplingParams(sampler.temperature, sampler.max_new_tokens, sampler.engine.max_num_seqs)
 
 
 def exact_sampler(sampler: SamplerConfig, env: Env) -> Sample:
-    """Samples by the recipe's parameters; decoders are kept in `env.pool`."""
+    """A sampler with the recipe's parameters; its decoders are reused through `env.pool`."""
     params = sampling_params(sampler)
 
     def draw(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
@@ -33,7 +33,7 @@ def exact_sampler(sampler: SamplerConfig, env: Env) -> Sample:
 def sample_with_progress(
     what: str, network: Network, prompts: Sequence[Prompt], sampler: SamplerConfig, draws: Draws, env: Env
 ) -> list[Completion]:
-    """One answer to each prompt, saying how far it is."""
+    """One answer to each prompt, with a progress bar. what: its label."""
     env.progress.start(what, len(prompts))
     on_progress = partial(env.progress.at, note="")
     rollout = exact.sample(network, prompts, sampling_params(sampler), draws, on_progress, env.pool)

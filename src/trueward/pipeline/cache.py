@@ -1,7 +1,7 @@
-"""A stage is run once, and known by what it was made from: on disk, in memory, or not at all, to see what would run.
+"""Runs each stage once and identifies it by its inputs: on disk, in memory, or only to plan.
 
 A stage's digest is that of its name and version, its settings, the digests of its inputs and its files. A finished stage isn't
-run again, in this run or in another one under the same home; an unfinished one goes on from its last checkpoint.
+run again, in this run or in another one under the same home; an unfinished one resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Settings = Mapping[str, Any]
 
 
 class StageCache(Protocol):
-    """Where results are kept."""
+    """Where the results of stages are stored."""
 
     env: Env
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
-        """The result of that digest: the one that is there, or made now."""
+        """The result with that digest: a stored one, or made by `run`. parents: digests of the inputs."""
 
 
 def cached(
@@ -47,10 +47,10 @@ def cached(
     aside: Mapping[str, Any] | None = None,
     contents: Sequence[str] = (),
 ) -> Made[R]:
-    """A stage's result. What it is given is what it depends on: inputs, settings, files and contents make up its digest.
+    """A stage's result. Everything that it depends on makes up its digest: inputs, settings, files and contents.
 
-    contents: digests of what was given in memory, in the place of files. aside: further arguments that say nothing more than
-    those do (the text that was read from the files, the command line).
+    contents: digests of data given in memory in place of files. aside: further arguments that follow from the others
+    (the text that was read from the files, the command line), and are no part of the digest.
     """
     given = {name: made for name, made in inputs.items() if made is not None}
 
@@ -69,6 +69,7 @@ def fingerprint(
     files: Sequence[Path],
     contents: Sequence[str] = (),
 ) -> str:
+    """The digest of a stage: SHA-256 of its name, version, settings, input digests, and the hashes of its files."""
     text = config.canonical(
         {
             "format": artifacts.FORMAT,
@@ -83,20 +84,21 @@ def fingerprint(
 
 
 def _plain(value: Any) -> Any:
-    """A setting as JSON; of a whole recipe without [runtime], which changes no result."""
+    """A setting as JSON; a whole recipe without [runtime], which changes no result."""
     if isinstance(value, Recipe):
         return {key: part for key, part in value.table().items() if key != "runtime"}
     return value.model_dump(mode="json") if isinstance(value, Section) else value
 
 
 class PlanCache:
-    """Runs nothing: the digests that stages would have."""
+    """Runs nothing; collects the digests that stages would have."""
 
     def __init__(self) -> None:
         self.env = Env()
         self.digests: dict[str, str] = {}
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        """As `StageCache`, without a value."""
         self.digests[stage.name] = digest
 
         def nothing() -> R:
@@ -109,12 +111,13 @@ class MemoryCache:
     """Results in memory: what several recipes have in common is made once. Nothing is written."""
 
     def __init__(self, env: Env | None = None) -> None:
-        """env: for all recipes; without it each one's own [runtime] says where it runs."""
+        """env: for all recipes; without it, each recipe's [runtime] sets its own."""
         self.follows_recipe = env is None
         self.env = env or Env()
         self.made: dict[str, Made[Any]] = {}
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        """As `StageCache`."""
         if digest not in self.made:
             started = time.monotonic()
             value: Any = run(MemoryJournal())
@@ -125,7 +128,7 @@ class MemoryCache:
 
 
 class RunCache:
-    """One run's directory, with a directory for each stage, and the list of its stages."""
+    """One run's directory, with a directory for each stage and a list of its stages."""
 
     def __init__(self, home: Path, name: str, recipe: Recipe, env: Env) -> None:
         self.home, self.run, self.recipe, self.env = home, home / name, recipe, env
@@ -133,9 +136,12 @@ class RunCache:
 
     @contextmanager
     def open(self) -> Iterator[RunCache]:
-        """Take the run's directory, or refuse: another recipe's run, something else, or another process at work."""
+        """Lock the run's directory, and create it if it isn't there.
+
+        `ValueError` if it holds another recipe's run or something else, or if another process is working in it.
+        """
         saved = self.run / "recipe.toml"
-        artifacts.is_run(self.run)  # or it refuses one of 0.1
+        artifacts.is_run(self.run)  # raises for a run of 0.1
         if saved.is_file():
             other = config.read(str(saved))
             begun = any(self.run.glob(f"*/{artifacts.MANIFEST}"))
@@ -158,7 +164,7 @@ class RunCache:
             yield self
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
-        """Found here, taken over from another run under the same home, or made now in the stage's directory."""
+        """As `StageCache`: from this run, from another run under the same home, or made in the stage's directory."""
         directory = self.run / stage.name
         self._row(stage.name, digest, parents, "running", 0.0)
         artifact = artifacts.load(directory)
@@ -173,7 +179,9 @@ class RunCache:
     ) -> Artifact:
         mark = directory / UNFINISHED
         if not mark.is_file() or artifacts.read_json(mark).get("digest") != digest:
-            shutil.rmtree(directory, ignore_errors=True)  # what an older recipe or other input files had begun
+            shutil.rmtree(
+                directory, ignore_errors=True
+            )  # an unfinished stage of another recipe or of other input files
         started = time.monotonic()
         try:
             return make_in(directory, stage, digest, parents, run, self.env)
@@ -187,10 +195,10 @@ class RunCache:
             if manifest.parent.parent == self.run:
                 continue
             try:
-                found = artifacts.load(manifest.parent)
+                artifact = artifacts.load(manifest.parent)
             except (ValueError, OSError):
-                continue  # damaged or being removed: not ours to complain about
-            if found is not None and found.digest == digest:
+                continue  # damaged or being removed by another process: skipped
+            if artifact is not None and artifact.digest == digest:
                 return artifacts.adopt(manifest.parent, self.run / name)
         return None
 
@@ -206,14 +214,14 @@ class RunCache:
         try:
             artifacts.write_json(self.run / artifacts.PIPELINE, self.rows)
         except OSError:
-            if state != "stopped":  # a full disk is what stopped it: let that be the message
+            if state != "stopped":  # a full disk may be why it stopped: then that error is the one to report
                 raise
 
 
 def make_in(
     directory: Path, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R], env: Env
 ) -> Artifact:
-    """Run a stage in its directory, from its last checkpoint if it was begun there."""
+    """Run a stage in its directory; one that was interrupted there resumes from its last checkpoint."""
     mark = directory / UNFINISHED
     if not mark.is_file():
         directory.mkdir(parents=True)
@@ -228,7 +236,7 @@ def make_in(
 
 
 def differing(one: Recipe, other: Recipe) -> str:
-    """The first setting that is not the same in two recipes, [runtime], name and description aside; or nothing."""
+    """The first setting in which two recipes differ, [runtime], name and description aside; empty if there is none."""
 
     def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         out: dict[str, Any] = {}

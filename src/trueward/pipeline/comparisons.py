@@ -1,4 +1,4 @@
-"""The stage `comparisons`: who says which answer is better, and what was said."""
+"""The stage `comparisons`: pairs of answers, and which one is preferred."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FILE = "comparisons.jsonl"
 
 @dataclass(frozen=True)
 class Compared:
-    """Comparisons, and where they come from."""
+    """Comparisons, and the stage's summary of where they come from."""
 
     rows: list[Comparison]
     summary: dict[str, Any]
@@ -56,8 +56,11 @@ def compare(
     env: Env,
     journal: Journal,
 ) -> Compared:
-    """Comparisons: people's, from a file; of two SFT answers to each prompt, by simulated annotators or a judge; of behaviour
-    with one of them. data: how long a text may be, for people's. judge: where one compares."""
+    """The comparisons of the recipe, by `comparisons.source`.
+
+    People's, from a file; of two SFT answers to each prompt, by simulated annotators or a judge; or of a demonstration with an
+    SFT answer. data: the longest allowed texts, for people's. judge: the judge's settings, where one compares.
+    """
     if comparisons.source == "file" or comparisons.source.startswith(snapshots.PREFIX):
         assert data is not None
         return _from_file(sft.policy, comparisons, data)
@@ -78,7 +81,10 @@ def simulated_comparisons(
     answers: Sequence[Completion],
     seed: int,
 ) -> Compared:
-    """Comparisons by annotators who choose by a utility. answers: the SFT policy's own, two to each prompt in turn."""
+    """Comparisons by annotators who choose by a utility.
+
+    answers: the SFT policy's own, two to each prompt in a row; they set the temperature.
+    """
     annotator = with_temperature(utility, comparisons, answers)
     utilities = scores(annotator.utility, [side for pair in pairs for side in pair]).reshape(-1, 2)
     votes = np.random.default_rng(seed_for(seed, "votes"))
@@ -98,7 +104,7 @@ def simulated_comparisons(
 def annotator_model(
     comparisons: ComparisonsConfig, annotators: Mapping[str, Annotator], answers: Sequence[Completion]
 ) -> AnnotatorModel:
-    """Simulated annotators: their utility, and the temperature at which they agree as often as the recipe says."""
+    """Simulated annotators: their utility, and the temperature at which they agree as often as the recipe sets."""
     utility = simulated.annotator(annotators, comparisons.annotator, comparisons.length_bias)
     return with_temperature(utility, comparisons, answers)
 
@@ -113,7 +119,7 @@ def with_temperature(utility: Scorer, comparisons: ComparisonsConfig, answers: S
 def sample_pairs(
     prompts: Sequence[Prompt], policy: Network, count: int, sampler: SamplerConfig, seed: int, env: Env
 ) -> list[tuple[Completion, Completion]]:
-    """Two answers of the SFT policy to each of `count` prompts; more than there are prompts: round again."""
+    """Two answers of the SFT policy to each of `count` prompts; prompts are reused if there are fewer."""
     order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
     twice = [prompts[order[i % len(order)]] for i in range(count) for _ in range(2)]
     draws = Draws.purpose(seed, "comparisons")
@@ -127,7 +133,7 @@ def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig
 
 
 def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataConfig) -> Compared:
-    """People's comparisons that are short enough, with what was left out. `ValueError` if none is."""
+    """People's comparisons that are short enough, and what was left out. `ValueError` if none is."""
     collator = Collator(policy.tokenizer, policy.context)
     kept, long = [], 0
     for comparison in loaded.rows:
@@ -161,11 +167,13 @@ def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataC
 
 
 def write(result: Compared, folder: Path) -> dict[str, Any]:
+    """Write the result into the stage's directory; returns the summary for its manifest."""
     jsonl.write(folder / FILE, [line(c) for c in result.rows])
     return result.summary
 
 
 def read(artifact: Artifact, env: Env) -> Compared:
+    """The result, from the stage's directory."""
     return Compared(read_comparisons(artifact.path / FILE), artifact.summary)
 
 

@@ -1,4 +1,4 @@
-"""Comparisons from behaviour alone: what somebody wrote is preferred to what the SFT policy writes (docs/demonstrations.md).
+"""Comparisons from demonstrations: a person's answer is preferred to the SFT policy's (docs/demonstrations.md).
 
 Bradley–Terry on such pairs has its optimum at r(x, y) = log p(y|x) − log π_SFT(y|x) + c(x), p the demonstrators' own
 distribution: the reward under which p is optimal at β = 1 (inverse reinforcement learning with entropy, Ziebart et al. 2008;
@@ -26,7 +26,7 @@ SOURCE = "demonstrations"
 def compare(
     prepared: Prepared, sft: SftPolicy, count: int, sampler: SamplerConfig, seed: int, env: Env
 ) -> tuple[list[Comparison], dict[str, Any]]:
-    """`count` demonstrations, round again if there are fewer, each beside a fresh answer to its prompt; and the summary."""
+    """`count` demonstrations, reused if there are fewer, each paired with a fresh SFT answer to its prompt; and the summary."""
     demonstrations = prepared.demonstrations
     order = torch.randperm(len(demonstrations), generator=generator(seed, "compared demonstrations")).tolist()
     chosen = [demonstrations[order[i % len(order)]] for i in range(count)]

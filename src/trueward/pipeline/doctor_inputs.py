@@ -1,4 +1,4 @@
-"""What the doctor reads: a run's directory, finished or not, as `DoctorInputs`."""
+"""Reads a run's directory, finished or not, into `DoctorInputs`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def diagnose_stages(
     reward_steps: Sequence[Row],
     policy_steps: Sequence[Row],
 ) -> Diagnosis:
-    """The same from the stages' summaries and logs."""
+    """The diagnosis from the stages' summaries and logs."""
     inputs = DoctorInputs(
         recipe=recipe,
         sft=summaries.get("sft") or {},

@@ -1,4 +1,4 @@
-"""What a run is measured and rewarded with: its evaluator, the proxy of either kind, the reward that is optimised."""
+"""What a run's policies are evaluated and rewarded with: evaluator, proxy, and the reward that is optimised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AnyProxy = Proxy | Normalized
 
 @dataclass(frozen=True)
 class EvalSetup:
-    """What every evaluation of a run's policies goes by."""
+    """The inputs of every evaluation of a run's policies."""
 
     prepared: Prepared
     sft: SftPolicy
@@ -39,11 +39,11 @@ class EvalSetup:
     seed: int
 
     def proxy(self, reward: FittedReward | ProgramReward) -> AnyProxy:
-        """In SDs under the SFT policy, frozen."""
+        """The proxy in SDs under the SFT policy, frozen."""
         return reward.proxy if isinstance(reward, FittedReward) else self.factory.normalized_program(reward.scale)
 
     def evaluator(self, proxy: AnyProxy | None) -> Evaluator:
-        """A program has no hidden states, so nothing is an outlier to it."""
+        """The evaluator. A proxy that is a program has no hidden states, so there are no outliers."""
         env, answers = self.factory.env, self.sft.answers
         return Evaluator(
             reference=self.sft.policy,
@@ -57,7 +57,7 @@ class EvalSetup:
         )
 
     def reward(self, proxy: Scorer) -> Scorer:
-        """What is optimised: the proxy's score, shaped if [reward] says so. The evaluator's proxy is never shaped."""
+        """The reward to optimise: the proxy's score, shaped if [reward] says so. The evaluator's proxy is never shaped."""
         config = self.factory.reward
         assert config is not None
         sample = exact_sampler(self.sampler, self.factory.env)
@@ -65,7 +65,7 @@ class EvalSetup:
 
 
 def best_of_n_rows(candidates: best_of_n.Candidates, truths: Sequence[Truth]) -> list[dict[str, Any]]:
-    """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and a normal score's gain."""
+    """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and the gain of normal scores."""
     values = {"proxy": candidates.score.numpy()}
     if truths:
         first = truths[0]

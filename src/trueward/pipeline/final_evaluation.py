@@ -1,4 +1,4 @@
-"""The stage `evaluation`: base, SFT, the last policy and the best one side by side on held-out prompts, on fresh answers."""
+"""The stage `evaluation`: base, SFT, last and best policy side by side on held-out prompts, on fresh answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from trueward.scorers.scorer import scores
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
-SHOWN = 10  # prompts whose answers stand in the report
+SHOWN = 10  # prompts whose answers are in the report
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,18 @@ def evaluate(
     env: Env,
     journal: Journal,
 ) -> FinalEvaluation:
-    """Every policy on the same prompts, the last ones in the seed's order, so that no evaluation before saw them if there are
-    enough for both. model: what SFT started from, if it is measured too."""
+    """Every policy on the same prompts.
+
+    They are the last ones in the seed's order, so that no evaluation in training used them if there are enough for both. model:
+    what SFT started from, if it is measured too.
+    """
     setup = EvalSetup(
         prepared, sft, ScorerFactory(env, seed, rewarding, judge, evaluation.options), sampler, evaluation.truths, seed
     )
     proxy = policy.refitted() or setup.proxy(reward)
     base = env.load(model.base, seed) if model else None
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):
-        base = None  # another vocabulary than the reference's: no KL between them, no perplexity
+        base = None  # its vocabulary is not the reference's, so KL and perplexity are undefined
     evaluator = replace(setup.evaluator(proxy), base=base)
     prompts = prepared.held_out_in_order(seed)[::-1][: evaluation.final_prompts]
     best, last_is_best = policy.load_best, policy.summary["best_step"] == policy.summary["steps"]
@@ -90,12 +93,12 @@ def evaluate(
         if name == "policy" and config.kind == "best_of_n":
             chooser = _chooser(setup, evaluator, config, curve)
         measured = replace(evaluator, choose=chooser).measure(load(), prompts, "evaluation", name)
-        if chooser:  # the network that answered is SFT's; the choice is what moved
+        if chooser:  # the network is SFT's; only the choice differs
             bound = round(best_of_n.kl(config.best_of_n.n), 5)
             measured.row.update(kl=bound, kl_se=None, kl_k1=None, kl_k1_se=None)
         rows[name], answers[name] = measured.row, measured.samples
         env.progress.at(done)
-    if best and last_is_best:  # the same weights: one measurement, not two that differ by luck
+    if best and last_is_best:  # the same weights: one measurement, not two that differ by chance
         rows["best"], answers["best"] = rows["policy"], answers["policy"]
     env.progress.end(f"{len(prompts)} held-out prompts")
     summary = {
@@ -109,7 +112,7 @@ def evaluate(
 
 
 def _chooser(setup: EvalSetup, evaluator: Evaluator, config: PolicyConfig, curve: list[Row]) -> Any:
-    """Answers n times and keeps the best; adds to `curve` what the best of fewer would have been."""
+    """A sampler of the best of n; adds to `curve` the figures of the best of fewer."""
     proxy = evaluator.proxy
     assert proxy is not None
     reward = setup.reward(proxy)
@@ -134,6 +137,7 @@ def _side_by_side(prompts: list[str], answers: dict[str, list[Row]]) -> list[Row
 
 
 def write(result: FinalEvaluation, folder: Path) -> Row:
+    """Write the result into the stage's directory; returns the summary for its manifest."""
     write_json(folder / "policies.json", result.policies)
     write_json(folder / "samples.json", result.summary["samples"])
     for name, rows in result.answers.items():
@@ -142,6 +146,7 @@ def write(result: FinalEvaluation, folder: Path) -> Row:
 
 
 def read(artifact: Artifact, env: Env) -> FinalEvaluation:
+    """The result, from the stage's directory."""
     rows = read_json(artifact.path / "policies.json")
     answers = {name: [row for _, row in jsonl.read(artifact.path / f"{name}.jsonl")] for name in rows}
     return FinalEvaluation(rows, answers, artifact.summary)

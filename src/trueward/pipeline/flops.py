@@ -1,8 +1,8 @@
-"""Floating-point operations of matrix products and attention, counted by torch's FlopCounterMode as they are carried out.
+"""Floating-point operations of matrix products and attention, counted by torch's FlopCounterMode as they are executed.
 
-Torch has no formula for attention on the CPU, nor for the products of oneDNN that the sampler uses; they are here. A
-multiplication and an addition are two. Attention counts as torch counts it elsewhere: every query with every key, whatever
-the mask leaves out, and its backward pass with the scores computed again.
+Torch has no formula for attention on the CPU, nor for the oneDNN products of the sampler; they are added here. A
+multiplication and an addition are two operations. As in torch's own formulas, attention counts every query with every key,
+whatever the mask leaves out, and its backward pass recomputes the scores.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Shape = Sequence[int]
 
 
 def flop_counter() -> FlopCounterMode:
-    """A scope that counts: `get_total_flops()`, inside of it or afterwards."""
+    """A context that counts operations; `get_total_flops()` inside of it or afterwards."""
     return FlopCounterMode(display=False, custom_mapping=formulas())
 
 
 def formulas() -> dict[Any, Callable[..., int]]:
-    """By operator; each is given the shapes of its arguments. What this build of torch lacks is left out."""
+    """Formulas by operator, called with the shapes of its arguments; operators that this build of torch lacks are left out."""
     known: dict[Any, Callable[..., int]] = {}
     for room, name, formula in (
         ("aten", "_scaled_dot_product_flash_attention_for_cpu", attention),
@@ -50,5 +50,5 @@ def attention_backward(grad: Shape, query: Shape, key: Shape, value: Shape, *_: 
 
 
 def linear(x: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
-    """x·Wᵀ for x [..., k] -> [..., m]; the weights' own layout hides their shape."""
+    """x·Wᵀ for x [..., k] -> [..., m]; the weights are in a layout that doesn't show their shape."""
     return 2 * prod(x) * out_shape[-1]

@@ -1,4 +1,4 @@
-"""The pipeline as a graph: which stage is given what. What a stage is given is what it depends on, and nothing else is."""
+"""The pipeline as a graph: which results each stage takes. A stage depends on what it is given, and on nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def graph(
     wants_control: Callable[[Results], bool] = lambda results: True,
     before_report: Callable[[], None] = lambda: None,
 ) -> Iterator[Made[Any]]:
-    """The stages of a recipe, in order, each made when it is asked for. A stage that the recipe doesn't need isn't there."""
+    """The stages of a recipe, in order, each made when the iterator reaches it, without those that the recipe doesn't need.
+
+    wants_control: whether to run the control, given the results so far. before_report: called before the report is made.
+    """
     part, make = Parts(recipe), partial(cached, cache)
     read = {"source": source}
     prepared = make(PREPARE, {}, part.preparing, source.files + part.base_files, read)
@@ -62,5 +65,8 @@ def graph(
         yield control
     before_report()
     whole = {**scored, "comparisons": comparisons, "evaluation": evaluation}
-    more = {"control": control, "command": command}  # what the control says follows from the same inputs
+    more = {
+        "control": control,
+        "command": command,
+    }  # the control is determined by the same inputs, so it is no part of the digest
     yield make(REPORT, whole, {"recipe": recipe}, (), more)

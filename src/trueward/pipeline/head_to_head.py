@@ -1,7 +1,7 @@
-"""Two checkpoints against each other: answers to the same prompts, scored blind (`trueward evaluate`).
+"""Two checkpoints compared: answers to the same prompts, scored blind (`trueward evaluate`).
 
-A scorer is handed the answers of both in one shuffled list, and once more in the reverse order; it can't know who wrote
-which, and if what it says depends on the order (a judge may), both passes are averaged and the difference is reported.
+A scorer gets the answers of both in one shuffled list, and once more in the reverse order, so it can't tell the models
+apart; if its scores depend on the order (a judge's may), both passes are averaged and the difference is reported.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What the command line says."""
+    """The options of the command line."""
 
     model: str
     against: str | None = None
@@ -55,13 +55,14 @@ class EvalRequest:
 
 @dataclass(frozen=True)
 class RunHome:
-    """The run that a model belongs to, if it does: its held-out prompts, its scorers, its scale."""
+    """The run that a model belongs to: its held-out prompts, scorers and scale."""
 
     run: Path
     recipe: Recipe
 
     @classmethod
     def of(cls, model: str) -> RunHome | None:
+        """The run of a model, by its path or name; None if it belongs to none."""
         for path in (Path(model), Path("runs") / model):
             for run in (path, *list(path.parents)[:3]):
                 if artifacts.is_run(run) and (run / "recipe.toml").is_file():
@@ -69,20 +70,20 @@ class RunHome:
         return None
 
     def named(self) -> list[str]:
-        """The scorers that it has: the truths, and the proxy."""
+        """The names of its scorers: the truths, and the proxy."""
         proxy = ["proxy"] if any(artifacts.load(self.run / stage) for stage in ("reward_model", "reward")) else []
         return [*(t for t in self.recipe.evaluation.truths if not t.startswith("people:")), *proxy]
 
 
 def evaluate(request: EvalRequest, progress: Progress) -> Row:
-    """Score the model's answers, beside the other one's if there is one.
+    """Score the model's answers, and those of the other model if there is one.
 
-    `ValueError` in one line where prompts or a scorer are missing, or can't be used.
+    `ValueError` in one line if prompts or a scorer are missing or can't be used.
     """
     home = RunHome.of(request.model) or (RunHome.of(request.against) if request.against else None)
     against = request.against
     if against is None and home and Path(model_path(request.model)) != home.run / "sft" / "model":
-        against = str(home.run / "sft")  # a run's model is set beside the one it started from
+        against = str(home.run / "sft")  # a run's model is compared with its SFT policy
     device = loading.pick_device("auto")
     prompts = _prompts(request, home)
     names = request.scorers or tuple(home.named() if home else ())
@@ -112,8 +113,11 @@ def compare(
     seed: int,
     progress: Progress,
 ) -> Row:
-    """Figures of a model, and of another one beside it. networks: "model", and "against" if there is one, each with its name.
-    scorers: by name, each with the scale that it is reported on."""
+    """Figures of a model, and of another one if there is one.
+
+    networks: "model", and "against" if there is one, each with its name. scorers: by name, each with the scale that it is
+    reported on.
+    """
     sides: dict[str, tuple[Network, Rollout]] = {}
     for side, (name, network) in networks.items():
         progress.start(f"answers of {name}", len(prompts))
@@ -133,16 +137,16 @@ def compare(
 
 def _prompts(request: EvalRequest, home: RunHome | None) -> list[Prompt]:
     if request.prompts:
-        found = texts.used(request.prompts, texts.prompts(request.prompts)).rows
-        return found[: request.count]
+        prompts = texts.used(request.prompts, texts.prompts(request.prompts)).rows
+        return prompts[: request.count]
     if home is None:
         raise ValueError("evaluate: this model belongs to no run, so say what to answer: --prompts FILE")
     path = home.run / "prepare" / "prompts_held_out.jsonl"
     if not path.is_file():
         raise ValueError(f"{home.run}: has no held-out prompts yet; give --prompts FILE")
-    found = read_prompts(path)
-    order = torch.randperm(len(found), generator=generator(request.seed, "evaluated prompts")).tolist()
-    return [found[i] for i in order[: request.count]]
+    prompts = read_prompts(path)
+    order = torch.randperm(len(prompts), generator=generator(request.seed, "evaluated prompts")).tolist()
+    return [prompts[i] for i in order[: request.count]]
 
 
 def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
@@ -153,7 +157,7 @@ def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scor
         return reward_model.load(Path(name.removeprefix("model:")), device), alone
     if ":" in name or name == "judge":
         program = factory.truth(name) if home else factory.named(name, {}, "--scorer")
-        return program, alone  # as it says it: of a verifier, the share of right answers
+        return program, alone  # on its own scale: for a verifier, the share of right answers
     if home is None:
         raise ValueError(
             f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY, verifier:NAME or module:function"
@@ -179,8 +183,8 @@ def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scor
 
 
 def _scored(name: str, scorer: Scorer, scale: Scale, sides: dict[str, tuple[Network, Rollout]], seed: int) -> Row:
-    found, moved = blind(scorer, [rollout.completions for _, rollout in sides.values()], seed)
-    values = [scale.apply(one) for one in found]
+    sides_scores, moved = blind(scorer, [rollout.completions for _, rollout in sides.values()], seed)
+    values = [scale.apply(one) for one in sides_scores]
     row: Row = {"scorer": name, "order_effect": moved / scale.sd}
     for side, one in zip(sides, values, strict=True):
         row[side] = {"mean": float(one.mean()), "se": standard_error(one)}
@@ -201,7 +205,7 @@ def _scored(name: str, scorer: Scorer, scale: Scale, sides: dict[str, tuple[Netw
 
 
 def blind(scorer: Scorer, sides: Sequence[Sequence[Completion]], seed: int) -> tuple[list[np.ndarray], float]:
-    """Each side's scores, the mean of two passes over all answers, shuffled and in reverse; the largest change between them."""
+    """Each side's scores, the mean of two passes over all answers, shuffled and reversed; and their largest difference."""
     every = [c for side in sides for c in side]
     order = torch.randperm(len(every), generator=generator(seed, "blind")).numpy()
     passes = []
@@ -226,7 +230,10 @@ def _figures(rollout: Rollout) -> Row:
 
 @torch.no_grad()
 def _distance(sides: dict[str, tuple[Network, Rollout]], temperature: float) -> Row | None:
-    """KL(model ‖ other) of whole answers in nats, summed exactly at each position; None without another or other tokens."""
+    """KL(model ‖ other) of whole answers in nats, summed exactly at each position.
+
+    None without another model, or if its tokens differ.
+    """
     if len(sides) < 2:
         return None
     (model, rollout), (other, _) = sides["model"], sides["against"]

@@ -1,7 +1,8 @@
-"""People as a truth: a run's answers beside SFT's become pairs to judge, and what people say of them goes into its report.
+"""People as a truth: a run's answers and SFT's become pairs to judge, and people's votes go into its report.
 
-Nobody is waited for: the pairs are put where the studio takes them in, the run goes on, and what has been said by then (in
-closed rounds, or in `people/votes.jsonl`, which `trueward evaluate RUN --people PROJECT` writes) is read when the report is.
+The run doesn't wait: the pairs are put where the studio imports them, the run goes on, and the votes given by then (in
+closed rounds, or in `people/votes.jsonl`, which `trueward evaluate RUN --people PROJECT` writes) are read when the report is
+made.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ Row = dict[str, Any]
 
 
 def post_pairs(run: Path, project: str, most: int) -> list[PeoplePair]:
-    """Pairs of the evaluation's answers for people to judge, kept beside the run; asked once more they are the same ones."""
+    """Send pairs of the evaluation's answers to a project, for people to judge; a repeated call sends the same pairs.
+
+    They are stored in the run's directory. most: pairs. `ValueError` if the run has no evaluation yet.
+    """
     path = run / FOLDER / END
     if not path.is_file():
         answers = run / "evaluation" / "policy.jsonl"
@@ -48,7 +52,7 @@ def post_pairs(run: Path, project: str, most: int) -> list[PeoplePair]:
 def post_pairs_at_step(
     work: Path, config: EvaluationConfig, step: int, prompts: Sequence[Prompt], samples: Sequence[Row]
 ) -> None:
-    """The same of a look's answers. `work`: the policy's stage."""
+    """The same for an evaluation's answers in training. work: the directory of the policy's stage."""
     pairs = _pairs(prompts[: config.step_pairs], samples[: config.step_pairs])
     questions.save_pairs(work / STEP_PAIRS / f"step-{step:07d}.jsonl", pairs)
     questions.pose(config.project, f"{work.absolute().parent.name}-step-{step:07d}", pairs)
@@ -62,7 +66,7 @@ def _pairs(prompts: Sequence[Prompt], samples: Sequence[Row]) -> list[PeoplePair
 
 
 def read_votes(run: Path, project: str) -> list[Comparison]:
-    """What people have said in the project as far as files tell: in its closed rounds, or when they were last asked."""
+    """The votes of a project on this run's pairs, from its closed rounds or from votes.jsonl, whichever has more."""
     try:
         closed = compared.read_all(snapshots.snapshots(f"{snapshots.PREFIX}{project}")).rows
     except ValueError:
@@ -75,7 +79,7 @@ def read_votes(run: Path, project: str) -> list[Comparison]:
 
 
 def posted_pairs(run: Path) -> dict[int | None, list[PeoplePair]]:
-    """All that was asked: by step, and at the end, whose step is None."""
+    """All pairs that were sent: by step, and None for those of the final evaluation."""
     pairs: dict[int | None, list[PeoplePair]] = {None: questions.read_pairs(run / FOLDER / END)}
     for path in sorted((run / "policy" / STEP_PAIRS).glob("step-*.jsonl")):
         pairs[int(path.stem.removeprefix("step-"))] = questions.read_pairs(path)
@@ -83,7 +87,7 @@ def posted_pairs(run: Path) -> dict[int | None, list[PeoplePair]]:
 
 
 def wait(run: Path, project: str, needed: int) -> None:
-    """`WaitingError` as long as fewer pairs of the evaluation than that are judged."""
+    """`WaitingError` while fewer than `needed` pairs of the final evaluation are judged."""
     values = _values(posted_pairs(run)[None], read_votes(run, project))
     judged = sum(v is not None for v in values)
     if judged < min(needed, len(values)):
@@ -94,7 +98,7 @@ def wait(run: Path, project: str, needed: int) -> None:
 
 
 def summarise(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
-    """What people prefer, at the looks and at the end, and the verdict with them as the truth."""
+    """People's preferences in training and at the end, and the verdict with them as the truth."""
     everything = posted_pairs(run)
     end, values = _measured(everything.pop(None), votes)
     table: Row = {"project": project, "votes": len(votes), **end, "steps": []}
@@ -112,15 +116,18 @@ def _values(pairs: Sequence[PeoplePair], votes: Sequence[Comparison]) -> list[fl
 
 
 def _measured(pairs: Sequence[PeoplePair], votes: Sequence[Comparison]) -> tuple[Row, np.ndarray]:
-    """The win rate, and for every prompt that is known of 2p − 1, the preference between −1 and 1; of equal answers 0."""
+    """The win rate, and 2p − 1 of every prompt that has votes, a preference in [−1, 1]; 0 for equal answers."""
     values, same = _values(pairs, votes), sum(not q.differs for q in pairs)
     known = [2 * v - 1 for v in values if v is not None]
     return preferred(values, same), np.array(known + [0.0] * (same if known else 0))
 
 
 def _verdict(run: Path, table: Row, end: np.ndarray, steps: Mapping[int, np.ndarray]) -> verdict.RunVerdict:
-    """The rules of every run with people's preference in the place of the truth; a peak is not measured again, so a fall from
-    one is not found. As long as pairs are open it is given only if it would hold whenever one looks."""
+    """The verdict by the same rules, with people's preference as the truth.
+
+    A peak is not measured again, so a fall from one is never found. While pairs are open, it is given only if
+    an interval that is valid at any time decides it.
+    """
     report = artifacts.read_json(run / "report.json")
     history = {row["step"]: row for row in report["history"]}
     if not table["judged"] or not (table["complete"] or _sure(table)):
@@ -147,7 +154,7 @@ def _sure(table: Row) -> bool:
 
 
 def _as_evaluation(row: Mapping[str, Any], values: np.ndarray) -> Row:
-    """A row of evaluations.jsonl whose truth is people's preference."""
+    """A row of evaluations.jsonl with people's preference as its truth."""
     pairs = paired(values, np.zeros(len(values)))
     z = pairs.z if np.isfinite(pairs.z) else None
     se = pairs.se if np.isfinite(pairs.se) else None
@@ -156,7 +163,7 @@ def _as_evaluation(row: Mapping[str, Any], values: np.ndarray) -> Row:
 
 
 def refresh(run: Path) -> Row | None:
-    """Put what people have said into the run's report, if they were asked; the table, or nothing."""
+    """Update the run's report with people's votes so far; returns the table, or None if the run sent no pairs."""
     project = config.read(str(run / "recipe.toml")).evaluation.project
     before = run / FOLDER / "people.json"
     if before.is_file() and not project:
@@ -167,7 +174,7 @@ def refresh(run: Path) -> Row | None:
 
 
 def write(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
-    """people.json, and the run's report with it; with people as the recipe's first truth their verdict is the run's."""
+    """Write people.json and the run's report; if people are the recipe's first truth, their verdict is the run's."""
     table = summarise(run, project, votes)
     report = artifacts.read_json(run / "report.json")
     truths = report["recipe"]["evaluation"].get("truths") or [""]

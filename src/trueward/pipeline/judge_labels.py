@@ -1,4 +1,4 @@
-"""Comparisons that a judge makes, the scale of its ratings, and whom it is held against."""
+"""Comparisons made by a judge, the scale of its ratings, and its agreement with a reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trueward.training.env import Env
 
 
 def uses_judge(recipe: Recipe) -> bool:
-    """Whether the recipe's judge has anything to say in it."""
+    """Whether any part of the recipe uses the judge."""
     parts = [p.scorer for p in recipe.reward.parts] if recipe.reward.kind == "mix" else []
     return "judge" in (recipe.comparisons.source, recipe.reward.kind, *recipe.evaluation.truths, *parts)
 
@@ -41,7 +41,7 @@ def judge_comparisons(
     seed: int,
     env: Env,
 ) -> tuple[list[Comparison], dict[str, Any]]:
-    """The comparisons that the judge makes of these pairs, and what the stage says of them and of it."""
+    """The judge's comparisons of these pairs, and the summary of comparisons and judge."""
     judge = build_judge(config, seed, env)
     different = [p for p in pairs if (p[0].response, p[0].finished) != (p[1].response, p[1].finished)]
     env.progress.start("comparisons: the judge", len(different))
@@ -75,8 +75,9 @@ def _agreement_with_others(
     config: JudgeConfig,
     seed: int,
 ) -> dict[str, Any]:
-    """The judge's agreement with people's comparisons, where the recipe names some, or with the simulated utility on the
-    pairs that it judged, where there is one."""
+    """The judge's agreement with people's comparisons if the recipe names some, else with the simulated utility on the
+    pairs that it judged, if there is one.
+    """
     if comparisons.path:
         rows = compared.read(comparisons.path).rows
         order = torch.randperm(len(rows), generator=generator(seed, "held against people")).tolist()
@@ -92,7 +93,7 @@ def _agreement_with_others(
 
 
 def utility_gaps(annotators: Mapping[str, Annotator], annotator: str, pairs: Sequence[Pair]) -> np.ndarray | None:
-    """The simulated utility of the first answers less that of the second ones, without annotators' noise; [n]."""
+    """The simulated utility of the first answers minus that of the second ones, without noise, [n]; None without a utility."""
     if annotator not in annotators:
         return None
     utility = simulated.pick(annotators, annotator)
@@ -108,9 +109,9 @@ def rating_scale(
     seed: int,
     env: Env,
 ) -> tuple[Scale, dict[str, Any]]:
-    """The scale of the judge's ratings from the SFT policy's answers, two to each prompt, and what is known of the judge.
+    """The scale of the judge's ratings, from the SFT policy's answers, two to each prompt, and the judge's figures.
 
-    Pairs of answers of which one has no rating are left out.
+    Pairs with an answer that has no rating are left out.
     """
     judge = build_judge(config, seed, env)
     rated = judge.rate(answers)

@@ -1,4 +1,4 @@
-"""How much memory this process has taken at most."""
+"""Peak memory of this process, and when malloc returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ def peak_memory_mb() -> float:
     return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6, 1)
 
 
-# In glibc's malloc.h, and what it has at first.
+# From glibc's malloc.h, and its defaults.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 MAPPED, TRIMMED = 65536, 128 << 10
 NEVER = 2**31 - 1
 
 
 def keep_what_is_freed() -> bool:
-    """What is freed stays with the process, for what is made next; whether malloc could be told so.
+    """Have malloc keep freed memory for reuse; whether that could be set.
 
-    glibc gives every block of 32 MB and more back to the system, which hands it out again full of zeros, a page at a time.
-    A step of training makes and frees gradients, logits and activations of that size: on a model of 135 million weights it
-    spends up to a third of its time on that.
+    glibc returns every freed block of 32 MB and more to the system, which hands it out again zeroed, a page at a time. A
+    training step allocates and frees gradients, logits and activations of that size: on a model of 135 million weights that
+    takes up to a third of its time.
     """
     return _tell({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: NEVER})
 
 
 def give_back_what_is_freed(least: int = 1 << 20) -> bool:
-    """Blocks of `least` bytes and more go back to the system when they are freed; whether malloc could be told so.
+    """Have malloc return freed blocks of `least` bytes and more to the system; whether that could be set.
 
-    glibc keeps freed blocks of up to 32 MB for itself, and activations of changing lengths leave holes that nothing fits into:
-    a PPO with adapters then holds twice what it uses.
+    glibc keeps freed blocks of up to 32 MB, and activations of changing lengths leave gaps that nothing fits into: PPO with
+    adapters then holds twice what it uses.
     """
     return _tell({M_MMAP_MAX: MAPPED, M_MMAP_THRESHOLD: least, M_TRIM_THRESHOLD: TRIMMED})
 
 
 def as_at_first() -> bool:
-    """Both undone: what glibc's malloc has when a process starts."""
+    """Restore glibc's defaults; whether that could be set."""
     return _tell({M_MMAP_MAX: MAPPED, M_MMAP_THRESHOLD: TRIMMED, M_TRIM_THRESHOLD: TRIMMED})
 
 

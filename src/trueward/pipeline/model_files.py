@@ -1,4 +1,4 @@
-"""The files that say which model a recipe means, for fingerprints."""
+"""The files of a recipe's model, for fingerprints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trueward.models import smollm2
 
 
 def model_files(name: str) -> list[Path]:
-    """The files that say which model a recipe means: weights, configuration, tokenizer; none for a name on the hub."""
+    """The model's files: weights, configuration, tokenizer; empty for a name on the hub."""
     if name == "trueward:base":
         name = str(importlib.resources.files("trueward") / "assets" / "base")
     if name == "trueward:smollm2":

@@ -1,4 +1,4 @@
-"""One policy's training, whatever the optimiser: what it starts from, is rewarded with, and how it is measured."""
+"""One policy's training with any optimiser: its start, its reward, and its evaluations."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ from trueward.training.setup import Algorithm, Offline, Online, Setup, Supervise
 from trueward.training.state import State
 
 CHOSEN = "chosen.jsonl"
-AT_ONCE = 200  # prompts whose answers are chosen at a time
+AT_ONCE = 200  # prompts in a batch of best-of-n
 
 
 @dataclass(kw_only=True)
 class Optimisation:
-    """One policy's training: what it starts from, what it is rewarded with, how it is measured on the way."""
+    """One policy's training: what it starts from, what it is rewarded with, how it is evaluated in training."""
 
     setup: EvalSetup
     reward: FittedReward | ProgramReward
@@ -77,7 +77,7 @@ class Optimisation:
     journal: Journal
     is_control: bool = False
     scorer: Scorer | None = None
-    """Optimised in the place of the proxy, in SDs as it is; the proxy is still what is measured."""
+    """Optimised in place of the proxy, in SDs as the proxy is; evaluations still use the proxy."""
     state: State | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -94,10 +94,11 @@ class Optimisation:
 
     @property
     def common(self) -> dict[str, Any]:
+        """Arguments that all setups of algorithms take."""
         return {"seed": self.seed, "micro_batch_tokens": self.env.micro_batch_tokens, "fabric": self.env.fabric}
 
     def online(self) -> TrainedPolicy:
-        """PPO, GRPO, RLOO or online DPO."""
+        """Train by PPO, GRPO, RLOO, online DPO or an algorithm of the user's."""
         config, engine = self.config, self.sampler.engine
         params = replace(sampling_params(self.sampler), quantize=engine.quantize)
         critic = None
@@ -124,7 +125,7 @@ class Optimisation:
         return self.result(trained, more)
 
     def offline(self) -> TrainedPolicy:
-        """DPO on the comparisons that the reward model is fitted to; the reward model only watches."""
+        """Train by DPO on the comparisons that the reward model is fitted to; the reward model is only used in evaluations."""
         train, held_out = self._split()
         if self.is_control:
             train = coin_flips(train, self.seed)
@@ -136,13 +137,13 @@ class Optimisation:
         return self.result(outcome, {"held_out_accuracy": round(accuracy, 4)})
 
     def choose_best_of_n(self) -> TrainedPolicy:
-        """The SFT policy as it is; the evaluation lets it answer n times and keeps the proxy's favourite."""
+        """Train nothing: the policy is SFT's, and the evaluation keeps the best of n answers by the proxy."""
         n = self.config.best_of_n.n
         summary = {"steps": 0, "best_step": None, "n": n, "kl_bound": round(best_of_n.kl(n), 4)}
         return TrainedPolicy.of(self.policy, self.journal, None, summary)
 
     def distil_best_of_n(self) -> TrainedPolicy:
-        """SFT on the best of n of the SFT policy's own answers."""
+        """Train by SFT on the best of n of the SFT policy's own answers."""
         config, prompts = self.config, self.setup.prepared.prompts
         assert self.sft is not None
         wanted = [prompts[i % len(prompts)] for i in range(config.best_of_n.prompts)]
@@ -163,7 +164,7 @@ class Optimisation:
         return self.result(self.drive(sft_algorithm, once, setup), {})
 
     def _split(self) -> tuple[list[Comparison], list[Comparison]]:
-        """Comparisons to learn from and those kept back, by prompt: the reward model's own split."""
+        """Comparisons to train on and to hold out, by prompt: the reward model's own split."""
         assert self.comparisons is not None
         reward = self.setup.factory.reward
         assert reward is not None
@@ -173,7 +174,7 @@ class Optimisation:
         return dpo.reference_pairs(self.reference, comparisons, self.env.micro_batch_tokens, temperature)
 
     def drive(self, algorithm: Algorithm, config: Any, setup: Setup) -> Outcome:
-        """Run the loop to its end, with evaluations now and then; a reward model that changes is swapped in between."""
+        """Run the loop to its end, with its evaluations, and with refits of the reward model where the recipe relabels."""
         every = 0 if self.is_control or self.relabelling is None else self.config.relabel.every
         changing: Relabelling | None = None
         if every:
@@ -196,12 +197,14 @@ class Optimisation:
         return driver.drive(algorithm, config, setup, self.journal, self.env, schedule, what=name, around=around)
 
     def use(self, proxy: Proxy) -> None:
-        """Another reward model from here on, optimised and measured."""
+        """Replace the reward model from here on, in training and evaluations."""
         self.proxy, self.current_scorer.scorer = proxy, self.setup.reward(proxy)
         home = fit_outliers(proxy, self.setup.sft.answers)
         self.evaluator = replace(self.evaluator, proxy=proxy, outliers=home)
 
     def schedule(self) -> EvalSchedule:
+        """When and how the policy is evaluated in training."""
+
         def best() -> Network:
             kept = self.journal.kept(BEST)
             assert kept is not None
@@ -214,6 +217,7 @@ class Optimisation:
         return EvalSchedule(self.evaluation.every, self.evaluate, self.policy, judge)
 
     def evaluate(self, step: int) -> Evaluation:
+        """Evaluate the policy after `step` steps; sends pairs to people if the recipe says so."""
         measured = self.evaluator.measure(self.policy, self.step_prompts, "step", step, by_token=True)
         if step and self.evaluation.step_pairs:
             if self.journal.directory is None:
@@ -230,6 +234,7 @@ class Optimisation:
         return Evaluation(row, measured.samples, measured.row["truth"])
 
     def result(self, outcome: Outcome, more: Row) -> TrainedPolicy:
+        """The trained policy with its summary. more: further fields of it."""
         state = outcome.state
         if self.is_control:
             row = self.evaluator.measure(self.policy, self.step_prompts, "control").row

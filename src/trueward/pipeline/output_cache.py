@@ -1,4 +1,4 @@
-"""One stage's result in a directory of the caller's, its inputs in memory: what a function with `out=` leaves."""
+"""One stage's result in the caller's directory, with its inputs in memory: for functions that take `out=`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ R = TypeVar("R")
 
 
 class OutputCache:
-    """Makes stages in memory, but the one that `kept` names in `directory`: it's found there, or goes on, or is begun."""
+    """Makes stages in memory, and the one named `kept` in `directory`.
+
+    A finished stage in the directory is read, an unfinished one resumes.
+    """
 
     def __init__(self, env: Env, directory: Path | None = None, kept: str = "") -> None:
         self.env, self.directory, self.kept = env, directory, kept
         self.journals: dict[str, MemoryJournal] = {}
-        """What the loops of those in memory left, by stage."""
+        """The journals of the stages in memory, by stage."""
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        """As `StageCache`. `ValueError` if the directory holds something else."""
         if self.directory is not None and stage.name == self.kept:
             return self._make_kept(stage, digest, parents, run, self.directory)
         journal = self.journals[stage.name] = MemoryJournal()
@@ -49,7 +53,7 @@ class OutputCache:
         if artifact is None:
             with _locked(directory):
                 if begun is None and directory.exists():
-                    directory.rmdir()  # an empty one of the caller's
+                    directory.rmdir()  # the caller's empty directory
                 artifact = make_in(directory, stage, digest, parents, run, self.env)
         return Made(artifact, partial(stage.read, artifact, self.env))
 

@@ -1,4 +1,4 @@
-"""Code of a user's that a recipe names: its own algorithm, policy loss and scorers. Found, tried and named before training."""
+"""The user's own code that a recipe names: algorithm, policy loss and scorers. Checked before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAKES = {"steps": ("config", "setup"), "start": ("config", "setup"), "train": ("
 
 
 def online_algorithm(config: PolicyConfig) -> Algorithm:
-    """The loop that learns from its own samples: one of ours, or the object that `policy.kind = "module:NAME"` names."""
+    """The loop that learns from its own samples: a built-in one, or the object that `policy.kind = "module:NAME"` names."""
     if not config.is_own:
         return ONLINE[config.kind]
     algorithm: Any = custom.function_of(config.kind, "an object with steps, start and train")
@@ -35,7 +35,7 @@ def online_algorithm(config: PolicyConfig) -> Algorithm:
 
 
 def check_policy_code(config: PolicyConfig) -> None:
-    """`ValueError` in one line if the algorithm or the loss that a recipe names is not there, or is no such thing."""
+    """`ValueError` in one line if the recipe's own algorithm or loss is missing, or is not of the required form."""
     if config.is_own:
         online_algorithm(config)
     if config.loss:
@@ -43,7 +43,7 @@ def check_policy_code(config: PolicyConfig) -> None:
 
 
 def named_code(recipe: Recipe) -> dict[str, str]:
-    """The code that a recipe names, by setting: what it's called, and its file."""
+    """The own code that a recipe names, by setting: its name and file."""
     policy, reward = recipe.policy, recipe.reward
     names = {"policy.kind": policy.kind if policy.is_own else "", "policy.loss": policy.loss}
     names["reward.verifier"] = reward.verifier if reward.kind == "verifier" else ""

@@ -1,4 +1,4 @@
-"""The parts of a recipe by who reads them: what plays no part for a stage has its default there, or is None."""
+"""The parts of a recipe by the stage that reads them; a setting that has no effect on a stage has its default there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWN_SECTIONS = {
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a recipe by who reads them: a section without the settings that play no part there, or None."""
+    """Sections of a recipe for each stage: without the settings that have no effect there, or None."""
 
     recipe: Recipe
 
@@ -47,49 +47,56 @@ class Parts:
 
     @property
     def compares(self) -> bool:
-        """Whether comparisons are made: a reward model is fitted to them, or DPO learns from them."""
+        """Whether comparisons are made: for a reward model to be fitted, or for DPO."""
         policy = self.recipe.policy
         return (self.is_model and not self.recipe.reward.model) or (policy.kind == "dpo" and not policy.dpo.online)
 
     @property
     def fits(self) -> bool:
+        """Whether a reward model is fitted in this run."""
         return self.is_model and not self.recipe.reward.model
 
     @property
     def learns_from_comparisons(self) -> bool:
+        """Whether the policy stage takes the comparisons: for DPO, or to relabel."""
         return self.recipe.policy.kind == "dpo" or self.recipe.policy.relabel.every > 0
 
     @property
     def sampler(self) -> SamplerConfig:
-        """What all samples depend on; the rest of the engine is about rollouts."""
+        """The settings that all samples depend on; the others of the engine affect rollouts alone."""
         rows = self.recipe.sampler.engine.max_num_seqs
         return self.recipe.sampler.model_copy(update={"engine": EngineConfig(max_num_seqs=rows)})
 
     @property
     def lora(self) -> LoraConfig | None:
+        """The adapters' settings; None without adapters."""
         return self.recipe.lora if self.recipe.lora.rank else None
 
     @property
     def may_need_control(self) -> bool:
+        """Whether the control may be run, depending on the verdict."""
         return self.recipe.evaluation.control == "unmoved" and self.recipe.policy.kind != "best_of_n"
 
     @property
     def rates(self) -> bool:
-        """Whether the proxy is, or has in it, the judge's rating."""
+        """Whether the proxy is the judge's rating, or has it as a part."""
         reward = self.recipe.reward
         return "judge" in (reward.kind, *(p.scorer for p in (reward.parts if reward.kind == "mix" else ())))
 
     @property
     def preparing(self) -> Settings:
+        """The settings of the stage `prepare`."""
         return {"model": self.recipe.model, "data": self.recipe.data}
 
     @property
     def imitating(self) -> Settings:
+        """The settings of the stage `sft`."""
         r, lora = self.recipe, without(self.lora, "save") if self.lora else None  # SFT's adapter is always merged
         return {"seed": r.seed, "model": r.model, "sft": r.sft, "sampler": self.sampler, "lora": lora}
 
     @property
     def comparing(self) -> Settings:
+        """The settings of the stage `comparisons`."""
         r, source = self.recipe, self.recipe.comparisons.source
         by_people = source == "file" or source.startswith(snapshots.PREFIX)
         more = {"data": r.data if by_people else None, "judge": r.judge if source == "judge" else None}
@@ -97,23 +104,25 @@ class Parts:
 
     @property
     def proxy(self) -> RewardConfig:
-        """The proxy's own settings; how its scores are shaped is the policy's."""
+        """The proxy's own settings, without those of reward shaping, which belong to the policy."""
         return without(self.recipe.reward, *SHAPING)
 
     @property
     def fitting(self) -> Settings:
+        """The settings of the stage `reward_model`."""
         r, labels = self.recipe, self.recipe.comparisons if self.fits else None
         return {"seed": r.seed, "reward": self.proxy, "labels": labels, "lora": self.lora}
 
     @property
     def scaling(self) -> Settings:
+        """The settings of the stage `reward`."""
         r, rates = self.recipe, self.rates
         more = {"judge": r.judge if rates else None, "annotator": r.comparisons.annotator if rates else None}
         return {"seed": r.seed, "reward": self.proxy, **more}
 
     @property
     def judge(self) -> JudgeConfig | None:
-        """Of the policy and its evaluation: where the judge is the proxy or a truth."""
+        """The judge's settings for the policy and its evaluation; None if it is neither the proxy nor a truth."""
         return self.recipe.judge if self.rates or "judge" in self.recipe.evaluation.truths else None
 
     @property
@@ -125,6 +134,7 @@ class Parts:
 
     @property
     def optimising(self) -> Settings:
+        """The settings of the stage `policy`."""
         r, evaluation = self.recipe, without(self.recipe.evaluation, "final_prompts", "final_pairs", "control")
         return {
             "seed": r.seed,
@@ -140,6 +150,7 @@ class Parts:
 
     @property
     def evaluating(self) -> Settings:
+        """The settings of the stage `evaluation`."""
         r, while_training = self.recipe, ("every", "step_prompts", "stop_when", "step_pairs")
         return {
             "seed": r.seed,
@@ -153,43 +164,48 @@ class Parts:
 
     @property
     def base_files(self) -> list[Path]:
+        """Files of the base model."""
         return model_files(self.recipe.model.base)
 
     @property
     def sft_files(self) -> list[Path]:
+        """Files that the stage `sft` reads: of the base model, or of a ready SFT model."""
         return self.base_files + model_files(self.recipe.sft.model)
 
     @property
     def judge_files(self) -> list[Path]:
+        """Files of a local judge; empty if no judge is used or it is behind a service."""
         judge = self.recipe.judge
         return model_files(judge.model) if uses_judge(self.recipe) and not judge.endpoint else []
 
     @property
     def comparison_files(self) -> list[Path]:
+        """Files that the stage `comparisons` reads."""
         comparisons = self.recipe.comparisons
         files = snapshots.compared(comparisons.source, comparisons.path)
         return files + (self.judge_files if comparisons.source == "judge" else [])
 
     @property
     def reward_files(self) -> list[Path]:
-        """Of a reward model that is ready."""
+        """Files of a ready reward model (`reward.model`)."""
         return model_files(self.recipe.reward.model)
 
     @property
     def truth_files(self) -> list[Path]:
+        """Files of the truths: reward models, the user's own scorers, a local judge."""
         truths = self.recipe.evaluation.truths
         files = [f for t in truths if t.startswith("model:") for f in model_files(t.removeprefix("model:"))]
         return files + custom_files(truths) + (self.judge_files if "judge" in truths else [])
 
     @property
     def policy_files(self) -> list[Path]:
-        """Of the stage `policy`: the truths', and the source of a policy loss and an algorithm that are the user's own."""
+        """Files that the stage `policy` reads: the truths', and the source of the user's own policy loss and algorithm."""
         policy = self.recipe.policy
         return self.truth_files + custom_files([policy.kind, policy.loss])
 
     @property
     def scorer_files(self) -> list[Path]:
-        """Of scorers that are the user's own, of reward models in a mixture, of a judge that rates and runs here."""
+        """Files that the stage `reward` reads: the user's own scorers, reward models in a mixture, a local judge that rates."""
         reward = self.recipe.reward
         names = [reward.verifier] if reward.kind == "verifier" else [p.scorer for p in reward.parts]
         models = [Path(n.removeprefix("model:")) for n in names if n.startswith("model:")]
@@ -198,11 +214,11 @@ class Parts:
 
 
 def without(section: S, *names: str) -> S:
-    """A section in which these settings have their defaults."""
+    """A section with these settings at their defaults."""
     fields = type(section).model_fields
     return section.model_copy(update={name: fields[name].get_default(call_default_factory=True) for name in names})
 
 
 def custom_files(names: Sequence[str]) -> list[Path]:
-    """The source of scorers that are the user's own."""
+    """Source files of the user's own scorers among these names."""
     return [file for name in names if custom.is_custom(name) for file in custom.source(name)]

@@ -1,4 +1,4 @@
-"""The stage `policy`: the optimiser that the recipe names, from the SFT policy, against the proxy; and its control."""
+"""The stage `policy`: trains the SFT policy by the recipe's optimiser against the proxy; and its control."""
 
 from __future__ import annotations
 
@@ -52,9 +52,12 @@ def optimise(
     scorer: Scorer | None = None,
     given: Mapping[str, Scorer] | None = None,
 ) -> TrainedPolicy:
-    """The optimiser of `policy.kind`. rewarding: how the proxy was made and is shaped. labels: who compares the policy's new
-    answers, with relabelling. distilling: how the best of n answers are imitated. judge: where one is a truth or the proxy.
-    given: scorers of a caller's, by name."""
+    """Train by the optimiser that `policy.kind` names.
+
+    rewarding: how the proxy was made and is shaped. labels: who compares the policy's new answers, with relabelling.
+    distilling: SFT's settings for the best of n answers. judge: where one is a truth or the proxy. given: the caller's
+    scorers, by name. is_control: train on a random reward. scorer: optimised in place of the proxy.
+    """
     factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, given or {})
     relabelling = None
     if policy.relabel.every:

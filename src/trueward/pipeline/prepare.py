@@ -1,4 +1,4 @@
-"""The first stage: the text, split by prompt, and, where annotators are simulated, what they go by."""
+"""The stage `prepare`: the text, split by prompt, and the utilities of simulated annotators."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T", Completion, Prompt)
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prompts and demonstrations, each with a part that nothing is trained on, and the simulated annotators' utilities."""
+    """Prompts and demonstrations, each with a held-out part, and the simulated annotators' utilities."""
 
     prompts: list[Prompt]
     prompts_held_out: list[Prompt]
@@ -44,8 +44,10 @@ class Prepared:
     summary: dict[str, Any]
 
     def held_out_in_order(self, seed: int) -> list[Prompt]:
-        """All held-out prompts, in an order of the seed's: the first ones are evaluated while training, the last ones at the
-        end."""
+        """All held-out prompts, in an order that depends on the seed.
+
+        Evaluations in training use the first ones, the final evaluation the last ones.
+        """
         order = torch.randperm(len(self.prompts_held_out), generator=generator(seed, "held-out prompts"))
         return [self.prompts_held_out[i] for i in order.tolist()]
 
@@ -88,17 +90,17 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     if source.held_out:
         held_out = [p for p in {p.id: p for p in source.held_out}.values() if fits(p, "held-out prompts")]
         unseen = {p.id for p in held_out}
-        kept = [p for p in prompts if p.id not in unseen]
-        if shared := len(prompts) - len(kept):
+        train_prompts = [p for p in prompts if p.id not in unseen]
+        if shared := len(prompts) - len(train_prompts):
             dropped["prompts", "among the held-out ones"] = shared
-        if not kept or not held_out:
-            raise ValueError(f"data.prompts: {len(kept)} are left to train on and {len(held_out)} held out")
+        if not train_prompts or not held_out:
+            raise ValueError(f"data.prompts: {len(train_prompts)} are left to train on and {len(held_out)} held out")
     else:
-        kept, held_out = split(prompts, data.held_out, "prompts")
-    shown, shown_held_out = split(demonstrations, data.held_out, "demonstrations") if data.demonstrations else ([], [])
-    counts = {"prompts": len(kept), "prompts_held_out": len(held_out)}
+        train_prompts, held_out = split(prompts, data.held_out, "prompts")
+    texts, texts_held_out = split(demonstrations, data.held_out, "demonstrations") if data.demonstrations else ([], [])
+    counts = {"prompts": len(train_prompts), "prompts_held_out": len(held_out)}
     if data.demonstrations:
-        counts |= {"demonstrations": len(shown), "demonstrations_held_out": len(shown_held_out)}
+        counts |= {"demonstrations": len(texts), "demonstrations_held_out": len(texts_held_out)}
     env.progress.at(2)
 
     utilities, classifiers = annotators(data.demonstrations or data.prompts, env)
@@ -108,10 +110,11 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
         f"{sum(row['rows'] for row in left_out):,} rows left out"
     )
     summary = {**counts, "left_out": left_out, "ignored_columns": source.ignored, "classifiers": classifiers}
-    return Prepared(kept, held_out, shown, shown_held_out, utilities, summary)
+    return Prepared(train_prompts, held_out, texts, texts_held_out, utilities, summary)
 
 
 def write(prepared: Prepared, folder: Path) -> dict[str, Any]:
+    """Write the result into the stage's directory; returns the summary for its manifest."""
     jsonl.write(folder / "prompts.jsonl", [line(p) for p in prepared.prompts])
     jsonl.write(folder / "prompts_held_out.jsonl", [line(p) for p in prepared.prompts_held_out])
     if prepared.demonstrations:
@@ -124,13 +127,14 @@ def write(prepared: Prepared, folder: Path) -> dict[str, Any]:
 
 
 def read_stage(artifact: Artifact, env: Env) -> Prepared:
+    """The result, from the stage's directory."""
     folder = artifact.path
-    shown = (folder / "demonstrations.jsonl").is_file()
+    has_demonstrations = (folder / "demonstrations.jsonl").is_file()
     return Prepared(
         read_prompts(folder / "prompts.jsonl"),
         read_prompts(folder / "prompts_held_out.jsonl"),
-        read_completions(folder / "demonstrations.jsonl") if shown else [],
-        read_completions(folder / "demonstrations_held_out.jsonl") if shown else [],
+        read_completions(folder / "demonstrations.jsonl") if has_demonstrations else [],
+        read_completions(folder / "demonstrations_held_out.jsonl") if has_demonstrations else [],
         SavedAnnotators(folder / "annotators"),
         artifact.summary,
     )
@@ -153,10 +157,10 @@ def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
 
 
 def annotators(text: str, env: Env) -> tuple[dict[str, Annotator], dict[str, Any]]:
-    """The utilities `a` and `b`: a first one to choose by, and a second one, fitted to other text, to measure by; and how
-    accurate the classifiers in them are.
+    """The utilities `a` and `b`, and the accuracies of their classifiers.
 
-    `text`: where the demonstrations come from, or the prompts if there are none.
+    Annotators choose by `a`; `b`, fitted to other text, is a truth. text: the source of the demonstrations, or of the prompts
+    if there are none.
     """
     if text == "trueward:nano":
         return {name: DistinctWords(nano.liked(name)) for name in ("a", "b")}, {}

@@ -1,4 +1,4 @@
-"""What is global to the process: threads, deterministic kernels, warnings, malloc. Set in a scope and put back."""
+"""Settings of the whole process: threads, deterministic kernels, warnings, malloc. Set in a scope and restored after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueward.sampling.decoder_pool import forgotten_after_steps
 
 @contextmanager
 def process_settings(recipe: Recipe) -> Iterator[None]:
-    """Torch's threads, deterministic kernels (with one seed, two runs are the same to the bit), how memory is kept."""
+    """Set torch's threads, deterministic kernels (runs with one seed are bit-identical) and malloc as the recipe says."""
     runtime = recipe.runtime
     if runtime.compile:
         compiled.require_compiler()
@@ -35,10 +35,10 @@ def process_settings(recipe: Recipe) -> Iterator[None]:
         stack.enter_context(packed.compiled_layers(runtime.compile))
         torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Filling fresh memory with NaN costs a pass over all that's made, and nothing reads what it hasn't written.
+        # Filling new memory with NaN costs a pass over it, and nothing here reads what it hasn't written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # not in torch's stubs
         stack.callback(as_at_first)
-        if recipe.lora.rank:  # which is there to save memory
+        if recipe.lora.rank:  # adapters are used to save memory
             give_back_what_is_freed()
         else:
             keep_what_is_freed()

@@ -1,4 +1,4 @@
-"""A few real steps of every stage, measured: where the time goes, how near the machine's limit it is, what to change."""
+"""A few real steps of every stage, timed: where the time goes, how close it is to the machine's limit, what to change."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
 from trueward.training.env import Trial
 
-REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # of a run that is there
+REUSED = ("prepare", "sft", "comparisons", "reward_model", "reward")  # from an existing run
 ANSWERS = 48  # of the SFT policy to set the scale by, in place of 384, where SFT is run
-COMPARISONS = 400  # at most; the sampler has shown long before what it can do
-LARGE = 50e6  # weights' bytes / 4: from here on coarser weights pay
+COMPARISONS = 400  # at most; fewer suffice to time the sampler
+LARGE = 50e6  # bytes of the weights / 4 from which on coarser weights are faster
 
 
 def recipe_of(named: str, changes: list[str]) -> tuple[Recipe, Path | None]:
-    """A recipe, and the run that it is of, if a run was named: by its directory or its name under runs/."""
+    """A recipe, and the run it belongs to if `named` is a run, by its directory or its name under runs/."""
     for path in (Path(named), Path("runs") / named):
         if artifacts.is_run(path):
             return config.read(str(path / "recipe.toml"), changes), path
@@ -41,10 +41,10 @@ def recipe_of(named: str, changes: list[str]) -> tuple[Recipe, Path | None]:
 
 
 def profile(named: str, changes: list[str], steps: int, progress: Progress) -> dict[str, Any]:
-    """What `trueward profile` prints, as JSON has it. `ValueError` for a recipe or run that can't be used.
+    """The figures that `trueward profile` prints, as JSON. `ValueError` for a recipe or run that can't be used.
 
-    Everything is done twice: with one step of each loop to count operations, which takes small networks twice as long, and with
-    `steps` to take the time.
+    Everything is run twice: with one step of each loop to count operations, which doubles the time of small networks, and with
+    `steps` to measure the time.
     """
     recipe, run = recipe_of(named, changes)
     small = {
@@ -54,9 +54,9 @@ def profile(named: str, changes: list[str], steps: int, progress: Progress) -> d
         "every": 10**6,
         "control": "never",
     }
-    asked = recipe.comparisons.model_copy(update={"count": min(recipe.comparisons.count, COMPARISONS)})
+    comparisons = recipe.comparisons.model_copy(update={"count": min(recipe.comparisons.count, COMPARISONS)})
     runtime = recipe.runtime.model_copy(update={"tracking": "none"})
-    changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": asked, "runtime": runtime}
+    changed = {"evaluation": type(recipe.evaluation)(**small), "comparisons": comparisons, "runtime": runtime}
     recipe = recipe.model_copy(update=changed)
     with flop_counter() as counter:
         counting = Clock(flops=counter.get_total_flops)
@@ -67,12 +67,12 @@ def profile(named: str, changes: list[str], steps: int, progress: Progress) -> d
         timed.flops = scaled(counted, timed)
     limits = machine()
     rows = [_row(counts, limits) for counts in clock.stages]
-    found = {"recipe": recipe.name, "run": str(run) if run else None, "machine": limits, "stages": rows}
-    return {**found, "peak_memory_mb": peak_memory_mb(), "advice": advice(recipe, clock.stages, rows, limits)}
+    profiled = {"recipe": recipe.name, "run": str(run) if run else None, "machine": limits, "stages": rows}
+    return {**profiled, "peak_memory_mb": peak_memory_mb(), "advice": advice(recipe, clock.stages, rows, limits)}
 
 
 def measure(recipe: Recipe, run: Path | None, steps: int, progress: Progress, clock: Clock) -> None:
-    """A few steps of every stage up to the evaluation, in a directory that is removed. Nobody is asked, nothing is tracked."""
+    """A few steps of every stage up to the evaluation, in a temporary directory, without people or trackers."""
     with tempfile.TemporaryDirectory(prefix="trueward-profile-") as folder, process_settings(recipe):
         home = Path(folder)
         if run:
@@ -89,7 +89,7 @@ def measure(recipe: Recipe, run: Path | None, steps: int, progress: Progress, cl
 
 
 def scaled(counted: Counts, timed: Counts) -> dict[str, float]:
-    """The operations of a stage that was timed, from those of its first steps: as many for each token that was computed."""
+    """The operations of a timed stage, from the operations for each token that were counted in its first steps."""
     return {
         kind: counted.flops[kind] * timed.computed[kind] / counted.computed[kind] if counted.computed[kind] else 0.0
         for kind in WORK
@@ -97,7 +97,7 @@ def scaled(counted: Counts, timed: Counts) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What this machine can do with the threads that torch has: GFLOP/s of a large product, GB/s of reading memory."""
+    """This machine's limits with torch's threads: GFLOP/s of a large product, GB/s of reading memory."""
     one, other = torch.rand(1024, 1024), torch.rand(1024, 1024)
     long = torch.rand(2**26)  # 268 MB, more than most caches hold
 
@@ -122,7 +122,7 @@ def machine() -> dict[str, Any]:
 
 
 def floor(counts: Counts, limits: dict[str, Any], kind: str) -> float:
-    """Seconds below which this work can't be done: its operations without padding, or the weights that decoding reads."""
+    """The least possible seconds for this work: its operations without padding, or the weights that decoding reads."""
     padded = counts.computed[kind]
     needed = counts.flops[kind] * (counts.tokens[kind] / padded if padded else 1.0)
     rate, bandwidth = float(limits["gflops"]) * 1e9, float(limits["gb_per_s"]) * 1e9
@@ -151,49 +151,49 @@ def _row(counts: Counts, limits: dict[str, Any]) -> dict[str, Any]:
 
 
 def advice(recipe: Recipe, all_counts: list[Counts], rows: list[dict[str, Any]], limits: dict[str, Any]) -> list[str]:
-    """What to change, and the number that says so."""
-    found = []
-    asked = recipe.runtime.threads
-    if asked and asked < limits["cores"]:
-        found.append(f"runtime.threads = {asked} of {limits['cores']} cores: 0 takes all of them")
+    """What to change, each with the number that shows it."""
+    texts = []
+    threads = recipe.runtime.threads
+    if threads and threads < limits["cores"]:
+        texts.append(f"runtime.threads = {threads} of {limits['cores']} cores: 0 takes all of them")
     for counts, row in zip(all_counts, rows, strict=True):
         name, seconds, beats = counts.stage, max(counts.seconds, 1e-9), counts.beats
         for kind in ("judge", "learn"):
             padding = 1 - counts.tokens[kind] / counts.computed[kind] if counts.computed[kind] else 0.0
             if padding > 0.2 and beats[kind] > 0.2 * seconds:
-                found.append(
+                texts.append(
                     f"{name}: {padding:.0%} of what {kind} computes is padding; a smaller runtime.micro_batch_tokens "
                     f"(now {recipe.runtime.micro_batch_tokens}) puts fewer lengths together"
                 )
         per_pass = counts.computed["learn"] / counts.trained if counts.trained else 0.0
         if counts.trained > 2 * counts.steps and per_pass > 0.5 * recipe.runtime.micro_batch_tokens and per_pass < 512:
-            found.append(
+            texts.append(
                 f"{name}: {per_pass:.0f} tokens a pass fill no matrix product; raise runtime.micro_batch_tokens "
                 f"(now {recipe.runtime.micro_batch_tokens}) if memory allows"
             )
         if counts.stage == "policy":
-            found += _about_policy(recipe, counts, row, seconds)
-    return found or ["nothing stands out"]
+            texts += _about_policy(recipe, counts, row, seconds)
+    return texts or ["nothing stands out"]
 
 
 def _about_policy(recipe: Recipe, counts: Counts, row: dict[str, Any], seconds: float) -> list[str]:
-    found, beats = [], counts.beats
+    texts, beats = [], counts.beats
     in_loop = max(seconds - beats["rest"] - beats["evaluate"], 1e-9)
     acting = beats["act"] / in_loop
     bytes_read = counts.read["act"] / counts.decodes if counts.decodes else 0.0
     kinds = recipe.policy.kind in ("ppo", "grpo", "rloo")
     if acting > 0.3 and kinds and recipe.sampler.engine.quantize == "none" and bytes_read > 4 * LARGE:
-        found.append(
+        texts.append(
             f'policy: act takes {acting:.0%} of a step; sampler.engine.quantize = "bfloat16" (where the processor has AMX, '
             'else "int8") with policy.importance_sampling_cap = 2 is for models of this size'
         )
     if acting > 0.3 and recipe.sampler.engine.max_num_seqs < min(recipe.policy.batch_size, 128):
-        found.append(
+        texts.append(
             f"policy: act takes {acting:.0%} of a step and writes {recipe.sampler.engine.max_num_seqs} answers at once; "
             "raise sampler.engine.max_num_seqs"
         )
     if beats["hand over"] > 0.15 * in_loop:
-        found.append(
+        texts.append(
             f"policy: hand over takes {beats['hand over'] / in_loop:.0%} of a step; raise runtime.checkpoint_seconds"
         )
-    return found
+    return texts

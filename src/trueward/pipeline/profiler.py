@@ -1,4 +1,4 @@
-"""Watches a run's stages: the marks are in the code (tracking/beats.py), the clock is in stage_clock.py."""
+"""Times a run's stages: the marks are in the code (tracking/beats.py), the clock is in stage_clock.py."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ R = TypeVar("R")
 
 
 class WatchedCache:
-    """A cache whose stages the clock tells apart."""
+    """A cache whose stages are timed separately."""
 
     def __init__(self, cache: StageCache, clock: Clock) -> None:
         self.cache, self.clock, self.env = cache, clock, cache.env
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
+        """As `StageCache`."""
         with self.clock.stage(stage.name):
             return self.cache.make(stage, digest, parents, run)
 
 
 @contextmanager
 def watching(clock: Clock) -> Iterator[None]:
-    """While it runs, the clock is told what happens, and sees passes of transformers' modules and optimisers' steps."""
+    """While active, the clock receives the marks, forward passes of transformers' modules and optimisers' steps."""
     with watched_by(clock), ExitStack() as stack:
         for hook in (
             register_module_forward_pre_hook(clock.before_pass),

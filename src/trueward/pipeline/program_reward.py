@@ -1,4 +1,4 @@
-"""The stage `reward`: what stands for 0 and 1 of a proxy that nothing has to be trained for."""
+"""The stage `reward`: the scale of a proxy that needs no training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCALE = "scale.json"
 
 @dataclass(frozen=True)
 class ProgramReward:
-    """A program's scale under the SFT policy."""
+    """The scale of a program under the SFT policy."""
 
     scale: Scale
     summary: dict[str, Any]
@@ -41,8 +41,11 @@ def fit_reward(
     journal: Journal,
     given: Mapping[str, Scorer] | None = None,
 ) -> ProgramReward:
-    """The scale, from the SFT policy's own answers. judge: where it rates or is a part; annotator: the simulated utility that
-    it is held against; given: scorers of a caller's, by name."""
+    """The scale, from the SFT policy's own answers.
+
+    judge: where it rates or is a part. annotator: the simulated utility that it is compared with. given: the caller's
+    scorers, by name.
+    """
     env.progress.start("reward", 1)
     if reward.kind == "judge":
         assert judge is not None
@@ -51,19 +54,19 @@ def fit_reward(
         return _with_scale(reward.kind, scale, {"judge": figures}, env)
     what = "the verifier" if reward.kind == "verifier" else "the mixture"
     program = ScorerFactory(env, seed, reward, judge, given=given or {}).program()
-    found = scores(program, sft.answers).reshape(-1, 2)
-    if found.max() == found.min():
+    raw = scores(program, sft.answers).reshape(-1, 2)
+    if raw.max() == raw.min():
         raise ValueError(
-            f"{what} gives {found.min():g} to all of the SFT policy's {found.size} answers, so there is nothing to learn "
+            f"{what} gives {raw.min():g} to all of the SFT policy's {raw.size} answers, so there is nothing to learn "
             "from. "
             + (
                 "It never succeeds: give it demonstrations that do, easier prompts, or a reward for a part of the way "
                 '(constraints: score = "share"; a mixture)'
-                if found.max() <= 0
+                if raw.max() <= 0
                 else "Take a verifier that it does not satisfy already"
             )
         )
-    return _with_scale(reward.kind, fit_scale(found, what), {}, env)
+    return _with_scale(reward.kind, fit_scale(raw, what), {}, env)
 
 
 def _with_scale(kind: str, scale: Scale, more: dict[str, Any], env: Env) -> ProgramReward:
@@ -73,17 +76,19 @@ def _with_scale(kind: str, scale: Scale, more: dict[str, Any], env: Env) -> Prog
 
 
 def write(result: ProgramReward, folder: Path) -> dict[str, Any]:
+    """Write the result into the stage's directory; returns the summary for its manifest."""
     write_json(folder / SCALE, {"mean": result.scale.mean, "sd": result.scale.sd})
     return result.summary
 
 
 def read_scale(folder: Path) -> Scale:
-    """The scale that the stage in this directory has measured."""
+    """The scale in a stage's directory."""
     table = read_json(folder / SCALE)
     return Scale(table["mean"], table["sd"])
 
 
 def read(artifact: Artifact, env: Env) -> ProgramReward:
+    """The result, from the stage's directory."""
     return ProgramReward(read_scale(artifact.path), artifact.summary)
 
 

@@ -1,8 +1,8 @@
-"""Relabelling as part of the policy's stage: every new reward model, with its comparisons, is a directory in it.
+"""Relabelling in the policy's stage: each new reward model, with its comparisons, is a directory in it.
 
-Each is written whole or not at all, and found again by a resumed run. What it is made from (the policy at that step, the
-comparisons so far, draws seeded by the step) is the same then, so one that was lost is made again, the same to the bit. In
-memory nothing is written, and the numbers are the same.
+A directory is written atomically, and read by a resumed run. Its inputs (the policy at that step, the comparisons so far,
+draws seeded by the step) are then the same, so one that was lost is made again, bit for bit. In memory nothing is written,
+and the numbers are the same.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ FOLDER, NEW, FITTED, ROW, LOG = "relabel", "asked.jsonl", "fitted.jsonl", "row.j
 
 @dataclass
 class DurableRelabelling(relabel.Relabelling):
-    """That of a run. `work`: the policy's stage."""
+    """Relabelling on disk. work: the directory of the policy's stage. load: reads a reward model from its directory."""
 
     work: Path = Path()
     load: Callable[[Path], Proxy] | None = None
 
     def at(self, step: int) -> None:
+        """Use the reward model of this step: read it if it was made before, else make and store it."""
         folder = place(self.work, step)
         if folder.is_dir():
             assert self.load is not None
@@ -66,7 +67,7 @@ class DurableRelabelling(relabel.Relabelling):
 
 @dataclass(frozen=True)
 class RelabelSetup:
-    """What new comparisons and reward models are made from."""
+    """The inputs of new comparisons and reward models."""
 
     prepared: Prepared
     sft: SftPolicy
@@ -82,10 +83,14 @@ class RelabelSetup:
 
     @cached_property
     def annotators(self) -> AnnotatorModel:
+        """The simulated annotators, with the temperature that they had for the first comparisons."""
         return annotator_model(self.labels, self.prepared.annotators, self.sft.answers)
 
     def start(self, policy: Network, proxy: Proxy, use: Callable[[Proxy], None]) -> relabel.Relabelling:
-        """The recipe's annotators: simulated, with the noise that they had for the first comparisons, or people."""
+        """Relabelling for a policy, by simulated annotators or people.
+
+        use: called with each new reward model.
+        """
         work = self.journal.directory
         common = dict(
             proxy=proxy,
@@ -100,7 +105,7 @@ class RelabelSetup:
         return DurableRelabelling(fit=partial(self.fit, work), work=work, load=self.load, **common)  # type: ignore[arg-type]
 
     def ask(self, policy: Network, step: int) -> list[Comparison]:
-        """Comparisons of the policy's answers as it is after so many steps."""
+        """Comparisons of the policy's present answers. `WaitingError` while people haven't judged them."""
         work, count, seed = self.journal.directory, self.policy.relabel.comparisons, self.seed
         sample, prompts = exact_sampler(self.sampler, self.env), self.prepared.prompts
         if work is not None:
@@ -124,41 +129,46 @@ class RelabelSetup:
         return fit_members(self.sft.policy, known, answers, self.reward, self.lora, own_seed, self.seed, journal, quiet)
 
     def fit_in_memory(self, step: int, known: Sequence[Comparison]) -> Proxy:
+        """A new reward model on the comparisons so far, frozen."""
         made = ensemble.as_read(self._fit(step, known, self.journal.child(f"{FOLDER}/{step:07d}")).proxy)
         made.freeze()
         return made
 
     def fit(self, work: Path, step: int, known: Sequence[Comparison]) -> Proxy:
+        """The same, written to its unfinished directory and read back."""
         fitted = self._fit(step, known, self.journal.child(f"{FOLDER}/{fitting(work, step).name}"))
         write_members(fitted, self.reward, self.sft.answers, unfinished(work, step))
-        return self.load(unfinished(work, step))  # as a resumed run reads it, to the last bit
+        return self.load(unfinished(work, step))  # bit for bit as a resumed run reads it
 
     def load(self, folder: Path) -> Proxy:
+        """The reward model in a directory, frozen."""
         proxy = ensemble.load(folder, self.env.device, self.env.shares)
         proxy.freeze()
         return proxy
 
 
 def place(work: Path, step: int) -> Path:
+    """The directory of a step's reward model."""
     return work / FOLDER / f"{step:07d}"
 
 
 def unfinished(work: Path, step: int) -> Path:
+    """The directory in which a step's reward model is assembled."""
     return work / CHECKPOINTS / FOLDER / f"{step:07d}"
 
 
 def fitting(work: Path, step: int) -> Path:
-    """Where a reward model learns, and goes on from after a kill."""
+    """The directory in which a reward model is trained, with its checkpoints."""
     return work / CHECKPOINTS / FOLDER / f"{step:07d}-fitting"
 
 
 def write_rows(work: Path) -> None:
-    """One row for each new reward model, those of a run that was resumed included."""
+    """Write one row for each new reward model, including those from before a resume."""
     jsonl.write(work / LOG, [read_json(p / ROW) for p in sorted((work / FOLDER).glob("*"))])
 
 
 def refitted_proxy(policy: Path, env: Env) -> Proxy | None:
-    """The last reward model that a policy was trained on, if it changed on the way. policy: the stage's directory."""
+    """The last reward model that a policy was trained on; None if it never changed. policy: the stage's directory."""
     later = sorted((policy / FOLDER).glob("*"))
     if not later:
         return None

@@ -1,7 +1,7 @@
-"""Relabelling by people: the policy's new pairs go to a studio's project or a file, and the run waits for what they choose.
+"""Relabelling by people: the policy's new pairs go to a studio's project or a file, and the run waits for the choices.
 
-A run that waits has saved its state and ended. The same command looks again: it draws the same pairs, to the bit, and goes on
-when they are judged.
+A run that waits has saved its state and ended. The same command checks again: it draws the same pairs, bit for bit, and
+continues when they are judged.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ Pairs = Sequence[tuple[Completion, Completion]]
 
 
 def pinned(recipe: Recipe, run: Path) -> Recipe:
-    """The recipe with the rounds that are closed now, or were when the run began, as `studio:NAME@ROUND`: later ones hold the
-    answers to its own questions, and must not change what it started from."""
+    """The recipe with `comparisons.source` fixed to the rounds that were closed when the run began, `studio:NAME@ROUND`.
+
+    Later rounds hold answers to the run's own pairs, and must not change the comparisons that it started from.
+    """
     source = recipe.comparisons.source
     if not recipe.policy.relabel.every or not source.startswith(snapshots.PREFIX) or "@" in source:
         return recipe
@@ -37,14 +39,14 @@ def pinned(recipe: Recipe, run: Path) -> Recipe:
 
 
 def ask(labels: ComparisonsConfig, work: Path, step: int, pairs: Pairs, into: Path) -> list[Comparison]:
-    """What people chose of these pairs. `WaitingError` as long as they haven't.
+    """People's choices of these pairs. `WaitingError` while they are missing.
 
-    work: the policy's stage. into: the new reward model's directory, which keeps what has to be known later.
+    work: the directory of the policy's stage. into: the new reward model's directory, which stores the number of the round.
     """
     posted = [
         questions.people_pair(one.prompt, (one.response, one.finished), (two.response, two.finished))
         for one, two in pairs
-        if one.response != two.response  # people see the texts alone
+        if one.response != two.response  # people see only the texts
     ]
     posted = list({q.key: q for q in posted}.values())
     if not posted:
@@ -57,15 +59,15 @@ def ask(labels: ComparisonsConfig, work: Path, step: int, pairs: Pairs, into: Pa
 def _in_studio(
     labels: ComparisonsConfig, work: Path, step: int, posted: list[PeoplePair], into: Path
 ) -> list[Comparison]:
-    """The answers in the first round that was closed with some of them, after those that earlier steps have used."""
+    """The choices in the first closed round that has some, after the rounds that earlier steps have used."""
     project, _, begun = labels.source.removeprefix(snapshots.PREFIX).partition("@")
     questions.pose(project, f"{work.absolute().parent.name}-relabel-{step:07d}", posted)
     used = [int(artifacts.read_json(p)["round"]) for p in sorted((work / FOLDER).glob(f"*/{ROUND}"))]
     closed = snapshots.snapshots(f"{snapshots.PREFIX}{project}")
     for number in range(max([int(begun), *used]) + 1, len(closed) + 1):
-        if found := questions.matching(posted, compared.read(closed[number - 1]).rows):
+        if choices := questions.matching(posted, compared.read(closed[number - 1]).rows):
             artifacts.write_json(into / ROUND, {"project": project, "round": number, "pairs": len(posted)})
-            return found
+            return choices
     raise WaitingError(
         f"step {step} waits for people: {len(posted)} pairs of the policy's answers are in the project {project}; "
         "compare them in `trueward studio` and close the round"
@@ -75,7 +77,7 @@ def _in_studio(
 def _by_file(
     labels: ComparisonsConfig, work: Path, step: int, posted: list[PeoplePair], into: Path
 ) -> list[Comparison]:
-    """The answers in a file beside that of the pairs. `ValueError` if one is to another pair."""
+    """The choices in a file next to that of the pairs. `ValueError` if one is of another pair."""
     pairs = work.parent / FOLDER / f"step-{step:07d}.pairs.jsonl"
     choices = pairs.with_name(f"step-{step:07d}.choices.jsonl")
     text = "".join(json.dumps(_row(q), ensure_ascii=False) + "\n" for q in posted)
@@ -87,7 +89,7 @@ def _by_file(
             f'what was chosen ("winner": "first", "second" or "tie") to {choices}'
         )
     by_texts = {(q.prompt.id, frozenset((q.ours.text, q.theirs.text))): q for q in posted}
-    found = []
+    votes = []
     for vote in compared.read(choices).rows:
         key = vote.prompt.id, frozenset((vote.first.text, vote.second.text))
         if (q := by_texts.get(key)) is None:
@@ -96,12 +98,12 @@ def _by_file(
             )
         sides = (
             (q.ours, q.theirs) if vote.first.text == q.ours.text else (q.theirs, q.ours)
-        )  # other forms lose who ended
-        found.append(vote.model_copy(update={"prompt": q.prompt, "first": sides[0], "second": sides[1]}))
-    return found
+        )  # not every format stores whether a response ended
+        votes.append(vote.model_copy(update={"prompt": q.prompt, "first": sides[0], "second": sides[1]}))
+    return votes
 
 
 def _row(q: PeoplePair) -> dict[str, Any]:
-    """A pair in the form of a table's row, but for the outcome."""
+    """A pair as a row of a table, without the outcome."""
     whole = Comparison(prompt=q.prompt, first=q.ours, second=q.theirs, probability=0.5, source="pairs")
     return {key: value for key, value in flat.row_of(whole).items() if key not in ("probability", "source")}

@@ -1,4 +1,4 @@
-"""The stage `report`: all that a run found, as report.json and report.html."""
+"""The stage `report`: the results of a run, as report.json and report.html."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trueward.training.journal import Journal
 
 @dataclass(frozen=True)
 class RunReport:
-    """report.json."""
+    """The contents of report.json."""
 
     table: Row = field(repr=False)
     summary: Row = field(default_factory=dict)
@@ -47,7 +47,7 @@ def report(
     env: Env,
     journal: Journal,
 ) -> RunReport:
-    """What the stages say of themselves, put together; the verdict and the doctor's findings."""
+    """The stages' summaries as one table, with the verdict and the doctor's findings."""
     stages = [made for made in (prepared, sft, comparisons, reward, policy, evaluation, control) if made]
     rows, summary, is_model = evaluation.summary["policies"], policy.summary, reward.name == "reward_model"
     verdict = run_verdict(policy.value, reward.summary, evaluation.summary, control.summary if control else None)
@@ -88,12 +88,12 @@ def report(
     trained = policy.value
     diagnosis = diagnose_stages(recipe.table(), summaries, trained.evaluations, reward_steps, trained.metrics)
     table["doctor"] = diagnosis.table()
-    Report.model_validate(table)  # the form that docs/metrics.md promises
+    Report.model_validate(table)  # the format that docs/metrics.md documents
     return RunReport(table)
 
 
 def annotators(recipe: Recipe, prepared: Made[Prepared], comparisons: Made[Any] | None) -> Row | None:
-    """Who chose: simulated annotators and what is inside them, a judge, or the file that people's choices came from."""
+    """Who compared: simulated annotators with their classifiers, a judge, or the file of people's choices; None for no one."""
     if comparisons is None:
         return None
     summary = comparisons.summary
@@ -115,30 +115,32 @@ def annotators(recipe: Recipe, prepared: Made[Prepared], comparisons: Made[Any] 
 
 
 def notes(prepared: Row, recipe: Recipe) -> list[str]:
-    """What a reader should know before believing the table."""
-    found = [
+    """What a reader should know before trusting the table."""
+    texts = [
         f"the column {column!r} of {rows:,} rows was not used" for column, rows in prepared["ignored_columns"].items()
     ]
     if not recipe.evaluation.truths:
-        found.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
-    found += config.notes(recipe)
+        texts.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
+    texts += config.notes(recipe)
     there, settings = prepared["prompts_held_out"], recipe.evaluation
     both = min(settings.final_prompts, there) + min(settings.step_prompts, there) - there
     if both > 0 and recipe.policy.kind != "best_of_n":
-        found.append(
+        texts.append(
             f"{both} of the final evaluation's {min(settings.final_prompts, there)} prompts were used while training, too, for "
             f"only {there} are held out: the best checkpoint was picked on them and may look better than it is"
         )
-    return found
+    return texts
 
 
 def write(result: RunReport, folder: Path) -> Row:
+    """Write report.json and report.html; the summary is empty."""
     write_json(folder / "report.json", result.table)
     write_text(folder / "report.html", page.page(result.table))
     return {}
 
 
 def read(artifact: Artifact, env: Env) -> RunReport:
+    """The result, from the stage's directory."""
     return RunReport(read_json(artifact.path / "report.json"))
 
 

@@ -1,4 +1,4 @@
-"""What a recipe needs beside the package itself, looked for before the first stage."""
+"""Optional packages that a recipe needs, checked before the first stage."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trueward.models import lora, smollm2
 
 
 def require_extras(recipe: Recipe) -> None:
-    """`ValueError` in one line, with the command that helps, for a package that some stage would miss.
+    """`ValueError` in one line, with the command that installs it, for a missing package that some stage needs.
 
-    What reads files, prompts and verifiers looks for its own packages, before the first stage too.
+    Readers of files and prompts, and verifiers, check for their own packages, also before the first stage.
     """
     if recipe.lora.rank:
         require("lora.rank: adapters need", "lora")

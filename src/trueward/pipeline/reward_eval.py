@@ -1,4 +1,4 @@
-"""Comparisons to fit to and to examine on, what the examination says, and how much more comparisons would help."""
+"""Comparisons to fit to and to evaluate on, the evaluation, and how much more comparisons would help."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CURVE = "learning_curve.jsonl"
 
 
 def split_comparisons(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comparison], list[Comparison]]:
-    """Comparisons to fit to and to examine on, by prompt."""
+    """Comparisons to fit to and to evaluate on, by prompt. share: held out."""
     train: list[Comparison] = []
     held_out: list[Comparison] = []
     for c in comparisons:
@@ -41,7 +41,7 @@ def split_comparisons(comparisons: Sequence[Comparison], share: float) -> tuple[
 
 
 def evaluate_reward_model(model: Proxy, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Accuracy on the decided ones with its interval, and NLL on all, in nats."""
+    """Accuracy on the decided comparisons with its interval, and NLL on all, in nats."""
     sides = [side for c in comparisons for side in c.completions()]
     raw = torch.as_tensor(model.raw(sides)).view(-1, 2)
     probability = torch.tensor([c.probability for c in comparisons], dtype=torch.float64)
@@ -66,9 +66,9 @@ def learning_curve(
     journal: Journal,
     env: Env,
 ) -> list[dict[str, Any]]:
-    """Reward models fitted as the whole one to the comparisons of an eighth, a quarter and half of the prompts.
+    """Reward models fitted to the comparisons of an eighth, a quarter and half of the prompts, evaluated like the whole one.
 
-    Each smaller part lies in the larger ones. What is done is kept, so that a killed stage goes on with the next.
+    Each smaller part is contained in the larger ones. Finished ones are stored, so that a killed stage resumes with the next.
     """
     kept = journal.child("learning_curve")
     done = len(kept.rows(CURVE))

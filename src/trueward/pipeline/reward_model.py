@@ -1,4 +1,4 @@
-"""The stage `reward_model`: the proxy, Bradley–Terry on the comparisons, examined on unseen prompts."""
+"""The stage `reward_model`: the proxy, Bradley–Terry on the comparisons, evaluated on unseen prompts."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FittedReward:
-    """The proxy, frozen, in SDs under the SFT policy; and, until it is written, what it was made from."""
+    """The proxy, frozen, in SDs under the SFT policy; and, until it is written, its members and report."""
 
     load: Callable[[], Proxy] = field(repr=False)
     summary: Row
     metrics: list[Row] = field(default_factory=list, repr=False)
-    """How the first member learned, step by step."""
+    """The training metrics of the first member, by step."""
     members: FittedMembers | None = field(default=None, repr=False)
     page: Row | None = field(default=None, repr=False)
     config: RewardConfig = field(default_factory=RewardConfig, repr=False)
@@ -46,7 +46,7 @@ class FittedReward:
 
     @cached_property
     def proxy(self) -> Proxy:
-        """As a later process reads it from disk, to the last bit."""
+        """The proxy, bit for bit as a later process reads it from disk."""
         proxy = self.load()
         proxy.freeze()
         return proxy
@@ -66,7 +66,7 @@ def fit_reward_model(
 ) -> FittedReward:
     """The proxy, fitted to comparisons or, with `reward.model`, loaded; put on the SFT policy's scale.
 
-    labels: how the comparisons were made, where they were.
+    labels: the settings of the comparisons; None if none were made.
     """
     if comparisons is None:
         return _ready(reward, sft.answers, env)
@@ -111,7 +111,7 @@ def fit_reward_model(
 
 
 def _ready(reward: RewardConfig, answers: Sequence[Completion], env: Env) -> FittedReward:
-    """A reward model that is there already."""
+    """A ready reward model (`reward.model`)."""
     network = loading.reward(reward.model, env.device, reward.template)
     cut = hf_reward_model.left_out(network, answers)
     proxy = build_proxy(reward, [network], answers, env.micro_batch_tokens)
@@ -122,7 +122,7 @@ def _ready(reward: RewardConfig, answers: Sequence[Completion], env: Env) -> Fit
 
 
 def _annotators(prepared: Prepared, comparisons: Compared, labels: ComparisonsConfig) -> NoisyAnnotators | None:
-    """The simulated annotators who chose, if they did."""
+    """The simulated annotators who chose; None if others did."""
     if comparisons.summary["source"] != "simulated" or labels.source != "simulated":
         return None
     utility = simulated.annotator(prepared.annotators, labels.annotator, labels.length_bias)
@@ -130,7 +130,7 @@ def _annotators(prepared: Prepared, comparisons: Compared, labels: ComparisonsCo
 
 
 def _scale(proxy: Proxy, reward: RewardConfig, answers: Sequence[Completion], members: int) -> Row:
-    """What stands for 0 and 1, and how far the members are apart."""
+    """The scale, and how far the members differ."""
     measured = proxy.scale if reward.normalize else scale_of(proxy, answers)
     spread = ScoredBatch.of(proxy, answers).parts.get("member_sd")
     return {
@@ -148,6 +148,7 @@ def _table(section: Section) -> Row:
 
 
 def write(result: FittedReward, folder: Path) -> Row:
+    """Write the result into the stage's directory; returns the summary for its manifest."""
     assert result.members is not None
     write_members(result.members, result.config, result.answers, folder)
     if result.page is not None:
@@ -157,6 +158,7 @@ def write(result: FittedReward, folder: Path) -> Row:
 
 
 def read(artifact: Artifact, env: Env) -> FittedReward:
+    """The result, from the stage's directory."""
     return FittedReward(
         partial(ensemble.load, artifact.path, env.device, env.shares),
         artifact.summary,

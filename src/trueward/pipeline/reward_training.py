@@ -22,7 +22,7 @@ from trueward.training.setup import Ranking
 
 @dataclass(frozen=True)
 class FittedMembers:
-    """Reward models fitted to the same comparisons, the proxy that they make together, and how each learned."""
+    """Reward models fitted to the same comparisons, the proxy that they form, and their training metrics."""
 
     networks: list[Network]
     proxy: Proxy
@@ -42,8 +42,8 @@ def fit_members(
 ) -> FittedMembers:
     """All members, each from the SFT policy's layers; the first one's log in the journal itself, the others' in children.
 
-    seed: of what is drawn in fitting. adapter_seed: the run's, of the adapters that members start from. answers: the SFT
-    policy's own, two to each prompt in turn.
+    seed: of the draws in fitting. adapter_seed: the run's, for the initial adapters. answers: the SFT policy's own, two to each
+    prompt in a row.
     """
     networks, metrics = [], []
     for member in range(config.members):
@@ -65,7 +65,7 @@ def fit_members(
 
 
 def write_members(fitted: FittedMembers, config: RewardConfig, answers: Sequence[Completion], folder: Path) -> None:
-    """The proxy under `folder`, every member with its log under folder/members."""
+    """Write the proxy under `folder`, and every member with its log under folder/members."""
     fitted.proxy.write(folder)
     if len(fitted.networks) == 1:
         return

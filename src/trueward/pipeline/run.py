@@ -26,20 +26,20 @@ from trueward.progress import Progress
 from trueward.training.env import Env
 
 STAGES = ("prepare", "sft", "comparisons", "reward_model", "policy", "evaluation", "report")
-KNOWN_STAGES = (*STAGES[:4], "reward", *STAGES[4:])  # `reward` stands in for those two where nothing has to be fitted
+KNOWN_STAGES = (*STAGES[:4], "reward", *STAGES[4:])  # `reward` replaces those two where nothing has to be fitted
 
 
 def proxy_stage(recipe: Recipe) -> str:
-    """The stage that makes what is optimised."""
+    """The stage that makes the proxy: `reward_model` or `reward`."""
     return "reward_model" if recipe.reward.kind == "reward_model" else "reward"
 
 
 def run_pipeline(
     recipe: Recipe, home: Path, name: str, progress: Progress, *, until: str = "report", command: str = ""
 ) -> Artifact:
-    """Run the recipe's pipeline in `home/name` up to the stage `until`; the last stage's artifact.
+    """Run the recipe's pipeline in `home/name` up to the stage `until`; returns the last stage's artifact.
 
-    Finished stages are taken as they are. `ValueError` in one line for input that can't be used.
+    Finished stages are reused. `ValueError` in one line for input that can't be used.
     """
     recipe = relabel_people.pinned(recipe, home / name)
     check_until(recipe, until)
@@ -66,7 +66,7 @@ def run_pipeline(
 def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str = "report") -> Results:
     """The same pipeline without a directory: every stage's result by its name, up to `until`.
 
-    cache: shared between recipes, so that what they have in common is made once. Nobody is asked, nothing is tracked.
+    cache: shared between recipes, so that what they have in common is made once. No people, no trackers.
     """
     check_until(recipe, until)
     if recipe.evaluation.project:
@@ -85,7 +85,7 @@ def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str =
 
 
 def plan(recipe: Recipe) -> dict[str, str]:
-    """The digest that every stage of a recipe would have, by its name. Runs nothing. The control is there if it may be run."""
+    """The digest that every stage of a recipe would have, by name. Runs nothing. Includes the control if it may be run."""
     cache = PlanCache()
     for _ in graph(recipe, sources.read(recipe), cache):
         pass
@@ -103,8 +103,10 @@ def check_until(recipe: Recipe, until: str) -> None:
 
 
 def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
-    """The text that the recipe names, read; a mistake in it, in people's comparisons or in a scorer is said now, not when SFT
-    is done."""
+    """The text that the recipe names, read.
+
+    Checks it, people's comparisons and the scorers, so that a mistake is reported before anything is trained.
+    """
     require_extras(recipe)
     compares = Parts(recipe).compares
     if compares:
@@ -118,7 +120,7 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
 
 
 def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
-    """Simulated annotators are made for the texts that ship; for other data it's said now, not when SFT is done."""
+    """`ValueError` if simulated annotators are named for data other than the texts that ship."""
     if (recipe.data.demonstrations or recipe.data.prompts).startswith("trueward:"):
         return
     if compares and recipe.comparisons.source == "simulated":
@@ -134,7 +136,7 @@ def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
 
 
 def wants_control(results: Results) -> bool:
-    """Whether to ask how far a random reward goes: only of a run whose truth did not move."""
+    """Whether the control is needed: only if the truth did not move."""
     reward = results["reward_model"] if "reward_model" in results else results["reward"]
     policy: Any = results["policy"].value
     return run_verdict(policy, reward.summary, results["evaluation"].summary).rule == UNMOVED

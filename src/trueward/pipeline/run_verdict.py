@@ -1,4 +1,4 @@
-"""The verdict of a run: after each evaluation, where a peak that seems lost is measured again, and after the final one."""
+"""The verdict of a run: after each evaluation, with a re-measurement of a peak that seems lost, and after the final one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ Row = Mapping[str, Any]
 
 
 class RunMonitor:
-    """Judges a run after each evaluation, and says when `evaluation.stop_when` wants it to end."""
+    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` says."""
 
     def __init__(self, monitor: VerdictMonitor, evaluation: EvaluationConfig, journal: Journal) -> None:
         self.monitor, self.journal = monitor, journal
         self.stops = evaluation.stop_when == "truth falls"
 
     def __call__(self, evaluations: list[dict[str, Any]]) -> EvalVerdict:
+        """The verdict after the last of these evaluations, with its fields for that row."""
         steps = self.journal.rows(METRICS)
         ratio_first = steps[0].get("val/ratio_first") if steps else None
         row, current = self.monitor(evaluations, ratio_first)
@@ -39,7 +40,7 @@ def final_fall(
     rows: Mapping[str, Row],
     samples: Mapping[str, Sequence[Row]],
 ) -> Row | None:
-    """The last policy against the best checkpoint on the final evaluation's answers, fresh for both."""
+    """The last policy against the best checkpoint on the fresh answers of the final evaluation; None if there is no test."""
     best_step, truth = policy.summary["best_step"], rows["policy"]["truth"]
     if "best" not in samples or truth is None or best_step in (None, policy.summary["steps"]):
         return None
@@ -50,7 +51,7 @@ def final_fall(
 
 
 def run_verdict(policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None) -> verdict.RunVerdict:
-    """The verdict of the whole run: on all evaluations, with the final one as the last. reward, final, control: summaries."""
+    """The verdict of the whole run, with the final evaluation as the last. reward, final, control: summaries."""
     rows, steps = final["policies"], max(1, policy.summary["steps"])
     history = policy.evaluations or [{**rows["sft"], "step": 0}]
     now = {**rows["policy"], "step": steps, "final": True, "fall": final["fall"]}

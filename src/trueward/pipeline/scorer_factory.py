@@ -1,4 +1,4 @@
-"""From settings to the scorers that they name: the proxy of any kind, the truths, the judge."""
+"""Makes the scorers that settings name: the proxy of any kind, the truths, the judge."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ from trueward.training.env import Env
 
 @dataclass(frozen=True)
 class ScorerFactory:
-    """Makes the scorers of a run. What plays no part in it is None or empty."""
+    """Makes the scorers of a run. What has no effect on it is None or empty."""
 
     env: Env
     seed: int = 0
     reward: RewardConfig | None = None
     judge: JudgeConfig | None = None
     options: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    """Of truths that are verifiers, by the truth's name."""
+    """Options of truths that are verifiers, by the truth's name."""
     given: Mapping[str, Scorer] = field(default_factory=dict)
-    """Scorers that a caller gave, by the names that settings call them."""
+    """The caller's scorers, by their names in settings."""
 
     @classmethod
     def of(cls, recipe: Recipe, env: Env) -> ScorerFactory:
+        """The factory of a recipe."""
         judge = recipe.judge if recipe.judge.model else None
         return cls(env, recipe.seed, recipe.reward, judge, recipe.evaluation.options)
 
     def judge_scorer(self, neutral: float | None = None) -> Scorer:
-        """The judge's rating of an answer; `neutral` where it gives none."""
+        """The judge's rating as a scorer. neutral: the score of an answer without a rating."""
         assert self.judge is not None
         return JudgeScorer(build_judge(self.judge, self.seed, self.env), neutral)
 
     def named(self, name: str, options: dict[str, Any], where: str) -> Scorer:
-        """The scorer of that name, on its own scale. `where`: what errors call its options."""
+        """The scorer of that name, on its own scale. where: what errors call its options."""
         if name in self.given:
             return self.given[name]
         if name == "judge":
@@ -65,7 +66,7 @@ class ScorerFactory:
         return catalogue.make(name.removeprefix("verifier:"), options, where)
 
     def truth(self, name: str) -> Scorer:
-        """A truth that is a program; without options of its own it takes the proxy's, if that is the same verifier."""
+        """A truth that is a program; without own options it takes the proxy's, if that is the same verifier."""
         options = self.options.get(name)
         if options is None:
             reward = self.reward
@@ -77,7 +78,7 @@ class ScorerFactory:
     def truths(
         self, names: Sequence[str], annotators: Mapping[str, Annotator], answers: Sequence[Completion]
     ) -> list[Truth]:
-        """The truths of these names but people, each on its scale under the SFT policy's own answers (two to each prompt)."""
+        """The truths of these names, people aside, each on its scale under the SFT policy's answers (two to each prompt)."""
         truths = []
         for name in (name for name in names if not name.startswith("people:")):
             scorer = self._truth(name, annotators)
@@ -86,7 +87,7 @@ class ScorerFactory:
         return truths
 
     def _truth(self, name: str, annotators: Mapping[str, Annotator]) -> Scorer:
-        """`model:PATH`, a reward model that nothing is optimised against, a program, or a simulated utility's name."""
+        """A truth by its name: `model:PATH` (a reward model that is never optimised), a program, or a simulated utility."""
         if name in self.given:
             return self.given[name]
         if name.startswith("model:"):
@@ -101,7 +102,7 @@ class ScorerFactory:
             ) from None
 
     def program(self, neutral: float | None = None) -> Scorer:
-        """The verifier, mixture or judge that is the proxy, on its own scale. `neutral`: the score where a judge gives none."""
+        """The verifier, mixture or judge that is the proxy, on its own scale. neutral: as in `judge_scorer`."""
         config = self.reward
         assert config is not None
         if config.kind == "judge":
@@ -127,14 +128,14 @@ class ScorerFactory:
 
 
 def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env) -> int:
-    """Makes every program that the recipe names and examines it on the recipe's prompts; how many cases that were.
+    """Make every program that the recipe names and test it on the recipe's prompts; returns the number of cases.
 
-    Before anything is trained: a verifier that rewards the empty answer is found here, and not by the policy.
+    It is called before training, so that a verifier which rewards the empty answer is found before a policy exploits it.
     """
     factory = ScorerFactory.of(recipe, env)
     programs: dict[str, Scorer] = {}
     if uses_judge(recipe):
-        build_judge(recipe.judge, recipe.seed, env)  # that there is such a model, or a key, is known before training
+        build_judge(recipe.judge, recipe.seed, env)  # fails before training if there is no such model, or no key
     if recipe.reward.kind not in ("reward_model", "judge"):
         proxy = factory.program()
         parts = {f"reward.parts {i.name}": i.scorer for i in proxy.ingredients} if isinstance(proxy, Mix) else {}
@@ -153,7 +154,7 @@ def program_truths(recipe: Recipe) -> list[str]:
 
 
 def refuse_two_keys(prompts: Sequence[Prompt]) -> None:
-    """`ValueError` if a prompt is there with two answer keys."""
+    """`ValueError` if a prompt occurs with two answer keys."""
     keys: dict[str, str] = {}
     for prompt in prompts:
         if keys.setdefault(prompt.id, prompt.answer) != prompt.answer:

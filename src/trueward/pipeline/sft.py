@@ -1,4 +1,4 @@
-"""The stage `sft`: the policy that imitates demonstrations, and its own answers, which set the scale of everything after it."""
+"""The stage `sft`: the policy that imitates demonstrations, and its own answers, which set the scale of the proxy."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ REFERENCE_PROMPTS = 384  # prompts, two samples each, that set the reward's mean
 
 @dataclass(frozen=True)
 class SftPolicy:
-    """The SFT policy: where every optimiser starts, and the anchor. Frozen."""
+    """The SFT policy: the start of every optimiser, and the anchor. Frozen."""
 
     load: Callable[[], Network] = field(repr=False)
     answers: list[Completion]
-    """Its own, two to each of `REFERENCE_PROMPTS` prompts in turn."""
+    """Its own answers, two to each of `REFERENCE_PROMPTS` prompts in a row."""
     summary: dict[str, Any]
 
     @cached_property
     def policy(self) -> Network:
+        """The network, loaded on first use."""
         return self.load()
 
 
@@ -57,7 +58,7 @@ def fine_tune(
     env: Env,
     journal: Journal,
 ) -> SftPolicy:
-    """SFT on the demonstrations, or the ready model that `sft.model` names; then two answers of it to each of some prompts."""
+    """SFT on the demonstrations, or the ready model that `sft.model` names; then two answers to each of some prompts."""
     demonstrations, held_out = prepared.demonstrations, prepared.demonstrations_held_out
     budget = env.micro_batch_tokens
     policy = env.load(sft.model or model.base, seed)
@@ -72,7 +73,7 @@ def fine_tune(
             demonstrations=demonstrations,
         )
         driver.drive(algorithm, sft, setup, journal, env, what="sft")
-        policy = shared_base.merge_adapter(learner)  # what all adapters after it stand on
+        policy = shared_base.merge_adapter(learner)  # the base of all later adapters
         policy.model.requires_grad_(False)
         after = algorithm.held_out_nll(policy, held_out, budget)
     prompts = prepared.prompts
@@ -91,12 +92,14 @@ def fine_tune(
 
 
 def write(sft: SftPolicy, folder: Path) -> dict[str, Any]:
+    """Write the result into the stage's directory; returns the summary for its manifest."""
     loading.save(sft.policy, folder / "model")
     jsonl.write(folder / ANSWERS, [line(c) for c in sft.answers])
     return sft.summary
 
 
 def read(artifact: Artifact, env: Env) -> SftPolicy:
+    """The result, from the stage's directory."""
     return SftPolicy(partial(env.load, artifact.model), read_completions(artifact.path / ANSWERS), artifact.summary)
 
 

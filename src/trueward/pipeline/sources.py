@@ -1,4 +1,4 @@
-"""What a recipe names in [data], read and checked: demonstrations, prompts, and the files that they came from."""
+"""Reads and checks the data that a recipe names in [data]: demonstrations, prompts, and their files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOY_REVIEWS, TOY_SEED = 4000, 0
 
 @dataclass
 class Source:
-    """Where demonstrations and prompts come from, and the files to fingerprint."""
+    """Demonstrations and prompts, and the files to fingerprint."""
 
     demonstrations: list[Demonstration]
     prompts: list[Prompt]
@@ -26,7 +26,7 @@ class Source:
     left_out: list[dict[str, Any]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     held_out: list[Prompt] = field(default_factory=list)
-    """Prompts to evaluate on, where they are given; else they are split off by a hash of their text."""
+    """Prompts to evaluate on, if they are given; else some are held out by a hash of their text."""
 
 
 GIVEN = "given"
@@ -34,7 +34,7 @@ GIVEN = "given"
 
 
 def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None) -> Source:
-    """What the recipe names in [data], read and checked. `ValueError` in one line if it can't be used.
+    """The data that the recipe names in [data], read and checked. `ValueError` in one line if it can't be used.
 
     given: rows in memory, for "demonstrations" and "prompts" where the recipe says `GIVEN`.
     """
@@ -59,7 +59,7 @@ def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None) -> Sour
 
 
 def named_prompts(name: str) -> Source:
-    """The prompts of a file, a data set or a text that ships, without any demonstrations."""
+    """The prompts of a file, a data set or a text that ships, without demonstrations."""
     source = Source([], [])
     rows = _read(name, loading.prompts, source, "prompts", {})
     source.prompts = [getattr(row, "prompt", row) for row in rows]
@@ -67,7 +67,7 @@ def named_prompts(name: str) -> Source:
 
 
 def instructed(source: Source, instruction: str) -> Source:
-    """Plain prompts as conversations that begin with the instruction; their answers begin without a space."""
+    """Plain prompts as conversations that begin with the instruction; their answers then begin without a space."""
 
     def as_conversation(prompt: Prompt) -> Prompt:
         if prompt.messages:
@@ -75,13 +75,13 @@ def instructed(source: Source, instruction: str) -> Source:
         text = instruction.replace("{prompt}", prompt.text)
         return Prompt(messages=(Message(role="user", content=text),), answer=prompt.answer)
 
-    shown = [
+    demonstrations = [
         d
         if d.prompt.messages
         else Demonstration(prompt=as_conversation(d.prompt), response=d.response.lstrip() or d.response)
         for d in source.demonstrations
     ]
-    return replace(source, demonstrations=shown, prompts=[as_conversation(p) for p in source.prompts])
+    return replace(source, demonstrations=demonstrations, prompts=[as_conversation(p) for p in source.prompts])
 
 
 def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a stage of the pipeline is: a function of values, and how its result is written to a directory and read back."""
+"""A stage of the pipeline: a function of values, and how its result is written to a directory and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 class Stage(Generic[R]):
     """One stage. `run` takes the values of its inputs and its settings by name, with `env` and `journal`; nothing else.
 
-    write: into a directory; gives the summary that the manifest holds. read: from there, as lazily as it can. version: raised
+    write: into a directory; returns the summary for the manifest. read: from there, as lazily as possible. version: raised
     when the same inputs give another result.
     """
 
@@ -29,28 +29,32 @@ class Stage(Generic[R]):
     read: Callable[[Artifact, Env], R]
     version: int = 1
     takes_made: bool = False
-    """Whether `run` takes its inputs as `Made`: what they say of themselves, without reading their values."""
+    """Whether `run` takes its inputs as `Made`, for their summaries, without loading their values."""
 
 
 @dataclass(frozen=True)
 class Made(Generic[R]):
-    """A stage's result: where it lies and what it says of itself; the value is read when somebody asks for it."""
+    """A stage's result: its artifact (directory and summary), and its value, which is loaded on first use."""
 
     artifact: Artifact
     load: Callable[[], R] = field(repr=False)
 
     @cached_property
     def value(self) -> R:
+        """The value, loaded on first use."""
         return self.load()
 
     @property
     def name(self) -> str:
+        """The stage's name."""
         return self.artifact.stage
 
     @property
     def digest(self) -> str:
+        """The stage's digest."""
         return self.artifact.digest
 
     @property
     def summary(self) -> Row:
+        """The summary in the stage's manifest."""
         return self.artifact.summary

@@ -1,9 +1,9 @@
-"""Where the time of a run goes, by beat.
+"""Measures where the time of a run goes, by beat.
 
-A clock is always in one beat. Sampling is `act`; scoring and every pass without a gradient is `judge`; from a loop's first
-pass with a gradient to its last optimiser step is `learn`; between the two is `credit`; what follows until the next step
-begins, logs and checkpoints, is `hand over`; an evaluation is `evaluate`; what is in no loop and in none of these is
-`rest`. So the beats add up to the whole.
+A clock is always in one beat. Sampling is `act`; scoring and every forward pass without a gradient is `judge`; from a loop's
+first pass with a gradient to its last optimiser step is `learn`; between the two is `credit`; the time until the next step
+begins, logs and checkpoints, is `hand over`; an evaluation is `evaluate`; everything outside a loop and these is `rest`. So
+the beats add up to the whole.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORK = ("act", "judge", "learn", "evaluate")  # the beats in which networks comp
 
 @dataclass
 class Counts:
-    """What one stage did."""
+    """Times and counts of one stage."""
 
     stage: str
     seconds: float = 0.0
@@ -41,25 +41,27 @@ class Counts:
     flops: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WORK, 0.0))  # of products and attention
     written: int = 0  # tokens that the sampler drew
     decodes: int = 0  # its steps
-    read: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WORK, 0.0))  # bytes of weights, by those
+    read: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(WORK, 0.0)
+    )  # bytes of weights that decoding read
 
 
 class Clock(Watcher):
-    """Seconds and operations by beat, and counts, of the stage that is being run."""
+    """Seconds, operations and counts by beat, of the stage that is running."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter, flops: Callable[[], int] = lambda: 0) -> None:
-        """now: seconds. flops: the operations so far, if somebody counts them."""
+        """now: seconds. flops: the operations so far, if they are counted."""
         self.now, self.flops = now, flops
         self.stages: list[Counts] = []
         self.counts = Counts("")
         self.beat, self.since, self.computed, self.stepped = "rest", now(), flops(), 0.0
-        self.held = 0  # beats that hold on to their name, whatever happens inside
-        self.draws = False  # whether the sampler is at work
-        self.trunk: Any = None  # the network of transformers that a pass is in
-        self.before = ""  # the beat that this pass stands in, if it is gone back to
+        self.held = 0  # how many beats of `during` are open
+        self.draws = False  # whether the sampler is running
+        self.trunk: Any = None  # the transformers network whose pass is running
+        self.before = ""  # the beat to go back to after this pass
 
     def begin(self, beat: str) -> None:
-        """The beat that runs from now on."""
+        """Begin a beat, and end the present one."""
         at, computed = self.now(), self.flops()
         self.counts.beats[self.beat] += at - self.since
         self.counts.flops[self.beat if self.beat in WORK else "judge"] += computed - self.computed
@@ -67,7 +69,7 @@ class Clock(Watcher):
 
     @contextmanager
     def during(self, beat: str) -> Iterator[None]:
-        """A beat inside another one; while one runs, others inside it are not told apart."""
+        """A beat inside another one; beats inside it are counted as it."""
         drew, self.draws = self.draws, self.draws or beat == "act"
         before = self.beat
         if not self.held:
@@ -83,6 +85,7 @@ class Clock(Watcher):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Time a stage under its name."""
         self.counts = Counts(name)
         self.beat, self.since, self.computed = "rest", self.now(), self.flops()
         started = self.since
@@ -94,12 +97,13 @@ class Clock(Watcher):
             self.stages.append(self.counts)
 
     def loop(self, steps: Iterator[Step], total: int) -> Iterator[Step]:
+        """The steps of a training loop, timed. total: steps that the recipe asks for."""
         self.counts.total += total
         self.begin("credit")
         for step in steps:
             self.begin("hand over")
             late = self.since - self.stepped if self.stepped else 0.0
-            self.counts.beats["learn"] -= late  # what came after the last optimiser step
+            self.counts.beats["learn"] -= late  # the time since the last optimiser step
             self.counts.beats["hand over"] += late
             self.counts.steps += 1
             yield step
@@ -108,12 +112,12 @@ class Clock(Watcher):
         self.begin("rest")
 
     def work(self, learns: bool = False) -> str:
-        """What tokens count for."""
+        """The kind of work that tokens are counted for."""
         return "evaluate" if self.beat == "evaluate" else "act" if self.draws else "learn" if learns else "judge"
 
     @contextmanager
     def forward(self, tokens: int) -> Iterator[None]:
-        """A pass of the fast path of training, which pads nothing."""
+        """A forward pass of the packed path of training, which has no padding."""
         learns = torch.is_grad_enabled()
         kind = self.work(learns)
         self.counts.computed[kind] += tokens
@@ -125,7 +129,7 @@ class Clock(Watcher):
             self._leave(before)
 
     def _enter(self, learns: bool) -> str:
-        """A pass begins; the beat to go back to after it. A pass with a gradient has none: what follows is `learn`, too."""
+        """A pass begins; returns the beat to go back to after it, "" after a pass with a gradient, which `learn` follows."""
         self.counts.trained += learns
         self.counts.forwards += not learns
         before = "" if learns or self.held else self.beat
@@ -138,11 +142,12 @@ class Clock(Watcher):
             self.begin(before)
 
     def decoding(self, decoder: Any, model: Any, quantize: str) -> Any:
+        """A decoder whose work is counted. quantize: the precision of its weights."""
         size = {"int8": 1.0, "bfloat16": 2.0}.get(quantize, 4.0)
         return CountingDecoder(decoder, model, self, size)
 
     def before_pass(self, module: Any, inputs: tuple[Any, ...]) -> None:
-        """A hook of torch's: a pass of transformers' own modules begins. Where the sampler is at work, its decoder counts."""
+        """A hook of torch's before a pass of transformers' modules. While the sampler runs, its decoder counts instead."""
         if self.draws:
             return
         if isinstance(module, PreTrainedModel):
@@ -154,12 +159,13 @@ class Clock(Watcher):
             self.counts.tokens[kind] += ids.numel() if pad is None else int((ids != pad).sum())
 
     def after_pass(self, module: Any, *_: Any) -> None:
-        """A hook of torch's: it is over, or failed."""
+        """A hook of torch's after a pass, or after one that failed."""
         if module is self.trunk:
             self.trunk = None
             self._leave(self.before)
 
     def after_step(self, *_: Any) -> None:
+        """A hook after an optimiser's step."""
         self.stepped = self.now()
 
 
@@ -167,6 +173,7 @@ class CountingDecoder:
     """A decoder that counts tokens, steps and the bytes of the weights that they read."""
 
     def __init__(self, inner: Any, model: Any, clock: Clock, size: float = 4.0) -> None:
+        """size: bytes of a weight."""
         self.inner, self.clock, self.size = inner, clock, size
         self.refills = inner.refills
         sizes = {id(p): p.numel() for p in model.parameters()}
@@ -177,15 +184,18 @@ class CountingDecoder:
         self.own = type(inner).__name__ != "GeneralDecoder"  # the general path pads
 
     def start(self, rows: int, width: int) -> None:
+        """As the decoder."""
         self.inner.start(rows, width)
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """As the decoder, counted."""
         needed = int(lengths.sum())
         self._count(needed, needed if self.own else ids.numel(), len(ids))
         out: Tensor = self.inner.prefill(at, ids, lengths)
         return out
 
     def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """As the decoder, counted."""
         self._count(len(ids), len(ids), len(ids))
         self.clock.counts.decodes += 1
         self.clock.counts.read[self.clock.work()] += self.size * (self.body + self.head)
@@ -193,6 +203,7 @@ class CountingDecoder:
         return out
 
     def keep(self, rows: Tensor) -> None:
+        """As the decoder."""
         self.inner.keep(rows)
 
     def _count(self, needed: int, computed: int, chosen: int) -> None:

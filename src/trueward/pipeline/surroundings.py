@@ -11,7 +11,7 @@ from trueward.training.journal import DirectoryJournal, Journal
 
 
 def run_env(recipe: Recipe, progress: Progress, tracked: bool = True) -> Env:
-    """Where a recipe runs. `ValueError` if there is no such device."""
+    """The device, progress and trackers of a recipe's run. `ValueError` if there is no such device."""
 
     def track(journal: Journal, member: int = 0) -> Tracker:
         assert isinstance(journal, DirectoryJournal)

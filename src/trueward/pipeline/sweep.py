@@ -1,7 +1,7 @@
-"""One policy for each value of a setting, and seed: the same ladder many times, shared where it is the same.
+"""One policy for each value of a setting, and seed: the same pipeline many times, with shared stages run once.
 
-Every member is an ordinary run under one home, so what two of them have in common (SFT, comparisons, reward model of a
-seed) is made once, a member that is finished is not climbed again, and one that was killed goes on where it was.
+Every member is an ordinary run under one home, so the stages that two of them have in common (SFT, comparisons, reward model
+of a seed) are run once, a finished member is not run again, and a killed one resumes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from trueward import artifacts, config, tracking
 from trueward.artifacts import read_json
 from trueward.config import Recipe
-from trueward.evaluation import sweep as found
+from trueward.evaluation import sweep as sweep_results
 from trueward.evaluation.contracts import SweepRow
 from trueward.pipeline import workers
 from trueward.pipeline.cache import differing
@@ -31,14 +31,14 @@ FORMAT = 2  # of sweep.json
 
 @dataclass(frozen=True)
 class Over:
-    """A setting and the values that it takes."""
+    """A setting and its values."""
 
     key: str
     values: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Over:
-        """`policy.kl_coef=0,0.1,1`. `ValueError` if it isn't of that form."""
+        """From `policy.kl_coef=0,0.1,1`. `ValueError` if the text is not of that form."""
         key, equals, values = text.partition("=")
         listed = tuple(dict.fromkeys(v.strip() for v in values.split(",")))
         if not equals or not key.strip() or not all(listed):
@@ -89,9 +89,9 @@ def sweep(
     progress: Progress,
     command: str = "",
 ) -> dict[str, Any]:
-    """Climb all members, `jobs` at a time; write sweep.json and sweep.html into `home`; what sweep.json holds.
+    """Run all members, `jobs` at a time, and write sweep.json and sweep.html into `home`; returns the contents of sweep.json.
 
-    A member that fails (its loss is no number any more) is a row with an `error`; if all fail it's a `ValueError`.
+    A member that fails (its loss is not finite) is a row with an `error`; `ValueError` if all fail.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     runs = members(recipe, changes, over, seeds, threads)
@@ -121,18 +121,18 @@ def sweep(
 def gather(
     home: Path, over: Over, runs: Sequence[Member], failed: dict[str, str], command: str, recipe: str
 ) -> dict[str, Any]:
-    """What sweep.json holds, of the runs that are finished by now. `planned`: how many there will be."""
+    """The contents of sweep.json, from the runs that are finished by now. `planned` in it is the number of all runs."""
     rows = []
     for member in runs:
         where = home / member.name / "report.json"
         if member.name in failed:
             rows.append({"value": member.value, "seed": member.seed, "run": member.name, "error": failed[member.name]})
         elif where.is_file() and finished_before(home / member.name, member.recipe):
-            row = found.row(member.value, member.seed, member.name, read_json(where))
+            row = sweep_results.row(member.value, member.seed, member.name, read_json(where))
             SweepRow.model_validate(row)
             rows.append(row)
-    swept = found.points(rows)
-    advice = found.advise(swept)
+    swept = sweep_results.points(rows)
+    advice = sweep_results.advise(swept)
     return {
         "format": FORMAT,
         "recipe": recipe,
@@ -140,15 +140,15 @@ def gather(
         "command": command,
         "planned": len(runs),
         "advice": advice.table() if advice else None,
-        "sentence": found.sentence(over.key, advice),
+        "sentence": sweep_results.sentence(over.key, advice),
         "points": [p.table() for p in swept],
-        "forms": {name: form.table() for name, form in found.forms(rows).items()},
+        "forms": {name: form.table() for name, form in sweep_results.forms(rows).items()},
         "runs": rows,
     }
 
 
 def keep(home: Path, result: dict[str, Any]) -> None:
-    """sweep.json and sweep.html, as far as the sweep is: the studio reads along."""
+    """Write sweep.json and sweep.html with the results so far, which the studio reads during a sweep."""
     artifacts.write_json(home / "sweep.json", result)
     artifacts.write_text(home / "sweep.html", sweep_page.page(read_json(home / "sweep.json")))
 
@@ -161,7 +161,7 @@ def run_all(
     command: str,
     on_done: Callable[[str, str], None] = lambda run, wrong: None,
 ) -> dict[str, str]:
-    """First what the members of a seed share, once, then the rest; the ones that failed."""
+    """Run first the stages that the members of a seed share, once, then the rest; returns the failed runs with their errors."""
     done = 0
     left = [m for m in runs if not finished_before(home / m.name, m.recipe)]
 
@@ -182,13 +182,13 @@ def run_all(
 
 
 def finished_before(run: Path, recipe: Recipe) -> bool:
-    """Whether this very recipe's run is there and has its report. Another recipe's run is left to the ladder to refuse."""
+    """Whether this very recipe's run is finished. Another recipe's run is refused later, by the pipeline."""
     saved = run / "recipe.toml"
     return (run / "report.json").is_file() and saved.is_file() and not differing(config.read(str(saved)), recipe)
 
 
 def take_home(home: Path, recipe: Recipe, over: Over) -> None:
-    """Make the sweep's directory, or refuse one that holds something else."""
+    """Create the sweep's directory. `ValueError` if it holds something else."""
     saved = home / "sweep.json"
     if saved.is_file():
         before = read_json(saved)

@@ -1,4 +1,4 @@
-"""What the stage that optimises leaves: the last policy, the best one, and how it went."""
+"""The result of the stage `policy`: the last policy, the best one, and their metrics."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class TrainedPolicy:
-    """A tuned policy. Networks are read when they are asked for, and not held."""
+    """A trained policy. Networks are loaded on each call, and not held."""
 
     load: Callable[[], Network] = field(repr=False)
     """The last policy, frozen."""
     load_best: Callable[[], Network] | None = field(repr=False)
     """The checkpoint of the highest truth, if the truth was measured."""
     refitted: Callable[[], Proxy | None] = field(repr=False)
-    """The last reward model that it was trained on, if that changed on the way."""
+    """The last reward model that it was trained on, if it was refitted."""
     evaluations: list[Row] = field(repr=False)
     metrics: list[Row] = field(repr=False)
     summary: Row
     refits: list[Row] = field(default_factory=list, repr=False)
-    """What became of each new reward model, if it changed on the way."""
+    """A row for each refitted reward model."""
 
     @property
     def ratio_first(self) -> float | None:
-        """`val/ratio_first` of the first step, where the loop has one."""
+        """`val/ratio_first` of the first step; None if the loop has none."""
         return self.metrics[0].get("val/ratio_first") if self.metrics else None
 
     @cached_property
     def history(self) -> list[Row]:
-        """The evaluations while it was trained."""
+        """The evaluations in training."""
         return self.evaluations
 
     @classmethod
     def of(
         cls, policy: Network, journal: Journal, refitted: Proxy | None, summary: Row, refits: Sequence[Row] = ()
     ) -> TrainedPolicy:
+        """The result of a run in memory, with the metrics and the best checkpoint of its journal."""
         best = journal.kept(BEST)
         return cls(
             lambda: policy,
@@ -62,17 +63,18 @@ class TrainedPolicy:
 
 
 def write(result: TrainedPolicy, folder: Path) -> Row:
-    """The last policy; logs and the best one are there already."""
+    """Write the last policy; logs and the best checkpoint are in the directory already."""
     loading.save(result.load(), folder / "model")
     return result.summary
 
 
 def write_summary(result: TrainedPolicy, folder: Path) -> Row:
-    """Of a control nothing is kept but its logs and what they say."""
+    """Write nothing: of a control only the logs and the summary are stored."""
     return result.summary
 
 
 def read(artifact: Artifact, env: Env) -> TrainedPolicy:
+    """The result, from the stage's directory."""
     folder = artifact.path
     best = folder / BEST
     return TrainedPolicy(

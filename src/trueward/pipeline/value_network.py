@@ -1,4 +1,4 @@
-"""PPO's value network, from the reward model or the policy."""
+"""PPO's value network, started from the reward model or the policy."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def value_network(
     lora: LoraConfig | None,
     seed: int,
 ) -> Critic:
-    """The reward model's network (an ensemble's first), or the SFT policy's with a head of zeros where there's none that reads
-    the same tokens, and with `policy.critic.start = "zero"`. With `trunk = "shared"`, a head on the policy's own.
+    """The reward model's network (an ensemble's first), if it reads the same tokens.
 
-    `ValueError` if the policy's own network is no one's to share.
+    Else, and with `policy.critic.start = "zero"`, the SFT policy's with a head of zeros. With `trunk = "shared"`, a head on the
+    policy's own network. `ValueError` if the policy's own network can't be shared.
     """
     sd, is_shared, own_seed = 1.0, config.trunk == "shared", seed_for(seed, "lora", "value")
     if is_shared and not heads.has_plain_head(policy.model):
@@ -45,6 +45,6 @@ def value_network(
 
 
 def reads_the_same_tokens(reward: Network, policy: Network) -> bool:
-    """Whether a reward model can be a value network: same vocabulary, room for as much, and a head for every token."""
+    """Whether a reward model can be a value network: same vocabulary, as long a context, and a head for every token."""
     same = reward.tokenizer.get_vocab() == policy.tokenizer.get_vocab() and reward.context >= policy.context
     return same and hasattr(reward.model, "score")

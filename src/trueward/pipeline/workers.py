@@ -1,8 +1,8 @@
-"""Several runs at once, each worker a process of its own that climbs one ladder after the other.
+"""Several runs at once, each worker a process of its own that does one run after the other.
 
-A worker reads one job a line from its standard input (a resolved recipe, where the run lives, how far to climb) and
-answers with one line on its standard output. It ends when its input does, so none outlives whoever started it by more
-than the job at hand.
+A worker reads one job a line from its standard input (a resolved recipe, the run's directory, the last stage) and
+answers with one line on its standard output. It ends when its input does, so it outlives its parent by at most the
+present job.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trueward.progress import Progress
 
 @dataclass(frozen=True)
 class Job:
-    """One run, or a part of it."""
+    """One run, up to the stage `until`."""
 
     recipe: Recipe
     home: Path
@@ -34,14 +34,15 @@ class Job:
     command: str = ""
 
     def line(self) -> str:
+        """The job as a line of JSON, for a worker."""
         return json.dumps({"recipe": self.recipe.table(), "home": str(self.home), "name": self.name,
                            "until": self.until, "command": self.command})  # fmt: skip
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, on_done: Callable[[Job, str], None]) -> dict[str, str]:
-    """Do all jobs, at most `workers` at a time; the runs that failed with what was wrong. Their order doesn't matter.
+    """Do all jobs, at most `workers` at a time; returns the failed runs with their errors. The order makes no difference.
 
-    `tell` is called in this thread when a job is done, with "" or what was wrong. One worker works in this process.
+    on_done: called in this thread when a job is done, with "" or its error. With one worker, jobs run in this process.
     """
     failed: dict[str, str] = {}
 
@@ -105,7 +106,7 @@ def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Jo
 
 
 def run_job(job: Job) -> str:
-    """One job in this process; "" or what was wrong with it, in one line."""
+    """Do one job in this process; returns "" or its error, in one line."""
     from trueward.pipeline.run import run_pipeline
 
     try:
@@ -116,8 +117,9 @@ def run_job(job: Job) -> str:
 
 
 def main() -> None:
+    """The worker: does the jobs of standard input."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # prints of libraries must not mix with the answers
     for text in sys.stdin:
         row: dict[str, Any] = json.loads(text)
         job = Job(config.resolve(row["recipe"], "recipe"), Path(row["home"]), row["name"], row["until"], row["command"])

@@ -1,1 +1,1 @@
-"""What people see of the numbers: pages, tables, sentences, charts."""
+"""What readers see of the numbers: pages, tables, sentences, charts."""

@@ -1,5 +1,6 @@
-"""The anchor's two jobs against the KL, as charts: to stay fluent, and to stay where the reward model can be trusted. And
-the sentence about length."""
+"""Charts against the KL of what the anchor protects: fluency, and answers that the reward model was fitted on. And a sentence
+about length.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +15,16 @@ from trueward.reporting.charts import line_chart
 
 Report = dict[str, Any]
 SPACE = "\u00a0"
-AT_HOME = 1.0  # % of the SFT policy's own answers that count as far from home
+AT_HOME = 1.0  # % of the SFT policy's own answers that count as outliers
 
 
 def perplexity(nll: float | None) -> float | None:
-    """exp of nats a token: among how many equally likely tokens the choice seems to be."""
+    """exp of the nats a token: the number of equally likely tokens with the same loss."""
     return None if nll is None or nll > 100 else math.exp(nll)
 
 
 def rows(history: list[Report]) -> list[Report]:
-    """The evaluations in training with their perplexities and outliers in %, in their order."""
+    """The evaluations in training with their perplexities and their outliers in %, in order."""
     readable = [{**row, "sft_perplexity": perplexity(row.get("sft_nll"))} for row in history]
     far = [row.get("outlier_share") for row in history]
     return [
@@ -32,7 +33,7 @@ def rows(history: list[Report]) -> list[Report]:
 
 
 def plots(history: list[Report], best_step: int | None) -> dict[str, list[Markup]]:
-    """SVG by name, points in the order of their KL; what was never measured is left out."""
+    """SVG by name, points in the order of their KL; a quantity that was never measured is left out."""
     evaluations = sorted((row for row in rows(history) if row.get("kl") is not None), key=lambda row: float(row["kl"]))
     x = [row.get("kl") for row in evaluations]
     best = next((i for i, row in enumerate(evaluations) if row.get("step") == best_step), None)

@@ -11,7 +11,7 @@ MOST = 30  # annotators, or pairs of them, in a terminal's table; --json has all
 
 
 def tables(examined: Row) -> list[Table]:
-    """The annotators, and every two of them."""
+    """Tables of the annotators, and of every two of them. examined: the figures of `annotators.examine`."""
     out = []
     if examined["annotators"]:
         table = Table("annotator", box=None, pad_edge=False)

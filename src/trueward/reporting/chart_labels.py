@@ -10,10 +10,10 @@ from itertools import accumulate
 from trueward.reporting.chart_path import Point
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-LETTER = 7.4  # mean width of a semibold letter at 13 px, on the generous side
+LETTER = 7.4  # mean width of a semibold letter at 13 px, rounded up
 LINE = 17.0  # least distance between two labels' baselines
 UP, DOWN = 10.5, 4.0  # a line of text above and below its baseline
-NEAR = 16.0  # from here on a line leads from the mark to its name
+NEAR = 16.0  # pixels; beyond it a line connects the mark with its name
 DISTANCES = (11.0, 18.0, 27.0, 38.0, 52.0, 70.0, 92.0)
 DIRECTIONS = tuple(
     (math.cos(a * math.pi / 8), -math.sin(a * math.pi / 8)) for a in (0, 2, -2, 8, 6, -6, 4, -4, 1, -1, 7, -7)
@@ -23,7 +23,10 @@ DIRECTIONS = tuple(
 def labelled(
     names: Sequence[tuple[str, Point, str]], marks: Sequence[Point], paths: Sequence[Point], inside: Box
 ) -> list[str]:
-    """SVG of each name (text, its mark, classes) where it hides least: no name, no mark, and few points of the paths."""
+    """SVG of each name (text, its mark, classes), placed where it covers no other name, no mark, and few points of the paths.
+
+    inside: the box of the plot. All positions in pixels.
+    """
     parts: list[str] = []
     taken: list[Box] = []
     for text, (x, y), classes in sorted(names, key=lambda name: name[1][1]):
@@ -50,7 +53,7 @@ def labelled(
 
 
 def _spot(x: float, y: float, width: float, far: float, way: Point) -> tuple[float, Box]:
-    """The text's box at a distance from its mark: it begins, is centred or ends there, as the direction goes."""
+    """The text's box at a distance from its mark: the text begins, is centred or ends there, depending on the direction."""
     across, down = x + far * way[0], y + far * way[1]
     left = across - width * (0.5 - 0.5 * max(-1.0, min(1.0, 3 * way[0])))
     middle = down + 0.5 * (UP + DOWN) * way[1]
@@ -67,7 +70,7 @@ def _within(box: Box, x: float, y: float, room: float) -> bool:
 
 
 def apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
-    """The labels' heights, moved as little as keeps them `LINE` apart and, as far as they fit, inside."""
+    """The labels' heights, moved as little as possible so that they are `LINE` apart and, if they fit, inside."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     wanted = [heights[i] for i in order]
 
@@ -77,7 +80,7 @@ def apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
     def upward(ys: Sequence[float], start: float) -> list[float]:
         return [-y for y in downward([-y for y in reversed(ys)], -start)][::-1]
 
-    # Halfway between giving way downward and upward, both keep their distance; then into the plot from either edge.
+    # The mean of the solutions that move labels downward and upward keeps the distances; then they are moved into the plot.
     halfway = [(d + u) / 2 for d, u in zip(downward(wanted, -math.inf), upward(wanted, math.inf), strict=True)]
     placed = dict(zip(order, upward(downward(halfway, top), bottom), strict=True))
     return [placed[i] for i in range(len(heights))]

@@ -1,4 +1,4 @@
-"""A mark of a chart: one point with its interval, and how it is drawn."""
+"""A mark of a chart: a single point with its interval, and its SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trueward.reporting.chart_style import Kind, css_class, shape
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of its own, with half of its 95 % interval; `label` is written beside it."""
+    """A single point with half of its 95 % interval; `label` is written beside it."""
 
     name: str
     x: float
@@ -24,13 +24,13 @@ class Mark:
 
 
 def in_words(mark: Mark) -> str:
-    """For those who hear the plot: its value, interval and place."""
+    """For screen readers: its value, interval and position."""
     half = f", give or take {mark.half:.2g}," if mark.half else ""
     return f"{mark.name}: {mark.kind} {mark.y:.3g}{half} at {mark.x:.3g}."
 
 
 def drawn(mark: Mark, place: Placer, x_label: str) -> list[str]:
-    """SVG elements: the interval under the mark, and a ring around it."""
+    """SVG elements: the interval below the mark, and a ring around it."""
     px, py = place((mark.x, mark.y))
     classes, parts = css_class(mark.kind, mark.tone), []
     if half := number(mark.half):

@@ -1,4 +1,4 @@
-"""Points of a chart, and the paths through them. `place` maps a point from data to pixels."""
+"""Points of a chart, and paths through them. `place` maps a point from data to pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Placer = Callable[[Point], Point]
 
 
 def number(value: Number) -> Number:
-    """The value if it can be drawn, else None."""
+    """The value if it is finite, else None."""
     return value if value is not None and math.isfinite(value) and abs(value) < 1e100 else None
 
 
@@ -28,7 +28,7 @@ def runs(points: Sequence[Point | None]) -> list[list[int]]:
 
 
 def along(points: Sequence[Point]) -> list[Point]:
-    """Points on the way, a few pixels apart."""
+    """Points along the polyline, a few pixels apart."""
     out = list(points)
     for (ax, ay), (bx, by) in pairwise(points):
         count = int(math.hypot(bx - ax, by - ay) / 6)

@@ -1,4 +1,4 @@
-"""A line of a chart: its values, and how it is drawn."""
+"""A line of a chart: its values, and its SVG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trueward.reporting.chart_path import Number, Placer, Point, number, path, r
 from trueward.reporting.chart_style import Kind, css_class
 
 NINETY_FIVE = 1.96  # standard errors on either side of an estimate
-MANY = 80  # from here on dots would run into each other
+MANY = 80  # points from which on dots would overlap
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Series:
     errors: Sequence[Number] = ()
     kind: Kind = "truth"
     x: Sequence[Number] | None = None
-    """Its own places, where they aren't the chart's."""
+    """Its own x values, if they are not those of the chart."""
     tone: int | None = None
     """Its colour as one of several, in place of that of its kind."""
 
 
 def points_of(series: Series, x: Sequence[Number]) -> list[Point | None]:
-    """Its points in data units, None in a gap. `ValueError` where there are more or fewer values than places x."""
+    """Its points in data units, None in a gap. `ValueError` if the numbers of values and of places x differ."""
     if len(series.values) != len(x):
         raise ValueError(f"{series.name}: {len(series.values)} values for {len(x)} places on the x axis")
     pairs = [(number(px), number(py)) for px, py in zip(x, series.values, strict=True)]
@@ -36,7 +36,7 @@ def points_of(series: Series, x: Sequence[Number]) -> list[Point | None]:
 
 
 def in_words(series: Series, points: Sequence[Point | None]) -> str:
-    """For those who hear the plot: where the line starts, peaks and ends."""
+    """For screen readers: where the line starts, peaks and ends."""
     seen = [p for p in points if p is not None]
     if not seen:
         return f"{series.name}: not measured."
@@ -46,7 +46,7 @@ def in_words(series: Series, points: Sequence[Point | None]) -> str:
 
 
 def banded(points: Sequence[Point | None], series: Series) -> list[tuple[Point, float]]:
-    """Its points that have a standard error, with it."""
+    """Its points that have a standard error, each with it."""
     errors = [number(e) for e in series.errors]
     return [(p, e) for p, e in zip(points, errors, strict=False) if p is not None and e is not None]
 
@@ -60,7 +60,10 @@ def drawn(
     percent: bool,
     thin: bool = False,
 ) -> list[str]:
-    """SVG elements: bands under lines under dots."""
+    """SVG elements: bands below lines below dots.
+
+    best: index of the point to mark. percent: values are fractions. thin: a thin line without dots.
+    """
     parts = []
     classes = css_class(series.kind, series.tone) + (" thin" if thin else "")
     errors = [number(e) for e in series.errors] or [None] * len(points)

@@ -1,4 +1,4 @@
-"""The look of charts: CSS, colours and the shapes of marks."""
+"""The style of charts: CSS, colours and the shapes of marks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Kind = Literal["truth", "proxy"]
 KINDS: tuple[Kind, ...] = ("truth", "proxy")
 
 # Blue and orange stay apart for every common kind of colour blindness, and the proxy is also dashed and hollow, so
-# that nothing hangs on colour alone. Both pass 4.5:1 as text on their theme's background.
+# that nothing depends on colour alone. Both pass 4.5:1 as text on their theme's background.
 STYLE = """
 :root{--truth:#0b65a3;--proxy:#b54708;--chart-ink:#4b5560;--chart-rule:#e3e6ea;--chart-paper:#fff}
 @media screen and (prefers-color-scheme:dark){
@@ -38,8 +38,8 @@ STYLE = """
 stroke-linejoin:round}
 """
 
-# For what is one of several, the first for what the others are set against. No eye tells eight colours apart, so there
-# are names beside the marks, and four shapes.
+# For one of several runs; the first colour is that of the reference. Eight colours are hard to tell apart, so there are
+# names beside the marks, and four shapes.
 TONES = (
     ("#3f4954", "#c6ced6"),
     ("#0b65a3", "#6cb6ff"),
@@ -65,10 +65,10 @@ SHAPES = (
 
 
 def shape(tone: int) -> str:
-    """The path of a mark: neighbours differ in shape as well as in colour, and colours come back with another shape."""
+    """The path of a mark: neighbours differ in shape as well as in colour, and repeated colours have another shape."""
     return SHAPES[(tone + tone // len(TONES)) % len(SHAPES)]
 
 
 def css_class(kind: Kind, tone: int | None) -> str:
-    """The CSS classes of a line or mark of a kind, `truth` or `proxy`; `tone`: its number where it is one of several."""
+    """The CSS classes of a line or mark of a kind, `truth` or `proxy`. tone: its number where it is one of several."""
     return kind if tone is None else f"{kind} tone-{tone % len(TONES)}"

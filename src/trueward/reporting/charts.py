@@ -1,4 +1,4 @@
-"""Line charts as SVG text, for HTML pages that carry `chart_style.STYLE`. No libraries, no scripts, no network."""
+"""Line charts as SVG text, for HTML pages that include `chart_style.STYLE`. No libraries, no scripts, no network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueward.reporting.chart_path import Number, Point, along, number, runs
 from trueward.reporting.chart_series import NINETY_FIVE, Series, banded, points_of
 from trueward.reporting.chart_style import STYLE, TONE_STYLE, css_class
 
-LETTER = 7.3  # width of a digit at 13 px, on the generous side: margins are made from it
+LETTER = 7.3  # width of a digit at 13 px, rounded up: sets the margins
 
 
 def line_chart(
@@ -37,11 +37,11 @@ def line_chart(
 ) -> str:
     """An SVG of every series against x, zero included, with 95 % bands and a mark at x[best].
 
-    Points are joined in the order given, so a path that turns back in x stays one path. With `percent` the values are
-    fractions, drawn on 0 to 100 %. Lines are named at their ends when there is more than one and no `marks`; with marks
-    it is their labels that name them. The axes reach to every point of `cover`, so that several charts can
-    have the same ones; `x_names` are the x axis's ticks, where they aren't its numbers. `description` is what is read
-    aloud; without one, the numbers are.
+    Points are joined in the given order, so a path that turns back in x stays one path. percent: the values are
+    fractions, drawn on 0 to 100 %. Lines are named at their ends if there is more than one and no `marks`; with marks,
+    the labels of those name them. The axes include every point of `cover`, so that several charts can have the same axes.
+    x_names: the ticks of the x axis, in place of numbers. description: the text for screen readers; the numbers if it is
+    empty.
     """
     tables = [points_of(s, x if s.x is None else s.x) for s in series]
     description = description or " ".join(
@@ -106,7 +106,7 @@ def line_chart(
 
 
 def alone(svg: str) -> str:
-    """A chart as a file of its own, which brings its size and its style along."""
+    """A chart as a file of its own, with its size and style."""
     size = re.sub(r'viewBox="0 0 (\d+) (\d+)"', r'width="\1" height="\2" \g<0>', str(svg), count=1)
     head, tail = size.split(">", 1)
     head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)

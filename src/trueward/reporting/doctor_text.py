@@ -1,4 +1,4 @@
-"""The doctor's diagnosis in words: each fault, the rule that found it, what to change."""
+"""The doctor's diagnosis in words: each fault, its rule, what to change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trueward.evaluation.doctor import Diagnosis
 
 
 def lines(diagnosis: Diagnosis) -> list[str]:
-    """The whole diagnosis as lines of text, the earliest stage's fault first."""
+    """The whole diagnosis as lines of text, the faults in the order of the stages."""
     out: list[str] = []
     for number, finding in enumerate(diagnosis.findings, 1):
         out += [
@@ -37,16 +37,18 @@ def first(diagnosis: Mapping[str, Any] | None) -> str:
 
 
 def figures(evidence: Mapping[str, Any]) -> str:
+    """The evidence as "name value, name value"."""
     return ", ".join(f"{key} {format_value(value)}" for key, value in evidence.items())
 
 
 def change(key: str, value: Any) -> str:
-    """A setting as an option --set, or words where no single value fixes it."""
+    """A change of a setting as an option --set, or in words if no single value does it."""
     words = isinstance(value, str) and " " in value
     return f"{key}: {value}" if words else f"--set {key}={format_value(value) or repr('')}"
 
 
 def format_value(value: Any) -> str:
+    """A value with four significant digits; true and false as in TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)

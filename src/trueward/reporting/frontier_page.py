@@ -23,7 +23,7 @@ X, Y = "√KL to the SFT policy", "SDs above the SFT policy"
 
 
 def page(frontier: Row) -> str:
-    """One HTML page that needs no network and runs no scripts; every text in the reports is shown as text."""
+    """An HTML page that needs no network and runs no scripts; all text from the reports is escaped."""
     runs = frontier["runs"]
     return template("frontier.html.jinja").render(
         frontier=frontier,
@@ -42,12 +42,12 @@ def page(frontier: Row) -> str:
 
 
 def picture(frontier: Row, narrow: bool = False) -> str:
-    """The page's picture of all runs as an SVG file."""
+    """The page's chart of all runs as an SVG file. narrow: for phones."""
     return alone(_plot(frontier, *((400, 440) if narrow else (880, 470))))
 
 
 def table(frontier: Row) -> Table:
-    """A row for each run and one for its best checkpoint, no wider than 100 columns."""
+    """A row for each run and one for its best checkpoint, at most 100 columns wide."""
     caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %; best: the checkpoint of the highest truth"
     title = Text(f"{_counted(frontier)}, measured on fresh prompts", style="bold")
     out = Table(
@@ -73,7 +73,7 @@ def table(frontier: Row) -> Table:
 
 
 def headline(frontier: Row) -> str:
-    """Which run won the most truth, where proxy and truth are furthest apart, and which went too far."""
+    """Which run has the highest truth, where proxy and truth are furthest apart, and which run was over-optimised."""
     runs = [row for row in frontier["runs"] if row["final"]["truth"] is not None]
     if not runs:
         return "Nothing measured the truth in these runs: the proxy alone says little."
@@ -104,12 +104,12 @@ def headline(frontier: Row) -> str:
 
 
 def half(value: float | None, digits: int = 2) -> str:
-    """± 0.09, from half an interval; nothing when there is none."""
+    """± 0.09, from half an interval; empty if there is none."""
     return "" if value is None else f"±{SPACE}{value:.{digits}f}"
 
 
 def seeds(values: Sequence[int]) -> str:
-    """0, 1, 5 as they are; a row of three and more as 0–11."""
+    """Seeds as 0, 1, 5; three and more in a row as 0–11."""
     runs: list[list[int]] = []
     for value in sorted(values):
         if runs and value == runs[-1][-1] + 1:
@@ -149,7 +149,7 @@ def _cells(point: Row) -> list[Text]:
 
 
 def _tone(index: int) -> int:
-    """A colour and shape for each run; the first ones are SFT's."""
+    """The number of a run's colour and shape; the first is SFT's."""
     return index % (len(TONES) - 1) + 1 + len(TONES) * (index // (len(TONES) - 1))
 
 
@@ -183,7 +183,7 @@ def _plot(result: Row, width: int, height: int) -> Markup:
 
 
 def _alone(result: Row, row: Row) -> Markup:
-    """One run on the axes of all."""
+    """One run, on the axes of the chart of all."""
     every = [(point["root_kl"], point[key]) for r in result["runs"] for point in (r["final"], r["best"], *r["path"]) if point
              for key in ("proxy", "truth") if None not in (point["root_kl"], point[key])]  # fmt: skip
     marks = [] if not row["best"] else _marks(f"{row['run']}, best", {**row["best"], "proxy": None}, None, ring=True)

@@ -1,4 +1,4 @@
-"""Two checkpoints side by side, for the terminal."""
+"""The comparison of two checkpoints, for the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def names(result: Row) -> dict[str, str]:
-    """What the two are called: the last part of their paths, or the last two where that is the same."""
+    """The names of the two: the last part of their paths, or the last two parts if those are equal."""
     paths = {side: PurePath(result[side]).parts for side in ("model", "against") if result[side]}
     for parts in (1, 2, 99):
         short = {side: "/".join(path[-parts:]) for side, path in paths.items()}
@@ -26,7 +26,7 @@ def names(result: Row) -> dict[str, str]:
 
 
 def table(result: Row) -> Table:
-    """A row for each scorer, no wider than 100 columns."""
+    """A row for each scorer, at most 100 columns wide."""
     short = names(result)
     title = Text(" against ".join(short.values()), style="bold")
     caption = f"{result['prompts']:,} prompts; SDs under SFT where the scorer is the run's own; ± and ranges: 95 %"
@@ -48,7 +48,7 @@ def table(result: Row) -> Table:
 
 
 def sentences(result: Row) -> list[str]:
-    """What the table says, in words."""
+    """The results of the table in sentences."""
     lines, short = [], names(result)
     for row in result["scorers"]:
         if "difference" not in row:

@@ -10,14 +10,14 @@ Row = dict[str, Any]
 
 
 def of(report: Row) -> Row:
-    """The figures of the judge that labelled the comparisons, or that is the proxy itself; empty without one."""
+    """The figures of the judge that labelled the comparisons or is the proxy itself; empty without one."""
     labels = (report.get("annotators") or {}).get("judge")
     proxy = (report.get("reward") or {}).get("judge")
     return labels or proxy or {}
 
 
 def sentences(report: Row) -> list[str]:
-    """Who judged and how far it can be believed; nothing without a judge."""
+    """Which model judged and how reliable it is; empty without a judge."""
     judge = of(report)
     if not judge:
         return []

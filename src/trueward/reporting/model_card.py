@@ -1,7 +1,7 @@
-"""A model card: what a model was made from, how, what was measured of it, and what to be careful with.
+"""A model card: what a model was made from and how, its measurements, and its limits.
 
-Markdown with YAML on top.
-Source of the fields on top: the hub's documentation of model cards (library_name, pipeline_tag, base_model, license, datasets).
+Markdown with YAML at the top.
+Source of the YAML fields: the hub's documentation of model cards (library_name, pipeline_tag, base_model, license, datasets).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ COLUMNS = ("", "proxy", "truth", "preferred to SFT’s", "KL", "length")
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says beside the run's report."""
+    """Facts of a card that are not in the run's report."""
 
     repo: str
     """owner/name on the hub."""
     which: str
-    """The run's model that it is of: `policy`, `best` or `sft`."""
+    """Which model of the run: `policy`, `best` or `sft`."""
     dtype: str
     """Precision of the weights."""
     base: str
@@ -40,7 +40,7 @@ class CardFacts:
     licence: str
     """Identifier as the hub spells it, or `unknown`."""
     licence_source: str
-    """Where that is from, as the end of a sentence."""
+    """The source of the licence, as the end of a sentence."""
     versions: dict[str, str]
     """Of the libraries that wrote the weights."""
 
@@ -73,7 +73,7 @@ def card(report: Report, recipe: str, facts: CardFacts) -> str:
 
 
 def front_matter(report: Report, facts: CardFacts) -> list[tuple[str, str]]:
-    """The fields on top, their values as JSON, which YAML reads."""
+    """The YAML fields, with values as JSON, which YAML reads."""
     kind = str((report.get("optimiser") or {}).get("kind") or "")
     values: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
     values["license"] = facts.licence
@@ -86,7 +86,7 @@ def front_matter(report: Report, facts: CardFacts) -> list[tuple[str, str]]:
 
 
 def data_sets(report: Report) -> list[str]:
-    """Names of the hub's data sets among the recipe's; files and data that ship have none."""
+    """Names of the hub's data sets in the recipe; files and data that ship with trueward are left out."""
     recipe = report.get("recipe") or {}
     data, compared = recipe.get("data") or {}, recipe.get("comparisons") or {}
     sources = [str(data.get("demonstrations") or ""), str(data.get("prompts") or ""), str(compared.get("path") or "")]
@@ -97,7 +97,7 @@ def data_sets(report: Report) -> list[str]:
 
 
 def data_lines(report: Report) -> list[str]:
-    """What it was trained on, a sentence each."""
+    """The training data, in a sentence each."""
     recipe = report.get("recipe") or {}
     data, sft, model = recipe.get("data") or {}, report.get("sft") or {}, report.get("reward_model") or {}
     lines = []
@@ -125,7 +125,7 @@ def data_lines(report: Report) -> list[str]:
 
 
 def table(report: Report, which: str) -> str:
-    """The final evaluation as a Markdown table, this model's row in bold."""
+    """The final evaluation as a Markdown table, with this model's row in bold."""
     rows = []
     for key, name in report_rows.POLICIES.items():
         if not (row := report_rows.policy(report, key)):
@@ -149,16 +149,16 @@ def _preferred(row: Report) -> str:
 
 
 def code(text: object) -> str:
-    """Text as Markdown's code, whatever it holds."""
+    """Text as inline code of Markdown, whatever it contains."""
     return "`" + str(text).replace("`", "'").replace("\n", " ") + "`"
 
 
 def fence(text: str) -> str:
-    """Enough backticks that no line of the text closes the block."""
+    """A fence with more backticks than any line of the text has, so that none closes the block."""
     return "`" * (max((len(m) for m in re.findall(r"`{3,}", text)), default=2) + 1)
 
 
 def shareable(text: str) -> str:
-    """Text without the path of this account's home directory."""
+    """Text with the path of this account's home directory replaced by ~."""
     home = str(Path.home())
     return text if home == "/" else text.replace(home, "~")

@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 
 
 def sentences(people: Row) -> list[str]:
-    """Of `people` in report.json; none where no people judged."""
+    """The sentences about `people` in report.json; empty if no people judged."""
     if not people:
         return []
     pairs, judged = people.get("pairs") or 0, people.get("judged") or 0

@@ -1,6 +1,6 @@
-"""A run's report.json as one self-contained HTML page, as a table for the terminal, and as the lines under it.
+"""A run's report.json as one self-contained HTML page, as a table for the terminal, and as sentences below that.
 
-Only what the report holds is printed: a number that is missing is a dash, a part that is missing is left out.
+Only what the report holds is printed: a missing number is a dash, a missing part is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Report = dict[str, Any]
 
 
 def page(report: Report) -> str:
-    """One HTML page that needs no network and runs no scripts; every text in the report is shown as text."""
+    """An HTML page that needs no network and runs no scripts; all text from the report is escaped."""
     report = printable(report)
     verdict = report.get("verdict") or {}
     return template("report.html.jinja").render(
@@ -69,7 +69,7 @@ def page(report: Report) -> str:
 
 
 def table(report: Report) -> Table:
-    """A row for each policy, no wider than 100 columns."""
+    """A row for each policy, at most 100 columns wide."""
     report = printable(report)
     title = Text(f"{report.get('name') or 'run'}: measured on fresh prompts", style="bold")
     caption = "proxy, truth: SDs under SFT; KL: nats; length: tokens; ± and ranges: 95 %"
@@ -92,11 +92,16 @@ def table(report: Report) -> Table:
     return out
 
 
-def summary(report: Report) -> list[str]:
-    """The lines under the table: what happened, how good the reward model is, who judged, time and memory."""
+def summary(report: Report, verbose: bool = False) -> list[str]:
+    """The lines below the table: what happened, how good the reward model is, who judged, time and memory.
+
+    verbose: with the verdict's test statistics after its sentence.
+    """
     report = printable(report)
     verdict = report.get("verdict")
     lines = [verdict_text.sentence(verdict)[:1].upper() + verdict_text.sentence(verdict)[1:]] if verdict else []
+    if verbose and verdict and (numbers := verdict_text.statistics(verdict)):
+        lines.append(numbers)
     if report.get("stopped"):
         lines.append(report_text.stopped_line(report))
     lines += [text for text in (report_text.headline(report), report_text.hacked_line(report)) if text]
@@ -129,7 +134,7 @@ def summary(report: Report) -> list[str]:
 
 
 def reward_summary(report: Report) -> list[str]:
-    """The same of a reward model alone: its accuracy, and what its other figures say."""
+    """The same for a reward model alone: its accuracy, and its other figures in sentences."""
     model = printable(report).get("reward_model") or {}
     _, *lines = summary(report)
     return [line.replace(SPACE, " ") for line in [*lines, *reward_page.sentences(model)]]

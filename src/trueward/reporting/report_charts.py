@@ -18,7 +18,7 @@ Report = dict[str, Any]
 
 
 def plots(report: Report) -> dict[str, list[Markup]]:
-    """SVG by name: one for every width, or a wide one and one for phones; an empty list where nothing was measured."""
+    """SVG by name: one for all widths, or a wide one and one for phones; empty where nothing was measured."""
     history, above = report_rows.history(report), "SDs above the SFT policy"
     steps, roots = [row["step"] for row in history], [row["root"] for row in history]
     best = next((i for i, step in enumerate(steps) if step == report.get("best_step")), None)

@@ -1,4 +1,4 @@
-"""What a page or table takes from report.json: policies, history, samples, best of n. What is missing is empty."""
+"""Rows of report.json for a page or table: policies, history, samples, best of n. Empty where they are missing."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def policy(report: Report, key: str) -> Report:
 
 
 def history(report: Report) -> list[Report]:
-    """The evaluations in training, each with the root of its KL; an estimate below zero has none and is put at zero."""
+    """The evaluations in training, each with √KL; 0 for a KL estimate below zero."""
     rows = [row for row in report.get("history") or [] if row.get("step") is not None]
     return [{**row, "root": None if row.get("kl") is None else math.sqrt(max(row["kl"], 0.0))} for row in rows]
 
 
 def other_truths(report: Report) -> list[str]:
-    """Names of the truths beyond the first, which is the one called truth."""
+    """Names of the truths beyond the first."""
     names = [name for key in POLICIES for name in policy(report, key).get("truths") or {}]
     return list(dict.fromkeys(names))[1:]
 
 
 def worst_first(samples: list[Report]) -> list[Report]:
-    """By how much more the proxy likes the policy's answer than the truth does; those without scores last."""
+    """Samples by the proxy's score of the policy's answer minus the truth's, largest first; those without scores last."""
 
     def gap(sample: Report) -> float:
         answer = (sample.get("answers") or {}).get("policy") or {}
@@ -46,9 +46,9 @@ def is_best_of_n(report: Report) -> bool:
 
 
 def best_of_n(report: Report) -> list[Report]:
-    """The rows of best of n, each with the truth that the reward model's accuracy promises, as far as it is known.
+    """The rows of best of n, each with the truth that the reward model's accuracy predicts, if it is known.
 
-    The accuracy is that on noisy choices: their noise is undone as if every choice were equally likely to be flipped.
+    The accuracy is against noisy choices: their noise is removed as if every choice were equally likely to be flipped.
     """
     model = report.get("reward_model") or {}
     accuracy, agreement = model.get("accuracy"), model.get("agreement")

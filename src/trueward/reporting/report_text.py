@@ -1,4 +1,4 @@
-"""The sentences of a report: its headline, what was hacked, what bounds the accuracy. Empty where nothing is known."""
+"""The sentences of a report: its headline, hacked features, limits of the accuracy. Empty where nothing is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Report = dict[str, Any]
 
 
 def headline(report: Report) -> str:
-    """What the numbers say, in one or two plain sentences."""
+    """The changes of truth and proxy, the KL and the win rate, in one or two sentences."""
     report = printable(report)
     policy, sft, best = (report_rows.policy(report, key) for key in ("policy", "sft", "best"))
     model = report.get("reward_model") or {}
@@ -56,7 +56,7 @@ def hacked_line(report: Report) -> str:
 
 
 def stopped_line(report: Report) -> str:
-    """Why training ended before its last step, if it did."""
+    """Why training ended before its last step; empty if it did not."""
     if not report.get("stopped"):
         return ""
     rows, planned = report_rows.history(report), ((report.get("recipe") or {}).get("policy") or {}).get("steps")
@@ -65,7 +65,7 @@ def stopped_line(report: Report) -> str:
 
 
 def verifier_line(report: Report) -> str:
-    """How many answers a verifier of 0 and 1 passes, SFT's and the policy's; nothing for other proxies."""
+    """A 0-or-1 verifier's mean score of SFT's and the policy's answers; empty for other proxies."""
     if (report.get("reward") or {}).get("kind") != "verifier":
         return ""
     sft, policy = (report_rows.policy(report, key).get("proxy_raw") for key in ("sft", "policy"))
@@ -75,8 +75,11 @@ def verifier_line(report: Report) -> str:
 
 
 def ceiling_line(report: Report) -> str:
-    """What agreement between annotators allows at best: with p the chance of one's choice on a pair, two agree in
-    E[p² + (1 − p)²] and the best guess is right in E[max(p, 1 − p)], which lies between A and (1 + √(2A − 1)) / 2."""
+    """The best accuracy that the annotators' agreement A allows, in a sentence; empty if it isn't known.
+
+    With p the chance of one's choice on a pair, two agree in A = E[p² + (1 − p)²] and the best guess is right in
+    E[max(p, 1 − p)], which lies between A and (1 + √(2A − 1)) / 2.
+    """
     sources = (report.get("reward_model") or {}, report.get("annotators") or {})
     if (agreement := next((s["agreement"] for s in sources if s.get("agreement") is not None), None)) is None:
         return ""
@@ -89,7 +92,7 @@ def ceiling_line(report: Report) -> str:
 
 
 def optimiser_line(report: Report) -> str:
-    """What the optimiser says of itself, in a sentence: DPO's accuracy without a reward model, best-of-n's distance."""
+    """A sentence about the optimiser's own figures: DPO's accuracy without a reward model, the KL bound of best-of-n."""
     report = printable(report)
     optimiser = report.get("optimiser") or {}
     if (accuracy := optimiser.get("held_out_accuracy")) is not None:
@@ -106,7 +109,7 @@ def optimiser_line(report: Report) -> str:
 
 
 def recipe_text(recipe: Report) -> str:
-    """The recipe as TOML; what is not set is a comment, since TOML has no word for it."""
+    """The recipe as TOML; a setting that is not set is a comment, since TOML has no null."""
     lines: list[str] = []
 
     def section(path: str, content: Report) -> None:
@@ -124,14 +127,14 @@ def recipe_text(recipe: Report) -> str:
 
 
 def _change(name: str, policy: Report, sft: Report) -> str:
-    """`truth rose by 1.20 SD`; a change inside its own 95 % interval is called that."""
+    """`truth rose by 1.20 SD`, or that it did not change measurably if the change is within its 95 % interval."""
     key = name.split()[-1]
     if (now := policy.get(key)) is None:
         return ""
     delta = now - (sft.get(key) or 0.0)  # the unit's zero is the SFT policy
     # As if the two were independent: they share prompts, so the interval is rather too wide than too narrow.
     noise = NINETY_FIVE * math.hypot(policy.get(f"{key}_se") or 0.0, sft.get(f"{key}_se") or 0.0)
-    if policy.get(f"{key}_gain") is not None:  # prompt by prompt, against fresh answers: what the verdict goes by
+    if policy.get(f"{key}_gain") is not None:  # prompt by prompt, against fresh answers, as in the verdict
         delta, noise = policy[f"{key}_gain"], NINETY_FIVE * (policy.get(f"{key}_gain_se") or 0.0)
     if abs(delta) <= noise:
         return f"{name} did not change measurably ({signed(delta)} ±{SPACE}{noise:.2f}{SPACE}SD)"

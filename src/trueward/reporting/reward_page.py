@@ -1,6 +1,6 @@
 """The reward model's section of the report: its charts, and its figures in sentences.
 
-A table may be of an older version or of a ready model: what it lacks is left out.
+The table may be of an older version or of a ready model: missing figures are left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a stage measured, and the command that goes on from it: the last words of a run that ends early."""
+"""A stage's measurements in sentences, and the command to continue with: what a run that ends early prints last."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FALLING_Z, FEWEST = 2.0, 8
 
 
 def sentences(stage: Path) -> list[str]:
-    """What a finished stage's directory says of itself."""
+    """The measurements of a finished stage, read from its directory, in sentences."""
     summary = read_json(stage / "manifest.json")["summary"]
     write: Callable[[Row, Path], list[str]] = SENTENCES.get(stage.name, lambda summary, stage: [])
     return [text.replace("\u00a0", " ") for text in write(summary, stage)]
 
 
 def still_falling(losses: Sequence[float]) -> bool:
-    """Whether the last quarter of a loss is below the quarter before it, by more than the scatter from step to step allows."""
+    """Whether the mean of the last quarter of a loss is below that of the quarter before, by more than noise."""
     quarter = len(losses) // 4
     if len(losses) < FEWEST:
         return False
@@ -34,7 +34,7 @@ def still_falling(losses: Sequence[float]) -> bool:
 
 
 def next_command(until: str, run: Path, arguments: Sequence[str]) -> str:
-    """The command that goes on after a run that ended with the stage `until`. arguments: those it was called with."""
+    """The command to continue with after a run that ended with the stage `until`. arguments: of the present command."""
     if arguments[:1] == ["sft"]:
         model = run / "sft" / "model"
         return f"trueward reward-model --model {model} --dataset comparisons.jsonl --out {run}-reward"
@@ -50,7 +50,7 @@ def next_command(until: str, run: Path, arguments: Sequence[str]) -> str:
 
 
 def _options(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Words with the value after each option, if it stands apart."""
+    """The words of a command, each option with its value if that is a separate word."""
     rest, pairs = list(arguments), []
     while rest:
         word = rest.pop(0)
@@ -140,7 +140,7 @@ def _of_evaluation(summary: Row, stage: Path) -> list[str]:
 
 
 def _where(row: Row) -> str:
-    """Proxy, truth and distance of an evaluation."""
+    """Proxy, truth and KL of an evaluation."""
     truth = f", truth {signed(row['truth'])}" if row.get("truth") is not None else ""
     return f"Proxy {signed(row['proxy'])}{truth} SD, at a KL of {plain(row['kl'], 1)} nats"
 

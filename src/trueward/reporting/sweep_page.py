@@ -24,7 +24,7 @@ SIDES = {"hacking": "hacked", "pinned": "held too tightly", "worse": "worse"}
 
 
 def page(sweep: Row) -> str:
-    """One HTML page that needs no network and runs no scripts; every text in it is shown as text."""
+    """An HTML page that needs no network and runs no scripts; all text in it is escaped."""
     sweep = printable(sweep)
     points = ordered(sweep["points"])
     return template("sweep.html.jinja").render(
@@ -43,7 +43,7 @@ def page(sweep: Row) -> str:
 
 
 def picture(sweep: Row, kind: str, narrow: bool = False) -> str:
-    """One of the page's two pictures as an SVG file: `value` or `distance`."""
+    """One of the page's two charts as an SVG file. kind: `value` or `distance`. narrow: for phones."""
     sweep = printable(sweep)
     points = ordered(sweep["points"])
     draw, width, height = (_by_value, 880, 380) if kind == "value" else (_by_root, 880, 420)
@@ -51,7 +51,7 @@ def picture(sweep: Row, kind: str, narrow: bool = False) -> str:
 
 
 def table(sweep: Row) -> Table:
-    """A row for each value, no wider than 100 columns."""
+    """A row for each value, at most 100 columns wide."""
     title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on fresh prompts", style="bold")
     caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %, from the seeds where there are several"
     out = Table(box=box.SIMPLE_HEAD, title=title, caption=caption, title_justify="left", caption_justify="left")
@@ -77,14 +77,14 @@ def table(sweep: Row) -> Table:
 
 
 def ordered(points: list[Row]) -> list[Row]:
-    """By value where all are numbers; else as they come."""
+    """Points sorted by value if all values are numbers, else in the given order."""
     if all(isinstance(p["value"], int | float) and not isinstance(p["value"], bool) for p in points):
         return sorted(points, key=lambda p: float(p["value"]))
     return points
 
 
 def standing(point: Row, sweep: Row) -> str:
-    """best, as good, or what goes wrong there."""
+    """ "best", "as good", or what goes wrong at this value."""
     advice = sweep.get("advice") or {}
     if not advice or point["value"] == advice["best"]:
         return "best" if advice else ""
@@ -96,30 +96,31 @@ def standing(point: Row, sweep: Row) -> str:
 
 
 def named(key: str) -> str:
-    """β for the weight of the anchor; else the field's name."""
+    """β for `policy.kl_coef`; else the name of the setting without its section."""
     return "β" if key == "policy.kl_coef" else key.rpartition(".")[2]
 
 
 def value(swept: Any) -> str:
+    """A value of the swept setting, as it is printed."""
     return f"{swept:g}" if isinstance(swept, float) else str(swept)
 
 
 def verdicts(point: Row) -> str:
-    """learning (2), hacking"""
+    """The verdicts of the value's runs with their counts: "learning (2), hacking"."""
     return ", ".join(f"{word} ({n})" if n > 1 else word for word, n in point["verdicts"].items()) or MISSING
 
 
 def half(width: float | None) -> str:
-    """± half a 95 % interval; nothing when it isn't known."""
+    """± half a 95 % interval; empty if it isn't known."""
     return "" if width is None or math.isnan(width) else f"±{SPACE}{width:.2f}"
 
 
 def _by_value(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
-    """Values stand side by side at equal distances: 0 and 3 are one axis, and nobody has to read a logarithm."""
+    """The chart by value. Values are at equal distances, so that 0 and 3 fit on one axis without a logarithm."""
     places = list(range(len(points)))
     names = {float(i): value(p["value"]) for i, p in zip(places, points, strict=True)}
     if len(points) == 1:
-        names[1.0] = ""  # an axis has two ends
+        names[1.0] = ""  # a single value: the axis still needs two ends
     best = (sweep.get("advice") or {}).get("best")
     top = next((i for i, p in enumerate(points) if p["value"] == best), None)
 
@@ -136,7 +137,7 @@ def _by_value(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
 
 
 def _by_root(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
-    """Every run's evaluations against their distance from SFT."""
+    """The chart of every run's evaluations against √KL."""
     series, marks = [], []
     for i, point in enumerate(points):
         tone = i % len(TONES)
@@ -163,7 +164,7 @@ def _by_root(sweep: Row, points: list[Row], width: int, height: int) -> Markup:
     if form and form["high"] > form["low"]:
         steps = [
             form["low"] + (form["high"] - form["low"]) * i / 100 for i in range(101)
-        ]  # so many that no dots are drawn
+        ]  # enough points that no dots are drawn
         fitted = [d * (form["alpha"] - form["beta"] * math.log(d)) for d in steps]
         series.append(Series("fitted", list(fitted), (), "proxy", steps))
     return Markup(line_chart(  # noqa: S704 (it escapes what it is given)

@@ -1,4 +1,4 @@
-"""The pages' templates, with the ways to write numbers as their filters."""
+"""The pages' templates, with the number formats as filters."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Show = Callable[..., str]
 
 
 def _or_missing(show: Show) -> Show:
-    """A filter that prints what the report lacks, undefined in a template, as it prints None."""
+    """A filter that prints an undefined value of a template like None."""
     return lambda *values: show(*(None if isinstance(value, Undefined) else value for value in values))
 
 
 @cache
 def template(name: str) -> Template:
-    """A page's template, with the ways to write numbers as its filters."""
+    """A page's template, with the number formats as its filters."""
     here = FileSystemLoader(Path(__file__).parent)
     door = Environment(
         loader=here,

@@ -1,4 +1,4 @@
-"""The verdict in words: what it means, and its numbers with names and units."""
+"""The verdict in words: a plain sentence, its statistics in another, and all its numbers with names and units."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TONE = {"learning": "good", "over-optimised": "bad", "hacking": "bad", "broken":
 
 
 def facts(numbers: Numbers) -> list[tuple[str, str]]:
-    """Names and values, in words and units; what has no name here comes last, as it is."""
+    """Names and values, in words and units; numbers without a name here come last, under their keys."""
     rest = dict(numbers)
     named = [
         ("Truth against SFT’s", _gain(rest, "truth_gain", "SD")),
@@ -41,15 +41,28 @@ def facts(numbers: Numbers) -> list[tuple[str, str]]:
 
 
 def sentence(verdict: Mapping[str, Any]) -> str:
-    """For the terminal: the rule, and in brackets what it is made from."""
+    """The word and its rule; in brackets how far truth and proxy are from SFT's, and the KL. No test statistic."""
+    numbers = dict(verdict.get("numbers") or {})
+    proxy = {"proxy_gain": numbers.get("proxy_gain")}  # the truth's interval is the one that decides
+    parts = {
+        "truth": _gain(numbers, "truth_gain", "SD"),
+        "proxy": _gain(proxy, "proxy_gain", "SD"),
+        "KL": _rounded_kl(numbers.get("kl")),
+    }
+    changes = ", ".join(f"{name} {text}" for name, text in parts.items() if text)
+    rule = str(verdict.get("rule") or "")
+    return f"{verdict.get('word') or ''}: {rule}" + (f" ({changes})." if changes else ".")
+
+
+def statistics(verdict: Mapping[str, Any]) -> str:
+    """Every number of the verdict with its name and interval, the test statistics too; empty if there are none."""
     numbers = "; ".join(f"{name[0] if name[1].isupper() else name[0].lower()}{name[1:]} {text}"
                       for name, text in facts(verdict.get("numbers") or {}))  # fmt: skip
-    rule = str(verdict.get("rule") or "")
-    return f"{verdict.get('word') or ''}: {rule}" + (f" ({numbers})." if numbers else ".")
+    return f"The verdict’s numbers: {numbers}." if numbers else ""
 
 
 def loose(value: Any) -> str:
-    """A value of which nothing is known but that it came from JSON."""
+    """A value from JSON as text, whatever its type."""
     if isinstance(value, float):
         return _sign(f"{value:.4g}")
     return "–" if value is None else value if isinstance(value, str) else str(value)
@@ -63,9 +76,17 @@ def _gain(rest: dict[str, Any], key: str, unit: str, plus: str = "+") -> str:
     value, se = rest.pop(key, None), rest.pop(f"{key}_se", None)
     if value is None:
         return ""
-    digits = 2 if abs(value) >= 0.1 or plus else 3  # a KL may be small and still say something
+    digits = 2 if abs(value) >= 0.1 or plus else 3  # a small KL keeps more digits
     gain = _sign(f"{value:{plus}.{digits}f}") + (f"{SPACE}±{SPACE}{HALF * se:.{digits}f}" if se is not None else "")
     return f"{gain}{SPACE}{unit}"
+
+
+def _rounded_kl(value: float | None) -> str:
+    """14.3 nats; a small KL keeps more digits."""
+    if value is None:
+        return ""
+    digits = 1 if abs(value) >= 0.95 else 2 if abs(value) >= 0.1 else 3
+    return f"{_sign(f'{value:.{digits}f}')}{SPACE}nats"
 
 
 def _test(rest: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""What counts as good: anything that maps completions to scores."""
+"""Scorers: everything that maps completions to scores, from reward models and verifiers to judges."""

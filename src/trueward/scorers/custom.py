@@ -20,9 +20,11 @@ class FunctionScorer:
     """A function as a scorer. `ValueError` if it returns anything but one finite score a completion."""
 
     def __init__(self, name: str, function: Callable[[list[Completion]], Any]) -> None:
+        """name: as errors call it, `module:function`. function: from n completions to n numbers or `Score`s."""
         self.name, self.function = name, function
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion, in order."""
         values = self.function(list(completions))
         if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
             raise ValueError(f"{self.name} returned {_kind(values)}; expected a list of numbers or of Scores")
@@ -46,14 +48,14 @@ class FunctionScorer:
 
 
 class CustomScorer(FunctionScorer):
-    """The function that `module:function` names."""
+    """The function that `module:function` names, as a scorer."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, function_of(name))
 
 
 def is_custom(name: str) -> bool:
-    """Whether a name is of the form module:function, and none of the kinds that have a prefix of their own."""
+    """Whether a name has the form `module:function` and the module is none of the reserved prefixes (`PREFIXES`)."""
     module, colon, function = name.partition(":")
     return (
         bool(colon)
@@ -64,7 +66,7 @@ def is_custom(name: str) -> bool:
 
 
 def source(name: str) -> list[Path]:
-    """The file that holds the function, to be fingerprinted; none if it has no file."""
+    """The file that holds the function, for the fingerprint of a stage; empty if it has no file."""
     _here()
     try:
         spec = importlib.util.find_spec(name.partition(":")[0])
@@ -74,7 +76,10 @@ def source(name: str) -> list[Path]:
 
 
 def function_of(name: str, expected: str = "a function") -> Any:
-    """What `module:name` names. `ValueError` in one line if there is none; if a function is expected, it is one."""
+    """The object that `module:name` names, imported from the current directory or PYTHONPATH.
+
+    expected: what errors call it; with "a function" it has to be callable. `ValueError` in one line if it can't be imported.
+    """
     module, _, attribute = name.partition(":")
     _here()
     try:

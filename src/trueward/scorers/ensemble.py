@@ -1,4 +1,4 @@
-"""Several reward models as one scorer: what they agree on is paid, what they disagree on shows.
+"""Several reward models as one scorer, which rewards what they agree on and shows how far they disagree.
 
 Each member's score is put on its own scale first (mean 0, SD 1 within a prompt under the reference policy), then they are
 combined, s_1 … s_k to one number:
@@ -7,8 +7,8 @@ combined, s_1 … s_k to one number:
     worst         min_j s_j                         worst-case optimisation (WCO)
     uncertainty   mean − λ · Σ_j (s_j − mean)²/k    uncertainty-weighted optimisation (UWO)
 
-(Coste et al. 2024, arXiv 2310.02743), and the combination is put on the scale again. So 1 is an SD of what is paid, and β
-means what it means with one reward model. Averaged weights (WARM, Ramé et al. 2024, arXiv 2401.12187) are one model.
+(Coste et al. 2024, arXiv 2310.02743), and the combination is put on the scale again. So 1 is an SD of the combined reward, and
+β means what it means with one reward model. Averaged weights (WARM, Ramé et al. 2024, arXiv 2401.12187) are one model.
 """
 
 from __future__ import annotations
@@ -34,34 +34,40 @@ MODEL, MEMBERS, TABLE = "model", "members", "ensemble.json"
 
 
 class Proxy(Protocol):
-    """A reward model, or several as one."""
+    """A reward model, or an ensemble of them, as training and evaluation use it."""
 
     @property
     def first(self) -> RewardModel:
-        """The one that stands for all where one network is asked for: PPO's value network starts from it."""
+        """The first reward model: PPO's value network starts from it."""
 
     @property
-    def scale(self) -> Scale: ...
+    def scale(self) -> Scale:
+        """The scale of the scores under the reference policy."""
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Score]: ...
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion, in SDs under the reference policy."""
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
-        """Before the last scale, float64 [n]: a difference is one in the log-odds of a choice."""
+        """Scores before the last scale, float64 [n]: a difference of two is the log-odds of a choice between them."""
 
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
-        """What the head of the first one reads, float64 [n, d]."""
+        """The hidden states that the head of the first model reads, float64 [n, d]."""
 
     def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
-        """Both for one reading."""
+        """Scores and hidden states [n, d] from one forward pass."""
 
-    def freeze(self) -> None: ...
+    def freeze(self) -> None:
+        """Turn off gradients for all weights."""
 
     def write(self, folder: Path) -> None:
-        """Under `folder`/model, and what else it needs beside it."""
+        """Save the model under `folder`/model, and an ensemble its members and table beside it."""
 
 
 def combine(scores: np.ndarray, how: str, uncertainty: float) -> np.ndarray:
-    """Members' scores [k, n] to one of each answer [n]."""
+    """Members' scores [k, n] to one score for each answer [n].
+
+    how: "mean", "worst" or "uncertainty", as in the formulas above. uncertainty: λ.
+    """
     if how == "worst":
         return np.asarray(scores.min(axis=0))
     mean: np.ndarray = scores.mean(axis=0)
@@ -69,39 +75,44 @@ def combine(scores: np.ndarray, how: str, uncertainty: float) -> np.ndarray:
 
 
 class Ensemble:
-    """Scores in SDs under the reference policy; `member_sd` among the parts is the SD between the members, in theirs."""
+    """Scores in SDs under the reference policy; the part `member_sd` is the SD between the members, each in its own SDs."""
 
     def __init__(
         self, members: Sequence[RewardModel], how: str, uncertainty: float, scale: Scale | None = None
     ) -> None:
+        """how: as in `combine`. uncertainty: its λ. scale: that of the combination; not scaled if not given."""
         assert len(members) > 1
         self.members, self.how, self.uncertainty = list(members), how, uncertainty
         self.scale = scale or Scale(0.0, 1.0)
 
     @property
     def first(self) -> RewardModel:
+        """The first member."""
         return self.members[0]
 
     def each(self, completions: Sequence[Completion]) -> np.ndarray:
-        """Every member's score on its own scale, [k, n]."""
+        """Every member's score on its own scale, float64 [k, n]."""
         return np.stack([m.scale.apply(m.raw(completions)) for m in self.members])
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
-        """The combination times the mean of the members' SDs, which makes log-odds of it again."""
+        """The combination times the mean of the members' SDs, so that it is in log-odds again; float64 [n]."""
         return self._together(self.each(completions))
 
     def _together(self, each: np.ndarray) -> np.ndarray:
         return combine(each, self.how, self.uncertainty) * float(np.mean([m.scale.sd for m in self.members]))
 
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
+        """The hidden states that the head of the first member reads, float64 [n, d]."""
         return self.first.states(completions)
 
     def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
-        said, states = self.first.judge_with_states(completions)
-        each = np.stack([said.score, *(m.scale.apply(m.raw(completions)) for m in self.members[1:])])
+        """The ensemble's scores, with `member_sd`, and the first member's hidden states [n, d]."""
+        scored, states = self.first.judge_with_states(completions)
+        each = np.stack([scored.score, *(m.scale.apply(m.raw(completions)) for m in self.members[1:])])
         return ScoredBatch(self.scale.apply(self._together(each)), {"member_sd": each.std(axis=0)}), states
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion, with the parts `raw` and `member_sd`."""
         each = self.each(completions)
         raw = self._together(each)
         return [
@@ -110,10 +121,12 @@ class Ensemble:
         ]
 
     def freeze(self) -> None:
+        """Turn off gradients for all weights of all members."""
         for member in self.members:
             member.freeze()
 
     def write(self, folder: Path) -> None:
+        """Save the members under `folder`/members, the first one also as `folder`/model, and the table that combines them."""
         for number, member in enumerate(self.members):
             member.save(folder / MEMBERS / str(number))
         self.first.save(folder / MODEL)
@@ -124,7 +137,10 @@ class Ensemble:
 def build_proxy(
     config: RewardConfig, networks: Sequence[Network], answers: Sequence[Completion], micro_batch_tokens: int
 ) -> Proxy:
-    """The recipe's proxy from its fitted members. answers: the reference policy's own, two to each prompt in turn."""
+    """The recipe's proxy, made from its fitted members.
+
+    answers: the reference policy's own, two to each prompt in a row; they set the scale if `reward.normalize` is true.
+    """
     is_one = len(networks) == 1 or config.combine == "weights"
     if is_one:
         network = networks[0] if len(networks) == 1 else averaged(networks)
@@ -138,7 +154,7 @@ def build_proxy(
 
 
 def as_read(proxy: Proxy) -> Proxy:
-    """The proxy as `load` gives it: read in micro-batches of the usual size, with weights of its own (copies)."""
+    """A copy of the proxy as `load` would give it: weights of its own, and micro-batches of the default size."""
     if isinstance(proxy, Ensemble):
         return Ensemble([_copied(m) for m in proxy.members], proxy.how, proxy.uncertainty, proxy.scale)
     assert isinstance(proxy, RewardModel)
@@ -152,20 +168,20 @@ def _copied(model: RewardModel) -> RewardModel:
 
 
 def with_scale(network: Network, answers: Sequence[Completion], micro_batch_tokens: int) -> RewardModel:
-    """A fitted network on the scale of these answers, two to each prompt in turn."""
+    """A fitted network as a reward model on the scale of these answers, two to each prompt in a row."""
     made = RewardModel(network, Scale(0.0, 1.0), micro_batch_tokens)
     made.scale = scale_of(made, answers)
     return made
 
 
 def scale_of(proxy: Proxy, answers: Sequence[Completion]) -> Scale:
-    """What stands for 0 and for 1 on these answers, two to each prompt in turn."""
+    """The mean and SD within a prompt of the proxy's raw scores on these answers, two to each prompt in a row."""
     return fit_scale(proxy.raw(answers).reshape(-1, 2), "the reward model")
 
 
 @torch.no_grad()
 def averaged(networks: Sequence[Network]) -> Network:
-    """A network with the mean of all their weights (WARM, eq. 3). They are to have begun from the same ones."""
+    """A network with the mean of all their weights (WARM, eq. 3). They have to share their initial weights."""
     models = [lora.merged(n.model) for n in networks]  # the mean of products is not the product of means
     parameters = [dict(m.named_parameters()) for m in models]
     model = deepcopy(models[0])
@@ -175,7 +191,10 @@ def averaged(networks: Sequence[Network]) -> Network:
 
 
 def load(folder: Path, device: torch.device, shared: bool = False) -> Proxy:
-    """The proxy that a reward model's stage has made, by its directory. shared: as in `reward_model.load`."""
+    """The proxy in the directory of a reward model's stage: an ensemble if it has a table of members, else one model.
+
+    shared: as in `reward_model.load`. `ValueError` for a damaged table.
+    """
     if not (folder / TABLE).is_file():
         return reward_model.load(folder / MODEL, device, shared)
     table = read_json(folder / TABLE)

@@ -24,18 +24,20 @@ HEADS = ("score", "classifier", "classification_head")
 
 
 class Encoded(NamedTuple):
+    """The tokens of one completion as a reward model's tokenizer encodes it."""
+
     ids: list[int]
     types: list[int]  # which of two texts a token belongs to, for models that want to know
     truncated: bool  # whether the prompt's beginning was left out, because there was no room
 
 
 def template(network: Network) -> str:
-    """How this reward model reads a completion (`loading.TEMPLATES`); `own`: as trueward's do."""
+    """How this reward model reads a completion (a name in `loading.TEMPLATES`); `own`: as trueward's models do."""
     return str(getattr(network.model.config, loading.READS, loading.OWN))
 
 
 def encode(network: Network, completion: Completion) -> Encoded:
-    """The input for one completion. What is longer than the model's context loses the beginning of its prompt.
+    """The input for one completion. One longer than the model's context loses the beginning of its prompt.
 
     `ValueError` for a conversation where the tokenizer has no chat template.
     """
@@ -53,7 +55,7 @@ def encode(network: Network, completion: Completion) -> Encoded:
     else:
         ids = list(tokenizer(completion.prompt.text + completion.response, verbose=False)["input_ids"])
         if (end := tokenizer.eos_token_id) is not None:
-            while ids and ids[-1] == end:  # some tokenizers close what they encode
+            while ids and ids[-1] == end:  # some tokenizers append end-of-sequence
                 ids.pop()
             ids += [end] if completion.finished else []
     room = network.context
@@ -145,7 +147,7 @@ def _state(head_input: Tensor, model: Any, ids: Tensor) -> Tensor:
 
 
 def left_out(network: Network, completions: Sequence[Completion]) -> list[dict[str, Any]]:
-    """How many of these responses were read truncated, as a stage reports it: one row, or none."""
+    """A row for the stage's report that counts the responses of which the prompt was truncated; empty if there are none."""
     if template(network) == loading.OWN:
         return []
     truncated = sum(encode(network, c).truncated for c in completions)

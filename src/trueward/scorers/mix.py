@@ -1,4 +1,4 @@
-"""A mixture of scorers: a weighted sum, with gates that have to be passed first. Every part is logged by itself."""
+"""A mixture of scorers: a weighted sum, and gates that an answer has to pass first. Every part is logged on its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueward.scorers.verifiers.constraints import words
 
 @dataclass(frozen=True)
 class Ingredient:
-    """One scorer of a mixture. A gate is passed by a score of 1 or more and adds nothing."""
+    """One scorer of a mixture. A gate is passed by a score of 1 or more, and adds nothing to the sum."""
 
     name: str
     scorer: Scorer
@@ -21,12 +21,14 @@ class Ingredient:
 
 
 class Mix:
-    """Σ weight·score over the parts that are no gates; `floor` for an answer that does not pass all gates."""
+    """Σ weight·score over the parts that are not gates; `floor` for an answer that does not pass all gates."""
 
     def __init__(self, ingredients: Sequence[Ingredient], floor: float) -> None:
+        """floor: the score of an answer that fails a gate."""
         self.ingredients, self.floor = tuple(ingredients), floor
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion; its parts are every ingredient's score and that one's own parts."""
         columns = [ingredient.scorer(completions) for ingredient in self.ingredients]
         return [self._sum([column[i] for column in columns]) for i in range(len(completions))]
 
@@ -45,5 +47,5 @@ class Mix:
 
 
 def length(completions: Sequence[Completion]) -> list[Score]:
-    """The number of words of an answer: with a weight below 0, what a word costs."""
+    """The number of words of each answer as its score: a negative weight makes it a penalty by the word."""
     return [Score(score=float(len(words(c.response)))) for c in completions]

@@ -1,10 +1,10 @@
-"""The utility of the nano lab's simulated annotators: different words that they like, and no word too often.
+"""The utility of the nano lab's simulated annotators: they like different words, and dislike a word that comes too often.
 
     1 − 0.75^d            d: how many different liked words the answer has; each is worth ¾ of the one before
     − 0.1 · Σ_w (n_w − 3)⁺   n_w: how often the word w comes; from the fourth time on it annoys
 
-A count of words can't say either: a reward model that reads a bag of words learns which words are liked, and neither
-that more of the same is worth nothing nor that it annoys.
+A linear function of word counts can express neither: a reward model that reads a bag of words learns which words are liked, but
+not that repeating one adds nothing, nor that it annoys.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEPT, OFTEN, ANNOYANCE = 0.75, 3, 0.1
 
 
 class DistinctWords:
-    """The utility as a scorer. It reads the answer alone, and does not mind that it is cut."""
+    """The utility as a scorer. It reads the answer alone; whether the answer was cut makes no difference."""
 
     description = (
         "simulated, not people: Bradley–Terry on a program's utility (different liked words, saturating, minus words "
@@ -29,9 +29,11 @@ class DistinctWords:
     )
 
     def __init__(self, liked: Sequence[str]) -> None:
+        """liked: the words that the annotators like."""
         self.liked = frozenset(liked)
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion, with the parts `liked` and `repeated`."""
         verdicts = []
         for completion in completions:
             counts = Counter(completion.response.split())
@@ -43,7 +45,9 @@ class DistinctWords:
         return verdicts
 
     def table(self) -> dict[str, Any]:
+        """The utility as JSON, from which `simulated.load` makes it again."""
         return {"kind": "distinct words", "liked": sorted(self.liked)}
 
     def save(self, path: Path) -> None:
+        """Write the table to a file."""
         write_json(path, self.table())

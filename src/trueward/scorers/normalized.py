@@ -1,4 +1,4 @@
-"""Programs as proxies: a scorer put on a scale, and one whose parts are told with every step."""
+"""Wrappers of a proxy: a scorer put on a scale, and one whose parts are logged with every step."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from trueward.scorers.scorer import LOGGED, Scale, Scorer
 
 
 class Normalized:
-    """A scorer in SDs under the reference policy; what it said before is the part `raw`."""
+    """A scorer in SDs under the reference policy; the part `raw` is its score before that."""
 
     def __init__(self, scorer: Scorer, scale: Scale) -> None:
+        """scale: mean and SD of the scorer's own scores under the reference policy."""
         self.scorer, self.scale = scorer, scale
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
-        found = self.scorer(completions)
-        scaled = self.scale.apply(np.array([v.score for v in found], dtype=np.float64))
+        """The scorer's scores on the scale, with its parts."""
+        scored = self.scorer(completions)
+        scaled = self.scale.apply(np.array([v.score for v in scored], dtype=np.float64))
         return [
             v.model_copy(update={"score": float(s), "parts": {"raw": v.score, **v.parts}})
-            for v, s in zip(found, scaled, strict=True)
+            for v, s in zip(scored, scaled, strict=True)
         ]
 
 
 class PartsLogger:
-    """A scorer that remembers its last verdicts, so that a step's figures and rollouts hold their parts."""
+    """A scorer that keeps its last scores, so that a step's metrics and rollouts can hold their parts."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
         self.last: list[Score] = []
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """The scores of the wrapped scorer, kept as `last`."""
         self.last = self.scorer(completions)
         return self.last
 
     def with_parts(self, loop: Callable[[], Iterator[Step]]) -> Iterator[Step]:
-        """The steps, each with the mean of every part as `reward/PART`, and with the parts of every completion."""
+        """The loop's steps, each with the mean of every part as `reward/PART`, and with the parts of every completion."""
         for step in loop():
             verdicts, self.last = self.last, []
             if len(verdicts) != len(step.details):
@@ -56,6 +59,6 @@ class PartsLogger:
 
 
 def raw(scorer: Any, value: float | None) -> float | None:
-    """A mean of the proxy before it was put on its scale: of a verifier that says 0 or 1, the share that is right."""
+    """A mean of the proxy in the scorer's own units: for a verifier that scores 0 or 1, the share that is right."""
     scale = getattr(scorer, "scale", None)
     return None if value is None or scale is None else round(value * scale.sd + scale.mean, 5)

@@ -1,4 +1,4 @@
-"""A reward model as a scorer: raw scores from the network, put on the scale that its config.json carries."""
+"""A reward model as a scorer: raw scores from the network, put on the scale in its config.json."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from trueward.scorers.scorer import Scale, ScoredBatch
 
 
 class RewardModel:
-    """Scores in SDs under the reference policy (or as the network gives them, with the scale 0, 1)."""
+    """Scores in SDs under the reference policy, or as the network gives them if its scale is 0, 1."""
 
     def __init__(self, network: Network, scale: Scale, micro_batch_tokens: int = 8192) -> None:
+        """micro_batch_tokens: the most tokens in one forward pass."""
         self.network, self.scale, self.micro_batch_tokens = network, scale, micro_batch_tokens
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
-        """What the network says, float64 [n]. Each completion is read as text, as it was in training."""
+        """The network's outputs, float64 [n]. Each completion is read as text, as in training."""
         return self._read(completions)[0]
 
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
@@ -39,36 +40,38 @@ class RewardModel:
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
         raw, states = np.zeros(len(completions)), np.zeros((len(completions), 0))
         for rows in micro_batches(tokens.lengths, self.micro_batch_tokens, heads.prompt_groups(model, tokens)):
-            found = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
+            hidden = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
             if not states.shape[1]:
-                states = np.zeros((len(completions), found.shape[1]))
-            states[rows.numpy()] = found.double().cpu().numpy()
-            raw[rows.numpy()] = model.score(found).squeeze(-1).double().cpu().numpy()
+                states = np.zeros((len(completions), hidden.shape[1]))
+            states[rows.numpy()] = hidden.double().cpu().numpy()
+            raw[rows.numpy()] = model.score(hidden).squeeze(-1).double().cpu().numpy()
         return raw, states
 
     def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
-        """Scores and hidden states [n, d] for one reading."""
+        """Scores and hidden states [n, d] from one forward pass."""
         raw, states = self._read(completions)
         return ScoredBatch(self.scale.apply(raw), {}), states
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion, with the part `raw`."""
         raw = self.raw(completions)
         return [Score(score=float(s), parts={"raw": float(r)}) for s, r in zip(self.scale.apply(raw), raw, strict=True)]
 
     @property
     def first(self) -> RewardModel:
-        """Itself; of an ensemble, its first member."""
+        """The model itself, as an ensemble gives its first member."""
         return self
 
     def freeze(self) -> None:
+        """Turn off gradients for all weights."""
         self.network.model.requires_grad_(False)
 
     def write(self, folder: Path) -> None:
-        """As a stage keeps it."""
+        """Save it as `folder`/model, the layout of a stage's directory."""
         self.save(folder / "model")
 
     def save(self, path: Path) -> None:
-        """Hugging Face form, the scale in config.json."""
+        """Save network and tokenizer in the Hugging Face format, with the scale in config.json."""
         setattr(self.network.model.config, loading.MEAN, self.scale.mean)
         setattr(self.network.model.config, loading.SD, self.scale.sd)
         loading.save(self.network, path)
@@ -77,7 +80,7 @@ class RewardModel:
 def load(path: Path, device: torch.device, shared: bool = False) -> RewardModel:
     """A saved reward model; one without a scale of its own is taken as it is (mean 0, SD 1).
 
-    shared: its frozen weights are those of every other network that stands on them.
+    shared: its frozen weights are shared with every other network that has the same base.
     """
     network = shared_base.reward(path, device) if shared else loading.reward(path, device)
     config = network.model.config

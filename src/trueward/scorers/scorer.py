@@ -1,4 +1,4 @@
-"""The one shape that every source of reward has, and the scale it is put on."""
+"""The protocol that every source of reward implements, and the scale that its scores are put on."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ import numpy as np
 from trueward.records import Completion, Score
 from trueward.tracking import beats
 
-LOGGED = ("unshaped", "member_sd")  # parts of a verdict: the score before shaping, the SD between an ensemble's members
+LOGGED = ("unshaped", "member_sd")  # parts of a score: that before shaping, the SD between an ensemble's members
 
 
 class Scorer(Protocol):
-    """Maps completions to verdicts, one each, in order."""
+    """Maps completions to scores, one each, in order."""
 
-    def __call__(self, completions: Sequence[Completion]) -> list[Score]: ...
+    def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """The scores of n completions."""
 
 
 def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:
-    """The bare scores, float64 [n]."""
+    """The scorer's numbers alone, float64 [n]."""
     return np.array([v.score for v in scorer(completions)], dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """What a scorer said of a rollout: scores, float64 [n], and those parts that a training loop logs, [n] each."""
+    """The scores of a rollout, float64 [n], and those parts that a training loop logs (`LOGGED`), [n] each."""
 
     score: np.ndarray
     parts: dict[str, np.ndarray]
 
     @classmethod
     def of(cls, scorer: Scorer, completions: Sequence[Completion]) -> ScoredBatch:
+        """The scores of these completions."""
         with beats.beat("judge"):
             verdicts = scorer(completions)
         names = [name for name in LOGGED if verdicts and name in verdicts[0].parts]
@@ -44,38 +46,40 @@ class ScoredBatch:
 
     @classmethod
     def join(cls, rounds: Sequence[ScoredBatch]) -> ScoredBatch:
+        """Several batches as one, in order. All have the same parts."""
         return cls(
             np.concatenate([r.score for r in rounds]),
             {name: np.concatenate([r.parts[name] for r in rounds]) for name in rounds[0].parts},
         )
 
     def metrics(self) -> dict[str, float]:
-        """The parts' means."""
+        """The mean of each part, as `objective/PART`."""
         return {f"objective/{name}": float(values.mean()) for name, values in self.parts.items()}
 
     def rows(self) -> list[dict[str, float]]:
-        """The parts, by answer."""
+        """The parts of each answer."""
         return [{name: round(float(v[i]), 5) for name, v in self.parts.items()} for i in range(len(self.score))]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What stands for 0 and for 1: mean and SD of a score under the reference policy."""
+    """Mean and SD of a score under the reference policy: what becomes 0 and 1."""
 
     mean: float
     sd: float
 
     def apply(self, score: np.ndarray) -> np.ndarray:
+        """(score − mean) / SD, any shape."""
         return (score - self.mean) / self.sd
 
 
 def fit_scale(score: np.ndarray, what: str) -> Scale:
     """The scale from the reference policy's own answers: score [prompts, answers], two or more answers to each prompt.
 
-    The SD is that within a prompt. What a scorer adds to every answer of a prompt moves no policy (the optimum of the
-    anchored objective does not see it), so it has no part in the unit that β is measured in.
+    The SD is that within a prompt. A constant added to the scores of all answers to a prompt doesn't change the optimal policy
+    of the KL-regularised objective, so differences between prompts have no part in the unit that β is measured in.
 
-    `ValueError` if all answers to each prompt score the same: there is nothing to optimise, and no unit.
+    `ValueError` if all answers to each prompt score the same: there is nothing to optimise, and no unit. what: its name there.
     """
     assert score.ndim == 2
     assert score.shape[1] >= 2

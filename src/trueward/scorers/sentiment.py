@@ -15,23 +15,28 @@ from trueward.extras import require
 
 
 class Sentiment(Protocol):
+    """Rates how positive a text is."""
+
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Log-odds of being positive, [n]."""
+        """Log-odds of being positive, float64 [n]."""
 
     def table(self) -> dict[str, Any]:
-        """All of it, as JSON."""
+        """All of it as JSON; `from_table` makes it again."""
 
 
 class Lexicon:
-    """The sum of its words' weights."""
+    """The sum of the weights of a text's words."""
 
     def __init__(self, weights: dict[str, float]) -> None:
+        """weights: log-odds by word, in lower case."""
         self.weights = weights
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Log-odds of being positive, [n]."""
         return np.array([sum(self.weights.get(w, 0.0) for w in re.findall(r"\w+", t.lower())) for t in texts])
 
     def table(self) -> dict[str, Any]:
+        """As `Sentiment`."""
         return {"kind": "lexicon", "weights": self.weights}
 
 
@@ -41,6 +46,7 @@ class Classifier:
     def __init__(
         self, words: list[str], idf: np.ndarray, weights: np.ndarray, intercept: float, slope: float, shift: float
     ) -> None:
+        """words: the vocabulary, with as many idf and weights. intercept: of the regression. slope, shift: Platt's scaling."""
         self.words, self.idf, self.weights = words, idf, weights
         self.intercept, self.slope, self.shift = intercept, slope, shift
         self.vectorizer = _vectorizer(vocabulary=words)
@@ -50,7 +56,7 @@ class Classifier:
     def fit(
         cls, texts: Sequence[str], labels: Sequence[bool], short: Sequence[str], short_labels: Sequence[bool]
     ) -> Classifier:
-        """Fit to long texts, then fit slope and shift to short ones, which is what it will read."""
+        """Fit the regression to long texts, and slope and shift to short ones, which are what it will read."""
         require("the simulated annotators need", "quickstart", "sklearn")
         from sklearn.linear_model import LogisticRegression
 
@@ -70,13 +76,15 @@ class Classifier:
         )
 
     def raw(self, texts: Sequence[str]) -> np.ndarray:
-        """Log-odds before scaling: right for texts as long as those it was fitted to."""
+        """Log-odds before scaling, [n]: right for texts as long as those it was fitted to."""
         return np.asarray(self.vectorizer.transform(texts) @ self.weights + self.intercept)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Log-odds of being positive, [n]."""
         return self.slope * self.raw(texts) + self.shift
 
     def table(self) -> dict[str, Any]:
+        """As `Sentiment`."""
         return {
             "kind": "classifier",
             "words": self.words,
@@ -89,6 +97,7 @@ class Classifier:
 
 
 def from_table(table: dict[str, Any]) -> Sentiment:
+    """The lexicon or classifier that a `table` describes."""
     if table["kind"] == "lexicon":
         return Lexicon(table["weights"])
     return Classifier(

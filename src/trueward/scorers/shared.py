@@ -1,4 +1,4 @@
-"""A scorer of several processes: each scores its share, so that a judge is paid once, and all of them get the same scores."""
+"""A scorer of several processes: each scores its share of the completions, and all get all scores."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from trueward.scorers.scorer import Scorer
 
 
 class SharedScorer:
-    """Wraps a process's own scorer. What is gathered is the same everywhere, even if the scorer isn't."""
+    """Wraps a process's own scorer. No completion is scored twice, and every process gets the same scores."""
 
     def __init__(self, fabric: Fabric, scorer: Scorer) -> None:
+        """fabric: the processes. scorer: this process's own."""
         self.fabric, self.scorer = fabric, scorer
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """The scores of all completions, in order. All processes have to call it with the same ones."""
         if self.fabric.is_alone:
             return self.scorer(completions)
         mine = self.fabric.share(len(completions)).tolist()

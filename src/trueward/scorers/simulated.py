@@ -1,4 +1,4 @@
-"""Simulated annotators: a plain program that stands in for people, so that the whole ladder runs on one machine.
+"""Simulated annotators: a plain program that stands in for people, so that the whole pipeline runs on one machine.
 
 Their utility of an answer is
 
@@ -7,8 +7,8 @@ Their utility of an answer is
     − 1 if the answer was cut and not finished
     − 1 · what is missing to five words, in fifths
 
-and they choose by Bradley–Terry on it: P(first) = σ((u_1 − u_2) / temperature). In the nano lab they go by another utility,
-scorers/distinct.py, in the same way.
+and they choose by Bradley–Terry on it: P(first) = σ((u_1 − u_2) / temperature). In the nano lab they choose by another utility,
+scorers/nano_utility.py, in the same way.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DESCRIPTION = (
 
 @dataclass(frozen=True)
 class AnnotatorModel:
-    """How simulated annotators choose."""
+    """How simulated annotators choose: by Bradley–Terry at this temperature, with a tie below this difference in utility."""
 
     utility: Scorer
     temperature: float
@@ -47,14 +47,16 @@ class AnnotatorModel:
 
 
 class Utility:
-    """The utility as a scorer."""
+    """The utility as a scorer, with its terms as parts."""
 
     description = DESCRIPTION
 
     def __init__(self, sentiment: Sentiment) -> None:
+        """sentiment: rates prompt and answer together."""
         self.sentiment = sentiment
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One utility for each completion."""
         texts = [c.prompt.text + c.response for c in completions]
         moods = np.tanh(self.sentiment(texts) / 2.0) if texts else np.zeros(0)
         verdicts = []
@@ -69,11 +71,12 @@ class Utility:
         return verdicts
 
     def save(self, path: Path) -> None:
+        """Write the sentiment's table to a file, from which `load` makes the utility again."""
         write_json(path, self.sentiment.table())
 
 
 def load(folder: Path, name: str) -> Utility | DistinctWords:
-    """The utility that `prepare` made under this name."""
+    """The utility that the stage `prepare` saved under this name. `ValueError` in one line that lists the names."""
     path = folder / f"{name}.json"
     if not path.is_file():
         known = ", ".join(sorted(f.stem for f in folder.glob("*.json"))) or "none, for these data"
@@ -88,9 +91,10 @@ Annotator = Utility | DistinctWords
 
 
 class SavedAnnotators(Mapping[str, Annotator]):
-    """Utilities by name, each read from its file when it is asked for."""
+    """Utilities by name, each read from its file on access."""
 
     def __init__(self, folder: Path) -> None:
+        """folder: of the files NAME.json that `prepare` wrote."""
         self.folder = folder
 
     def __getitem__(self, name: str) -> Annotator:
@@ -106,7 +110,7 @@ class SavedAnnotators(Mapping[str, Annotator]):
 
 
 def pick(annotators: Mapping[str, Annotator], name: str) -> Annotator:
-    """The utility of that name. `ValueError` in one line that says which there are."""
+    """The utility of that name. `ValueError` in one line that lists the names."""
     if name not in annotators:
         known = ", ".join(sorted(annotators)) or "none, for these data"
         raise ValueError(f"there is no simulated utility {name!r}; known: {known}")
@@ -114,12 +118,16 @@ def pick(annotators: Mapping[str, Annotator], name: str) -> Annotator:
 
 
 class LikesLength:
-    """Another utility, and so much more for every ten words: people's known weakness (Singhal et al. 2023, 2310.03716)."""
+    """A utility plus a bonus for length, which people are known to have (Singhal et al. 2023, arXiv 2310.03716).
+
+    bias: the bonus for every ten words.
+    """
 
     def __init__(self, utility: Scorer, bias: float) -> None:
         self.utility, self.bias = utility, bias
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """The utility with the bonus, which is the part `length`."""
         out = []
         for completion, verdict in zip(completions, self.utility(completions), strict=True):
             more = self.bias * len(words(completion.response)) / 10
@@ -128,12 +136,13 @@ class LikesLength:
 
 
 def annotator(annotators: Mapping[str, Annotator], name: str, length_bias: float) -> Scorer:
-    """What simulated annotators go by: a utility, and a liking for length if they are given one."""
+    """The scorer that simulated annotators choose by: a utility of that name, with a bonus for length if it is not 0."""
     utility = pick(annotators, name)
     return LikesLength(utility, length_bias) if length_bias else utility
 
 
 def words(text: str) -> list[str]:
+    """Words of a text, in lower case, without punctuation."""
     return re.findall(r"[^\W_][\w']*", text.lower())
 
 
@@ -152,6 +161,7 @@ def repetition(text: str) -> float:
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1/(1 + exp(−x)), without overflow; any shape."""
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
@@ -184,9 +194,9 @@ def compare(
     tie_width: float,
     draw: np.random.Generator,
 ) -> tuple[list[Comparison], float]:
-    """One simulated choice for each pair, and how often a second annotator agreed with the first.
+    """One simulated choice for each pair, and the share of pairs on which a second annotator agrees with the first.
 
-    utilities: [n, 2]. Pairs of the same answer twice are no comparison and are left out.
+    utilities: [n, 2]. Pairs of the same answer twice are left out.
     """
     gaps = (utilities[:, 0] - utilities[:, 1]) / temperature
     chance = sigmoid(gaps)
@@ -218,7 +228,7 @@ def sample_comparisons(
     seed: int,
     *when: str | int,
 ) -> list[Comparison]:
-    """Comparisons of two answers of `policy` to each of `count` prompts. All that is drawn is a function of seed and `when`."""
+    """Comparisons of two answers of `policy` to each of `count` prompts; random draws depend on seed and `when` alone."""
     pairs = sample_pairs(sample, policy, prompts, count, seed, *when)
     utilities = np.array([v.score for v in choosing.utility([side for pair in pairs for side in pair])]).reshape(-1, 2)
     votes = np.random.default_rng(seed_for(seed, "asked votes", *when))
@@ -233,7 +243,7 @@ def sample_pairs(
     seed: int,
     *when: str | int,
 ) -> list[tuple[Completion, Completion]]:
-    """The pairs that are asked about: two answers of `policy` to each of `count` prompts."""
+    """Two answers of `policy` to each of `count` prompts, to be compared; random draws depend on seed and `when` alone."""
     order = torch.randperm(len(prompts), generator=generator(seed, "asked prompts", *when)).tolist()
     chosen = [prompts[order[i % len(order)]] for i in range(count)]
     twice = [p for p in chosen for _ in range(2)]

@@ -1,1 +1,1 @@
-"""The studio: where people compare and write, and where runs are watched. Nothing here loads torch."""
+"""The studio: the pages where people compare and write answers, and where runs are watched. Nothing here loads torch."""

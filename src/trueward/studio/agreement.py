@@ -1,4 +1,4 @@
-"""How far people agree, by the same figures as `trueward comparisons agree`; and a judge with them."""
+"""How far people agree, by the same figures as `trueward comparisons agree`; and how far a judge agrees with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIDDLE = 0.5
 
 
 def turned(prompt: Prompt, first: Response, second: Response) -> bool:
-    """Whether a vote for the first response is one for B: which of a pair's two is called A is the pair's own coin."""
+    """Whether the first response is the one called B in agreement figures: a fair coin, from a hash of the pair."""
     sides = [(side.text, side.finished) for side in (first, second)]
     low, high = sorted(sides)
     return (sides[0] == low) == agreement.turned(prompt, low, high)
@@ -26,7 +26,7 @@ def raw(votes: Sequence[float]) -> float | None:
 
 
 def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
-    """What the project's page says of the votes by item, each 1, ½ or 0 for A; with 95 % intervals from the items."""
+    """Agreement figures for the project's page, with 95 % intervals over items. votes: by item, each 1, ½ or 0 for A."""
     n = agreement.counts([unit for unit in votes.values() if len(unit) > 1])
     if not len(n):
         return {"alpha": None, "alpha_low": None, "alpha_high": None, "agreement": None, "items": 0}
@@ -46,10 +46,10 @@ def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
 
 
 def with_people(model_votes: Mapping[int, float], votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
-    """A judge beside people: the share of their votes that are its choice, items weighed alike, with Wilson's interval.
+    """A judge's agreement with people: the share of their votes that equal its choice, with Wilson's interval.
 
-    `model_votes`: by item the probability that the judge gives to the first response; a soft label counts as the more
-    probable choice. `votes`: people's, for the first response too.
+    model_votes: by item the probability that the judge gives to the first response; a soft label counts as the more
+    probable choice. votes: people's, for the first response too. Items are weighted alike.
     """
     shares = [_share(lean(p), votes[item]) for item, p in model_votes.items() if votes.get(item)]
     if not shares:

@@ -1,4 +1,4 @@
-"""The application: its handlers, its pages, the gate in front of them."""
+"""The application: its handlers, its pages, and the gate that checks requests."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "welco
 
 
 class Static(StaticFiles):
-    """Files that browsers revalidate at every request; 304 if they haven't changed."""
+    """Files that browsers revalidate at every request; 304 if they have not changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, with a header that makes browsers revalidate it."""
         response = await super().get_response(path, scope)
         response.headers["cache-control"] = "no-cache"
         return response
 
 
 def make(studio: Studio, names: Names) -> ASGIApp:
-    """The studio as an ASGI application; the database closes with it."""
+    """The studio as an ASGI application; the database is closed with it."""
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +52,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> FileResponse:
-        """One page for every place; its script reads the address."""
+        """One page for every address; its script reads which."""
         if path.split("/")[0] not in PLACES:
             raise HTTPException(404, "there is nothing here")
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
@@ -60,7 +61,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
 
 def serve_lab(app: FastAPI, files: dict[str, str]) -> None:
-    """The lab's page, whose files are known by their names, under its own policy of what it may do."""
+    """Serve the lab's page by the names of its files, with its own content security policy."""
     policy = str(getattr(importlib.import_module("trueward.lab.page"), "POLICY", ""))
     headers = {"cache-control": "no-cache", **({"content-security-policy": policy} if policy else {})}
 
@@ -80,7 +81,7 @@ def serve_lab(app: FastAPI, files: dict[str, str]) -> None:
 
 
 def lab_files() -> dict[str, str] | None:
-    """The lab's page by file name, where this trueward has one."""
+    """The lab's page by file name; None if this installation lacks it."""
     if importlib.util.find_spec("trueward.lab") is None:
         return None
     return dict(importlib.import_module("trueward.lab.page").files())

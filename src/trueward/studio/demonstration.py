@@ -18,7 +18,7 @@ INSTRUCTIONS = (
 
 
 def make(connection: Connection) -> str:
-    """Its name; it is made if it isn't there."""
+    """The project's name; it is created if it isn't there."""
     if projects.find(connection, NAME) is None:
         projects.create(connection, NAME, instructions=INSTRUCTIONS)
     project = projects.get(connection, NAME)

@@ -1,4 +1,4 @@
-"""Files that people bring: pairs to judge, pairs whose winner is known, prompts to answer."""
+"""Reads imported files: pairs to judge, pairs whose winner is known, prompts to answer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trueward.studio.store.projects import Pair
 
 UNDECIDED = 0.5
 OUTCOMES = {"probability", "winner"}
-JUDGE = "judge"  # the source of what a recipe's judge wrote
+JUDGE = "judge"  # the `source` of comparisons that a recipe's judge wrote
 
 
 @dataclass
 class Read:
-    """What was in a file; `left_out` counts rows that can't be used, by reason."""
+    """The contents of a file; `left_out` counts unusable rows, by reason."""
 
     pairs: list[Pair] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
@@ -30,9 +30,10 @@ class Read:
 
 
 def read(path: Path, name: str, kind: str, checks: bool, judge: str = "") -> Read:
-    """A project's import. `ValueError` names the file as its owner knows it, the line and the field.
+    """A file to import into a project. `ValueError` with the file's name, the line and the field.
 
-    `judge`: the outcomes are a model's of this name. Those that a recipe's judge wrote are known by their source.
+    kind: of the project. checks: the pairs have known winners. judge: the outcomes are a model's of this name; those that a
+    recipe's judge wrote are recognised by their source.
     """
     try:
         if kind == "write":
@@ -77,7 +78,7 @@ def _bare(values: dict[str, Any]) -> bool:
 
 
 def _dressed(where: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Two texts and a prompt as a comparison that is still open."""
+    """Two texts and a prompt as a comparison without an outcome."""
     if not _bare(values):
         raise ValueError(f'{where}: expected "first" and "second" as texts and no outcome, as in the other rows')
     row = Row(where, values)
@@ -90,7 +91,7 @@ def _dressed(where: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_of_each(pairs: Iterable[Pair]) -> list[Pair]:
-    """Votes on the same two answers are one pair to judge."""
+    """Each pair once: votes on the same two answers are one pair to judge."""
     kept: dict[Any, Pair] = {}
     for pair in pairs:
         kept.setdefault((pair.prompt, frozenset((pair.first.text, pair.second.text))), pair)

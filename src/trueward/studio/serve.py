@@ -21,7 +21,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str = "") -> None:
-    """Serve until Ctrl-C. `ValueError` in one line if the address can't be had, or isn't safe to open."""
+    """Serve until Ctrl-C.
+
+    `ValueError` in one line if the address is in use, or if it is open to others and no admin has a password.
+    """
     if url and urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"--url {url}: expected http://... or https://...")
     store = Database(data, database)
@@ -52,12 +55,12 @@ def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str 
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # named as TCP, for else asyncio doesn't turn off Nagle's waiting, which costs every second request of a page 40 ms
+    # with TCP named, asyncio turns off Nagle's algorithm, which would delay every second request of a page by 40 ms
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(512)  # before the address is printed, so that nobody who reads it is turned away
+        listening.listen(512)  # before the address is printed, so that it can be opened at once
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:

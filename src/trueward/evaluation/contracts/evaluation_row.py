@@ -141,7 +141,7 @@ class Fall(Contract):
     prompts: int
     """Prompts that both answered."""
     test: int
-    """The how-manieth of the run, from 1."""
+    """Which test of a peak in this run it is, from 1."""
     is_fall: bool
     """Whether it is a fall: significant, and not below `drop_least`."""
 

@@ -1,4 +1,4 @@
-"""A service's answers in a file that only grows: one JSON object a line, found by its request's hash.
+"""A service's answers in an append-only file: one JSON object a line, by the hash of its request.
 
 A line is written by one call, before the answer is used; a line that a killed process left incomplete is skipped.
 """
@@ -16,14 +16,15 @@ from trueward.config import canonical
 
 
 def key(endpoint: str, body: dict[str, Any]) -> str:
-    """The hash of a request: its address and its body. A key for the service is in neither."""
+    """The hash of a request: its address and its body. The service's secret key is in neither."""
     return hashlib.sha256(canonical({"endpoint": endpoint, "body": body}).encode()).hexdigest()
 
 
 class Cache:
-    """Answers by key, and `spent`, the cost of all requests, those without an answer included."""
+    """Answers by key, and `spent`, the cost of all requests, including those without an answer."""
 
     def __init__(self, path: Path | None) -> None:
+        """path: the file; None: in memory alone. `ValueError` for a folder."""
         self.path = path
         self.answers: dict[str, dict[str, Any]] = {}
         self.spent = 0.0
@@ -33,7 +34,7 @@ class Cache:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the lines that were added since, by this process or others."""
+        """Read the lines that this process or others have added since."""
         if self.path is None or not self.path.is_file() or self.path.stat().st_size == self.offset:
             return
         with self.path.open("rb") as file:
@@ -55,7 +56,10 @@ class Cache:
                 self.answers[row["key"]] = row
 
     def add(self, key: str, answer: dict[str, Any] | None, cost: float) -> None:
-        """Record an answer, or None for a request that may have been billed without one; `cost` in the prices' currency."""
+        """Record a request and its cost, in the currency of the prices.
+
+        answer: None for a request that may have been billed without one.
+        """
         row = {"key": key, "answer": answer, "cost": cost}
         if answer is not None:
             self.answers[key] = row

@@ -27,9 +27,10 @@ ENOUGH = 1 << 62
 
 
 class Endpoint:
-    """Asks a service. `ValueError` at once without its key, and at the first request for a wrong address or model."""
+    """A judge at a service. `ValueError` at once without its key, and at the first request for a wrong address or model."""
 
     def __init__(self, judge: JudgeConfig, calls: JudgeCallsConfig, seed: int, first_wait: float = 1.0) -> None:
+        """seed: sent with requests at a temperature above 0. first_wait: seconds before the first retry, about."""
         self.judge, self.calls, self.seed, self.first_wait = judge, calls, seed, first_wait
         self.address = judge.endpoint.rstrip("/") + "/chat/completions"
         self.headers = {"Content-Type": "application/json"}
@@ -43,7 +44,7 @@ class Endpoint:
         self.requests = 0  # made by this process, retries included
 
     def body(self, question: JudgeQuestion) -> dict[str, Any]:
-        """The request; all of it goes into the cache's key."""
+        """The request's body; all of it goes into the cache's key."""
         judge = self.judge
         body: dict[str, Any] = {
             "model": judge.model,
@@ -58,7 +59,7 @@ class Endpoint:
         return body
 
     def error_text(self, response: Any) -> str:
-        """A service's message about an error, on one line, with the key blanked out."""
+        """A service's error message, on one line, with the key blanked out."""
         try:
             text = str(response.json()["error"]["message"])
         except (ValueError, KeyError, TypeError):
@@ -71,6 +72,7 @@ class Endpoint:
         most_failed: int = ENOUGH,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> list[Reply]:
+        """As `Backend`. Questions in the cache cost nothing; the others are requested concurrently."""
         self.cache.refresh()  # another judge of this run, or another run, may have made the same request
         self.budget.spent = self.cache.spent
         bodies = [self.body(q) for q in questions]
@@ -91,13 +93,17 @@ class Asking:
     """One round of concurrent requests. Every answer that came goes into the cache, even after an error ended the round."""
 
     def __init__(self, endpoint: Endpoint, most_failed: int, on_progress: Callable[[int], None]) -> None:
+        """most_failed: more questions than this without an answer end the round with an error."""
         self.endpoint, self.most_failed, self.on_progress = endpoint, most_failed, on_progress
         self.done = 0
         self.failed: dict[str, Reply] = {}
         self.stop: ValueError | None = None
 
     async def all(self, missing: dict[str, dict[str, Any]]) -> dict[str, Reply]:
-        """Fills the cache; returns the questions without an answer."""
+        """Request all of these, by key, and fill the cache; returns a reply with `wrong` set for each without an answer.
+
+        `ValueError` if too many have none, for a cost above the cap, or for a request that the service refuses.
+        """
         import httpx2
 
         calls = self.endpoint.calls
@@ -127,7 +133,7 @@ class Asking:
             self.on_progress(self.done)
 
     async def _one(self, client: Any, key: str, sent: bytes) -> str:
-        """Request until there's an answer, and put it into the cache; what was wrong, if none came."""
+        """Request until there is an answer, and put it into the cache; returns what was wrong, "" if nothing was."""
         tries = self.endpoint.calls.retries + 1
         wrong = ""
         for attempt in range(tries):
@@ -144,7 +150,7 @@ class Asking:
         return f"{wrong} ({tries} {'try' if tries == 1 else 'tries'})"
 
     async def _may_spend(self, bound: float) -> bool:
-        """Hold what the request may cost at most; wait for those under way to turn out cheaper where it doesn't fit."""
+        """Hold the largest cost of a request; where that does not fit, first wait for requests under way to settle."""
         budget = self.endpoint.budget
         async with self.settled:
             await self.settled.wait_for(lambda: self.stop is not None or budget.fits(bound) or not budget.held > 1e-12)
@@ -157,7 +163,7 @@ class Asking:
             return True
 
     async def _try(self, client: Any, key: str, sent: bytes, bound: float) -> tuple[str, float | None]:
-        """One request; what was wrong with it, and the seconds to wait if the service names them."""
+        """One request; returns what was wrong with it, and the seconds to wait if the service names them."""
         import httpx2
 
         budget, cost = self.endpoint.budget, 0.0
@@ -194,14 +200,14 @@ class Asking:
             budget.settle(bound, self.endpoint.cache.spent)
 
     def _backoff(self, key: str, attempt: int) -> float:
-        """Twice as long after each try, and by chance between half of it and all, so that not all come back at once."""
+        """Seconds to wait: doubled after each try, times a random factor from ½ to 1, so that retries are spread out."""
         chance: float = seed_for(os.getpid(), "backoff", key, attempt) / 2**63
         longest: float = min(LONGEST_WAIT, self.endpoint.first_wait * 2.0**attempt)
         return longest * (0.5 + 0.5 * chance)
 
 
 def parse_completion(response: Any) -> tuple[dict[str, Any] | None, tuple[int, int] | None]:
-    """The first choice of a chat completion, and the tokens read and written, if it counts them."""
+    """The first choice of a chat completion, and the numbers of tokens read and written; None for what it lacks."""
     try:
         table = response.json()
         choice = table["choices"][0]
@@ -215,7 +221,7 @@ def parse_completion(response: Any) -> tuple[dict[str, Any] | None, tuple[int, i
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds that a service asks to wait, given as seconds or as a date."""
+    """The seconds in a Retry-After header, a number or a date; None if it has neither."""
     if not header:
         return None
     try:

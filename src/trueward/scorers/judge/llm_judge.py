@@ -29,40 +29,51 @@ Pair = tuple[Completion, Completion]
 
 @dataclass(frozen=True)
 class Preference:
-    """Of one pair. `logit`: log-odds that the first is better, None without a judgement; `bias`: towards the first place, in
-    logits, None where each response is questions about alone; `mass`: probability of all choices together; `cost`: in the
-    currency of the prices; `wrong`: why there is no judgement."""
+    """The judgement of one pair."""
 
     logit: float | None
+    """Log-odds that the first response is better; None without a judgement."""
     bias: float | None = None
+    """Towards the response in the first place, in log-odds; None where each response is judged alone."""
     mass: float | None = None
+    """Probability of all choices together."""
     cost: float = 0.0
+    """In the currency of the prices."""
     wrong: str = ""
+    """Why there is no judgement."""
 
 
 @dataclass(frozen=True)
 class Rating:
-    """Of one response. `value`: its expected rating, from 1 to the number of ratings; the rest as of a `Preference`."""
+    """The judgement of one response; `mass`, `cost` and `wrong` as in `Preference`."""
 
     value: float | None
+    """The expected rating, from 1 to the number of ratings; None without a judgement."""
     mass: float | None = None
     cost: float = 0.0
     wrong: str = ""
 
 
 class LlmJudge:
-    """Asks a backend by the settings' templates. Which principle is drawn depends on the seed and the texts alone."""
+    """Puts questions to a backend, made from the settings' templates.
+
+    Which of several principles a response is judged by depends on the seed and the texts alone.
+    """
 
     def __init__(self, settings: Settings, backend: Backend, seed: int) -> None:
+        """backend: the model that answers. seed: for the choice of principles."""
         self.settings, self.backend, self.seed = settings, backend, seed
         self.template = settings.question or COMPARE + ending(settings.choices, settings.reasons)
         self.rating_template = settings.rating or RATE + ending(settings.ratings, settings.reasons)
-        self.alone = "{response}" in self.template  # each response is questions about by itself, so there's no order
+        self.alone = "{response}" in self.template  # each response is judged by itself, so there is no order
 
     def compare(
         self, pairs: Sequence[Pair], on_progress: Callable[[int], None] = lambda done: None
     ) -> list[Preference]:
-        """One preference for each pair. `ValueError` if more fail than `max_failed` allows."""
+        """One preference for each pair. `ValueError` if more fail than `judge.max_failed` allows.
+
+        on_progress: gets the number of pairs done, about.
+        """
         questions: list[JudgeQuestion] = []
         spans = []
         for one, other in pairs:
@@ -76,7 +87,10 @@ class LlmJudge:
         return preferences
 
     def rate(self, completions: Sequence[Completion]) -> list[Rating]:
-        """One rating for each completion, the mean over its principles. `ValueError` if more fail than `max_failed` allows."""
+        """One rating for each completion, the mean over its principles.
+
+        `ValueError` if more fail than `judge.max_failed` allows.
+        """
         ratings = self.settings.ratings
         ends = {"worst": ratings[0].strip(), "best": ratings[-1].strip()}
         questions: list[JudgeQuestion] = []
@@ -100,7 +114,7 @@ class LlmJudge:
         return (every[seed_for(self.seed, "principle", *names) % len(every)],)
 
     def probability(self, logit: float) -> float:
-        """The soft label of a preference's logit, limited to [clamp, 1 − clamp]."""
+        """The soft label for a preference's log-odds, limited to [clamp, 1 − clamp]."""
         p, c = 0.5 * (1.0 + math.tanh(0.5 * logit)), self.settings.clamp
         return p if c is None else min(max(p, c), 1.0 - c)
 
@@ -158,7 +172,7 @@ class LlmJudge:
 
 
 def expected(reply: Reply) -> float:
-    """Σ i·p_i over the ratings 1, 2, …, with p their probabilities among themselves; or the one that was named."""
+    """Σ i·p_i over the ratings 1, 2, …, with their probabilities p normalised; the named rating if there are no log-probs."""
     if reply.logps is None:
         assert reply.named is not None
         return reply.named + 1.0
@@ -185,7 +199,7 @@ def labelled(pairs: Sequence[Pair], preferences: Sequence[Preference], judge: Ll
 def make(
     settings: Settings, calls: JudgeCallsConfig, seed: int, device: torch.device, micro_batch_tokens: int
 ) -> LlmJudge:
-    """The judge of a recipe. `ValueError` in one line if there is no such model, or no key for its service."""
+    """The recipe's judge. `ValueError` in one line if there is no such model, or no key for its service."""
     if settings.endpoint:
         return LlmJudge(settings, Endpoint(settings, calls, seed), seed)
     from trueward.models import loading

@@ -1,4 +1,4 @@
-"""A judge that runs here: a causal language model, by the log-probs of its choices. No text is generated."""
+"""A judge on this machine: a causal language model, read by the log-probs of its choices. No text is generated."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from trueward.scorers.judge.question import JudgeQuestion, Reply
 
 
 class Local:
-    """Log P(choice | question), the sum over the choice's tokens. Through the tokenizer's chat template if it has one;
-    otherwise as plain text, with a space before each choice."""
+    """Log P(choice | question), summed over the choice's tokens.
+
+    Questions go through the tokenizer's chat template if it has one; otherwise they are plain text, with a space before each
+    choice.
+    """
 
     def __init__(self, network: Network, micro_batch_tokens: int = 4096) -> None:
+        """micro_batch_tokens: the most tokens in one forward pass."""
         self.network, self.micro_batch_tokens = network, micro_batch_tokens
         self.collator = Collator(network.tokenizer, network.context)
         self.chats = bool(network.tokenizer.chat_template)
@@ -30,7 +34,10 @@ class Local:
         most_failed: int = 0,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> list[Reply]:
-        """A reply to each question; one that is too long for the model has `wrong` set."""
+        """As `Backend`. A question that is too long for the model's context gets a reply with `wrong` set.
+
+        `ValueError` if the tokenizer does not know a choice.
+        """
         rows: list[tuple[list[int], list[int]]] = []
         places: list[list[int]] = []
         prefixes: list[list[tuple[int, int]]] = []
@@ -77,7 +84,7 @@ class Local:
     def _logprobs(
         self, rows: Sequence[tuple[list[int], list[int]]], on_progress: Callable[[int], None]
     ) -> torch.Tensor:
-        """Σ log P of each row's answer; float64 [rows]. Rows that differ in the last token alone share a pass."""
+        """Σ log P of each row's answer, float64 [rows]. Rows that differ in the last token alone share a forward pass."""
         out = torch.zeros(len(rows), dtype=torch.float64)
         alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
         for i, (prompt, answer) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""A judge's question with its choices, and the reply."""
+"""The question to a judge with its choices, and the reply."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REASONS = " Think it over in a few sentences. Then end with a line of its own, â
 
 @dataclass(frozen=True)
 class JudgeQuestion:
-    """One question, and the answers that it has; the same two are the same question."""
+    """One question and its choices. Questions with the same text and choices are equal."""
 
     text: str
     choices: tuple[str, ...]
@@ -43,7 +43,7 @@ class JudgeQuestion:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: log-probs of the choices [k] in nats, or which one was named, or what was wrong."""
+    """The answer to a question: log-probs of the choices [k] in nats, the index of the named choice, or what was wrong."""
 
     logps: tuple[float, ...] | None = None
     named: int | None = None
@@ -52,28 +52,29 @@ class Reply:
 
     @property
     def mass(self) -> float | None:
-        """How probable it was that one of the choices is the answer at all; None without log-probs."""
+        """The probability that the answer is one of the choices at all; None without log-probs."""
         return None if self.logps is None else min(1.0, sum(math.exp(min(x, 0.0)) for x in self.logps))
 
 
 class Backend(Protocol):
-    """A model that answers questions, in their order. It may give up once more than `most_failed` have no answer.
-
-    `on_progress` gets the number of questions done.
-    """
+    """A model that answers questions, in their order."""
 
     def ask(
         self, questions: Sequence[JudgeQuestion], most_failed: int = ..., on_progress: Callable[[int], None] = ...
-    ) -> list[Reply]: ...
+    ) -> list[Reply]:
+        """One reply to each question. It may give up, with `ValueError`, once more than `most_failed` have no answer.
+
+        on_progress: gets the number of questions done.
+        """
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with {name} replaced, once: braces inside what is put in stay what they are."""
+    """The template with each {name} replaced, in one pass: braces inside an inserted value are left as they are."""
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), template)
 
 
 def ending(choices: Sequence[str], reasons: int) -> str:
-    """How a question of ours ends: what to reply, and in which form."""
+    """The end of a built-in question: what to reply, and in which form. reasons: 0 for a reply without reasons first."""
     words = [c.strip() for c in choices]
     named = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) < 5 else f"a number from {words[0]} to {words[-1]}"
     return fill(REASONS if reasons else AT_ONCE, {"choices": named})

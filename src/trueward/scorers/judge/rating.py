@@ -1,4 +1,4 @@
-"""A judge as a scorer: an answer's expected rating is its score (d-RLAIF, Lee et al. 2024, arXiv 2309.00267)."""
+"""A judge as a scorer: an answer's score is its expected rating (d-RLAIF, Lee et al. 2024, arXiv 2309.00267)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from trueward.scorers.judge.llm_judge import LlmJudge
 
 
 class JudgeScorer:
-    """Scores from 1 to the number of ratings. A response that the judge failed to rate scores `neutral` (None: the mean of
-    the others) and has the part `failed` = 1. `ValueError` if none was rated and `neutral` is None.
-    """
+    """Scores from 1 to the number of ratings, or `neutral` with the part `failed` = 1 where the judge gave no rating."""
 
     def __init__(self, judge: LlmJudge, neutral: float | None = None) -> None:
+        """neutral: the score of a response without a rating; None: the mean of the others."""
         self.judge, self.neutral = judge, neutral
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion. `ValueError` if none was rated and `neutral` is None."""
         ratings = self.judge.rate(completions)
         known = [r.value for r in ratings if r.value is not None]
         if ratings and not known and self.neutral is None:

@@ -1,4 +1,4 @@
-"""A service's answer as the log-probs of the choices, or the choice that was named, or what is wrong with it."""
+"""Reads a service's answer: as log-probs of the choices, as the choice that it names, or as an error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ FLOOR = -25.0  # nats; below it services write stand-ins such as −9999
 
 
 def read(choice: Any, choices: Sequence[str], reasons: bool) -> Reply:
-    """`choice`: an element of a chat completion's `choices`. The text has to name one choice and no other, whatever
-    the log-probs say; then those of the token that names it are taken, if they are there.
+    """The reply in an element of a chat completion's `choices`. reasons: whether reasons come before the choice.
 
-    A choice that isn't among the listed tokens is taken to be as probable as the last of them, its upper bound.
+    The text has to name one choice and no other, whatever the log-probs are; then the log-probs at the token that names it are
+    taken, if they are there. A choice that isn't among the listed tokens gets the log-prob of the last of them, an upper
+    bound.
     """
     message = choice.get("message") if isinstance(choice, dict) else None
     text = message.get("content") if isinstance(message, dict) else None
@@ -33,7 +34,7 @@ def read(choice: Any, choices: Sequence[str], reasons: bool) -> Reply:
 
 
 def parse(text: str, words: Sequence[str], reasons: bool) -> int | None:
-    """Which choice a text names; None if it names none, or more than one.
+    """The index of the choice that a text names; None if it names none, or more than one.
 
     The text is the choice alone, or ends with a line `Answer: choice`; after reasons only the latter counts.
     """
@@ -51,7 +52,7 @@ def parse(text: str, words: Sequence[str], reasons: bool) -> int | None:
 
 
 def _logps(content: Any, words: Sequence[str], named: int) -> tuple[float, ...] | None:
-    """Log-probs of the choices at the last token that is the named one; None if there's no such token."""
+    """Log-probs of the choices at the last token that is the named one; None if there is no such token."""
     if not isinstance(content, list):
         return None
     for token in reversed(content):
@@ -79,4 +80,5 @@ def _logsumexp(values: Sequence[float]) -> float:
 
 
 def shortened(text: str, most: int = 60) -> str:
+    """The text, cut to `most` characters with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"

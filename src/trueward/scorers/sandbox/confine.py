@@ -1,6 +1,6 @@
-"""A process that can reach nothing: namespaces of its own, an empty file system, no rights, hard limits (Linux).
+"""Confines a process: namespaces of its own, an empty file system, no capabilities, hard limits (Linux).
 
-The calls are the kernel's own through ctypes, so there's no program to install; bubblewrap does the same with them.
+The system calls are made through ctypes, so no program has to be installed; bubblewrap does the same with them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
 
 
 def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
     _check(_libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl")
 
 
 def separate() -> None:
-    """Leave the machine's namespaces. The next child is process 1 of the new ones: when it ends, so does all in them."""
+    """Enter new namespaces. The next child is process 1 in them: when it ends, so do all processes in them."""
     user, group = os.geteuid(), os.getegid()
     users, groups = f"{user} {user} 1", f"{group} {group} 1"
     if user:
@@ -53,8 +54,8 @@ def separate() -> None:
         for name, text in (("setgroups", "deny"), ("uid_map", users), ("gid_map", groups)):
             _write(f"/proc/self/{name}", text)
         return
-    # Root's jail knows nobody besides root, and its worker becomes nobody. Only a process that has stayed outside may
-    # write a map of two.
+    # A jail started by root maps two users, root and nobody, since its worker becomes nobody. Only a process outside the
+    # namespace may write a map of two.
     here, (ready, go) = os.getpid(), os.pipe()
     helper = os.fork()
     if not helper:
@@ -88,7 +89,7 @@ def _write(path: str, text: str) -> None:
 
 
 def empty_root(machine: str, file_kb: int) -> None:
-    """A file system in memory: the standard library to read, /work to write (so many kB), and nothing else."""
+    """Make the root a file system in memory: the standard library to read, /work to write (`file_kb` kB), and nothing else."""
     path = sysconfig.get_path("stdlib")
     root = next(at for at in MOUNT_AT if os.path.isdir(at) and not path.startswith(f"{at}/"))
     _mount("none", "/", None, MS_REC | MS_PRIVATE)
@@ -114,7 +115,7 @@ def empty_root(machine: str, file_kb: int) -> None:
 
 
 def limit(seconds: int, memory_mb: int, file_kb: int) -> None:
-    """Hard limits on processor time, memory, a file's size, open files, threads; no core dump."""
+    """Set hard limits on processor time, memory, a file's size, open files and threads; no core dump."""
     for what, most in (
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, memory_mb << 20),
@@ -130,7 +131,7 @@ def limit(seconds: int, memory_mb: int, file_kb: int) -> None:
 
 
 def drop_rights() -> None:
-    """Nobody in place of root, and no capabilities, in no set."""
+    """Become nobody in place of root, and drop all capabilities from every set."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)

@@ -1,7 +1,7 @@
-"""In the second jail: the tests, run against stand-ins that call the model's code in the first one.
+"""The role of the second jail: it runs the tests on stand-ins that call the model's code in the first jail.
 
 The model's code is in another process, so there is nothing of these tests that it could read, patch or end. The report
-goes through a pipe that the other jail does not have, with a token that it never saw.
+goes through a pipe that the other jail does not have, with a token that it has never seen.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ ODD = (AssertionError, UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateE
 
 
 class Failed(Exception):  # noqa: N818 (what a test sees when the model's code has none of Python's own errors to raise)
-    """The model's code is gone, or answered what is no answer."""
+    """The model's code has ended, or its answer can't be read."""
 
 
 class Link:
-    """The way to the other jail."""
+    """The pipes to the other jail."""
 
     def __init__(self, incoming: int, outgoing: int) -> None:
+        """incoming, outgoing: file descriptors."""
         self.incoming, self.outgoing = incoming, outgoing
 
     def ask(self, do: str, number: int, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """The value of an operation on an object in the other jail: `do` names it, `number` the object.
+
+        Raises the built-in exception that the code raised; `Failed` if there is no answer, or for any other exception.
+        """
         encoded = [wire.encode(a, _number) for a in args]
         named = {k: wire.encode(v, _number) for k, v in (kwargs or {}).items()}
         try:
@@ -49,17 +54,23 @@ class Link:
         raise Failed(f"{name}: {text}")
 
     def thing(self, number: int) -> Any:
+        """The stand-in for the object with this number."""
         return Thing(self, int(number))
 
 
 class Thing:
-    """A function, class or object of the model's code. Two are equal only if they are one: its `__eq__` is never called."""
+    """A stand-in for a function, class or object of the model's code.
+
+    Two are equal only if they are the same stand-in: the code's own `__eq__` is never called.
+    """
 
     def __init__(self, link: Link, number: int) -> None:
+        """number: of the object in the other jail."""
         object.__setattr__(self, "_link", link)
         object.__setattr__(self, "_number", number)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the object in the other jail."""
         return self._link.ask("call", self._number, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -96,7 +107,7 @@ def _number(value: Any) -> int:
 
 
 def examine(setup: str, tests: list[str], token: str, incoming: int, outgoing: int, report: int) -> None:
-    """Run every test in a namespace of its own; say which passed."""
+    """Run every test in a namespace of its own, and write a report of which passed, with the token. The last three: pipes."""
     link = Link(incoming, outgoing)
     passed: list[bool] = []
     note = ""
@@ -119,7 +130,7 @@ def examine(setup: str, tests: list[str], token: str, incoming: int, outgoing: i
 
 
 def allowed(name: str) -> bool:
-    """Whether the code may give a test this name: `all`, `len` and `__builtins__` stay what they are."""
+    """Whether the code may define this name for a test: `all`, `len` and `__builtins__` keep their own meaning."""
     return (
         name.isidentifier() and not name.startswith("_") and not hasattr(builtins, name) and not keyword.iskeyword(name)
     )

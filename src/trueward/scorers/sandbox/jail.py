@@ -1,8 +1,8 @@
-"""A process that confines itself, then runs one of the two roles. Started by run.py, without the package
-around it: imports in this folder are relative, and none leads out of it but to the standard library.
+"""A process that confines itself, then runs one of the two roles. It is started by run.py, without the package around it:
+imports in this folder are relative, and lead to nothing outside but the standard library.
 
-Three processes: this one stays outside and ends the jail when time is up or trueward is gone; its child is process 1 of
-the new namespaces and keeps them; the child's child, without any right, runs the role.
+Three processes: this one stays outside and ends the jail when its time is up or trueward has ended; its child is process 1 of
+the new namespaces and keeps them alive; the child's child, without any rights, runs the role.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ NO_JAIL = 77
 
 
 def main() -> int:
+    """Read the configuration from standard input, start the jail and wait for its end; returns the exit code."""
     config = json.loads(_line(0))
     limits, confined = config["limits"], config["confined"]
     if confined:
@@ -43,9 +44,9 @@ def main() -> int:
 
 
 def _inside(config: dict, limits: dict, ready: int) -> int:  # type: ignore[type-arg]
-    """Process 1: ends with the one outside, and everything in here with it."""
+    """Process 1: it ends when the process outside does, and all processes in the jail end with it."""
     confine.die_with_parent()
-    if not os.read(ready, 1):  # the parent was gone before it could be asked to take this one with it
+    if not os.read(ready, 1):  # the parent ended before `die_with_parent` took effect
         return 1
     os.close(ready)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -84,13 +85,13 @@ def _inside(config: dict, limits: dict, ready: int) -> int:  # type: ignore[type
 
 
 def _watch(child: int, seconds: float) -> int:
-    """Wait for the child; end it when its time is up, or when trueward closes standard input by ending."""
+    """Wait for the child; kill it when its time is up, or when trueward closes standard input by ending."""
     ended = os.pidfd_open(child)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(0, select.POLLIN | select.POLLHUP)
     poll.poll(seconds * 1000)
-    os.kill(child, 9)  # not waited for yet, so the number is still its own
+    os.kill(child, 9)  # not waited for yet, so the process id is still its own
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF
 
 

@@ -1,4 +1,4 @@
-"""The harness: starts both jails, joins them by pipes, and accepts only a report with its own token."""
+"""Starts both jails, connects them by pipes, and accepts only a report that has its own token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACCEPT = "I accept that code written by a model runs with all my rights"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one answer may use. Time in seconds: the processor's, and the clock's for all tests together."""
+    """What one answer may use: processor seconds, seconds by the clock for all tests together, memory, and written files."""
 
     cpu: int = 4
     wall: float = 10.0
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class SandboxOutcome:
-    """Which tests passed, and a word about the first that didn't."""
+    """Whether each test passed, and a note on the first that didn't."""
 
     passed: tuple[bool, ...]
     note: str = ""
@@ -44,7 +44,11 @@ class SandboxOutcome:
 def run(
     code: str, tests: list[str], setup: str = "", limits: Limits | None = None, *, confined: bool = True
 ) -> SandboxOutcome:
-    """Run tests against untrusted code. `ValueError` where there's no sandbox and `confined` asks for one."""
+    """Run tests on untrusted code.
+
+    setup: Python that runs before each test. confined: False runs it without a sandbox. `ValueError` where there is no sandbox
+    and `confined` is true.
+    """
     limits = limits or Limits()
     token = secrets.token_hex(16)
     solution_in, examiner_out, examiner_in, solution_out, report_in, report_out = (*os.pipe(), *os.pipe(), *os.pipe())
@@ -72,7 +76,7 @@ def run(
 
 @cache
 def refusal() -> str:
-    """Why there's no sandbox on this machine; "" if there is one."""
+    """Why there is no sandbox on this machine; "" if there is one."""
     if not sys.platform.startswith("linux"):
         return f"it needs Linux, and this is {sys.platform}"
     try:
@@ -83,7 +87,7 @@ def refusal() -> str:
 
 
 def _start(config: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """A jail: no environment, no descriptors but its pipes, and standard input held open as its lease of life."""
+    """Start a jail: no environment, no descriptors but its pipes; it lives while standard input is open."""
     jail = subprocess.Popen(  # noqa: S603 (our own program; what it runs is what all of this is about)
         [sys.executable, "-I", "-S", "-B", "-c", START, str(Path(__file__).parents[1])],
         stdin=subprocess.PIPE,
@@ -102,7 +106,7 @@ def _start(config: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def _report(pipe: int, seconds: float) -> Any:
-    """The frame in a pipe, None if there's none before the time is up. At most a megabyte is read."""
+    """The frame in a pipe; None if there is none before the time is up. At most a megabyte is read."""
     raw, deadline = b"", time.monotonic() + seconds
     while len(raw) < wire.LARGEST + 4 and (left := deadline - time.monotonic()) > 0:
         if not select.select([pipe], [], [], left)[0]:
@@ -118,7 +122,7 @@ def _report(pipe: int, seconds: float) -> Any:
 
 
 def _end(jail: subprocess.Popen[bytes]) -> str:
-    """Close its lease and wait; why it refused to run, if it did."""
+    """Close its standard input and wait; returns why it refused to run, if it did."""
     stdin, stderr = _open(jail.stdin), _open(jail.stderr)
     with contextlib.suppress(BrokenPipeError):
         stdin.close()

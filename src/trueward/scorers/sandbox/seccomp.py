@@ -1,6 +1,6 @@
-"""The system calls that jailed code does without: new processes, programs, sockets, mounts, other processes' memory.
+"""The system calls that are refused to jailed code: new processes, programs, sockets, mounts, other processes' memory.
 
-A filter in classic BPF (seccomp(2)), installed through ctypes. What it refuses fails with EPERM; clone3 fails with
+A filter in classic BPF (seccomp(2)), installed through ctypes. A refused call fails with EPERM; clone3 fails with
 ENOSYS, so that the C library falls back to clone, whose flags a filter can read: threads may start, processes may not.
 """
 
@@ -15,7 +15,7 @@ AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
 CLONE_THREAD = 0x10000
-NEWER = {  # these have one number everywhere
+NEWER = {  # these have the same number on every processor
     "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_open": 434,
     "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442, "memfd_secret": 447,
@@ -62,7 +62,7 @@ class _Program(ctypes.Structure):
 
 
 def program(machine: str) -> list[Instruction]:
-    """The filter for a processor, as (code, jump if true, jump if false, value)."""
+    """The filter for a processor, as instructions (code, jump if true, jump if false, value)."""
     rows: list[Instruction] = [
         (LOAD, 0, 0, ARCH),
         (EQUAL, 1, 0, AUDIT_ARCH[machine]),
@@ -84,7 +84,7 @@ def program(machine: str) -> list[Instruction]:
 
 
 def install() -> None:
-    """Put the filter on this process, for good. `OSError` where it can't be had."""
+    """Install the filter on this process, for good. `OSError` if the kernel doesn't allow it."""
     machine = platform.machine()
     if machine not in REFUSED:
         raise OSError(errno.ENOSYS, f"no filter of system calls for {machine}")

@@ -1,6 +1,6 @@
-"""In the first jail: the model's code, and a loop that calls its functions for the examiner.
+"""The role of the first jail: it runs the model's code, and calls its functions for the examiner.
 
-The code can change all of this process, so nothing is decided here: it holds no test, no key and no token.
+The code can change anything in this process, so nothing is decided here: it holds no test, no answer key and no token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OPERATIONS = {
 
 
 def serve(code: str, incoming: int, outgoing: int) -> None:
-    """Run the code, say which names it defines, then answer calls until the other side is gone."""
+    """Run the code, send the names that it defines, then answer calls over two pipes until the other side has ended."""
     things: list[Any] = []
 
     def keep(value: Any) -> int:

@@ -1,7 +1,7 @@
-"""Plain values over a pipe: frames of JSON, which hold plain data and numbered things alone.
+"""Plain values over a pipe: frames of JSON that hold only plain data and numbers of objects.
 
-What comes out of a jail is data made anew on this side, so no method of the jailed code is ever called here: an `__eq__`
-that always says yes stays behind.
+What comes out of a jail is rebuilt as new data on this side, so no method of the jailed code is ever called here: an `__eq__`
+that always returns true has no effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LARGEST = 1 << 20  # bytes of a frame
 
 
 def send(pipe: int, value: Any) -> None:
-    """One frame. `ValueError` if it's larger than a megabyte."""
+    """Write one frame. `ValueError` if it is larger than a megabyte."""
     raw = json.dumps(value).encode()
     if len(raw) > LARGEST:
         raise ValueError("more than a megabyte at once")
@@ -27,7 +27,7 @@ def send(pipe: int, value: Any) -> None:
 
 
 def receive(pipe: int) -> Any:
-    """The next frame. `EOFError` when the other side is gone, `ValueError` for what is no frame."""
+    """The next frame. `EOFError` when the other side has ended, `ValueError` for what is no frame."""
     size = int.from_bytes(_exactly(pipe, 4), "big")
     if size > LARGEST:
         raise ValueError("more than a megabyte at once")
@@ -45,7 +45,7 @@ def _exactly(pipe: int, size: int) -> bytes:
 
 
 def encode(value: Any, keep: Callable[[Any], int]) -> Any:
-    """A value as JSON; what isn't plain data is kept on its side, and travels as the number that `keep` gives it."""
+    """A value as JSON; what is not plain data stays on its side, and is sent as the number that `keep` gives it."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     for plain in (int, float, str):
@@ -67,7 +67,7 @@ def encode(value: Any, keep: Callable[[Any], int]) -> Any:
 
 
 def decode(data: Any, thing: Callable[[int], Any]) -> Any:
-    """The value again; `thing` gives what stands for a numbered one."""
+    """The value from JSON; `thing` gives the stand-in for a numbered object."""
     if not isinstance(data, dict):
         return data
     ((tag, inside),) = data.items()

@@ -30,7 +30,7 @@ VERIFIERS: dict[str, type[Verifier[Any]]] = {
 
 
 def make(name: str, options: dict[str, Any], where: str) -> Verifier[Any]:
-    """The verifier of that name with these options; `where` is what errors call its options."""
+    """The verifier of that name with these options. where: what errors call the options. `ValueError` for an unknown name."""
     if name not in VERIFIERS:
         raise ValueError(
             f"there is no verifier {name!r}; those that ship are {', '.join(VERIFIERS)}, and module:function is one "

@@ -41,6 +41,8 @@ class Key(BaseModel):
 
 
 class CodeOptions(Options):
+    """Options of `code`."""
+
     score: Literal["all", "share"] = "all"
     """1 if all tests pass, else 0; or the share that does."""
     cpu_seconds: int = Field(4, ge=1)
@@ -55,6 +57,8 @@ class CodeOptions(Options):
 
 
 class Code(Verifier[CodeOptions]):
+    """Scores by the tests of the answer key that the response's code passes."""
+
     summary = "unit tests run on the Python that the model wrote, in a sandbox without network (Linux)"
     options_type = CodeOptions
     unique = False
@@ -72,6 +76,7 @@ class Code(Verifier[CodeOptions]):
     )
 
     def __init__(self, options: CodeOptions) -> None:
+        """`ValueError` if there is no sandbox and the options do not accept to run without one."""
         super().__init__(options)
         self.confined = options.unconfined != run.ACCEPT
         if options.unconfined and self.confined:
@@ -84,14 +89,17 @@ class Code(Verifier[CodeOptions]):
         self.limits = run.Limits(options.cpu_seconds, options.wall_seconds, options.memory_mb, options.file_kb)
 
     def check(self, answer: str) -> None:
+        """As `Verifier`; the key has to be a `Key` as JSON."""
         super().check(answer)
         key(answer)
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion; answers are tested concurrently."""
         with ThreadPoolExecutor(self.options.workers or os.cpu_count() or 1) as pool:
             return list(pool.map(self.score, completions))
 
     def judge(self, response: str, answer: str) -> Score:
+        """1 if all tests pass, or the share that does; the part `tests` is the share."""
         examination = key(answer)
         outcome = run.run(
             code(response), list(examination.tests), examination.setup, self.limits, confined=self.confined
@@ -101,9 +109,11 @@ class Code(Verifier[CodeOptions]):
         return Score(score=score, parts={"tests": share}, note=outcome.note)
 
     def right(self, answer: str) -> str | None:
+        """The key's own solution; None if it has none."""
         return key(answer).solution or None
 
     def wrong(self, answer: str) -> dict[str, str]:
+        """Code that ends early, agrees with everything, or forges a report."""
         names = _names(key(answer).solution)
         agreeable = AGREEABLE + "".join(f"{name} = Agreeable()\n" for name in names)
         passes = json.dumps([True] * len(key(answer).tests))
@@ -124,7 +134,7 @@ def code(response: str) -> str:
 
 
 def key(answer: str) -> Key:
-    """The answer key, read. `ValueError` in one line for what is none."""
+    """The answer key, parsed. `ValueError` in one line if it isn't one."""
     try:
         return Key.model_validate_json(answer)
     except ValidationError as error:

@@ -18,7 +18,7 @@ FORMATS = ("", "json", "bullets", "lowercase", "uppercase", "one_line")
 
 
 class Constraints(Options):
-    """Each one that is set is a part of the score, 1 or 0."""
+    """Options of `constraints`: each one that is set is a part of the score, 1 or 0."""
 
     contains: tuple[str, ...] = ()
     """Words or phrases that are there, as whole words, in any case."""
@@ -43,6 +43,8 @@ class Constraints(Options):
 
 
 class ConstraintsVerifier(Verifier[Constraints]):
+    """Scores by the constraints that a response satisfies: those of the options and of its answer key."""
+
     summary = "instructions: contains, excludes, words, sentences, starts and ends with, format; all of them or a share"
     options_type = Constraints
     unique = False
@@ -55,14 +57,16 @@ class ConstraintsVerifier(Verifier[Constraints]):
 
     @property
     def keyed(self) -> bool:
+        """True if the options set no constraint."""
         return not checks(self.options)
 
     def check(self, answer: str) -> None:
+        """`ValueError` if neither the options nor this answer key set a constraint."""
         if not checks(self.of(answer)):
             raise ValueError("expected a constraint, in the options or in the prompt's answer key, got none")
 
     def of(self, answer: str) -> Constraints:
-        """The options with those of one prompt on top: its answer key is a JSON object of the same fields."""
+        """The options with those of one prompt's answer key on top, a JSON object of the same fields."""
         if not answer.strip():
             return self.options
         try:
@@ -75,6 +79,7 @@ class ConstraintsVerifier(Verifier[Constraints]):
         return read_options(Constraints, merged, "answer")  # type: ignore[no-any-return]
 
     def judge(self, response: str, answer: str) -> Score:
+        """1 if all constraints hold, or the share that does; a part for each constraint."""
         options = self.of(answer)
         parts = {name: float(holds(response)) for name, holds in checks(options).items()}
         share = sum(parts.values()) / len(parts)
@@ -83,25 +88,27 @@ class ConstraintsVerifier(Verifier[Constraints]):
         return Score(score=score, parts=parts, note=f"missed: {missed}" if missed else "")
 
     def right(self, answer: str) -> str:
+        """A text made to satisfy the constraints."""
         return example(self.of(answer))
 
 
 def words(text: str) -> list[str]:
+    """The words of a text."""
     return WORD.findall(text)
 
 
 def sentences(text: str) -> int:
-    """Stretches with a letter or a digit in them, up to a full stop, question or exclamation mark, or the end."""
+    """How many sentences: stretches with a letter or digit, up to a full stop, question or exclamation mark, or the end."""
     return len(SENTENCE.findall(text))
 
 
 def has(text: str, phrase: str) -> bool:
-    """Whether a word or phrase is in the text, not as a part of a longer word; case doesn't matter."""
+    """Whether a word or phrase is in the text, not as a part of a longer word; case makes no difference."""
     return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def checks(options: Constraints) -> dict[str, Callable[[str], bool]]:
-    """For each option that is set, by its name: whether a text satisfies it."""
+    """For each constraint that is set, by its name: whether a text satisfies it."""
     o = options
     all_checks: dict[str, Callable[[str], bool]] = {
         "contains": lambda text: all(has(text, w) for w in o.contains),
@@ -118,7 +125,7 @@ def checks(options: Constraints) -> dict[str, Callable[[str], bool]]:
 
 
 def formatted(text: str, how: str) -> bool:
-    """Whether a text is JSON, a list of bullets (- or *), in one case, or on one line."""
+    """Whether a text is JSON, a list of bullets (- or *), all in one case, or on one line, as `how` says."""
     if how == "json":
         try:
             json.loads(text)
@@ -134,7 +141,7 @@ def formatted(text: str, how: str) -> bool:
 
 
 def example(options: Constraints) -> str:
-    """A text that satisfies the constraints, if they don't contradict each other: filler around the words that are needed."""
+    """A text that satisfies the constraints, unless they contradict each other: filler around the required words."""
     need = options.min_words or 0
     count = max(options.min_sentences or 1, 1)
     inside = [*options.contains]

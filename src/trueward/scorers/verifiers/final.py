@@ -9,9 +9,9 @@ BOXED = r"\boxed{"
 
 
 def final(response: str, marker: str = "") -> str | None:
-    """The text in the last \\boxed{}, else after the last `####`, "answer is" or "answer:", else the whole response.
+    r"""The text in the last \boxed{}, else after the last `####`, "answer is" or "answer:", else the whole response.
 
-    With a `marker`, the text after its last place; None if it isn't there.
+    With a `marker`, the text after its last place; None if the response lacks it.
     """
     if marker:
         return response.rpartition(marker)[2].strip() if marker in response else None
@@ -22,7 +22,7 @@ def final(response: str, marker: str = "") -> str | None:
 
 
 def boxed(response: str) -> str | None:
-    """The content of the last \\boxed{}; None without one, "" if several differ."""
+    r"""The content of the last \boxed{}; None without one, "" if several differ."""
     contents, start = [], response.find(BOXED)
     while start >= 0:
         depth, at = 1, start + len(BOXED)

@@ -1,4 +1,4 @@
-"""Tasks of reasoning-gym (Stojanovski et al. 2025, arXiv 2505.24760): prompts made by a program, and its verifier."""
+"""Tasks of reasoning-gym (Stojanovski et al. 2025, arXiv 2505.24760): generated prompts with their own verifiers."""
 
 from __future__ import annotations
 
@@ -18,23 +18,29 @@ SIZE = 2000
 
 
 class GymOptions(Options):
+    """Options of `gym`."""
+
     full_marks: bool = True
-    """Whether only 1.0 counts: some tasks pay a little for any answer, 0.01 and more, which a policy would take."""
+    """Whether only 1.0 counts: some tasks give 0.01 and more for any answer, which a policy would exploit."""
     marker: str = Field("", max_length=80)
     """As in numeric."""
 
 
 class Gym(Verifier[GymOptions]):
+    """Scores by the task's own verifier."""
+
     summary = "the verifier of any task of reasoning-gym, with data.prompts = reasoning-gym:TASK (needs its extra)"
     options_type = GymOptions
     examples: ClassVar[tuple[Prompt, ...]] = ()
     unique = True
 
     def check(self, answer: str) -> None:
+        """As `Verifier`; the key has to be one that `prompts` made."""
         super().check(answer)
         entry(answer)
 
     def judge(self, response: str, answer: str) -> Score:
+        """The task's own score, in [0, 1], or only whether it is 1; it is the part `gym`."""
         task, task_entry = entry(answer)
         text = final(response, self.options.marker)
         if text and not only_ascii_digits(text) and only_ascii_digits(str(task_entry["answer"])):
@@ -43,18 +49,19 @@ class Gym(Verifier[GymOptions]):
             return Score(score=0.0, note="more than one answer")
         try:
             score = float(task.score_answer(text, task_entry)) if text else 0.0
-        except Exception as error:  # the tasks' verifiers are many, and some stumble over what no one expected
+        except Exception as error:  # some tasks' verifiers raise on unexpected answers
             return Score(score=0.0, note=f"its verifier failed: {type(error).__name__}")
         score = min(max(score, 0.0), 1.0)
         return Score(score=float(score >= 1.0) if self.options.full_marks else score, parts={"gym": score})
 
     def right(self, answer: str) -> str | None:
+        """The entry's answer; None if it has none."""
         key = entry(answer)[1]["answer"]
         return None if key is None else f"{self.options.marker} {key}".strip()
 
 
 def several(text: str, key: str) -> bool:
-    """Whether a final answer is longer than its key can be: more than one word where the key is one, or an `or` too many.
+    """Whether a final answer names more than one: several words where the key is one, or more `or`s than the key has.
 
     Eleven of the tasks' own verifiers give full marks to the key among other answers (version 0.1.25, 3 prompts each).
     """
@@ -64,7 +71,7 @@ def several(text: str, key: str) -> bool:
 def prompts(task: str, settings: dict[str, Any], seed: int = 0) -> list[Prompt]:
     """`size` prompts of a task (2,000 by default), each with the key from which its verifier makes the entry again.
 
-    A question that the task repeats, small sums for example, is one prompt.
+    settings: the task's own. A question that the task repeats, small sums for example, is one prompt.
     """
     settings = {"size": SIZE, "seed": seed, **settings}
     where = canonical(settings)
@@ -79,7 +86,7 @@ def prompts(task: str, settings: dict[str, Any], seed: int = 0) -> list[Prompt]:
 
 
 def entry(answer: str) -> tuple[Any, dict[str, Any]]:
-    """The task and the entry that an answer key names."""
+    """The task and the entry that an answer key describes."""
     try:
         table = json.loads(answer)
         made = dataset(table["task"], canonical(table["settings"]))
@@ -89,12 +96,13 @@ def entry(answer: str) -> tuple[Any, dict[str, Any]]:
 
 
 def canonical(settings: dict[str, Any]) -> str:
+    """Settings as JSON with sorted keys."""
     return json.dumps(settings, sort_keys=True)
 
 
 @lru_cache(maxsize=8)
 def dataset(task: str, settings: str) -> Any:
-    """A task with its settings. `ValueError` in one line for a task or a setting that there isn't."""
+    """A task with its settings, as JSON. `ValueError` in one line for an unknown task or setting."""
     require(f"{PREFIX}{task} needs", "reasoning-gym")
     import reasoning_gym
     from reasoning_gym.factory import DATASETS

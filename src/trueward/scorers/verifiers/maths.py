@@ -1,4 +1,4 @@
-"""Mathematical equivalence, by `math-verify`: 1/2, 0.5 and \\frac{1}{2} are one answer."""
+r"""Mathematical equivalence, by `math-verify`: 1/2, 0.5 and \frac{1}{2} are one answer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ LONGEST = 400  # characters of a final answer; longer ones only cost time
 
 
 class MathsOptions(Options):
+    """Options of `maths`."""
+
     marker: str = Field("", max_length=80)
     """As in numeric."""
     seconds: int = Field(3, ge=1)
@@ -25,6 +27,8 @@ class MathsOptions(Options):
 
 
 class Maths(Verifier[MathsOptions]):
+    """Scores 1 for an expression that is equivalent to the answer key."""
+
     summary = "mathematically equal to the answer key, in LaTeX or plain (math-verify; needs the extra `verifiers`)"
     options_type = MathsOptions
     examples = (
@@ -34,16 +38,18 @@ class Maths(Verifier[MathsOptions]):
     )
 
     def __init__(self, options: MathsOptions) -> None:
+        """`ImportError` if math-verify is not installed."""
         super().__init__(options)
         self.library = library()
 
     def check(self, answer: str) -> None:
+        """As `Verifier`; the key has to be a mathematical expression."""
         super().check(answer)
         if not self.read(answer):
             raise ValueError(f"expected a mathematical expression as the answer key, got {answer[:60]!r}")
 
     def read(self, text: str, marker: str = "") -> list[Any]:
-        """The expression that the final answer is; none if it holds words beside it, or several answers."""
+        """The final answer as an expression; empty if there are words beside it, or several answers."""
         last = final(text, marker)
         if last is None:
             return []
@@ -57,10 +63,11 @@ class Maths(Verifier[MathsOptions]):
 
     @property
     def seconds(self) -> int | None:
-        """math-verify's limit is an alarm, which only the main thread can set."""
+        """The time limit; None outside the main thread, since math-verify sets it by an alarm."""
         return self.options.seconds if threading.current_thread() is threading.main_thread() else None
 
     def judge(self, response: str, answer: str) -> Score:
+        """1 if the final answer is one expression, equivalent to the key."""
         expressions = self.read(response, self.options.marker)
         if not expressions:
             return passed(False, "not one expression")
@@ -68,10 +75,12 @@ class Maths(Verifier[MathsOptions]):
         return passed(bool(equal), "not equal to the key")
 
     def right(self, answer: str) -> str:
+        """The key, after the marker if there is one."""
         return f"{self.options.marker} {final(answer)}".strip()
 
 
 def library() -> Any:
+    """The module `math_verify`. `ImportError` with the command that installs it."""
     try:
         import math_verify
     except ModuleNotFoundError:

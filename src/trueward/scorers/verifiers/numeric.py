@@ -28,13 +28,15 @@ NUMBER = re.compile(
 
 
 class Quantity(NamedTuple):
-    """A value in its kind's base unit; a number without a unit is of the kind ""."""
+    """A value in the base unit of its kind; a number without a unit is of the kind ""."""
 
     value: float
     kind: str
 
 
 class NumericOptions(Options):
+    """Options of `numeric`."""
+
     absolute: float = Field(0.0, ge=0, allow_inf_nan=False)
     """How far off the key an answer may be, in base units (m, kg, s, l, or 1)."""
     relative: float = Field(1e-6, ge=0, lt=1)
@@ -46,6 +48,8 @@ class NumericOptions(Options):
 
 
 class Numeric(Verifier[NumericOptions]):
+    """Scores 1 for one number within the tolerance of the answer key."""
+
     summary = "the answer's only number, within a tolerance, in any unit of the key's kind"
     options_type = NumericOptions
     example_options: ClassVar[dict[str, Any]] = {"relative": 0.001}
@@ -56,12 +60,13 @@ class Numeric(Verifier[NumericOptions]):
     )
 
     def check(self, answer: str) -> None:
+        """As `Verifier`; the key has to be one number."""
         super().check(answer)
         if self.only(answer) is None:
             raise ValueError(f"expected an answer key with one number, got {answer[:60]!r}")
 
     def only(self, text: str, marker: str = "") -> Quantity | None:
-        """The one number of the final answer; None if there are none or several."""
+        """The one number of the final answer; None if there is none, or several."""
         last = final(text, marker)
         if last is None or not only_ascii_digits(last):
             return None
@@ -69,6 +74,7 @@ class Numeric(Verifier[NumericOptions]):
         return numbers[0] if len(numbers) == 1 else None
 
     def judge(self, response: str, answer: str) -> Score:
+        """1 if the final answer is one number, of the kind of the key and within the tolerance."""
         key, quantity = self.only(answer), self.only(response, self.options.marker)
         if key is None or quantity is None:
             return passed(False, "not one number")
@@ -81,10 +87,12 @@ class Numeric(Verifier[NumericOptions]):
         return passed(abs(value - key.value) <= off, "another number")
 
     def right(self, answer: str) -> str:
+        """The key, after the marker if there is one."""
         last = final(answer)
         return f"{self.options.marker} {last}".strip()
 
     def wrong(self, answer: str) -> dict[str, str]:
+        """The key among other numbers, and a range."""
         last = final(answer)
         return {"the answer among others": f"-12345.5 {last} 12345.5", "a range": f"-1e9 to 1e9, so {last}"}
 
@@ -102,6 +110,6 @@ def quantities(text: str) -> list[Quantity]:
 
 
 def unit_of(text: str) -> float:
-    """How many base units the unit of a text's first number is."""
+    """The unit of a text's first number, in base units."""
     match = NUMBER.search(final(text) or "")
     return UNITS.get(match["unit"] or "", ("", 1.0))[1] if match else 1.0

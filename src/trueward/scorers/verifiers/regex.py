@@ -14,6 +14,8 @@ KEY = "{answer}"
 
 
 class RegexOptions(Options):
+    """Options of `regex`."""
+
     pattern: str = Field(min_length=1)
     """Python's syntax, ASCII meaning of \\d, \\w and \\s; {answer} stands for the prompt's key, taken literally."""
     example: str = Field(min_length=1)
@@ -33,6 +35,8 @@ class RegexOptions(Options):
 
 
 class Regex(Verifier[RegexOptions]):
+    """Scores 1 for a response that matches a regular expression."""
+
     summary = "a regular expression, which may hold the answer key"
     options_type = RegexOptions
     example_options: ClassVar[dict[str, Any]] = {"pattern": r"(?:It is )?{answer}\.?", "example": "It is {answer}."}
@@ -43,17 +47,21 @@ class Regex(Verifier[RegexOptions]):
 
     @property
     def keyed(self) -> bool:
+        """Whether the pattern has {answer} in it."""
         return KEY in self.options.pattern
 
     @property
     def unique(self) -> bool:  # type: ignore[override]
+        """Whether the pattern has {answer} in it."""
         return self.keyed
 
     def judge(self, response: str, answer: str) -> Score:
+        """1 if the response matches, whole or in part as the options say."""
         flags = re.ASCII | (re.IGNORECASE if self.options.ignore_case else 0)
         pattern = re.compile(self.options.pattern.replace(KEY, re.escape(answer.strip())), flags)
         text = response.strip()
         return passed(bool(pattern.fullmatch(text) if self.options.whole else pattern.search(text)), "no match")
 
     def right(self, answer: str) -> str:
+        """The example of the options, with the key filled in."""
         return self.options.example.replace(KEY, answer.strip())

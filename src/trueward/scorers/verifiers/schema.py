@@ -17,6 +17,8 @@ FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 
 
 class SchemaOptions(Options):
+    """Options of `json_schema`."""
+
     json_schema: dict[str, Any] = Field(default_factory=dict)
     """A JSON schema (draft 2020-12) with `examples`, of which the first is the self-test's."""
 
@@ -32,6 +34,8 @@ class SchemaOptions(Options):
 
 
 class JsonSchema(Verifier[SchemaOptions]):
+    """Scores 1 for a JSON document that fits the schema, and equals the answer key if there is one."""
+
     summary = (
         "a JSON document that fits a schema, equals the prompt's answer key, or both (needs the extra `verifiers`)"
     )
@@ -52,19 +56,23 @@ class JsonSchema(Verifier[SchemaOptions]):
     )
 
     def __init__(self, options: SchemaOptions) -> None:
+        """`ImportError` if jsonschema is not installed."""
         super().__init__(options)
         self.validator = validator(options.json_schema)
 
     @property
     def keyed(self) -> bool:
+        """Whether there is no schema, so that every prompt needs a key."""
         return not self.options.json_schema
 
     def check(self, answer: str) -> None:
+        """As `Verifier`; the key has to be JSON."""
         super().check(answer)
         if answer.strip() and document(answer) is MISSING:
             raise ValueError(f"expected JSON as the answer key, got {answer[:60]!r}")
 
     def judge(self, response: str, answer: str) -> Score:
+        """1 if the response, or its code fence, is a document that fits."""
         parsed = document(fenced(response))
         if parsed is MISSING:
             return passed(False, "not JSON")
@@ -74,9 +82,11 @@ class JsonSchema(Verifier[SchemaOptions]):
         return passed(error is None, f"{error.json_path}: {error.message}"[:200] if error else "")
 
     def right(self, answer: str) -> str:
+        """The key, or the schema's first example."""
         return answer if answer.strip() else json.dumps(self.options.json_schema["examples"][0])
 
     def wrong(self, answer: str) -> dict[str, str]:
+        """Two documents, and one that is cut off."""
         right = self.right(answer)
         return {"two documents": f"{right}\n{right}", "cut": right[:-1]} if len(right) > 2 else {}
 
@@ -85,7 +95,7 @@ MISSING: Any = object()
 
 
 def document(text: str) -> Any:
-    """The JSON document that a text is; MISSING if it's none. NaN and a key that is there twice are no JSON here."""
+    """The JSON document in a text; MISSING if it is none. NaN and a repeated key are not JSON here."""
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(constant)
@@ -108,7 +118,7 @@ def fenced(response: str) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Text by which documents are compared: order of keys doesn't count, 1 and 1.0 are one number, 1 and true are two."""
+    """A text to compare documents by: the order of keys makes no difference, 1 equals 1.0, and 1 differs from true."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(k)}:{canonical(v)}" for k, v in sorted(value.items())) + "}"
     if isinstance(value, list):
@@ -119,7 +129,7 @@ def canonical(value: Any) -> str:
 
 
 def validator(schema: dict[str, Any]) -> Any:
-    """The schema, compiled; nothing that it refers to is fetched."""
+    """A compiled validator of the schema; it fetches no references."""
     try:
         import jsonschema
         import referencing

@@ -1,4 +1,4 @@
-"""A verifier's self-test, before anything is optimised against it: right answers score 1, known cheats score 0."""
+"""The self-test of a verifier, before anything is optimised against it: right answers score 1, known cheats score 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIGITS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One response to one prompt: what it tries, the score it has to have, and the score it got."""
+    """One response to one prompt: what it tries, the score that it should have, and the score that it got."""
 
     what: str
     prompt: Prompt
@@ -31,6 +31,7 @@ class Case:
 
     @property
     def ok(self) -> bool:
+        """Whether the score is the expected one."""
         return self.score == self.expected
 
     def __str__(self) -> str:
@@ -43,7 +44,7 @@ class Case:
 
 
 def tries(verifier: Verifier[Any], prompt: Prompt, rights: Sequence[str]) -> Iterator[tuple[str, str, float]]:
-    """The cases of a prompt: name, response and expected score. `rights`: right answers to other prompts."""
+    """The cases of a prompt: name, response and expected score. rights: right answers to other prompts."""
     right = verifier.right(prompt.answer)
     if right is not None:
         yield "the answer key", right, 1.0
@@ -68,7 +69,7 @@ def tries(verifier: Verifier[Any], prompt: Prompt, rights: Sequence[str]) -> Ite
 
 
 def examine(verifier: Verifier[Any], prompts: Sequence[Prompt]) -> list[Case]:
-    """All cases on these prompts, or on as many as a slow verifier allows. `ValueError` for an unusable answer key."""
+    """All cases of these prompts, or of the first few for a slow verifier. `ValueError` for an unusable answer key."""
     for prompt in prompts:
         try:
             verifier.check(prompt.answer)
@@ -86,7 +87,7 @@ def examine(verifier: Verifier[Any], prompts: Sequence[Prompt]) -> list[Case]:
 
 
 def require(verifier: Verifier[Any], prompts: Sequence[Prompt], where: str) -> int:
-    """How many cases there were; `ValueError` that names the first that failed."""
+    """The number of cases; `ValueError` that names the first one that failed. where: what the error calls the verifier."""
     try:
         cases = examine(verifier, prompts)
     except ValueError as error:

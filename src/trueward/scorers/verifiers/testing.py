@@ -9,7 +9,7 @@ from trueward.scorers.verifiers import catalogue, gym, selftest
 
 
 def examine(name: str, prompts: str, options: dict[str, Any]) -> str:
-    """A line for each kind of case, with how many there were. `ValueError` names the first case that fails."""
+    """A line for each kind of case, with the number of cases. `ValueError` names the first case that fails."""
     task = name.removeprefix(gym.PREFIX) if name.startswith(gym.PREFIX) else ""
     if task or (name == "gym" and not prompts):
         tested = gym.prompts(task or "chain_sum", {"size": 20})

@@ -1,4 +1,4 @@
-"""The base class of verifiers: a scorer with an answer key, options, and the examples of its self-test."""
+"""The base class of verifiers: scorers with an answer key, options, and examples for the self-test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueward.records import Completion, Prompt, Score
 
 
 class Options(BaseModel):
-    """A verifier's options: frozen, unknown ones refused."""
+    """A verifier's options; unknown ones are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,7 +21,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 class Verifier(ABC, Generic[O]):
-    """Scores from 0 (wrong) to 1 (right). The empty answer and the echoed prompt score 0 in every family."""
+    """Scores from 0 (wrong) to 1 (right). The empty answer and the echoed prompt score 0 with every verifier."""
 
     summary: ClassVar[str]
     """One line for `trueward verifiers list`."""
@@ -32,9 +32,10 @@ class Verifier(ABC, Generic[O]):
     """Whether a score takes more than milliseconds: then the self-test uses fewer prompts."""
     examples: ClassVar[tuple[Prompt, ...]] = ()
     example_options: ClassVar[dict[str, Any]] = {}
-    """With which prompts and options `trueward verifiers test NAME` examines it."""
+    """Prompts and options that `trueward verifiers test NAME` uses."""
 
     def __init__(self, options: O) -> None:
+        """options: of the type `options_type`."""
         self.options = options
 
     @property
@@ -49,17 +50,18 @@ class Verifier(ABC, Generic[O]):
 
     @abstractmethod
     def judge(self, response: str, answer: str) -> Score:
-        """The score of a response that is neither empty nor an echo."""
+        """The score of a response that is neither empty nor an echo of the prompt."""
 
     @abstractmethod
     def right(self, answer: str) -> str | None:
-        """A response that has to score 1; None if there's no way to know one."""
+        """A response that has to score 1; None if none is known."""
 
     def wrong(self, answer: str) -> dict[str, str]:
-        """More responses that have to score 0, by what they try."""
+        """Further responses that have to score 0, by what they try."""
         return {}
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score for each completion."""
         return [self.score(c) for c in completions]
 
     def score(self, completion: Completion) -> Score:
@@ -70,7 +72,7 @@ class Verifier(ABC, Generic[O]):
 
 
 def worthless(completion: Completion) -> str:
-    """Why a response scores 0 whatever the verifier: it's empty, or the prompt again; "" otherwise."""
+    """Why a response scores 0 with every verifier: it is empty, or repeats the prompt; "" otherwise."""
     text, prompt = completion.response.strip(), completion.prompt
     if not text:
         return "empty"
@@ -79,11 +81,12 @@ def worthless(completion: Completion) -> str:
 
 
 def passed(whether: bool, note: str = "") -> Score:
+    """Score 1 without a note, or score 0 with it."""
     return Score(score=1.0 if whether else 0.0, note="" if whether else note)
 
 
 def read_options(kind: type[Options], table: dict[str, Any], where: str) -> Any:
-    """Options from a recipe's table; the first mistake as one line."""
+    """Options from a table of the recipe. `ValueError` in one line for the first mistake; where: what it calls the table."""
     try:
         return kind.model_validate(table)
     except ValidationError as error:

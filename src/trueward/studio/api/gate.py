@@ -1,4 +1,4 @@
-"""What every request has to pass before a handler sees it, and the headers of every answer."""
+"""Checks every request before a handler gets it, and sets the headers of every answer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Names:
-    """The hosts that the studio answers to, and the origins that its pages have."""
+    """The host names that the studio answers to, and the origins of its pages."""
 
     hosts: frozenset[str]
     origins: frozenset[str]
 
     @classmethod
     def of(cls, port: int, url: str = "") -> Names:
-        """Loopback's names at this port, and the public address, if there is one."""
+        """Loopback's names at this port, and the public address if there is one."""
         hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
         origins = {f"http://{host}" for host in hosts}
         if url:
@@ -48,12 +48,14 @@ class Names:
 
 
 class Gate:
-    """Host allow-list, origin of unsafe methods, JSON alone, and a limit to what is sent."""
+    """Allows only known hosts, own origins for unsafe methods, JSON bodies, and bodies up to a size limit."""
 
     def __init__(self, app: ASGIApp, names: Names) -> None:
+        """app: the application behind it."""
         self.app, self.names = app, names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an allowed request on; refuse others."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -76,7 +78,7 @@ class Gate:
 
         async def dressed(message: Message) -> None:
             if received > most:
-                return  # whatever the application makes of it
+                return  # `refuse` answers instead of the application
             if message["type"] == "http.response.start":
                 had = {name.lower() for name, _ in message["headers"]}
                 more = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in had]
@@ -91,7 +93,7 @@ class Gate:
             await refuse(send, 413, f"at most {most} bytes can be sent here")
 
     def refusal(self, method: str, headers: dict[str, str], most: int) -> tuple[int, str] | None:
-        """Status and reason, or None for a request that may go on."""
+        """Status and reason, or None for a request that is allowed. most: bytes of the body."""
         if headers.get("host", "").lower() not in self.names.hosts:
             return 421, "the studio does not answer to this host name"
         if method not in UNSAFE:
@@ -108,10 +110,11 @@ class Gate:
 
 
 class TooLongError(Exception):
-    """More bytes came than were announced, or allowed."""
+    """The body is longer than announced or allowed."""
 
 
 async def refuse(send: Send, status: int, reason: str) -> None:
+    """Send an error status with its reason as JSON."""
     body = json.dumps({"detail": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(k.encode(), v.encode()) for k, v in HEADERS.items()]

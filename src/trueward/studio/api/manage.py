@@ -1,4 +1,4 @@
-"""Projects from an admin's side: make, fill, read, exclude, close, export."""
+"""Projects for admins: create, import, overview, exclude answers, close rounds, export."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ Format = Literal["own", "trl", "trl-implicit", "hh", "csv", "events", "demonstra
 
 
 class NewProject(Body):
+    """Settings of a new project."""
+
     name: str = Field(max_length=64)
     kind: Literal["compare", "write"] = "compare"
     instructions: str = Field("", max_length=20_000)
@@ -34,6 +36,8 @@ class NewProject(Body):
 
 
 class Imported(Body):
+    """A file to import."""
+
     text: str
     name: str = Field("pasted", max_length=200)
     checks: bool = False
@@ -42,13 +46,15 @@ class Imported(Body):
 
 
 class Excluded(Body):
+    """An answer to exclude, with the reason."""
+
     assignment: str = Field(min_length=32, max_length=32)
     reason: str = Field(min_length=1, max_length=500)
 
 
 @router.get("/projects")
 def everything(here: Here, person: Anyone) -> list[dict[str, Any]]:
-    """Projects; for those who work, with what is left for them."""
+    """All projects; for annotators with the number of items left for them."""
     here.take_in()
     with here.database.reading() as connection:
         rows = []
@@ -64,6 +70,8 @@ def everything(here: Here, person: Anyone) -> list[dict[str, Any]]:
 
 @router.post("/projects")
 def make(body: NewProject, here: Here, person: Admin) -> dict[str, Any]:
+    """Create a project."""
+
     def work(connection: Connection) -> None:
         projects.create(connection, body.name, body.kind, instructions=body.instructions.strip(), overlap=body.overlap)
 
@@ -72,12 +80,13 @@ def make(body: NewProject, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.post("/demonstration")
 def demonstrate(here: Here, person: Admin) -> dict[str, Any]:
-    """A small project to try the Compare page with; the same one if it is there already."""
+    """The small project that ships, created if it is not there."""
     return {"name": here.database.write(demonstration.make)}
 
 
 @router.get("/projects/{name}")
 def overview(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    """A project's figures; cached until something changes."""
     here.take_in()
     with here.database.reading() as connection:
         project, stamp = named(connection, name), counts.stamp(connection)
@@ -89,7 +98,7 @@ def overview(name: str, here: Here, person: Reader) -> dict[str, Any]:
 
 @router.post("/projects/{name}/import")
 def fill(name: str, body: Imported, here: Here, person: Admin) -> dict[str, Any]:
-    """Put a file's pairs, check pairs or prompts into the open round; what was new, and what was left out and why."""
+    """Import pairs, check pairs or prompts into the open round; returns how many were new, and what was left out and why."""
     with here.database.reading() as connection:
         project = named(connection, name)
     with tempfile.TemporaryDirectory() as folder:
@@ -110,12 +119,14 @@ def fill(name: str, body: Imported, here: Here, person: Admin) -> dict[str, Any]
 
 @router.get("/projects/{name}/answers")
 def latest(name: str, here: Here, person: Admin) -> list[dict[str, Any]]:
+    """The last answers of a project, with who gave them."""
     with here.database.reading() as connection:
         return history.latest(connection, named(connection, name))
 
 
 @router.post("/exclude")
 def exclude(body: Excluded, here: Here, person: Admin) -> dict[str, Any]:
+    """Stop counting an answer."""
     key = secrets.token_hex(16)
     try:
         done = here.database.write(
@@ -128,7 +139,7 @@ def exclude(body: Excluded, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.post("/projects/{name}/close")
 def close(name: str, here: Here, person: Admin) -> dict[str, Any]:
-    """Close the open round; its snapshot's manifest without the list of events."""
+    """Close the open round; returns its snapshot's manifest without the list of events."""
     manifest: dict[str, Any] = _checked(
         lambda: here.database.write(lambda c: rounds.close(c, here.data, named(c, name)))
     )
@@ -137,7 +148,7 @@ def close(name: str, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.get("/projects/{name}/export")
 def export(name: str, here: Here, person: Admin, form: Format = "own") -> Response:
-    """All counted answers of a project as a file. A header counts, as JSON, what the form can't hold."""
+    """All counted answers of a project as a file. A header counts, as JSON, what the format can't hold."""
     with here.database.reading() as connection:
         project = named(connection, name)
         if form == "events":
@@ -193,7 +204,7 @@ def _csv(connection: Connection, project: DbRow, votes: list[DbRow]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: one that begins like it gets an apostrophe."""
+    """A text that no spreadsheet reads as a formula: one that begins like it gets an apostrophe."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
@@ -211,7 +222,7 @@ def _file(name: str, text: str, kind: str = "application/x-ndjson") -> Response:
 
 
 def _checked(work: Any) -> Any:
-    """A mistake in what was given is the client's, in one line."""
+    """The result of `work`; a `ValueError` becomes the client's error 422, in one line."""
     try:
         return work()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Coming in and going out; accounts, invitations and tokens."""
+"""Signing in and out; accounts, invitations and tokens."""
 
 from __future__ import annotations
 
@@ -14,34 +14,47 @@ router = APIRouter(prefix="/api")
 
 
 class Enter(Body):
+    """A one-time token."""
+
     token: str = Field(max_length=200)
 
 
 class Login(Body):
+    """Name and password."""
+
     name: str = Field(max_length=80)
     password: str = Field(max_length=1000)
 
 
 class NewAccount(Body):
+    """Name and role of a new account."""
+
     name: str = Field(max_length=80)
     role: Role = "annotator"
 
 
 class Password(Body):
+    """A new password, and the present one."""
+
     password: str = Field(max_length=1000)
     current: str = Field("", max_length=1000)
 
 
 class Active(Body):
+    """Whether an account may sign in."""
+
     active: bool
 
 
 class TokenLabel(Body):
+    """A note on what a token is for."""
+
     label: str = Field(max_length=80)
 
 
 @router.get("/me")
 def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[str, Any]:
+    """The account of the request, if any, and whether the lab is there."""
     account = None if person is None else {"name": person.name, "role": person.role}
     return {"account": account, "lab": here.lab is not None}
 
@@ -61,6 +74,7 @@ def enter(body: Enter, here: Here, request: Request, response: Response) -> dict
 
 @router.post("/login")
 def login(body: Login, here: Here, request: Request, response: Response) -> dict[str, Any]:
+    """Sign in with name and password."""
     address = request.client.host if request.client else ""
     keys = (f"{address} {body.name.lower()}",)
     _wait(here, *keys)
@@ -75,6 +89,7 @@ def login(body: Login, here: Here, request: Request, response: Response) -> dict
 
 @router.post("/logout")
 def logout(here: Here, request: Request, response: Response) -> dict[str, Any]:
+    """End the session."""
     if session := request.cookies.get(COOKIE):
         here.database.write(lambda connection: accounts.leave(connection, session))
     response.delete_cookie(COOKIE)
@@ -83,7 +98,7 @@ def logout(here: Here, request: Request, response: Response) -> dict[str, Any]:
 
 @router.post("/password")
 def password(body: Password, here: Here, person: Anyone, request: Request, response: Response) -> dict[str, Any]:
-    """Choose a password, or another one; all sessions end but a new one."""
+    """Set or change the password; ends all sessions of the account and starts a new one."""
     key = f"password {person.name.lower()}"
     _wait(here, key)
     with here.database.reading() as connection:
@@ -101,6 +116,7 @@ def password(body: Password, here: Here, person: Anyone, request: Request, respo
 
 @router.get("/accounts")
 def everyone(here: Here, person: Admin) -> list[dict[str, Any]]:
+    """All accounts."""
     with here.database.reading() as connection:
         return [
             {"id": row.id, "name": row.name, "role": row.role, "active": row.active, "password": bool(row.password)}
@@ -110,7 +126,7 @@ def everyone(here: Here, person: Admin) -> list[dict[str, Any]]:
 
 @router.post("/accounts")
 def add(body: NewAccount, here: Here, person: Admin) -> dict[str, Any]:
-    """A new account, and the one-time token of its invitation."""
+    """Create an account; returns the one-time token of its invitation."""
 
     def work(connection: Any) -> dict[str, Any]:
         made = accounts.create(connection, body.name, body.role)
@@ -124,7 +140,7 @@ def add(body: NewAccount, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.post("/accounts/{account_id}/invite")
 def invite(account_id: int, here: Here, person: Admin) -> dict[str, Any]:
-    """Another one-time token, for somebody who lost theirs or sits at another machine."""
+    """Another one-time token for an account, for example after the first was lost."""
     if account_id not in {row["id"] for row in everyone(here, person)}:
         raise HTTPException(404, "there is no such account")
     return {"token": here.database.write(lambda connection: accounts.grant(connection, account_id, "invite"))}
@@ -132,6 +148,7 @@ def invite(account_id: int, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.post("/accounts/{account_id}/active")
 def active(account_id: int, body: Active, here: Here, person: Admin) -> dict[str, Any]:
+    """Allow or forbid an account to sign in."""
     if account_id == person.id:
         raise HTTPException(422, "you can't lock yourself out")
     here.database.write(lambda connection: accounts.set_active(connection, account_id, body.active))
@@ -140,7 +157,7 @@ def active(account_id: int, body: Active, here: Here, person: Admin) -> dict[str
 
 @router.post("/tokens")
 def token(body: TokenLabel, here: Here, person: Anyone) -> dict[str, Any]:
-    """A token for scripts, with the rights of whoever asks. It is returned once and stored as a hash."""
+    """A token for scripts, with the rights of the account. It is returned once and stored as a hash."""
     return {"token": here.database.write(lambda connection: accounts.grant(connection, person.id, "token", body.label))}
 
 

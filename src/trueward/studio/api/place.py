@@ -1,4 +1,4 @@
-"""What the handlers share: the database, the directories, and whose request it is."""
+"""Shared by the handlers: the database, the directories, and the account of a request."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ Role = Literal["viewer", "annotator", "admin"]
 
 
 class Body(BaseModel):
-    """What a request may carry; anything else is refused."""
+    """A request's body; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Limiter:
-    """How often somebody was wrong lately."""
+    """Limits the rate of failed attempts."""
 
     def __init__(self, failures: int = FAILURES, window: float = WINDOW) -> None:
+        """failures: allowed in `window` seconds."""
         self.failures, self.window = failures, window
         self.seen: dict[str, deque[float]] = defaultdict(deque)
         self.lock = threading.Lock()
 
     def wait(self, *keys: str) -> int:
-        """Seconds to wait before the next try; 0 for none."""
+        """Seconds to wait before the next attempt; 0 for none."""
         now = time.monotonic()
         with self.lock:
             waits = [self.seen[key][0] + self.window - now for key in keys if self._count(key, now) >= self.failures]
         return int(max(waits, default=0)) + bool(waits)
 
     def failed(self, *keys: str) -> None:
+        """Record a failed attempt."""
         with self.lock:
             for key in keys:
                 self.seen[key].append(time.monotonic())
@@ -58,7 +60,7 @@ class Limiter:
 
 @dataclass
 class Studio:
-    """One running studio. `secure`: it is reached by https, so its cookie travels by https alone. `lab`: its page's files."""
+    """One running studio. secure: it is reached by https, so its cookie is sent by https alone. lab: the lab page's files."""
 
     data: Path
     database: Database
@@ -76,13 +78,13 @@ class Studio:
         self.inbox = Inbox(self.data)
 
     def take_in(self) -> None:
-        """Put the pairs that runs have sent since into their projects."""
+        """Import the pairs that runs have sent since the last call."""
         self.inbox.take_in(self.database)
 
 
 @dataclass(frozen=True)
 class Person:
-    """Whose request it is."""
+    """The account of a request."""
 
     id: int
     name: str
@@ -90,6 +92,7 @@ class Person:
 
 
 def studio_of(request: Request) -> Studio:
+    """The studio that serves a request."""
     studio = request.app.state.studio
     assert isinstance(studio, Studio)
     return studio
@@ -99,7 +102,7 @@ Here = Annotated[Studio, Depends(studio_of)]
 
 
 def whoever(request: Request, here: Here) -> Person | None:
-    """The person behind a session's cookie or a token, if there is one."""
+    """The account of a session's cookie or a token; None without one."""
     bearer = request.headers.get("authorization", "")
     with here.database.reading() as connection:
         if bearer.startswith("Bearer "):
@@ -112,6 +115,7 @@ def whoever(request: Request, here: Here) -> Person | None:
 
 
 def somebody(person: Annotated[Person | None, Depends(whoever)]) -> Person:
+    """The account of a request; error 401 without one."""
     if person is None:
         raise HTTPException(401, "sign in first")
     return person
@@ -121,18 +125,21 @@ Anyone = Annotated[Person, Depends(somebody)]
 
 
 def worker(person: Anyone) -> Person:
+    """An account that may answer; error 403 for viewers."""
     if person.role == "viewer":
         raise HTTPException(403, "a viewer can only watch")
     return person
 
 
 def reader(person: Anyone) -> Person:
+    """An account that may see runs and figures; error 403 for annotators, who judge blind."""
     if person.role == "annotator":  # scores and model names would bias them
         raise HTTPException(403, "annotators judge blind")
     return person
 
 
 def ruler(person: Anyone) -> Person:
+    """An admin; error 403 for others."""
     if person.role != "admin":
         raise HTTPException(403, "only an admin can do that")
     return person

@@ -1,4 +1,4 @@
-"""Runs over HTTP: a table, one run, its series and samples, and a stream of what is new."""
+"""Runs over HTTP: a table, one run, its series and samples, and a stream of new rows."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from trueward.studio.store import projects, tags
 router = APIRouter(prefix="/api")
 EVALUATIONS = "policy/evaluations"
 LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, EVALUATIONS: "policy/evaluations.jsonl"}
-PICTURE = "default-src 'none'; style-src 'unsafe-inline'"  # a chart carries its own style, and nothing else
+PICTURE = "default-src 'none'; style-src 'unsafe-inline'"  # a chart has inline styles and loads nothing
 EVERY, BATCH = 0.5, 500
 Several = Annotated[list[str], Query(min_length=2, max_length=40)]
 Limit = Annotated[int, Query(ge=10, le=20_000)]
 
 
 class Sent(Body):
-    """A pair from a run's samples, by where it is there."""
+    """A pair from a run's samples, by its step and index."""
 
     project: str = Field(max_length=64)
     step: int = Field(ge=0)
@@ -38,13 +38,14 @@ class Sent(Body):
 
 
 class Tagged(Body):
-    """Words for a run."""
+    """Tags to add to a run and to remove."""
 
     add: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=20)
     remove: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=20)
 
 
 def or_404(work: Any) -> Any:
+    """The result of `work`; a `LookupError` becomes error 404."""
     try:
         return work()
     except LookupError as error:
@@ -53,6 +54,7 @@ def or_404(work: Any) -> Any:
 
 @router.get("/runs")
 def table(here: Here, person: Reader) -> list[dict[str, Any]]:
+    """A row for each run, with its tags."""
     with here.database.reading() as connection:
         tagged = tags.all_of(connection)
     return [{**row, "tags": tagged.get(row["name"], [])} for row in here.runs.table()]
@@ -60,7 +62,7 @@ def table(here: Here, person: Reader) -> list[dict[str, Any]]:
 
 @router.get("/frontier")
 def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
-    """What several finished runs won, and how far each went for it, in a sentence; or why they share no axis."""
+    """The headline and notes of the frontier of several finished runs; or why they share no axis."""
     try:
         result: dict[str, Any] = or_404(lambda: frontiers.summary(here.runs, run))
     except ValueError as error:
@@ -70,7 +72,7 @@ def frontier(here: Here, person: Reader, run: Several) -> dict[str, Any]:
 
 @router.get("/frontier.svg")
 def frontier_picture(here: Here, person: Reader, run: Several, narrow: bool = False) -> Response:
-    """The picture of `trueward frontier`."""
+    """The chart of `trueward frontier`."""
     try:
         drawn: str = or_404(lambda: frontiers.picture(here.runs, run, narrow))
     except ValueError as error:
@@ -80,35 +82,40 @@ def frontier_picture(here: Here, person: Reader, run: Several, narrow: bool = Fa
 
 @router.get("/sweeps")
 def all_sweeps(here: Here, person: Reader) -> list[dict[str, Any]]:
+    """A row for each sweep."""
     return sweeps.all_of(here.runs.home)
 
 
 @router.get("/sweeps/{name:path}/{kind}.svg")
 def picture(name: str, kind: sweeps.Picture, here: Here, person: Reader, narrow: bool = False) -> Response:
-    """The same picture as sweep.html's, as a file that is displayed and never executed."""
+    """A chart of a sweep's page as an SVG file, which is displayed and never executed."""
     drawn: str = or_404(lambda: sweeps.picture(here.runs.home, name, kind, narrow))
     return Response(drawn, media_type="image/svg+xml", headers={"content-security-policy": PICTURE})
 
 
 @router.get("/sweeps/{name:path}")
 def one_sweep(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    """The contents of a sweep's page."""
     result: dict[str, Any] = or_404(lambda: sweeps.one(here.runs.home, name))
     return result
 
 
 @router.get("/runs/{name:path}/series/{stage}")
 def series(name: str, stage: str, here: Here, person: Reader, most: Limit = 1500) -> dict[str, Any]:
+    """A stage's metrics in buckets."""
     result: dict[str, Any] = or_404(lambda: here.runs.series(name, stage, most))
     return result
 
 
 @router.get("/runs/{name:path}/samples")
 def samples(name: str, here: Here, person: Reader, step: int | None = None) -> dict[str, Any]:
+    """The samples of a step, the last one if none is given."""
     result: dict[str, Any] = or_404(lambda: here.runs.samples(name, step))
     return result
 
 
 def run_path(name: str, here: Here) -> Path:
+    """A run's directory; error 404 if there is none."""
     path: Path = or_404(lambda: here.runs.path(name))
     return path
 
@@ -120,7 +127,7 @@ async def events(
     start: Annotated[str, Query(max_length=500)] = "{}",
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """What a run writes, as it writes it. The id of an event is the place in every log, so a lost stream goes on there."""
+    """What a run writes, as it writes it. The id of an event holds the offsets in all logs, so a lost stream can resume."""
     following = Following(path, _cursor(last_event_id or start))
     while True:
         for event in await run_in_threadpool(following.poll):
@@ -130,7 +137,7 @@ async def events(
 
 @router.post("/runs/{name:path}/pairs")
 def send(name: str, body: Sent, here: Here, person: Admin) -> dict[str, Any]:
-    """Put a sample's two answers, the SFT policy's and the policy's, into a project's open round."""
+    """Put the two answers of a sample, the SFT policy's and the policy's, into a project's open round."""
     rows = or_404(lambda: here.runs.samples(name, body.step))["samples"]
     if body.index >= len(rows) or "reference" not in rows[body.index]:
         raise HTTPException(404, "there is no such pair")
@@ -148,7 +155,7 @@ def send(name: str, body: Sent, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.post("/runs/{name:path}/tags")
 def tag(name: str, body: Tagged, here: Here, person: Admin) -> dict[str, Any]:
-    """Put words on a run and take others off; what is on it now."""
+    """Add tags to a run and remove others; returns its tags."""
     run_path(name, here)
     try:
         return {"tags": here.database.write(lambda c: tags.change(c, name, body.add, body.remove))}
@@ -158,19 +165,23 @@ def tag(name: str, body: Tagged, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.get("/runs/{name:path}")
 def one(name: str, here: Here, person: Reader) -> dict[str, Any]:
+    """All of a run but its metrics, with its tags."""
     result: dict[str, Any] = or_404(lambda: here.runs.run(name))
     with here.database.reading() as connection:
         return {**result, "tags": tags.of(connection, name)}
 
 
 class Following:
-    """Events `rows` (a log's new rows), `again` (the log was cut back: forget it) and `state` (badge and stages)."""
+    """Reads a run's logs as they grow.
+
+    Events: `rows` (new rows of a log), `again` (the log was truncated: discard its rows) and `state` (state and stages).
+    """
 
     def __init__(self, path: Path, cursor: dict[str, int]) -> None:
         self.path, self.cursor, self.last_state = path, cursor, ""
 
     def poll(self) -> list[ServerSentEvent]:
-        """What is new since the last call."""
+        """The events since the last call."""
         sent = []
         for key, file in LOGS.items():
             new = log.new_rows(self.path / file, self.cursor.get(key, 0))
@@ -180,7 +191,7 @@ class Following:
                 new = log.new_rows(self.path / file, 0) or ([], 0)
             for start in range(
                 0, len(new[0]), BATCH
-            ):  # the place moves with the last of them: a part may be sent twice, and is never lost
+            ):  # the offset moves with the last part: a part may be sent twice, and is never lost
                 if start + BATCH >= len(new[0]):
                     self.cursor[key] = new[1]
                 sent.append(self._event("rows", {"log": key, "rows": new[0][start : start + BATCH]}))
@@ -196,7 +207,7 @@ class Following:
 
 
 def _cursor(text: str) -> dict[str, int]:
-    """The places in the logs that an event's id holds; the start for what can't be one."""
+    """The offsets in the logs, from an event's id; the start if it is invalid."""
     try:
         table = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What people do: take items, answer, undo. No reply names an answer's writer or the right one."""
+"""Annotators' work: take items, answer, undo. No reply names the writer of an answer or the right one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ KEY = Field(min_length=8, max_length=64)
 
 
 class Wanted(Body):
+    """How many items to hold."""
+
     count: int = Field(3, ge=1, le=queue.MOST)
 
 
 class GivenAnswer(Body):
+    """An answer to an item."""
+
     assignment: str = Field(min_length=32, max_length=32)
     key: str = KEY
     kind: Literal["win", "tie", "skip", "write"]
@@ -33,11 +37,14 @@ class GivenAnswer(Body):
 
 
 class Undone(Body):
+    """Which answer to take back."""
+
     key: str = KEY
     target: str | None = Field(None, max_length=64)
 
 
 def named(connection: Connection, name: str) -> DbRow:
+    """The project of that name; error 404 if there is none."""
     try:
         return projects.get(connection, name)
     except LookupError as error:
@@ -46,7 +53,7 @@ def named(connection: Connection, name: str) -> DbRow:
 
 @router.post("/projects/{name}/queue")
 def take(name: str, body: Wanted, here: Here, person: Worker) -> dict[str, Any]:
-    """The items that this person holds, filled up to `count`."""
+    """The items that this account holds, filled up to `count`."""
 
     def work(connection: Connection) -> tuple[DbRow, list[dict[str, Any]]]:
         try:
@@ -57,13 +64,14 @@ def take(name: str, body: Wanted, here: Here, person: Worker) -> dict[str, Any]:
 
     here.take_in()
     project, items = here.database.write(work, lasting=False)
-    with here.database.reading() as connection:  # nobody has to wait for the counting
+    with here.database.reading() as connection:  # outside the write transaction, so that counting blocks nobody
         progress = queue.progress(connection, project, person.id, here.free)
     return {"kind": project.kind, "instructions": project.instructions, "items": items, "progress": progress}
 
 
 @router.post("/answers")
 def answer(body: GivenAnswer, here: Here, person: Worker) -> dict[str, Any]:
+    """Store an answer; returns the state of the assignment."""
     given = answers.Answer(**body.model_dump())
     try:
         return {"state": here.database.write(lambda connection: answers.store(connection, person.id, given))}
@@ -73,7 +81,7 @@ def answer(body: GivenAnswer, here: Here, person: Worker) -> dict[str, Any]:
 
 @router.post("/projects/{name}/undo")
 def undo(name: str, body: Undone, here: Here, person: Worker) -> dict[str, Any]:
-    """Take back an answer; the item, to be judged again."""
+    """Take back an answer; returns the item, to be judged again."""
 
     def work(connection: Connection) -> dict[str, Any]:
         project = named(connection, name)
@@ -90,6 +98,6 @@ def undo(name: str, body: Undone, here: Here, person: Worker) -> dict[str, Any]:
 
 @router.get("/projects/{name}/mine")
 def mine(name: str, here: Here, person: Worker) -> list[dict[str, Any]]:
-    """What this person wrote or chose lately, newest first."""
+    """This account's latest answers, newest first."""
     with here.database.reading() as connection:
         return history.own(connection, named(connection, name), person.id)

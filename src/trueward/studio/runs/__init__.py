@@ -1,1 +1,1 @@
-"""Runs as they lie on disk: read and never written, so that nothing here can slow or stop training."""
+"""Runs on disk: read and never written, so that nothing here can slow or stop training."""

@@ -1,4 +1,4 @@
-"""Several finished runs on the frontier's picture: truth and proxy against the distance from SFT."""
+"""Several finished runs on the frontier's chart: truth and proxy against the distance from SFT."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def summary(library: Library, names: Sequence[str]) -> dict[str, Any]:
 
 
 def picture(library: Library, names: Sequence[str], narrow: bool) -> str:
-    """Its picture, as SVG."""
+    """The frontier's chart, as SVG."""
     return frontier_page.picture(_frontier(library, names), narrow)
 
 

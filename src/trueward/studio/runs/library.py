@@ -1,4 +1,4 @@
-"""The runs under a directory, listed without configuration; requests name them by their path below it."""
+"""The runs under a directory, found by their files; requests name them by their path below it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRESH_SECONDS = 1.0
 
 
 class Library:
-    """The runs under `home`, listed again when the list is older than a second. A name that isn't in it is refused."""
+    """The runs under `home`, listed again when the list is older than a second. Unknown names are refused."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -30,7 +30,7 @@ class Library:
         self.at = 0.0
 
     def paths(self) -> dict[str, Path]:
-        """Name and directory of every run; a name is its path below the home."""
+        """Name and directory of every run; a name is its path below `home`."""
         with self.lock:
             if time.monotonic() - self.at > FRESH_SECONDS or not self.at:
                 self.runs = {path.relative_to(self.home).as_posix(): path for path in _runs(self.home, DEEPEST)}
@@ -38,14 +38,14 @@ class Library:
             return self.runs
 
     def path(self, name: str) -> Path:
-        """The run's directory. `LookupError` if there's no such run."""
+        """The run's directory. `LookupError` if there is no such run."""
         try:
             return self.paths()[name]
         except KeyError:
             raise LookupError(f"there is no run {name!r}") from None
 
     def table(self) -> list[dict[str, Any]]:
-        """A row a run, live ones first, then as they moved; `differs`: the settings in which runs of one recipe differ."""
+        """A row for each run, live ones first, then by last write; `differs`: settings in which runs of a recipe differ."""
         locks = state.held()
         rows = [self._row(name, path, locks) for name, path in self.paths().items()]
         groups: dict[Any, list[dict[str, Any]]] = {}
@@ -83,7 +83,7 @@ class Library:
         }
 
     def run(self, name: str) -> dict[str, Any]:
-        """All of a run but its metrics: stages, evaluations, verdict, early warnings, the recipe as it is written."""
+        """All of a run but its metrics: stages, evaluations, verdict, early warnings, the recipe as written."""
         path = self.path(name)
         stages = pipeline_stages(path)
         report = _json(path / "report.json")
@@ -104,7 +104,7 @@ class Library:
         }
 
     def series(self, name: str, stage: str, most: int) -> dict[str, Any]:
-        """A stage's metrics in buckets, and the place in the log up to which they are."""
+        """A stage's metrics in buckets, and the offset in the log up to which they were read. most: points a column."""
         columns = self._columns(self.path(name) / _known(stage) / "metrics.jsonl")
         columns.update()
         with columns.lock:
@@ -162,13 +162,13 @@ def is_older(run: Path) -> bool:
 
 
 def pipeline_stages(run: Path) -> list[dict[str, Any]]:
-    """A row a stage, in the order in which they ran: name, state, seconds, digest."""
+    """A row for each stage, in the order in which they ran: name, state, seconds, digest."""
     rows = _json(run / PIPELINE)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _json(path: Path) -> Any:
-    """What is in the file; None if there is none, or it's not JSON: a page about many runs goes on without it."""
+    """The JSON in a file; None if it is missing or invalid, so that a page about many runs still works."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -191,7 +191,7 @@ def _flat(table: dict[str, Any], inside: str = "") -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """All whole rows of a log, however large."""
+    """All complete rows of a log, however large."""
     rows: list[dict[str, Any]] = []
     offset = 0
     while (new := log.new_rows(path, offset)) and new[1] > offset:

@@ -1,4 +1,4 @@
-"""A JSONL log that grows, is cut back by a resume, and grows again."""
+"""Reads a JSONL log that grows, may be truncated when the run resumes, and grows again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHUNK = 8 * 1024 * 1024
 
 
 def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None:
-    """The whole rows that were added behind `offset`, and the offset after them; None if the log was cut back before it.
+    """The complete rows after `offset`, and the offset after them; None if the log was truncated before `offset`.
 
-    A row that is half written waits for its end.
+    An incomplete last row is left for a later call.
     """
     try:
         with path.open("rb") as file:
@@ -39,7 +39,7 @@ def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None
         try:
             row = json.loads(line)
         except ValueError:
-            return None if offset else ([], 0)  # what a cut left behind; it is read again from the start
+            return None if offset else ([], 0)  # the rest of a truncated row; the log is read again from the start
         if isinstance(row, dict):
             rows.append(row)
     return rows, offset + end
@@ -59,7 +59,7 @@ class Columns:
         self.columns: dict[str, array[float]] = {}
 
     def update(self) -> None:
-        """Read what is new."""
+        """Read new rows."""
         with self.lock:
             while True:
                 before = self.offset
@@ -75,7 +75,7 @@ class Columns:
                     return
 
     def _extend(self, rows: list[dict[str, Any]]) -> bool:
-        """Many rows at once, if they are what rows usually are: the same figures in each, and steps that only rise."""
+        """Add many rows at once, if they have the same figures and rising steps; returns whether it could."""
         keys = rows[0].keys() if rows else set()
         if any(row.keys() != keys for row in rows) or (self.steps and keys - {"step"} != self.columns.keys()):
             return False
@@ -94,7 +94,7 @@ class Columns:
         step = _number(row.get("step"))
         if math.isnan(step):
             return
-        while self.steps and self.steps[-1] >= step:  # a resumed run writes it again
+        while self.steps and self.steps[-1] >= step:  # a resumed run repeats steps
             self.steps.pop()
             for column in self.columns.values():
                 column.pop()
@@ -118,10 +118,10 @@ def _number(value: object) -> float:
 
 
 def buckets(steps: Sequence[float], columns: dict[str, array[float]], most: int) -> dict[str, Any]:
-    """At most `most` points a column, by the lowest and the highest value of every bucket of 2^k rows.
+    """At most `most` points a column: the lowest and the highest value of every bucket of 2^k rows.
 
-    A bucket's two points stand at its first and last step, in the order in which the two values came; both are None
-    (a gap) where it holds no number. The same rows give the same points, and buckets stay where they are as rows come.
+    A bucket's two points are at its first and last step, in the order in which the two values came; both are None
+    (a gap) if it holds no number. The same rows give the same points, and buckets don't move as rows are added.
     """
     n = len(steps)
     width = 1

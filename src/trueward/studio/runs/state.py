@@ -1,4 +1,4 @@
-"""Whether a run is live, read without taking its lock, which could make a run that starts give up."""
+"""Whether a run is live, without taking its lock, which could make a starting run fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOCKS = Path("/proc/locks")
 
 
 def held() -> set[int] | None:
-    """The inodes on which some process of this machine holds a lock; None where the system doesn't list them."""
+    """The inodes on which some process of this machine holds a lock; None where the system does not list them."""
     try:
         rows = LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -28,9 +28,9 @@ def held() -> set[int] | None:
 
 
 def state(run: Path, stages: list[dict[str, Any]], locks: set[int] | None, now: float | None = None) -> State:
-    """live: its process is there and has written lately; stale: it is there and silent; crashed: it is gone.
+    """live: its process holds the lock and has written lately; stale: it holds the lock but is silent; crashed: it is gone.
 
-    Where the system doesn't list locks, the time since the last write decides alone.
+    Where the system doesn't list locks, only the time since the last write decides.
     """
     now = time.time() if now is None else now
     silent = now - touched(run) > STALE_SECONDS

@@ -1,4 +1,4 @@
-"""Sweeps under the directory of runs, as far as they are: the contents of sweep.html, for the studio's own page."""
+"""Sweeps under the directory of runs, finished or not: the contents of sweep.html, for the studio's own page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT = ("value", "seed", "run", "truth", "proxy", "kl", "best_truth", "best_step
 
 
 def all_of(home: Path) -> list[dict[str, Any]]:
-    """A row a sweep, the one that moved last first."""
+    """A row for each sweep, the last changed one first."""
     rows = []
     for name, path in _sweeps(home, home, DEEPEST).items():
         if (sweep := read(path)) is not None:
@@ -26,7 +26,7 @@ def all_of(home: Path) -> list[dict[str, Any]]:
 
 
 def one(home: Path, name: str) -> dict[str, Any]:
-    """Everything on its page, runs by their names in the studio. `LookupError` if there is no such sweep."""
+    """The contents of a sweep's page, runs by their names in the studio. `LookupError` if there is no such sweep."""
     sweep = path_and_sweep(home, name)[1]
     points = sweep_page.ordered(sweep["points"])
     before = "" if name == "." else f"{name}/"
@@ -48,12 +48,12 @@ def one(home: Path, name: str) -> dict[str, Any]:
 
 
 def picture(home: Path, name: str, kind: Picture, narrow: bool) -> str:
-    """One of the sweep page's pictures, as SVG."""
+    """One of the charts of a sweep's page, as SVG."""
     return sweep_page.picture(path_and_sweep(home, name)[1], kind, narrow)
 
 
 def path_and_sweep(home: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """The sweep of this name under the home. `LookupError` if there is none."""
+    """The directory and contents of the sweep of this name. `LookupError` if there is none."""
     path = _sweeps(home, home, DEEPEST).get(name)
     sweep = read(path) if path is not None else None
     if path is None or sweep is None:
@@ -62,7 +62,7 @@ def path_and_sweep(home: Path, name: str) -> tuple[Path, dict[str, Any]]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """What the file holds; None if it isn't a sweep's, or one of trueward 0.1 (format 1)."""
+    """The contents of sweep.json; None if it isn't a sweep's, or is of trueward 0.1 (format 1)."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

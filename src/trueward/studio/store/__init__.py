@@ -1,1 +1,1 @@
-"""What the studio remembers: SQLite by default, PostgreSQL by URL."""
+"""The studio's database: SQLite by default, PostgreSQL by URL."""

@@ -1,4 +1,4 @@
-"""Who may come in: accounts, passwords, and secrets that are kept only as hashes."""
+"""Accounts, passwords, and secrets that are stored only as hashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOBODY = _hasher.hash(secrets.token_hex(16))  # so that an unknown name takes a
 
 
 def create(connection: Connection, name: str, role: str, password: str = "") -> int:
-    """A new account's id. `ValueError` if the name is taken, or something can't be used."""
+    """A new account's id. `ValueError` if the name is taken, or name, role or password are not valid."""
     if not NAME.match(name):
         raise ValueError(f"account {name!r}: expected letters, digits, spaces and . @ + - _, at most 79")
     if role not in ROLES:
@@ -41,21 +41,23 @@ def create(connection: Connection, name: str, role: str, password: str = "") -> 
 
 
 def by_name(connection: Connection, name: str) -> DbRow | None:
+    """The account of that name; None if there is none."""
     return connection.execute(select(t.account).where(t.account.c.name == name)).first()
 
 
 def all_of(connection: Connection) -> Sequence[DbRow]:
+    """All accounts, oldest first."""
     return connection.execute(select(t.account).order_by(t.account.c.id)).all()
 
 
 def owner(connection: Connection) -> int:
-    """The account of whoever started the studio on this machine."""
+    """The id of the account of whoever started the studio on this machine."""
     known = by_name(connection, OWNER)
     return int(known.id) if known is not None else create(connection, OWNER, "admin")
 
 
 def open_to_others(connection: Connection) -> bool:
-    """Whether there is an admin with a password, without whom no other address is served."""
+    """Whether an admin has a password, which is required to serve other addresses than loopback."""
     query = select(t.account.c.id).where(
         t.account.c.role == "admin", t.account.c.active.is_(True), t.account.c.password.is_not(None)
     )
@@ -63,7 +65,7 @@ def open_to_others(connection: Connection) -> bool:
 
 
 def set_password(connection: Connection, account_id: int, password: str) -> None:
-    """Choose a password; every session of the account ends."""
+    """Set a password; ends all sessions of the account."""
     hashed = _hash(password)
     connection.execute(update(t.account).where(t.account.c.id == account_id).values(password=hashed))
     connection.execute(
@@ -72,11 +74,12 @@ def set_password(connection: Connection, account_id: int, password: str) -> None
 
 
 def set_active(connection: Connection, account_id: int, active: bool) -> None:
+    """Allow or forbid an account to sign in."""
     connection.execute(update(t.account).where(t.account.c.id == account_id).values(active=active))
 
 
 def check_password(account: DbRow | None, password: str) -> bool:
-    """Whether it is the account's password; takes as long for nobody's."""
+    """Whether it is the account's password; takes as long for an unknown account."""
     stored = account.password if account is not None and account.password else _NOBODY
     try:
         right = _hasher.verify(stored, password)
@@ -86,7 +89,7 @@ def check_password(account: DbRow | None, password: str) -> bool:
 
 
 def grant(connection: Connection, account_id: int, kind: str, label: str = "") -> str:
-    """A secret that stands for the account, in clear: only its hash is stored."""
+    """A new secret for the account, in clear; only its hash is stored. kind: session, invite or token."""
     secret = f"tw_{secrets.token_urlsafe(32)}"
     now = time.time()
     row = {
@@ -102,7 +105,7 @@ def grant(connection: Connection, account_id: int, kind: str, label: str = "") -
 
 
 def who(connection: Connection, secret: str, kind: str) -> DbRow | None:
-    """The active account that a session's cookie or a token stands for."""
+    """The active account of a session's cookie or a token; None if there is none."""
     query = (
         select(t.account)
         .join(t.credential, t.credential.c.account_id == t.account.c.id)
@@ -117,7 +120,7 @@ def who(connection: Connection, secret: str, kind: str) -> DbRow | None:
 
 
 def enter(connection: Connection, invite: str) -> str | None:
-    """A session for an invite, which works once; None if it has been used, is too old, or never was."""
+    """A session for an invite, which works once; None if it was used, has expired, or is unknown."""
     now = time.time()
     used = (
         update(t.credential)
@@ -135,10 +138,12 @@ def enter(connection: Connection, invite: str) -> str | None:
 
 
 def leave(connection: Connection, session: str) -> None:
+    """End a session."""
     connection.execute(delete(t.credential).where(t.credential.c.hash == digest(session)))
 
 
 def digest(secret: str) -> str:
+    """SHA-256 of a secret, as it is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

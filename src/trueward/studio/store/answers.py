@@ -1,4 +1,4 @@
-"""People's answers: appended to the log of events, each click once, whatever the network does."""
+"""People's answers: events in an append-only log, each click stored once however often it is sent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Side = Literal["left", "right"]
 
 
 class RefusedError(Exception):
-    """The click can't be taken, and sending it again won't help."""
+    """The answer can't be stored, and sending it again won't help."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One click. `key`: the client's own name for it; sent twice, it is stored once."""
+    """One click. key: chosen by the client; an answer sent twice with the same key is stored once."""
 
     assignment: str
     key: str
@@ -35,10 +35,10 @@ class Answer:
 
 
 def store(connection: Connection, account_id: int, answer: Answer) -> str:
-    """Store an answer; the assignment's state after it.
+    """Store an answer; returns the assignment's state after it.
 
-    A second answer to the same item supersedes the first. One that comes when the item has had all its answers, or its
-    round is closed, is kept as `surplus`: not lost, and not counted.
+    A second answer to the same item supersedes the first. One that arrives when the item has all its answers, or its
+    round is closed, is stored as `surplus`, which doesn't count.
     """
     if (known := _event(connection, answer.key)) is not None:
         if known.account_id != account_id or known.assignment_id != answer.assignment:
@@ -50,7 +50,7 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
         select(t.project.c.kind, t.round_.c.closed)
         .join(t.round_, t.round_.c.project_id == t.project.c.id)
         .where(t.round_.c.id == item.round_id)
-        .with_for_update(read=True, of=t.round_)  # the round isn't closed while this is under way
+        .with_for_update(read=True, of=t.round_)  # the round can't be closed during this transaction
     ).one()
     if (answer.kind in ("win", "tie")) != (project_kind == "compare") and answer.kind != "skip":
         raise RefusedError(f"{answer.kind}: not an answer in a project to {project_kind}")
@@ -58,10 +58,10 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
         raise RefusedError("a win has a side, and nothing else has one")
     if answer.kind == "write" and not (answer.text or "").strip():
         raise RefusedError("a demonstration can't be empty")
-    turn = _assignment(connection, answer.assignment, account_id)  # again, now that the item is ours
+    turn = _assignment(connection, answer.assignment, account_id)  # read again, now that the item is locked
     if turn.state == "excluded":
         raise RefusedError("this answer was excluded")
-    holds = turn.state in ("leased", "answered")  # a place of the item's is taken by this turn
+    holds = turn.state in ("leased", "answered")  # this assignment takes one of the item's places
     if closed is not None:
         state = "surplus"
     elif answer.kind == "skip":
@@ -86,7 +86,7 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
 
 
 def undo(connection: Connection, account_id: int, project: DbRow, key: str, target: str | None = None) -> str | None:
-    """Take back one's own answer with the key `target`, or the last one; its assignment, to be answered again."""
+    """Take back the account's answer with the key `target`, or its last one; returns the assignment to answer again."""
     if (known := _event(connection, key)) is not None:
         if known.account_id != account_id or known.kind != "undo":
             raise RefusedError("this key belongs to another answer")
@@ -128,7 +128,7 @@ def undo(connection: Connection, account_id: int, project: DbRow, key: str, targ
 
 
 def exclude(connection: Connection, admin_id: int, assignment: str, key: str, reason: str) -> bool:
-    """Count an answer no more, for a reason; its item asks for another one. False if there was nothing to exclude."""
+    """Stop counting an answer, for a reason; its item then needs another one. False if there was nothing to exclude."""
     if not reason.strip():
         raise RefusedError("an exclusion has a reason")
     if _event(connection, key) is not None:

@@ -1,4 +1,4 @@
-"""The numbers on a project's page: progress, agreement, annotators."""
+"""The figures on a project's page: progress, agreement, annotators."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MIDDLE = agreement.MIDDLE
 
 
 def stamp(connection: Connection) -> tuple[int, ...]:
-    """Changes whenever something is answered, imported or closed: while it stays, the numbers of a project stay."""
+    """A value that changes with every answer, import and closing; while it is the same, so are the figures of all projects."""
     queries = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_, t.label)]
     return tuple(int(connection.execute(each).scalar_one()) for each in queries)
 
 
 def tallied(connection: Connection, project_id: int) -> list[DbRow]:
-    """All answers that count, without their texts: what the numbers are made of."""
+    """All answers that count, without their texts."""
     query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
@@ -59,12 +59,12 @@ def votes(connection: Connection, project_id: int, round_id: int | None = None) 
 
 
 def probability(vote: DbRow) -> float:
-    """That the item's first response is the better one, as this vote has it."""
+    """The vote as the probability that the item's first response is the better one."""
     return MIDDLE if vote.kind == "tie" else float(vote.chosen_id == vote.first_id)
 
 
 def by_item(cast_votes: list[DbRow]) -> dict[int, list[float]]:
-    """Votes for the response that is called A."""
+    """Votes by item, for the response that is called A."""
     units: dict[int, list[float]] = defaultdict(list)
     for vote in cast_votes:
         p = probability(vote)
@@ -73,7 +73,7 @@ def by_item(cast_votes: list[DbRow]) -> dict[int, list[float]]:
 
 
 def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
-    """Everything on an admin's page of a project, apart from its texts."""
+    """All figures on an admin's page of a project."""
     cast_votes = tallied(connection, project.id)
     rounds = [_round(connection, row) for row in projects.rounds(connection, project.id)]
     states = _states(connection, project.id)
@@ -101,7 +101,7 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
 
 
 def short(connection: Connection, project: DbRow) -> dict[str, Any]:
-    """A project as it stands in a list."""
+    """A project as a row of a list."""
     now = _round(connection, projects.open_round(connection, project.id))
     return {"name": project.name, "kind": project.kind, "instructions": project.instructions, "round": now}
 

@@ -1,4 +1,4 @@
-"""Reads and writes as transactions, on SQLite and PostgreSQL alike."""
+"""Transactions that read and write, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from trueward.extras import missing
 
 FILE = "studio.sqlite3"
 BUSY_SECONDS = 30.0
-CHECKPOINT_SECONDS = 5.0  # between two times that the write-ahead log is brought into SQLite's file
+CHECKPOINT_SECONDS = 5.0  # between two copies of the write-ahead log into SQLite's file
 RETRIES = 5
 T = TypeVar("T")
 
 
 class Database:
-    """A database whose tables are up to date. `url`: SQLAlchemy's; a SQLite file in the data directory by default."""
+    """A database whose tables are up to date. url: SQLAlchemy's; a SQLite file in the data directory by default."""
 
     def __init__(self, data: Path, url: str = "") -> None:
+        """data: the studio's directory, created if it isn't there. `ValueError` if the database can't be opened."""
         data.mkdir(parents=True, exist_ok=True)
         self.url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url) or f"sqlite:///{data / FILE}"
         self.engine = _engine(self.url)
@@ -45,18 +46,18 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent view, which waits for nobody."""
+        """A connection with one consistent view, which waits for no writer."""
         with self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self, lasting: bool = True) -> Iterator[Connection]:
-        """All of it is stored when the block ends, or none. On SQLite one writer at a time, from its first statement on.
+        """A transaction: all of it is stored when the block ends, or none. On SQLite there is one writer at a time.
 
-        lasting: it survives a power cut from then on. Otherwise it survives the end of the process alone, and doesn't wait
+        lasting: it survives a power failure from then on. Otherwise it survives only the end of the process, and doesn't wait
         for the disk: enough for leases.
         """
-        # writers of this process queue here: SQLite's own way of waiting is to sleep and try again, and some sleep long
+        # writers of this process queue here: SQLite itself waits by sleeping and retrying, some for long
         with self.turn if self.is_sqlite else nullcontext():
             with self.engine.connect().execution_options(trueward_writes=True) as connection, connection.begin():
                 if not lasting and not self.is_sqlite:
@@ -70,8 +71,10 @@ class Database:
             self._checkpoint_now_and_then()
 
     def _flush(self, ticket: int) -> None:
-        """Wait until the transactions up to this one are on the disk. Those that wait together share one flush, and nobody who
-        writes meanwhile waits for it: so it isn't left to SQLite, which flushes before the next one may write."""
+        """Wait until the transactions up to this one are on the disk.
+
+        Waiting transactions share one flush, and others can write during it; SQLite's own flush would block the next writer.
+        """
         with self.disk:
             if self.safe >= ticket:
                 return
@@ -79,7 +82,7 @@ class Database:
             try:
                 descriptor = os.open(f"{self.engine.url.database}-wal", os.O_RDONLY)
             except FileNotFoundError:
-                return  # the log has been brought into the file, which SQLite flushes itself
+                return  # the log was copied into the file, which SQLite flushes itself
             try:
                 os.fsync(descriptor)
             finally:
@@ -87,7 +90,7 @@ class Database:
             self.safe = reached
 
     def _checkpoint_now_and_then(self) -> None:
-        """Bring the log into the file in a thread of its own, which makes no writer wait."""
+        """Copy the write-ahead log into the file in a thread of its own, so that no writer waits."""
         if time.monotonic() - self.checkpointed > CHECKPOINT_SECONDS and self.checkpointing.acquire(blocking=False):
             self.checkpointed = time.monotonic()
             threading.Thread(target=self._checkpoint, daemon=True).start()
@@ -106,7 +109,7 @@ class Database:
             self.checkpointing.release()
 
     def write(self, work: Callable[[Connection], T], lasting: bool = True) -> T:
-        """`work` in a writing transaction; once more if another one was faster (same key, same item, a deadlock)."""
+        """Call `work` in a writing transaction; once more after a conflict with another (same key, same item, a deadlock)."""
         for _ in range(RETRIES):
             try:
                 with self.writing(lasting) as connection:
@@ -116,6 +119,7 @@ class Database:
         raise last
 
     def close(self) -> None:
+        """Close all connections."""
         with self.checkpointing:
             self.engine.dispose()
 
@@ -147,7 +151,7 @@ def _engine(url: str) -> Engine:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables to a revision."""
+    """Migrate the tables to a revision."""
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.connect().execution_options(trueward_writes=True) as connection, connection.begin():

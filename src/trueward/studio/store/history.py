@@ -1,4 +1,4 @@
-"""What was answered lately: one's own answers, and everybody's for an admin."""
+"""Latest answers: an account's own, and everybody's for an admin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAST = 100
 
 
 def own(connection: Connection, project: DbRow, account_id: int) -> list[dict[str, Any]]:
-    """A person's own standing answers, newest first, by side and never by writer."""
+    """An account's own answers that count, newest first, by side and never by writer."""
     rows = _standing(connection, project, account_id)
     return [
         {
@@ -31,7 +31,7 @@ def own(connection: Connection, project: DbRow, account_id: int) -> list[dict[st
 
 
 def latest(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
-    """Everybody's last answers with who gave them, for an admin to read and exclude."""
+    """Everybody's latest answers with who gave them, for an admin to read and exclude."""
     return [
         {
             "assignment": row.assignment_id,

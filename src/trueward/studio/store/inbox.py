@@ -1,4 +1,4 @@
-"""Pairs that runs send to people: files in `asked/PROJECT/`, taken into the project's open round."""
+"""Pairs that runs send to people: files in `asked/PROJECT/`, imported into the project's open round."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from trueward.studio.store.projects import Pair
 
 @dataclass
 class Inbox:
-    """The files of one studio's directory, each taken in once for each time that it was written.
+    """The files of one studio's directory, each imported again whenever it is rewritten.
 
-    A pair is in a project once however often a run sends it, so taking a file in again does no harm. A file that can't be used
-    stands in `refused` with the reason, in one line, and stops nobody.
+    A pair is in a project once however often a run sends it, so importing a file again is harmless. An unusable file
+    is listed in `refused` with the reason, in one line, and doesn't block others.
     """
 
     data: Path
@@ -30,7 +30,7 @@ class Inbox:
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     def take_in(self, database: Database) -> int:
-        """Put what is new into the projects, making those that aren't there; how many pairs."""
+        """Import new files, creating projects that are missing; returns the number of new pairs."""
         added = 0
         for path in sorted((self.data / FOLDER).glob("*/*.jsonl")):
             with self.turn:
@@ -49,6 +49,7 @@ class Inbox:
 
 
 def put(connection: Connection, project: str, pairs: list[Pair]) -> int:
+    """Add pairs to a project, created if it isn't there; returns how many were new. `ValueError` for a writing project."""
     target = projects.find(connection, project)
     if target is None:
         projects.create(connection, project, instructions=ASKS)

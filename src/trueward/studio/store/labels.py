@@ -1,4 +1,4 @@
-"""Models' labels of a project's pairs: stored beside people's votes, compared with them, never counted as votes."""
+"""Models' labels of a project's pairs: stored beside people's votes and compared with them, but never counted as votes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Label:
-    """A judge's label of a pair. `probability`: that the pair's first response is the better one."""
+    """A judge's label of a pair. probability: that the pair's first response is the better one."""
 
     pair: Pair
     judge: str
@@ -30,7 +30,7 @@ class Label:
 
 
 def add(connection: Connection, project: DbRow, labels: Iterable[Label]) -> int:
-    """Keep labels of pairs that are in the project; how many were new. A judge has one label an item, its first."""
+    """Store labels of pairs that are in the project; returns how many were new. A judge's first label of an item counts."""
     by_key: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
         by_key[projects.key_of(label.pair)].append(label)
@@ -78,7 +78,7 @@ def all_of(connection: Connection, project_id: int) -> Sequence[DbRow]:
 
 
 def judges(connection: Connection, project_id: int, votes: Iterable[DbRow]) -> list[dict[str, Any]]:
-    """A row a judge: how many pairs it labelled, how far it agrees with people, how often it is right on check pairs."""
+    """A row for each judge: its labels, its agreement with people, and its accuracy on check pairs."""
     by_judge: dict[str, dict[int, DbRow]] = defaultdict(dict)
     for row in all_of(connection, project_id):
         by_judge[row.judge][row.item_id] = row

@@ -26,7 +26,7 @@ CHUNK = 2000
 
 @dataclass(frozen=True)
 class Pair:
-    """Two answers to judge. `writers`: who wrote the first and the second. `better`: 0 or 1 makes it a check pair."""
+    """Two answers to judge. writers: who wrote the first and the second. better: 0 or 1 makes it a check pair."""
 
     prompt: Prompt
     first: Response
@@ -41,7 +41,7 @@ def create(
     connection: Connection, name: str, kind: str = "compare", *, instructions: str = "", overlap: int = 1,
     lease_seconds: float = LEASE_SECONDS,
 ) -> int:  # fmt: skip
-    """A new project with its first round open; its id. `ValueError` if the name is taken or can't be one."""
+    """A new project with an open first round; returns its id. `ValueError` if the name is taken or invalid."""
     if not NAME.match(name):
         raise ValueError(f"project {name!r}: expected letters, digits, dots, dashes and underscores, at most 64")
     if kind not in KINDS:
@@ -66,6 +66,7 @@ def create(
 
 
 def find(connection: Connection, name: str) -> DbRow | None:
+    """The project of that name; None if there is none."""
     return connection.execute(select(t.project).where(t.project.c.name == name)).first()
 
 
@@ -89,30 +90,32 @@ def working(connection: Connection, name: str) -> DbRow:
 
 
 def all_of(connection: Connection) -> Sequence[DbRow]:
+    """All projects, oldest first."""
     return connection.execute(select(t.project).order_by(t.project.c.created, t.project.c.id)).all()
 
 
 def open_round(connection: Connection, project_id: int) -> DbRow:
-    """The round that takes answers; there always is one."""
+    """The round that takes answers; every project has one."""
     rounds = select(t.round_).where(t.round_.c.project_id == project_id, t.round_.c.closed.is_(None))
     return connection.execute(rounds).one()
 
 
 def rounds(connection: Connection, project_id: int) -> Sequence[DbRow]:
+    """All rounds of a project, in order."""
     return connection.execute(
         select(t.round_).where(t.round_.c.project_id == project_id).order_by(t.round_.c.number)
     ).all()
 
 
 def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], overlap: int | None = None) -> int:
-    """Put pairs into the open round; how many were new. The same two answers to a prompt are in a project once."""
+    """Add pairs to the open round; returns how many were new. The same two answers to a prompt are in a project once."""
     made = []
     for pair in pairs:
         made.append((key_of(pair), pair))
     fresh = _fresh(connection, project, made)
     if not fresh:
         return 0
-    # all responses in one statement; ids are counted from the highest, which the write lock keeps ours
+    # all responses in one statement; ids continue from the highest one, which the write lock reserves
     base = _next_id(connection, t.response, 2 * len(fresh))
     rows, items = [], []
     round_id = open_round(connection, project.id).id
@@ -137,7 +140,7 @@ def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], ove
 
 
 def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt], overlap: int | None = None) -> int:
-    """Put prompts to be answered into the open round; how many were new."""
+    """Add prompts to be answered to the open round; returns how many were new."""
     fresh = _fresh(connection, project, [(_key(prompt, []), prompt) for prompt in prompts])
     round_id = open_round(connection, project.id).id
     rows = [
@@ -149,7 +152,7 @@ def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt
 
 
 def pair(prompt: Prompt, texts: tuple[str, str], writers: tuple[str, str], finished: tuple[bool, bool]) -> Pair:
-    """A pair of answers that came without ids."""
+    """A pair of answers given as texts, without ids."""
     first, second = (
         Response(id=response_id(prompt, text), text=text, finished=done)
         for text, done in zip(texts, finished, strict=True)
@@ -170,7 +173,7 @@ def _item(project: DbRow, round_id: int, key: str, prompt: Prompt, overlap: int 
 
 
 def key_of(pair: Pair) -> str:
-    """What a pair is known by in a project. `ValueError` if its two responses are one."""
+    """The key that identifies a pair in a project. `ValueError` if its two responses are equal."""
     sides = sorted((side.text, side.finished) for side in (pair.first, pair.second))
     if sides[0] == sides[1]:
         raise ValueError("the two responses are identical")
@@ -192,7 +195,7 @@ def _fresh(connection: Connection, project: DbRow, made: list[tuple[str, Any]]) 
 
 
 def _next_id(connection: Connection, table: Any, count: int) -> int:
-    """The first of `count` ids that nobody else takes."""
+    """The first of `count` consecutive ids that no other writer takes."""
     if connection.dialect.name == "postgresql":
         sequence = func.pg_get_serial_sequence(table.name, "id")
         taken = connection.execute(select(func.nextval(sequence)).select_from(func.generate_series(1, count))).scalars()

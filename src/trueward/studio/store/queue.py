@@ -1,4 +1,4 @@
-"""Who gets which item: leases, overlap, sides. Nobody gets an item twice, and no item goes to more people than it needs."""
+"""Which account gets which item: leases, overlap, sides. No account gets an item twice, no item goes to too many."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trueward.studio.store.tables import DbRow
 
 MOST = 20  # items that one person may hold at a time
 DONE = ("answered", "skipped", "surplus", "excluded")
-MANY, FREE_SECONDS = 2000, 1.0  # a count of more free items than this may be so old
-# as constants in the statement, not as parameters: only so do the partial indexes apply
+MANY, FREE_SECONDS = 2000, 1.0  # a count above MANY may be FREE_SECONDS old
+# as constants in the statement, not as parameters, so that the partial indexes apply
 FREE = t.item.c.spare > literal_column("0")
 LEASED = t.assignment.c.state == literal_column("'leased'")
 
 
 def take(connection: Connection, project: DbRow, account_id: int, count: int) -> list[dict[str, Any]]:
-    """The items that this person holds, and fresh ones up to `count`: what a page may know of them, and nothing else.
+    """The items that this account holds, and new ones up to `count`, as `show` gives them.
 
-    Within a writing transaction. A page that is reloaded gets what it held, and its leases start anew.
+    Within a writing transaction. A reloaded page gets the items that it had, with their leases renewed.
     """
     now = time.time()
     release_expired(connection, now)
@@ -53,8 +53,8 @@ def _round(connection: Connection, project: DbRow) -> int:
 def _lease(
     connection: Connection, project: DbRow, round_id: int, account_id: int, count: int, until: float
 ) -> list[str]:
-    """Lease up to `count` items that this person has not had; ids of the assignments."""
-    # what was given back because the time ran out may be had again, and then keeps its side
+    """Lease up to `count` items that this account has not had; ids of the assignments."""
+    # an item whose lease expired may be leased again, and then has the same side
     mine = (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.account_id == account_id)
     again_id = t.assignment.c.id.label("again")
     first_left = _on_the_left(t.item.c.first_id).label("first_left")
@@ -97,7 +97,7 @@ def _lease(
 
 
 def left(secret: str, item: DbRow, account_id: int) -> int | None:
-    """Which response stands on the left: even odds, unknown to the page, always the same."""
+    """The id of the response on the left: a fair coin, fixed for an account and item, that the page can't predict."""
     if item.first_id is None:
         return None
     drawn = hashlib.sha256(f"{secret}\0{item.id}\0{account_id}".encode()).digest()
@@ -105,14 +105,14 @@ def left(secret: str, item: DbRow, account_id: int) -> int | None:
 
 
 def _on_the_left(response: Column[int]) -> ScalarSelect[int]:
-    """How many people have seen an item's response on the left."""
+    """How many accounts have had this response of an item on the left."""
     others = t.assignment.alias()
     count = select(func.count()).where(others.c.item_id == t.item.c.id, others.c.left_id == response)
     return count.correlate(t.item).scalar_subquery()
 
 
 def other_way(item: DbRow) -> int | None:
-    """The response that has stood on the left less often, so that every second person sees a pair the other way round."""
+    """The response that was on the left less often, so that every second account gets a pair in the other order."""
     if item.needed < 2 or item.first_id is None:
         return None
     first, second = item.first_left, item.second_left
@@ -122,12 +122,12 @@ def other_way(item: DbRow) -> int | None:
 
 
 def release_expired(connection: Connection, now: float) -> int:
-    """Give back what nobody answered in time; how many."""
-    # a query of its own, since that reads a small index; joined with the items SQLite walks through all of them
+    """Release expired leases; returns how many."""
+    # a separate query, which reads a small index; a join would make SQLite scan all items
     late_ids = list(connection.scalars(select(t.assignment.c.id).where(LEASED, t.assignment.c.leased_until < now)))
     if not late_ids:
         return 0
-    # whoever changes an assignment's state holds its item first: one order of locks, so no deadlock
+    # the item is locked before its assignment's state changes: one order of locks, so no deadlock
     late = (
         select(t.assignment.c.id, t.assignment.c.item_id)
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
@@ -143,7 +143,7 @@ def release_expired(connection: Connection, now: float) -> int:
 
 
 def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
-    """What a page may know of some assignments: prompt and texts by side. No ids, writers, winner or answer key."""
+    """Assignments as a page may see them: prompt and texts by side. No ids, writers, winner or answer key."""
     first, second = t.response.alias("first"), t.response.alias("second")
     rows = connection.execute(
         select(
@@ -175,12 +175,13 @@ def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
 
 
 class Free:
-    """How many items of a round still need somebody. A count of thousands may be a second old; a small one never is."""
+    """How many items of a round still need answers. A count of thousands may be a second old; a small one never is."""
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[float, int]] = {}
 
     def __call__(self, connection: Connection, round_id: int) -> int:
+        """The number of free items of a round."""
         at, count = self.known.get(round_id, (0.0, 0))
         if count < MANY or time.monotonic() - at > FREE_SECONDS:
             query = select(func.count()).select_from(t.item).where(t.item.c.round_id == round_id, FREE)
@@ -190,7 +191,7 @@ class Free:
 
 
 def progress(connection: Connection, project: DbRow, account_id: int, free: Free | None = None) -> dict[str, int]:
-    """For the person at work: how many they have done, and how many of the round they could still take."""
+    """An account's progress: how many items it has done, and how many of the round it could still take."""
     round_id = _round(connection, project)
     mine = (
         select(t.assignment.c.state, FREE.label("free"), func.count().label("n"))
@@ -200,8 +201,8 @@ def progress(connection: Connection, project: DbRow, account_id: int, free: Free
     )
     rows = connection.execute(mine).all()
     done = sum(row.n for row in rows if row.state in DONE)
-    # what is free, less what this person had or holds of it, and what they hold; never a walk through all items by hand
+    # free items, less those that this account had or holds, plus those it holds; without a scan of all items
     taken = sum(row.n for row in rows if row.free and row.state != "released")
     held = sum(row.n for row in rows if row.state == "leased")
-    # an old count may be lower than what is there, and never makes less than nothing of it
+    # an old count may be too low, so the difference is limited to 0
     return {"done": done, "left": max(held, (free or Free())(connection, round_id) - taken + held)}

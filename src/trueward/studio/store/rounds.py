@@ -1,4 +1,4 @@
-"""Closing a round: its answers become a file with a hash, which training reads. Nobody trains on the live database."""
+"""Closing a round: its answers become a file with a hash, which training reads. Training never reads the live database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CHUNK = 500
 
 
 def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
-    """Write the open round's answers to a file, close it and open the next one; the snapshot's manifest.
+    """Write the open round's answers to a file, close it and open the next one; returns the snapshot's manifest.
 
-    Items that nobody has answered go on in the next round. `ValueError` if there is no answer yet.
+    Items without an answer move to the next round. `ValueError` if there is no answer yet.
     """
     row = projects.open_round(connection, project.id)
     connection.execute(select(t.round_.c.id).where(t.round_.c.id == row.id).with_for_update())
@@ -63,7 +63,7 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
 
 
 def records(connection: Connection, project: DbRow, cast_votes: list[DbRow]) -> tuple[list[dict[str, Any]], int]:
-    """Answers as rows of our JSONL: comparisons, or demonstrations; and how many were to check pairs, which stay out."""
+    """Answers as JSONL rows, comparisons or demonstrations; and how many were to check pairs, which are left out."""
     if project.kind == "write":
         rows = []
         for vote in cast_votes:
@@ -77,7 +77,7 @@ def records(connection: Connection, project: DbRow, cast_votes: list[DbRow]) -> 
 
 
 def comparison(project: str, vote: DbRow, texts: dict[int, Response]) -> Comparison:
-    """A vote as the record that training knows."""
+    """A vote as the `Comparison` that training reads."""
     return Comparison(
         prompt=Prompt.model_validate_json(vote.prompt),
         first=texts[vote.first_id],
@@ -91,7 +91,7 @@ def comparison(project: str, vote: DbRow, texts: dict[int, Response]) -> Compari
 
 
 def labelled(connection: Connection, project: DbRow) -> list[Comparison]:
-    """Models' labels of the project's pairs, as records that name the model."""
+    """Models' labels of the project's pairs, as comparisons that name the model."""
     rows = list(labels.all_of(connection, project.id))
     texts = responses(connection, rows)
     return [

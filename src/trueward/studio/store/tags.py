@@ -1,4 +1,4 @@
-"""Words on runs: to find them by, and nothing more."""
+"""Tags on runs, to find them by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 20  # on one run
 
 
 def all_of(connection: Connection) -> dict[str, list[str]]:
-    """Tags by run, in the order of the alphabet."""
+    """Tags by run, in alphabetical order."""
     by_run: dict[str, list[str]] = defaultdict(list)
     for row in connection.execute(select(t.tag).order_by(t.tag.c.name)):
         by_run[row.run].append(row.name)
@@ -23,11 +23,12 @@ def all_of(connection: Connection) -> dict[str, list[str]]:
 
 
 def of(connection: Connection, run: str) -> list[str]:
+    """A run's tags, in alphabetical order."""
     return list(connection.scalars(select(t.tag.c.name).where(t.tag.c.run == run).order_by(t.tag.c.name)))
 
 
 def change(connection: Connection, run: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[str]:
-    """A run's tags after it. `ValueError` for a word that can't be one, or one too many."""
+    """Add and remove tags of a run; returns its tags. `ValueError` for an invalid tag, or too many."""
     new = [name.strip() for name in add]
     for name in new:
         if not NAME.match(name):

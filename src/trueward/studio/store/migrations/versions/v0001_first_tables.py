@@ -15,6 +15,7 @@ REFUSAL = "events are appended, never changed"
 
 
 def upgrade() -> None:
+    """Create the first tables."""
     op.create_table(
         "account",
         sa.Column("id", sa.Integer(), nullable=False),

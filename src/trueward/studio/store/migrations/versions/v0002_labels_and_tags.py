@@ -16,6 +16,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Add the tables of models' labels and of tags."""
     op.add_column("item", sa.Column("turned", sa.Boolean(), nullable=True))
     op.create_table(
         "label",
@@ -38,7 +39,7 @@ def upgrade() -> None:
 
 
 def toss_coins(connection: sa.Connection) -> None:
-    """Say of the pairs that are there which response is called A."""
+    """Choose for each existing pair which response is called A."""
     pairs = connection.execute(
         sa.text(
             "SELECT item.id, item.prompt, a.text AS one, a.finished AS one_finished, b.text AS two, "
