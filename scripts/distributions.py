@@ -42,6 +42,8 @@ IN_SDIST = (
     "CONTRIBUTING.md",
     "LICENSE",
     "docs/*.md",
+    "examples/*.py",
+    "examples/quickstart.ipynb",
     "src/trueward/py.typed",
     "tests/*/test_*.py",
 )
