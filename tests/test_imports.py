@@ -15,7 +15,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("artifacts", "cli", "config", "data", "lab", "progress", "records", "reporting", "seeds", "studio"), ()
     ),
-    "tracking": ("tensorboard", "wandb", "trackio"),  # services, imported for who asked for them
+    "tracking": ("tensorboard", "wandb", "trackio", "beats"),  # services that somebody asked for; marks in loops
     "evaluation": ("evaluator", "outliers", "reward_report", "token_strip", "verdict_monitor"),
     "scorers.judge": ("local",),
     "scorers.sandbox": (),

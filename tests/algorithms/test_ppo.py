@@ -180,9 +180,17 @@ CRITIC = {"warmup_steps": 1, "gae_lambda": 0.5, "adaptive_lambda": 0.5}
 
 
 def test_every_setting_changes_the_weights(run: Run) -> None:
-    assert set(SETTINGS) | {"kind", "steps", "critic", "group", "dpo", "best_of_n", "relabel"} == set(
-        PolicyConfig.model_fields
-    )
+    assert set(SETTINGS) | {
+        "kind",
+        "loss",
+        "options",
+        "steps",
+        "critic",
+        "group",
+        "dpo",
+        "best_of_n",
+        "relabel",
+    } == set(PolicyConfig.model_fields)
     plain, again = run(steps=3), run(steps=3)
     names = ("policy", "value")
     assert all(torch.equal(plain.weights(n), again.weights(n)) for n in names)

@@ -501,9 +501,9 @@ def small_run(words: list[str], directory: Path) -> list[str]:
 
 
 def furnish(page: Path, directory: Path) -> None:
-    """The files that a page's commands may name: recipes that it shows, and data of the user's own."""
+    """The files that a page's commands may name: recipes and modules that it shows, and data of the user's own."""
     for fence in fences(page):
-        if fence.language == "toml" and (m := re.match(r"# ([\w.-]+\.toml)\n", fence.text)):
+        if fence.language in ("toml", "python") and (m := re.match(r"# ([\w.-]+\.(?:toml|py))\n", fence.text)):
             (directory / m[1]).write_text(fence.text, encoding="utf-8")
     pairs = toy.reviews(400, seed=1)
     files = {

@@ -109,7 +109,13 @@ for baseline in ("mean", "others"):
         )
 CONSTANT = {
     *("at_temperature", "masked_infinite", "require"),  # parts of other functions here, without a formula of their own
-    *("adaptive_lambda", "importance_weights", "labels", "mismatch"),  # numbers that nothing is differentiated through
+    *(
+        "adaptive_lambda",
+        "importance_weights",
+        "labels",
+        "mismatch",
+        "ratio_figures",
+    ),  # numbers that nothing is differentiated through
 }
 
 

@@ -19,7 +19,7 @@ from trueward.losses.advantages import adaptive_lambda, gae, group_advantages
 from trueward.losses.importance import importance_weights, mismatch
 from trueward.losses.logprobs import at_temperature, entropy, masked_infinite, token_logprobs
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
-from trueward.losses.policy import clipped_surrogate, clipped_value, clipped_weight, token_weights
+from trueward.losses.policy import clipped_surrogate, clipped_value, clipped_weight, ratio_figures, token_weights
 from trueward.losses.preference import bradley_terry, direct, dpo, dpo_margin, ipo, labels, robust_dpo, simpo
 from trueward.losses.shapes import require
 from trueward.losses.supervised import cross_entropy
@@ -89,6 +89,11 @@ TABLE: dict[Callable[..., Any], tuple[Callable[..., Any], list[tuple[Shape, ...]
             *[((3, 4), (3, 1), (3, 4), (3, 4)), ((3, 4), (3, 4), (3, 1), (3, 4)), ((3, 4), (3, 4), (3, 4), (4,))],
             *[((4,), (3, 4), (3, 4), (3, 4)), ((4,),) * 4],
         ],
+    ),
+    ratio_figures: (
+        lambda x, y, m: ratio_figures(x, y, m)["kl"],
+        [((3, 4),) * 3],
+        [((3, 4), (3, 1), (3, 4)), ((3, 4), (3, 4), (3, 1)), ((4,),) * 3],
     ),
     clipped_value: (
         lambda v, o, r, m: clipped_value(v, o, r, m, 0.2),

@@ -76,8 +76,8 @@ def test_the_name_says_what_was_changed(command: Any, tmp_path: Path) -> None:
     changes = ["--set", "sft.batch_size=32", "--set", "runtime.threads=1"]
     code, out, err = command("run", "tiny", "--until", "prepare", *changes)
     assert code == 0, err
-    assert out.strip() == "runs/tiny,sft.batch_size=32/prepare"
-    assert (tmp_path / out.strip() / "manifest.json").is_file()
+    assert out.splitlines()[-1] == "runs/tiny,sft.batch_size=32/prepare", "the stage's directory, for scripts"
+    assert (tmp_path / out.splitlines()[-1] / "manifest.json").is_file()
     assert "prepare: done in" in err
 
 
