@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,76 @@ def test_leftovers_of_a_killed_writer_are_cleared_away(tmp_path: Path) -> None:
     artifacts.remove_leftovers(tmp_path)
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
     assert not (tmp_path / "policy/.best.tmp").exists()
+
+
+def flipped(raw: bytes) -> bytes:
+    return bytes([raw[0] ^ 1]) + raw[1:]
+
+
+@pytest.mark.parametrize("damage", [flipped, lambda raw: raw[:1], lambda raw: b"", lambda raw: b"[]"])
+@pytest.mark.parametrize("name", ["model/weights", "log.jsonl"])
+def test_a_changed_file_is_one_line(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    finished(tmp_path / "sft")
+    file = tmp_path / "sft" / name
+    file.write_bytes(damage(file.read_bytes()))
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(
+        ValueError, match=rf"sft: {name} is damaged, it has changed .*; remove the directory to"
+    ) as caught:
+        artifacts.load(tmp_path / "sft")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_what_has_another_size_or_time_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy is whole, and read once; damage that keeps both is for `hash_all`."""
+    finished(tmp_path / "sft")
+    hashed: list[str] = []
+    sha256 = artifacts.sha256
+
+    def listens(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(artifacts, "sha256", listens)
+    assert artifacts.load(tmp_path / "sft")
+    assert hashed == []
+    os.utime(tmp_path / "sft/log.jsonl", ns=(1, 1))
+    assert artifacts.load(tmp_path / "sft")
+    assert hashed == ["log.jsonl"]
+    file = tmp_path / "sft/model/weights"
+    status = file.stat()
+    file.write_bytes(flipped(file.read_bytes()))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert artifacts.load(tmp_path / "sft")
+    with pytest.raises(ValueError, match="sft: model/weights is damaged"):
+        artifacts.load(tmp_path / "sft", hash_all=True)
+
+
+def test_a_changed_number_in_a_manifest(tmp_path: Path) -> None:
+    finished(tmp_path / "sft")
+    manifest = tmp_path / "sft/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"n": 1', '"n": 2'))
+    with pytest.raises(ValueError, match=r"manifest\.json: damaged, it has changed since it was written"):
+        artifacts.load(tmp_path / "sft")
+
+
+def test_what_an_earlier_version_wrote_is_hashed(tmp_path: Path) -> None:
+    """Without sizes, times and a digest of its own a manifest is read all the same."""
+    finished(tmp_path / "sft")
+    manifest = tmp_path / "sft/manifest.json"
+    table = json.loads(manifest.read_text())
+    del table["states"], table["sha256"]
+    manifest.write_text(json.dumps(table))
+    assert artifacts.load(tmp_path / "sft")
+    (tmp_path / "sft/log.jsonl").write_text("[]\n")
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged"):
+        artifacts.load(tmp_path / "sft")
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"digest": 3}'])
+def test_a_damaged_mark_of_what_was_begun(tmp_path: Path, text: str) -> None:
+    assert artifacts.begun(tmp_path) is None
+    (tmp_path / "unfinished.json").write_text(text)
+    with pytest.raises(ValueError, match=r"unfinished\.json: damaged") as caught:
+        artifacts.begun(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -150,11 +150,14 @@ def finish(
     path: Path, *, stage: str, digest: str, parents: tuple[str, ...], summary: dict[str, Any], seconds: float
 ) -> Artifact:
     """Close a stage's directory: flush and hash every file, write the manifest, drop what only a resume needs."""
-    files = {}
+    files: dict[str, str] = {}
+    states: dict[str, list[int]] = {}
     for file in sorted(path.rglob("*")):
         if file.is_file() and file.name not in (MANIFEST, UNFINISHED) and not in_checkpoints(file, path):
             flush(file)
-            files[str(file.relative_to(path))] = sha256(file)
+            name = str(file.relative_to(path))
+            states[name] = _state(file)
+            files[name] = sha256(file)
     table = {
         "format": FORMAT,
         "stage": stage,
@@ -163,15 +166,20 @@ def finish(
         "seconds": round(seconds, 3),
         "summary": summary,
         "files": files,
+        "states": states,
     }
+    table["sha256"] = _own_digest(table)
     write_json(path / MANIFEST, table)
     (path / UNFINISHED).unlink(missing_ok=True)
     shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
     return Artifact(path, stage, digest, parents, summary, seconds)
 
 
-def load(path: Path) -> Artifact | None:
-    """The finished artifact in a directory, or None. `ValueError` if files that it lists are gone."""
+def load(path: Path, *, hash_all: bool = False) -> Artifact | None:
+    """The finished artifact in a directory, or None. `ValueError` in one line if the manifest or a file isn't as it was.
+
+    A file of the size and time that the manifest holds is taken for whole, any other is hashed; with `hash_all` each one is.
+    """
     if not (path / MANIFEST).is_file():
         return None
     table = read_json(path / MANIFEST)
@@ -181,12 +189,43 @@ def load(path: Path) -> Artifact | None:
         table.get("seconds"), int | float
     ):
         raise ValueError(f"{path / MANIFEST}: damaged, some of its fields are missing; remove the directory")
-    for name in table["files"]:
-        if not (path / name).is_file():
+    if "sha256" in table and table["sha256"] != _own_digest(table):
+        raise ValueError(f"{path / MANIFEST}: damaged, it has changed since it was written; remove the directory")
+    states = table.get("states", {}) if "sha256" in table and not hash_all else {}
+    for name, digest in table["files"].items():
+        file = path / name
+        if not file.is_file():
             raise ValueError(
                 f"{path}: {name} is missing, though the manifest lists it; remove the directory to make it again"
             )
+        if _state(file) != states.get(name) and sha256(file) != digest:
+            raise ValueError(
+                f"{path}: {name} is damaged, it has changed since the manifest was written; remove the directory to "
+                "make it again"
+            )
     return Artifact(path, table["stage"], table["digest"], tuple(table["parents"]), table["summary"], table["seconds"])
+
+
+def _state(file: Path) -> list[int]:
+    """A file's bytes and when it was last written, in nanoseconds."""
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _own_digest(table: dict[str, Any]) -> str:
+    """The SHA-256 of a manifest's other fields."""
+    rest = json.loads(json.dumps({key: value for key, value in table.items() if key != "sha256"}))
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def begun(path: Path) -> str | None:
+    """The digest of what was begun in a directory and isn't finished. `ValueError` in one line if its mark is damaged."""
+    if not (path / UNFINISHED).is_file():
+        return None
+    table = read_json(path / UNFINISHED)
+    if not isinstance(table, dict) or not isinstance(table.get("digest"), str):
+        raise ValueError(f"{path / UNFINISHED}: damaged, it names no digest; remove {path} to make this stage again")
+    return str(table["digest"])
 
 
 def in_checkpoints(file: Path, directory: Path) -> bool:

@@ -18,6 +18,11 @@ class WaitingError(ValueError):
     """A run has to wait for people's answers; the message says in one line for which. The run's state is saved first."""
 
 
+def note(text: str) -> None:
+    """One line on standard error, whatever progress is printed."""
+    print(f"trueward: note: {text}", file=sys.stderr, flush=True)
+
+
 def clock(seconds: float) -> str:
     """Seconds as m:ss."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

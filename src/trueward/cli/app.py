@@ -26,6 +26,7 @@ from trueward.cli import (
     sample,
     single_stage,
     verifiers,
+    verify,
 )
 from trueward.progress import WaitingError
 from trueward.studio import command as studio
@@ -59,6 +60,7 @@ app.command()(reports.report)
 app.command()(reports.doctor)
 app.command()(reports.frontier)
 app.command()(profile.profile)
+app.command()(verify.verify)
 app.command()(run.recipes)
 app.command()(lab.lab)
 

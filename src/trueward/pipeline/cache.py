@@ -20,6 +20,7 @@ from trueward import artifacts, config
 from trueward.artifacts import UNFINISHED, Artifact
 from trueward.config import Recipe, Section
 from trueward.pipeline.stage import Made, Stage
+from trueward.progress import note
 from trueward.tracking import catch_up
 from trueward.training.env import Env
 from trueward.training.journal import DirectoryJournal, Journal, MemoryJournal
@@ -177,11 +178,8 @@ class RunCache:
     def _make(
         self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R], directory: Path
     ) -> Artifact:
-        mark = directory / UNFINISHED
-        if not mark.is_file() or artifacts.read_json(mark).get("digest") != digest:
-            shutil.rmtree(
-                directory, ignore_errors=True
-            )  # an unfinished stage of another recipe or of other input files
+        if artifacts.begun(directory) != digest:
+            shutil.rmtree(directory, ignore_errors=True)  # what an older recipe or other input files had begun
         started = time.monotonic()
         try:
             return make_in(directory, stage, digest, parents, run, self.env)
@@ -195,11 +193,13 @@ class RunCache:
             if manifest.parent.parent == self.run:
                 continue
             try:
-                artifact = artifacts.load(manifest.parent)
-            except (ValueError, OSError):
-                continue  # damaged or being removed by another process: skipped
-            if artifact is not None and artifact.digest == digest:
-                return artifacts.adopt(manifest.parent, self.run / name)
+                found = artifacts.load(manifest.parent)
+                if found is not None and found.digest == digest:
+                    return artifacts.adopt(manifest.parent, self.run / name)
+            except (ValueError, OSError) as error:
+                if manifest.is_file() and digest in manifest.read_text(encoding="utf-8", errors="replace"):
+                    note(f"{error} (it is not taken over)".replace("\n", " "))
+                continue  # another run's, damaged or being removed: the stage is made here
         return None
 
     def _row(self, name: str, digest: str, parents: Sequence[str], state: str, seconds: float) -> None:

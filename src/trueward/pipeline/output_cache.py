@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trueward import artifacts
-from trueward.artifacts import UNFINISHED, Artifact
+from trueward.artifacts import Artifact
 from trueward.pipeline.cache import make_in
 from trueward.pipeline.stage import Made, Stage
 from trueward.training.env import Env
@@ -41,8 +41,8 @@ class OutputCache:
     def _make_kept(
         self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R], directory: Path
     ) -> Made[R]:
-        artifact, mark = artifacts.load(directory), directory / UNFINISHED
-        begun = artifact.digest if artifact else artifacts.read_json(mark).get("digest") if mark.is_file() else None
+        artifact = artifacts.load(directory)
+        begun = artifact.digest if artifact else artifacts.begun(directory)
         if begun not in (None, digest):
             raise ValueError(
                 f"{directory}: holds a {stage.name} that was made of something else (other settings, data or inputs); "

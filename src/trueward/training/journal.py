@@ -5,6 +5,7 @@ A run in memory, the same run on disk, and one that was killed and resumed are t
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import math
@@ -18,6 +19,8 @@ from trueward.artifacts import CHECKPOINTS, read_json
 from trueward.models import loading
 from trueward.models.lora import clone_sharing_frozen
 from trueward.models.network import Network
+from trueward.training import digests
+from trueward.training.digests import LogDigest
 from trueward.training.state import State
 
 Row = dict[str, Any]
@@ -120,6 +123,8 @@ class DirectoryJournal:
         self.load = load
         self.held: dict[str, int] = {}  # the step of each network that is kept
         self.recorded: dict[str, int] = {}  # the same at the last checkpoint
+        self.kept_files: dict[str, digests.Files] = {}  # the digests of each network that is kept
+        self.log_digests: dict[str, LogDigest] = {}
 
     @property
     def checkpoints(self) -> Path:
@@ -131,8 +136,10 @@ class DirectoryJournal:
         if not rows:
             return
         text = "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows).encode()
+        raw = gzip.compress(text, 6, mtime=0) if log.endswith(".gz") else text
         with (self.directory / log).open("ab") as file:
-            file.write(gzip.compress(text, 6, mtime=0) if log.endswith(".gz") else text)
+            file.write(raw)
+        self.log_digests.setdefault(log, LogDigest()).add(raw)
 
     def rows(self, log: str) -> list[Row]:
         """As `Journal`."""
@@ -142,7 +149,8 @@ class DirectoryJournal:
         """As `Journal`; the last two checkpoints stay."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         place = self.checkpoints / f"step-{state.step:07d}"
-        state.save(place, {"sizes": self._sizes(), "kept": self.held, **more})
+        logs = {"sizes": self._sizes(), "digests": {log: digest.text for log, digest in self.log_digests.items()}}
+        state.save(place, {**logs, "kept": self.held, "kept_files": self.kept_files, **more})
         for old in sorted(self.checkpoints.glob("step-*"))[:-2]:
             shutil.rmtree(old)
         self.recorded = dict(self.held)
@@ -153,19 +161,25 @@ class DirectoryJournal:
         return (self.checkpoints / f"step-{step:07d}").is_dir()
 
     def resume(self, state: State) -> Row | None:
-        """As `Journal`."""
-        last = latest(self.checkpoints)
+        """As `Journal`; a damaged checkpoint is named and taken away, and the one before it taken.
+
+        `ValueError` if there are checkpoints, and none is whole.
+        """
+        last = digests.last_whole(self.directory, self.stage)
         more = None if last is None else state.load(last)
         self.recorded = {} if more is None else dict(more["kept"])
         self.held = dict(self.recorded)
+        self.kept_files = {} if more is None else dict(more["kept_files"])
         for name in {BEST, *self.recorded}:
             self._restore(name)
         forget_aside(self.checkpoints)
         sizes = {} if more is None else more["sizes"]
+        self.log_digests = {}
         for log in LOGS:
             path, size = self.directory / log, sizes.get(log, 0)
             if size:
                 os.truncate(path, size)
+                self.log_digests[log] = LogDigest.read(path, size)
             else:
                 path.unlink(missing_ok=True)
         return more
@@ -177,6 +191,7 @@ class DirectoryJournal:
             path.replace(self._aside(name))  # until the next checkpoint: evaluations after a resume compare with it
         replace_directory(path, lambda fresh: loading.save(network, fresh))
         self.held[name] = step
+        self.kept_files[name] = digests.of(path)
 
     def _aside(self, name: str) -> Path:
         place = self.checkpoints / f"{name}-{self.recorded[name]:07d}"
@@ -214,7 +229,9 @@ class DirectoryJournal:
             if path.exists():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-                sizes[log] = path.stat().st_size
+                sizes[log] = size = path.stat().st_size
+                if log not in self.log_digests or self.log_digests[log].size != size:  # somebody else wrote there
+                    self.log_digests[log] = LogDigest.read(path, size)
         return sizes
 
 
@@ -225,9 +242,14 @@ def latest(checkpoints: Path) -> Path | None:
 
 
 def forget_aside(checkpoints: Path) -> None:
-    """Take away what was set aside for the checkpoint before the last one."""
+    """Take away what was set aside for checkpoints that are there no more."""
+    needed = set()
+    for state in checkpoints.glob("step-*/state.json"):
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # damaged: nothing is needed for it
+            needed |= {f"{name}-{step:07d}" for name, step in read_json(state)["more"]["kept"].items()}
     for aside in checkpoints.glob(f"{BEST}-*"):
-        shutil.rmtree(aside)
+        if aside.name not in needed:
+            shutil.rmtree(aside)
 
 
 def replace_directory(path: Path, write: Callable[[Path], None]) -> None:

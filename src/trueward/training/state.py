@@ -18,6 +18,7 @@ from torch import nn
 
 from trueward.artifacts import flush, sync_directory, write_json
 from trueward.models.lora import own_parameters
+from trueward.training import digests
 
 
 @dataclass
@@ -52,6 +53,7 @@ class State:
             fresh / "state.json",
             {"step": self.step, "numbers": self.numbers, "optimizers": plain, "more": more},
         )
+        digests.write(fresh)
         for file in fresh.iterdir():
             flush(file)
         shutil.rmtree(path, ignore_errors=True)
@@ -59,7 +61,7 @@ class State:
         sync_directory(path.parent)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Take over a saved state; returns the `more` that it was saved with."""
+        """Take over a saved state, which the journal has checked; returns the `more` that it was saved with."""
         table = json.loads((path / "state.json").read_text(encoding="utf-8"))
         for name, network in self.networks.items():
             saved = load_file(path / f"{name}.safetensors")

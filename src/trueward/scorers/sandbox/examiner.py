@@ -12,6 +12,7 @@ from typing import Any
 
 from . import wire
 
+LONGEST_NOTE = 200
 ODD = (AssertionError, UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError)
 """Errors that the code may raise and a test doesn't get: its own, and those that can't be made from a text."""
 
@@ -112,8 +113,9 @@ def examine(setup: str, tests: list[str], token: str, incoming: int, outgoing: i
     passed: list[bool] = []
     note = ""
     try:
+        wire.send(outgoing, "begin")
         hello = wire.receive(incoming)
-        note = str(hello["error"])
+        note = str(hello["error"])[:LONGEST_NOTE]
         names = {n: wire.decode(v, link.thing) for n, v in hello["names"].items() if allowed(n)}
     except (OSError, EOFError):
         names, note = {}, "the code ended before it was asked anything"
@@ -125,7 +127,7 @@ def examine(setup: str, tests: list[str], token: str, incoming: int, outgoing: i
             passed.append(True)
         except BaseException as error:
             passed.append(False)
-            note = note or f"test {number}: {type(error).__name__}: {error}"[:200].rstrip(": ")
+            note = note or f"test {number}: {type(error).__name__}: {error}"[:LONGEST_NOTE].rstrip(": ")
     wire.send(report, {"token": token, "passed": passed, "note": note})
 
 

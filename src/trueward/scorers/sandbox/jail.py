@@ -1,8 +1,9 @@
 """A process that confines itself, then runs one of the two roles. It is started by run.py, without the package around it:
 imports in this folder are relative, and lead to nothing outside but the standard library.
 
-Three processes: this one stays outside and ends the jail when its time is up or trueward has ended; its child is process 1 of
-the new namespaces and keeps them alive; the child's child, without any rights, runs the role.
+Three processes: this one stays outside and ends the jail when time is up or trueward is gone; its child is process 1 of
+the new namespaces and keeps them; the child's child, without any right, runs the role. What trueward hears of the setup
+goes through the status pipe, which the role's process closes before the role: how a process ends says nothing.
 """
 
 from __future__ import annotations
@@ -12,92 +13,96 @@ import os
 import platform
 import select
 import sys
+from typing import Any
 
-from . import confine, examiner, seccomp, solution
-
-NO_JAIL = 77
+from . import confine, examiner, seccomp, solution, status
 
 
 def main() -> int:
     """Read the configuration from standard input, start the jail and wait for its end; returns the exit code."""
     config = json.loads(_line(0))
-    limits, confined = config["limits"], config["confined"]
-    if confined:
-        try:
+    told: int = config["status"]
+    try:
+        if config["confined"]:
             confine.separate()
-        except (OSError, StopIteration) as error:
-            return _no_jail(error)
-    ready, go = os.pipe()
-    child = os.fork()
+        ready, go = os.pipe()
+        child = os.fork()
+    except (OSError, StopIteration) as error:
+        return _refused(told, error)
     if not child:
-        os.close(go)
-        code = 1
         try:
-            code = _inside(config, limits, ready)
+            os.close(go)
+            _inside(config, told, ready)
         finally:
-            os._exit(code)
+            os._exit(1)
     os.close(ready)
     os.write(go, b"x")
     for pipe in config["pipes"]:
         os.close(pipe)
-    return _watch(child, limits["wall"])
+    late = _watch(child, config["limits"]["wall"])
+    # Counts only if the worker had not said that it is ready, and then nothing but this program has run.
+    status.write(told, status.Status(late=True) if late else status.ENDED)
+    return 0
 
 
-def _inside(config: dict, limits: dict, ready: int) -> int:  # type: ignore[type-arg]
-    """Process 1: it ends when the process outside does, and all processes in the jail end with it."""
+def _inside(config: dict[str, Any], told: int, ready: int) -> None:
+    """Process 1: ends with the one outside, and everything in here with it."""
     confine.die_with_parent()
-    if not os.read(ready, 1):  # the parent ended before `die_with_parent` took effect
-        return 1
+    if not os.read(ready, 1):  # the parent was gone before it could be asked to take this one with it
+        return
     os.close(ready)
-    nothing = os.open(os.devnull, os.O_RDWR)
+    os.setpgid(0, 0)  # a signal to the group reaches nobody outside
+    limits = config["limits"]
     try:
+        nothing = os.open(os.devnull, os.O_RDWR)
         if config["confined"]:
             confine.empty_root(platform.machine(), limits["file_kb"])
+        worker = os.fork()
     except (OSError, StopIteration) as error:
-        return _no_jail(error)
-    worker = os.fork()
+        _refused(told, error)
+        return
     if worker:
-        for pipe in config["pipes"]:
+        for pipe in (told, *config["pipes"]):
             os.close(pipe)
-        return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) & 0xFF
-    code = 1
+        os.waitpid(worker, 0)
+        return
     try:
         confine.limit(limits["cpu"], limits["memory_mb"], limits["file_kb"])
         if config["confined"]:
             confine.drop_rights()
             seccomp.install()
-        os.dup2(nothing, 0)
-        os.dup2(nothing, 1)
-    except (OSError, ValueError) as error:
-        os._exit(_no_jail(error))
-    try:
-        os.dup2(nothing, 2)
+        for standard in range(3):
+            os.dup2(nothing, standard)
         os.environ.clear()
         sys.argv[:] = [""]
-        pipes = config.pop("pipes")
-        if config["role"] == "solution":
-            solution.serve(config["code"], *pipes)
-        else:
-            examiner.examine(config["setup"], config["tests"], config["token"], *pipes)
-        code = 0
-    finally:
-        os._exit(code)
+    except (OSError, ValueError, OverflowError) as error:
+        _refused(told, error)
+        return
+    status.write(told, status.Status(ready=True))
+    os.close(told)
+    pipes = config.pop("pipes")
+    if config["role"] == "solution":
+        solution.serve(config["code"], *pipes)
+    else:
+        examiner.examine(config["setup"], config["tests"], config["token"], *pipes)
 
 
-def _watch(child: int, seconds: float) -> int:
-    """Wait for the child; kill it when its time is up, or when trueward closes standard input by ending."""
+def _watch(child: int, seconds: float) -> bool:
+    """Wait for the child; end it when its time is up (true), or when trueward closes standard input by ending."""
     ended = os.pidfd_open(child)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(0, select.POLLIN | select.POLLHUP)
-    poll.poll(seconds * 1000)
-    os.kill(child, 9)  # not waited for yet, so the process id is still its own
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF
+    happened = poll.poll(seconds * 1000)
+    os.kill(child, 9)  # not waited for yet, so the number is still its own
+    os.waitpid(child, 0)
+    return not happened
 
 
-def _no_jail(error: BaseException) -> int:
-    os.write(2, str(error).encode()[:500])
-    return NO_JAIL
+def _refused(told: int, error: BaseException) -> int:
+    number = error.errno if isinstance(error, OSError) and error.errno else 0
+    status.write(told, status.Status(refused=str(error) or type(error).__name__, errno=number))
+    return 0
 
 
 def _line(pipe: int) -> bytes:

@@ -23,7 +23,14 @@ OPERATIONS = {
 
 
 def serve(code: str, incoming: int, outgoing: int) -> None:
-    """Run the code, send the names that it defines, then answer calls over two pipes until the other side has ended."""
+    """Run the code, say which names it defines, then answer calls until the other side is gone.
+
+    The code waits until the examiner's jail stands: nothing that it does can get in the way of that.
+    """
+    try:
+        wire.receive(incoming)
+    except EOFError:
+        return
     things: list[Any] = []
 
     def keep(value: Any) -> int:

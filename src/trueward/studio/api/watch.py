@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from trueward.records import Prompt
 from trueward.studio.api.place import Admin, Body, Here, Reader
 from trueward.studio.api.work import named
-from trueward.studio.runs import frontiers, log, state, sweeps
+from trueward.studio.runs import files, frontiers, log, state, sweeps
 from trueward.studio.runs.library import STAGES, pipeline_stages
 from trueward.studio.store import projects, tags
 
@@ -139,7 +140,7 @@ async def events(
 def send(name: str, body: Sent, here: Here, person: Admin) -> dict[str, Any]:
     """Put the two answers of a sample, the SFT policy's and the policy's, into a project's open round."""
     rows = or_404(lambda: here.runs.samples(name, body.step))["samples"]
-    if body.index >= len(rows) or "reference" not in rows[body.index]:
+    if body.index >= len(rows) or not {"prompt", "reference", "response"} <= rows[body.index].keys():
         raise HTTPException(404, "there is no such pair")
     row = rows[body.index]
     texts = (str(row["reference"]), str(row["response"]))
@@ -194,7 +195,7 @@ class Following:
             ):  # the offset moves with the last part: a part may be sent twice, and is never lost
                 if start + BATCH >= len(new[0]):
                     self.cursor[key] = new[1]
-                sent.append(self._event("rows", {"log": key, "rows": new[0][start : start + BATCH]}))
+                sent.append(self._event("rows", {"log": key, "rows": _cleaned(new[0][start : start + BATCH])}))
         stages = pipeline_stages(self.path)
         now = {"state": state.state(self.path, stages, state.held()), "stages": stages}
         if (text := json.dumps(now)) != self.last_state:
@@ -204,6 +205,15 @@ class Following:
 
     def _event(self, kind: str, data: dict[str, Any]) -> ServerSentEvent:
         return ServerSentEvent(event=kind, data=data, id=json.dumps(self.cursor))
+
+
+def _cleaned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that can be sent; one that is nested too deeply is left out."""
+    sent = []
+    for row in rows:
+        with contextlib.suppress(RecursionError):
+            sent.append(files.clean(row))
+    return sent
 
 
 def _cursor(text: str) -> dict[str, int]:

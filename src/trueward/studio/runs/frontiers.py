@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from trueward.evaluation import frontier
 from trueward.evaluation.frontier import FrontierRun
 from trueward.reporting import frontier_page
-from trueward.studio.runs.library import Library, pipeline_stages
+from trueward.studio.runs import files
+from trueward.studio.runs.library import Contents, Library
 
 
 def summary(library: Library, names: Sequence[str]) -> dict[str, Any]:
@@ -24,14 +24,17 @@ def picture(library: Library, names: Sequence[str], narrow: bool) -> str:
 
 
 def _frontier(library: Library, names: Sequence[str]) -> dict[str, Any]:
-    return frontier.frontier([_run(library, name) for name in names])
+    runs = [_run(library, name) for name in names]
+    try:
+        return frontier.frontier(runs)
+    except (KeyError, TypeError, AttributeError, IndexError):
+        raise ValueError("one of these runs has a damaged report: fields are missing or of another kind") from None
 
 
 def _run(library: Library, name: str) -> FrontierRun:
-    path = library.path(name)
-    try:
-        report = json.loads((path / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ValueError(f"{name}: has no report yet") from None
-    digests = {str(row.get("name")): str(row.get("digest")) for row in pipeline_stages(path)}
-    return FrontierRun(path.name, report, digests)
+    contents = Contents(library.path(name))
+    report = contents.report()
+    if not report:
+        raise ValueError(f"{name}: {contents.damage() or 'has no report yet'}")
+    digests = {str(row.get("name")): str(row.get("digest")) for row in contents.stages()}
+    return FrontierRun(files.text(contents.path.name), report, digests)

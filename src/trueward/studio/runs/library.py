@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
-import tomllib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 from trueward.artifacts import OLDER, PIPELINE
-from trueward.studio.runs import log, state
+from trueward.studio.runs import files, log, state
+from trueward.studio.runs.files import DamagedError, Table
 
 DEEPEST = 3  # runs/NAME, runs/SWEEP/NAME, and one more
 KEPT = 48  # logs in memory
@@ -33,7 +34,9 @@ class Library:
         """Name and directory of every run; a name is its path below `home`."""
         with self.lock:
             if time.monotonic() - self.at > FRESH_SECONDS or not self.at:
-                self.runs = {path.relative_to(self.home).as_posix(): path for path in _runs(self.home, DEEPEST)}
+                self.runs = {
+                    files.text(path.relative_to(self.home).as_posix()): path for path in _runs(self.home, DEEPEST)
+                }
                 self.at = time.monotonic()
             return self.runs
 
@@ -56,51 +59,53 @@ class Library:
         return sorted(rows, key=lambda row: (row["state"] not in ("live", "stale"), -row["touched"]))
 
     def _row(self, name: str, path: Path, locks: set[int] | None) -> dict[str, Any]:
-        stages = pipeline_stages(path)
-        evaluations = _rows(path / "policy" / "evaluations.jsonl")
-        last = evaluations[-1] if evaluations else {}
-        report = _json(path / "report.json")
-        verdict = (report.get("verdict") or {}) if isinstance(report, dict) else {}
-        end = (report.get("policies") or {}).get("policy") or {} if isinstance(report, dict) else {}
-        recipe = _recipe(path)
-        settings = _flat(recipe)
+        run = Contents(path)
+        stages, recipe, last = run.stages(), run.recipe(), run.last_evaluation()
+        report = run.report()
+        verdict, end = files.table(report, "verdict"), files.table(files.table(report, "policies"), "policy")
+        policy = files.table(recipe, "policy")
+
+        def figure(key: str) -> float | None:
+            return files.number(end if key in end else last, key)
+
         return {
             "name": name,
-            "recipe": recipe.get("name"),
-            "kind": (recipe.get("policy") or {}).get("kind"),
-            "seed": recipe.get("seed"),
+            "recipe": files.word(recipe, "name"),
+            "kind": files.word(policy, "kind"),
+            "seed": files.number(recipe, "seed"),
             "state": state.state(path, stages, locks),
             "touched": state.touched(path),
             "stage": next((s.get("name") for s in stages if s.get("state") != "done"), None),
-            "step": last.get("step"),
-            "steps": (recipe.get("policy") or {}).get("steps"),
-            "verdict": verdict.get("word") or last.get("verdict"),
-            "proxy": end.get("proxy", last.get("proxy")),
-            "truth": end.get("truth", last.get("truth")),
-            "kl": end.get("kl", last.get("kl")),
-            "win_rate": end.get("win_rate", last.get("win_rate")),
-            "settings": {k: v for k, v in settings.items() if k not in ("name", "description")},
+            "step": files.number(last, "step"),
+            "steps": files.number(policy, "steps"),
+            "verdict": files.word(verdict, "word") or files.word(last, "verdict"),
+            "proxy": figure("proxy"),
+            "truth": figure("truth"),
+            "kl": figure("kl"),
+            "win_rate": figure("win_rate"),
+            "damage": run.damage(),
+            "settings": {k: v for k, v in _flat(recipe).items() if k not in ("name", "description")},
         }
 
     def run(self, name: str) -> dict[str, Any]:
         """All of a run but its metrics: stages, evaluations, verdict, early warnings, the recipe as written."""
         path = self.path(name)
-        stages = pipeline_stages(path)
-        report = _json(path / "report.json")
-        recipe = _recipe(path)
-        whole = isinstance(report, dict)
+        run = Contents(path)
+        stages, report = run.stages(), run.report()
+        evaluations = run.rows("policy/evaluations.jsonl")
         return {
             "name": name,
-            "recipe": recipe,
+            "recipe": run.recipe(),
             "state": state.state(path, stages, state.held()),
             "touched": state.touched(path),
             "stages": [{key: row.get(key) for key in ("name", "state", "seconds")} for row in stages],
-            "evaluations": _rows(path / "policy" / "evaluations.jsonl"),
-            "verdict": report.get("verdict") if whole else None,
-            "policies": report.get("policies") if whole else None,
-            "reward_model": report.get("reward_model") if whole else None,
-            "early_warnings": report.get("early_warnings") if whole else None,
-            "logs": [stage for stage in STAGES if (path / stage / "metrics.jsonl").is_file()],
+            "evaluations": evaluations,
+            "verdict": files.table(report, "verdict") or None,
+            "policies": files.table(report, "policies") or None,
+            "reward_model": report.get("reward_model"),
+            "early_warnings": report.get("early_warnings"),
+            "logs": [stage for stage in STAGES if os.path.isfile(path / stage / "metrics.jsonl")],
+            "damage": run.damage(),
         }
 
     def series(self, name: str, stage: str, most: int) -> dict[str, Any]:
@@ -108,7 +113,8 @@ class Library:
         columns = self._columns(self.path(name) / _known(stage) / "metrics.jsonl")
         columns.update()
         with columns.lock:
-            return {**log.buckets(columns.steps, columns.columns, most), "offset": columns.offset}
+            buckets = log.buckets(columns.steps, columns.columns, most)
+            return {**files.clean(buckets), "offset": columns.offset}
 
     def _columns(self, path: Path) -> log.Columns:
         with self.lock:
@@ -120,7 +126,7 @@ class Library:
 
     def samples(self, name: str, step: int | None) -> dict[str, Any]:
         """The steps that have samples, and the samples of one of them: the last one for `step` None."""
-        rows = _rows(self.path(name) / "policy" / "samples.jsonl")
+        rows = Contents(self.path(name)).rows("policy/samples.jsonl")
         steps = sorted({row["step"] for row in rows if isinstance(row.get("step"), int)})
         at = steps[-1] if step is None and steps else step
         return {"steps": steps, "step": at, "samples": [row for row in rows if row.get("step") == at]}
@@ -143,12 +149,12 @@ def _known(stage: str) -> str:
 
 def _runs(folder: Path, depth: int) -> list[Path]:
     try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        inside = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
     except OSError:
         return []
     runs = []
     for path in inside:
-        if (path / PIPELINE).is_file() or (path / "recipe.toml").is_file():
+        if any(os.path.lexists(path / file) for file in (PIPELINE, "recipe.toml")):
             if not is_older(path):
                 runs.append(path)
         elif depth > 1 and not path.name.startswith("."):
@@ -158,28 +164,84 @@ def _runs(folder: Path, depth: int) -> list[Path]:
 
 def is_older(run: Path) -> bool:
     """Whether it is a run of trueward 0.1, whose files have other names."""
-    return (run / OLDER).is_file() and not (run / PIPELINE).is_file()
+    return os.path.isfile(run / OLDER) and not os.path.lexists(run / PIPELINE)
 
 
 def pipeline_stages(run: Path) -> list[dict[str, Any]]:
-    """A row for each stage, in the order in which they ran: name, state, seconds, digest."""
-    rows = _json(run / PIPELINE)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    """A row a stage, in the order in which they ran: name, state, seconds, digest. None if the file is damaged."""
+    return Contents(run).stages()
 
 
-def _json(path: Path) -> Any:
-    """The JSON in a file; None if it is missing or invalid, so that a page about many runs still works."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+class Contents:
+    """What is in a run's directory, as far as it can be read; what can't is remembered in a line."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged: list[str] = []
 
-def _recipe(run: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    def damage(self) -> str:
+        """The first thing that is wrong with what was read, in a line; or nothing."""
+        odd = ["its name is not UTF-8"] if files.text(self.path.name) != self.path.name else []
+        return next(iter([*self.damaged, *odd]), "")
+
+    def stages(self) -> list[Table]:
+        """As `pipeline_stages`."""
+        rows = self._json(PIPELINE, list, files.STAGES)
+        if not all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows):
+            self.damaged.append(f"{PIPELINE}: not a list of stages")
+        plain: dict[str, Any] = {"name": str, "state": str, "seconds": int | float, "digest": str}
+        return [
+            {key: row[key] for key, kind in plain.items() if isinstance(row.get(key), kind)}
+            for row in rows
+            if isinstance(row, dict) and isinstance(row.get("name"), str)
+        ]
+
+    def report(self) -> Table:
+        """The report; {} if there's none."""
+        report: Table = self._json("report.json", dict)
+        return report
+
+    def recipe(self) -> Table:
+        """The recipe as it is written."""
+        try:
+            return files.read_toml(self.path / "recipe.toml")
+        except DamagedError as error:
+            self.damaged.append(str(error))
+            return {}
+
+    def rows(self, name: str) -> list[Table]:
+        """All whole rows of a log."""
+        path = self.path / name
+        try:
+            if files.size(path) > files.LOG:
+                raise DamagedError(f"{path.name}: larger than {files.LOG // files.MB} MB")
+            rows: list[Table] = []
+            offset = 0
+            while (new := log.new_rows(path, offset)) and new[1] > offset:
+                rows += files.clean(new[0])
+                offset = new[1]
+        except DamagedError as error:
+            self.damaged.append(str(error))
+            return []
+        except RecursionError:
+            self.damaged.append(f"{path.name}: nested too deeply")
+            return []
+        return rows
+
+    def last_evaluation(self) -> Table:
+        """The last evaluation's row; {} before the first."""
+        rows = self.rows("policy/evaluations.jsonl")
+        return rows[-1] if rows else {}
+
+    def _json(self, name: str, kind: type, most: int = files.TABLE) -> Any:
+        try:
+            value = files.read_json(self.path / name, most)
+        except DamagedError as error:
+            self.damaged.append(str(error))
+            value = None
+        if value is not None and not isinstance(value, kind):
+            self.damaged.append(f"{name}: not {'a list' if kind is list else 'a table'}")
+        return value if isinstance(value, kind) else kind()
 
 
 def _flat(table: dict[str, Any], inside: str = "") -> dict[str, Any]:
@@ -188,13 +250,3 @@ def _flat(table: dict[str, Any], inside: str = "") -> dict[str, Any]:
         name = f"{inside}{key}"
         flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """All complete rows of a log, however large."""
-    rows: list[dict[str, Any]] = []
-    offset = 0
-    while (new := log.new_rows(path, offset)) and new[1] > offset:
-        rows += new[0]
-        offset = new[1]
-    return rows

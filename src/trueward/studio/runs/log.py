@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from trueward.studio.runs import files
+
 CHUNK = 8 * 1024 * 1024
 
 
 def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None:
     """The complete rows after `offset`, and the offset after them; None if the log was truncated before `offset`.
 
-    An incomplete last row is left for a later call.
+    A row that is half written waits for its end, a damaged one is left out; a log that is no regular file is empty.
     """
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size < offset:
                 return None
@@ -31,15 +33,15 @@ def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None
                 if file.read(1) != b"\n":
                     return None
             raw = file.read(CHUNK)
-    except FileNotFoundError:
+    except (OSError, files.DamagedError):
         return ([], 0) if not offset else None
     end = raw.rfind(b"\n") + 1
     rows = []
     for line in raw[:end].splitlines():
         try:
-            row = json.loads(line)
-        except ValueError:
-            return None if offset else ([], 0)  # the rest of a truncated row; the log is read again from the start
+            row = json.loads(line) if line else None
+        except (ValueError, RecursionError):
+            continue  # damaged: the others are read
         if isinstance(row, dict):
             rows.append(row)
     return rows, offset + end
@@ -114,7 +116,10 @@ class Columns:
 def _number(value: object) -> float:
     if type(value) is not float and type(value) is not int:
         return math.nan
-    return float(value) if math.isfinite(value) else math.nan
+    try:
+        return float(value) if math.isfinite(value) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
 
 
 def buckets(steps: Sequence[float], columns: dict[str, array[float]], most: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -45,20 +46,23 @@ def state(run: Path, stages: list[dict[str, Any]], locks: set[int] | None, now: 
 
 def touched(run: Path) -> float:
     """When something in the run was last written: its own files, its stages' and their checkpoints'."""
-    times = [0.0]
-    for folder in (run, *(path for path in _folders(run))):
-        try:
-            times += [entry.stat().st_mtime for entry in os.scandir(folder)]
-        except OSError:
-            continue
-    return max(times)
+    return max([0.0, *(at for folder in (run, *_folders(run)) for at in _times(folder))])
+
+
+def _times(folder: Path) -> list[float]:
+    """When each entry of a folder was written; of a link, when the link was."""
+    times = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                times.append(entry.stat(follow_symlinks=False).st_mtime)
+    return times
 
 
 def _folders(run: Path) -> list[Path]:
-    try:
-        return [Path(entry.path) for entry in os.scandir(run) if entry.is_dir()]
-    except OSError:
-        return []
+    with contextlib.suppress(OSError), os.scandir(run) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
 
 
 def _lock(run: Path) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 from trueward.artifacts import OLDER, PIPELINE
 from trueward.reporting import sweep_page
+from trueward.studio.runs import files
 
 FILE = "sweep.json"
 DEEPEST = 3
@@ -28,6 +28,13 @@ def all_of(home: Path) -> list[dict[str, Any]]:
 def one(home: Path, name: str) -> dict[str, Any]:
     """The contents of a sweep's page, runs by their names in the studio. `LookupError` if there is no such sweep."""
     sweep = path_and_sweep(home, name)[1]
+    try:
+        return _page(name, sweep)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise LookupError(f"the sweep {name!r} has a damaged {FILE}: fields are missing or of another kind") from None
+
+
+def _page(name: str, sweep: dict[str, Any]) -> dict[str, Any]:
     points = sweep_page.ordered(sweep["points"])
     before = "" if name == "." else f"{name}/"
     return {
@@ -48,8 +55,11 @@ def one(home: Path, name: str) -> dict[str, Any]:
 
 
 def picture(home: Path, name: str, kind: Picture, narrow: bool) -> str:
-    """One of the charts of a sweep's page, as SVG."""
-    return sweep_page.picture(path_and_sweep(home, name)[1], kind, narrow)
+    """One of the sweep page's pictures, as SVG."""
+    try:
+        return sweep_page.picture(path_and_sweep(home, name)[1], kind, narrow)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise LookupError(f"the sweep {name!r} has a damaged {FILE}: fields are missing or of another kind") from None
 
 
 def path_and_sweep(home: Path, name: str) -> tuple[Path, dict[str, Any]]:
@@ -64,14 +74,14 @@ def path_and_sweep(home: Path, name: str) -> tuple[Path, dict[str, Any]]:
 def read(path: Path) -> dict[str, Any] | None:
     """The contents of sweep.json; None if it isn't a sweep's, or is of trueward 0.1 (format 1)."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        table = files.read_json(path)
+    except files.DamagedError:
         return None
     is_one = (
         isinstance(table, dict)
         and table.get("format") != 1
-        and isinstance(table.get("points"), list)
-        and isinstance(table.get("runs"), list)
+        and all(isinstance(table.get(key), list) for key in ("points", "runs"))
+        and all(isinstance(row, dict) for row in [*table["points"], *table["runs"]])
     )
     return table if is_one and isinstance(table.get("over"), str) else None
 
@@ -81,7 +91,7 @@ def _head(sweep: dict[str, Any]) -> dict[str, Any]:
         "recipe": sweep.get("recipe"),
         "over": sweep["over"],
         "sentence": sweep.get("sentence", ""),
-        "best": (sweep.get("advice") or {}).get("best"),
+        "best": files.table(sweep, "advice").get("best"),
         "done": len(sweep["runs"]),
         "planned": sweep.get("planned", len(sweep["runs"])),
     }
@@ -93,9 +103,9 @@ def _sweeps(home: Path, folder: Path, depth: int) -> dict[str, Path]:
     except OSError:
         return {}
     sweeps = {}
-    if (folder / FILE).is_file():
-        sweeps[folder.relative_to(home).as_posix()] = folder / FILE
-    elif depth and not any((folder / name).is_file() for name in (PIPELINE, OLDER)):
+    if os.path.isfile(folder / FILE):
+        sweeps[files.text(folder.relative_to(home).as_posix())] = folder / FILE
+    elif depth and not any(os.path.isfile(folder / name) for name in (PIPELINE, OLDER)):
         for path in inside:
             sweeps |= _sweeps(home, Path(path), depth - 1)
     return sweeps
