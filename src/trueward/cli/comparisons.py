@@ -44,18 +44,37 @@ def import_(
     drop_repeated: Annotated[
         bool, typer.Option("--drop-repeated", help="Leave out repeated rows; without it each one is a vote.")
     ] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which columns hold what, as prompt=question,chosen=answer_a; no other one is then the prompt."
+        ),
+    ] = None,
+    roles: Annotated[
+        list[str] | None, typer.Option(help="Which roles the speakers of messages are, as human=user,gpt=assistant.")
+    ] = None,
+    order: Annotated[str, typer.Option(help="What the order of a list without ranks or scores says: best-first.")] = "",
+    contradictions: Annotated[
+        str,
+        typer.Option(help="What is done with rows that contradict themselves (chosen is scored lower): stop or drop."),
+    ] = "stop",
+    tolerate: Annotated[float, typer.Option(help="The share of rows that may be unusable.")] = 0.5,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Read comparisons in any form, check every line, and write them in trueward's own."""
     from trueward.data import importing
+    from trueward.data.options import ReadOptions, pairs
 
     sources = [*(files or []), *([HUB + dataset.removeprefix(HUB)] if dataset else [])]
     if not sources:
         raise ValueError("comparisons import: expected a file, or --dataset NAME")
     target = out or Path(f"{_stem(sources[0])}.comparisons.jsonl")
     _free(target, sources, force)
-    imported = importing.gather(sources, format, ties=ties, repeated=not drop_repeated)
+    options = ReadOptions(
+        "", pairs(columns or [], "--columns"), pairs(roles or [], "--roles"), contradictions, order, tolerate
+    )
+    imported = importing.gather(sources, format, ties=ties, repeated=not drop_repeated, options=options)
     importing.save(target, imported.rows)
     table = imported.table()
     if as_json:
