@@ -10,13 +10,24 @@ from pathlib import Path
 from trueward.data import hub, tables
 from trueward.data.export import FORMATS, WHOLE, write
 from trueward.data.formats import NAMES, form, parse
+from trueward.data.layouts import known
 from trueward.data.loading import Loaded, used
 from trueward.data.options import HALF, ReadOptions
 from trueward.data.rows import Row, UnusableRowError
 from trueward.records import Comparison, Prompt
 
 __all__ = ["FORMATS", "READABLE", "WHOLE", "agreement", "read", "read_all", "write"]
-READABLE = ("trl", "trl-conversational", "trl-implicit", "hh", "rankings", "table", "own", *tables.CONTAINERS)
+READABLE = (
+    "trl",
+    "trl-conversational",
+    "trl-implicit",
+    "hh",
+    "rankings",
+    "table",
+    "own",
+    *known.LAYOUTS,
+    *tables.CONTAINERS,
+)
 HUB = "hf:"
 
 
@@ -54,8 +65,10 @@ def _collect(
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     first: tuple[Row, str] | None = None
+    layout = options.format if options.format in known.LAYOUTS else ""
+    options = replace(options, format="" if layout else options.format)
     read = unusable = 0
-    for row in source_rows:
+    for row in known.converted(source_rows, layout, detect=not options.format and not options.columns):
         read += 1
         try:
             row.use(options)

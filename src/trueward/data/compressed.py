@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 PACKED = (".gz", ".zst")
 
@@ -27,7 +27,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as raw:
             if kind == ".gz":
                 with gzip.open(raw, "rb") as inner:
-                    yield inner
+                    yield cast("IO[bytes]", inner)
             elif kind == ".zst":
                 with _zstandard(path).open(raw, "rb") as inner:
                     yield inner

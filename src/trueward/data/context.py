@@ -179,6 +179,8 @@ def unread(row: Row, prompt: str) -> None:
     for name, value in row.values.items():
         if name in row.taken or ABOUT.fullmatch(name) or JUDGED.fullmatch(name):
             continue
+        if isinstance(value, list) and not any(map(cells.is_message, value)):
+            continue  # texts in a list are candidates, tags, other generations
         for text in cells.texts(value):
             if (_is_sentence(text) or row.is_list(name)) and text.strip() not in prompt:
                 raise row.error(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from trueward.data import compressed, hub, tables
+from trueward.data import cells, compressed, context, hub, tables
 from trueward.data.options import HALF, ReadOptions
 from trueward.data.rows import Row, UnusableRowError, as_prompt
 from trueward.records import Demonstration, Message, Prompt
@@ -22,7 +22,9 @@ T = TypeVar("T")
 DEMONSTRATIONS = 'understood are {"prompt", "completion"} and {"messages"}'
 DISLIKED = "label is false"
 PROMPTS = 'understood are {"prompt"} and {"messages"}'
-FIELDS = ("prompt", "completion", "messages", "text", "label", "answer")
+ANSWERS = ("output", "response", "answer", "solution")
+"""Columns with the answer, beside a question in a column of `context.ASKING` or `input`."""
+FIELDS = ("prompt", "completion", "messages", "text", "label", *ANSWERS, *context.KNOWN)
 """All columns that are read; others are ignored, and counted."""
 
 
@@ -133,7 +135,7 @@ def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row]
 def _rows(data: Any, source: str, ignored: Counter[str]) -> Iterator[Row]:
     names = list(data.column_names)
     ignored.update({name: len(data) for name in names if name not in FIELDS})
-    if not (known := [name for name in names if name in FIELDS]) or known == ["answer"]:
+    if not (known := [name for name in names if name in FIELDS]) or all(name in ANSWERS for name in known):
         raise ValueError(f'{source}: expected the column "prompt" or "messages", got {", ".join(names) or "none"}')
     for number, values in enumerate(data.select_columns(known), 1):
         yield Row.of(f"{source}, row {number}", values, number)
@@ -156,6 +158,14 @@ def _demonstration(row: Row) -> Demonstration | str:
         before = as_prompt(messages)
     elif row.column("messages"):
         return "no messages"
+    elif (talk := _talk(row)) and not _question(row):
+        messages, response = row.conversation(talk)
+        before = as_prompt(context.with_system(row, context.system(row), messages))
+    elif (asked := _question(row)) and (name := _answer(row, asked)):
+        if not row.has(name):
+            return "empty completion"
+        before, response = context.read(row), row.answer(name)
+        return Demonstration(prompt=before, response=response) if before and response.strip() else _empty(before)
     else:
         raise _not_understood(row, DEMONSTRATIONS)
     if row.values.get("label") is False:  # a response that was judged to be bad is no example
@@ -167,6 +177,35 @@ def _demonstration(row: Row) -> Demonstration | str:
     return Demonstration(prompt=before, response=response) if response.strip() else "empty completion"
 
 
+def _empty(before: Prompt | None) -> str:
+    return "empty completion" if before else "empty prompt"
+
+
+def _talk(row: Row) -> str:
+    """The column of a whole conversation by another name than `messages` (ShareGPT's)."""
+    return next(
+        (
+            n
+            for n in context.EARLIER
+            if isinstance(v := row.values.get(n), list) and v and all(map(cells.is_message, v))
+        ),
+        "",
+    )
+
+
+def _question(row: Row) -> str:
+    """The column with the question, if there's one (Alpaca's `instruction`...)."""
+    return next((name for name in (*context.ASKING, "input") if row.column(name)), "")
+
+
+def _answer(row: Row, asked: str) -> str:
+    """The column with its answer. `answer` is a key for verifiers where a `prompt` is beside it."""
+    names = [name for name in ANSWERS if row.column(name) and not (name == "answer" and row.column("prompt"))]
+    if len(names) > 1:
+        raise row.error(f'beside "{names[0]}" it may be the answer to "{asked}" too', names[1])
+    return names[0] if names else ""
+
+
 def _prompt(row: Row) -> Prompt | str:
     if row.has("messages") and not row.has("prompt", "completion"):
         return row.keyed(as_prompt(_without_answer(row.messages("messages")))) or "empty prompt"
@@ -175,6 +214,12 @@ def _prompt(row: Row) -> Prompt | str:
         return row.keyed(row.prompt()) or "empty prompt"
     if row.column("prompt", "messages"):
         return "empty prompt"
+    if (talk := _talk(row)) and not _question(row):
+        asked = context.with_system(row, context.system(row), _without_answer(row.messages(talk)))
+        return row.keyed(as_prompt(asked)) or "empty prompt"
+    if _question(row):
+        row.taken.update(ANSWERS)
+        return row.keyed(context.read(row)) or "empty prompt"
     raise _not_understood(row, PROMPTS)
 
 

@@ -164,8 +164,8 @@ class Row:
         if not item[keys[0]]:
             raise self.error("expected a role, got an empty string", f"{name}.{keys[0]}")
         self.ignored_keys |= {f"message.{k}" for k, v in item.items() if k not in keys and v is not None}
-        speaker = item[keys[0]]
-        role = self.options.roles.get(speaker) or (SPEAKERS.get(speaker.lower(), speaker) if other else speaker)
+        speaker: str = item[keys[0]]
+        role: str = self.options.roles.get(speaker) or (SPEAKERS.get(speaker.lower(), speaker) if other else speaker)
         return Message(role=role, content=item[keys[1]])
 
     def conversation(self, name: str) -> tuple[tuple[Message, ...], str]:
