@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueward.data import comparisons
-from trueward.data.formats import UNDERSTOOD
+from trueward.data.formats import JUDGED_ALONE, UNDERSTOOD
 from trueward.records import Comparison, Message, Prompt, Response, response_id
 
 OWN = {
@@ -108,10 +108,7 @@ ERRORS: dict[str, tuple[list[Any], str]] = {
     "missing chosen": ([{"rejected": "b"}], f'line 1: missing field "chosen"; {UNDERSTOOD}'),
     "unknown fields": ([{"a": 1, "b": 2}], f'line 1: expected a comparison, got "a", "b"; {UNDERSTOOD}'),
     "no fields": ([{}], f"line 1: expected a comparison, got no fields; {UNDERSTOOD}"),
-    "unpaired": (
-        [{"prompt": "a", "completion": "b", "label": True}],
-        f'line 1: "completion" with "label" is one response judged alone, and a comparison has two; {UNDERSTOOD}',
-    ),
+    "unpaired": ([{"prompt": "a", "completion": "b", "label": True}], f"line 1: {JUDGED_ALONE}; {UNDERSTOOD}"),
     "chosen is a list": ([TRL, TRL | {"chosen": ["x"]}], 'line 2: "chosen[0]": expected a message, got a string'),
     "rejected is a list": ([TRL | {"rejected": []}], 'line 1: "rejected": expected a string, got a list'),
     "prompt is a number": (

@@ -50,6 +50,7 @@ PROMPTS: dict[str, tuple[dict[str, Any], Prompt]] = {
     "context of messages": (LEGS | {"context": talk("Legs?")}, asked("Legs?")),
     "query": (LEGS | {"query": "Legs?"}, asked("Legs?")),
     "post": (LEGS | {"post": "I have seen a spider."}, asked("I have seen a spider.")),
+    "messages": (LEGS | {"messages": talk("Legs?")}, asked("Legs?")),
     "history of pairs": (LEGS | {"history": [["Hi", "Ho"]], "query": "Legs?"}, asked("Hi", "Ho", "Legs?")),
     "history of messages": (LEGS | {"history": talk("Hi", "Ho"), "prompt": "Legs?"}, asked("Hi", "Ho", "Legs?")),
     "history in the prompt": (
@@ -153,6 +154,10 @@ STOPS: dict[str, tuple[dict[str, Any], str]] = {
         {"prompt": "The sky today is", "chosen": "The sky today is blue", "rejected": "The sky today is red"},
         '"prompt": "chosen" and "rejected" begin with it; --format trl-implicit cuts it off there, --format trl keeps it',
     ),
+    "Python's lists": (
+        {"chosen": str(PICK[0]), "rejected": str(PICK[1])},
+        '"chosen": expected messages as JSON, got them as Python writes them; write them with json.dumps',
+    ),
     "an order": (
         {"prompt": "Say hi", "responses": ["Go away.", "Hello there!"]},
         '"responses": there are neither "ranks" nor "scores" beside it; --order best-first says that the list is in order',
@@ -250,6 +255,9 @@ CONTRADICTED: dict[str, dict[str, Any]] = {
     "a table": {"prompt": "p", "response_a": "x", "response_b": "y", "winner": "a", "score_a": 1, "score_b": 2},
     "a table's own": {"prompt": "p", "response_a": "x", "response_b": "y", "winner": "a", "probability": 0.1},
     "a ranking": {"prompt": "p", "responses": ["x", "y"], "ranks": [1, 2], "scores": [0, 1]},
+    "names in one word": PAIR | {"scoreChosen": 1, "scoreRejected": 2},
+    "an object": PAIR | {"score": {"chosen": 1, "rejected": 2}},
+    "a winner": PAIR | {"winner": "rejected"},
     "hh": {"chosen": HH[0], "rejected": HH[1], "chosen_reward": 0.1, "rejected_reward": 0.2},
 }
 
@@ -258,7 +266,9 @@ CONTRADICTED: dict[str, dict[str, Any]] = {
 def test_contradictions_stop_the_import_or_are_counted(name: str, tmp_path: Path) -> None:
     row = CONTRADICTED[name]
     sound = {
-        k: v for k, v in row.items() if not isinstance(v, int | float | list) and not k.endswith(("_score", "_rank"))
+        k: v
+        for k, v in row.items()
+        if not isinstance(v, int | float | list | dict) and v != "rejected" and not k.endswith(("_score", "_rank"))
     }
     sound |= {"ranks": [1, 2], "responses": row["responses"]} if "responses" in row else {}
     path = str(save(tmp_path, sound, row))

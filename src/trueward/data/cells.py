@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+PYTHON = re.compile(r"\s*\[?\s*\{'(role|content|from|value)': ")
 SPEAKER = ("from", "value")  # ShareGPT's names of a message's two keys
 
 
@@ -28,6 +30,11 @@ def decoded(value: Any) -> Any:
         return value
     messages = content if isinstance(content, list) else [content]
     return content if messages and all(is_message(message) for message in messages) else value
+
+
+def is_python(text: str) -> bool:
+    """Whether a text holds messages as Python prints a list of them, which isn't JSON."""
+    return PYTHON.match(text) is not None
 
 
 def has_surrogate(value: Any) -> bool:

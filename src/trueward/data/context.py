@@ -20,19 +20,19 @@ KNOWN = (*PARTS, *SYSTEM)
 ABOUT = re.compile(
     r"(.*_)?(id|ids|hash|uuid|source|sources|origin|dataset|subset|split|category|categories|type|model|models|language|lang|"
     r"annotator|annotators|judge|date|time|timestamp|created_at|url|link|license|tag|tags|name|status|domain|"
-    r"reason|reasons|rationale|explanation|comment|comments|critique|feedback|notes|principle|principles|messages|"
-    r"version|group|method)(_.*)?",
+    r"reason|reasons|rationale|explanation|comment|comments|critique|feedback|notes|principle|principles|"
+    r"version|group|method)(_(ids?|names?|types?|keys?|urls?|at|versions?|codes?|tags?|splits?|models?|a|b|[0-9]+))?",
     re.IGNORECASE,
 )
 """Columns that tell of a row and aren't asked."""
-JUDGED = re.compile(r"(.*_)?(chosen|rejected)(_.*)?")
+JUDGED = re.compile(r"(?!.*(prompt|question|instruction|input|query|context))(.*_)?(chosen|rejected)(_.*)?")
 LONG = 12
 """Characters from which a text without spaces is taken for more than a word."""
 
 
 def has_prompt(row: Row) -> bool:
     """Whether a column is there that holds what was asked."""
-    return row.column(*PARTS)
+    return row.column(*PARTS) or (row.column("messages") and not row.is_list("chosen"))
 
 
 def is_given(row: Row, name: str) -> bool:
@@ -54,6 +54,8 @@ def read(row: Row) -> Prompt | None:
     if asked is None and earlier and not row.is_list(earlier) and isinstance(row.values[earlier], str):
         asked, earlier = earlier, ""
     before = _turns(row, earlier) if earlier else ()
+    if asked is None and not earlier and is_given(row, "messages"):
+        return _whole(row, instructed, (), row.messages("messages"))
     if asked is None:
         if not earlier and not row.column(*PARTS):
             raise row.error('missing field "prompt"')
@@ -179,6 +181,8 @@ def unread(row: Row, prompt: str) -> None:
     for name, value in row.values.items():
         if name in row.taken or ABOUT.fullmatch(name) or JUDGED.fullmatch(name):
             continue
+        if name == "messages" and row.is_list("chosen"):
+            continue  # a copy of the chosen conversation, to imitate
         if isinstance(value, list) and not any(map(cells.is_message, value)):
             continue  # texts in a list are candidates, tags, other generations
         for text in cells.texts(value):

@@ -36,6 +36,10 @@ UNDERSTOOD = (
     'understood are {"prompt", "chosen", "rejected"}, {"chosen", "rejected"}, {"prompt", "responses", "ranks"}, '
     '{"prompt", "response_a", "response_b", "winner"} and {"prompt", "first", "second", "probability", "source"}'
 )
+JUDGED_ALONE = (
+    '"completion" with "label" is one response judged alone, and a comparison has two; '
+    "`trueward comparisons import` keeps such a file as feedback"
+)
 TWO_IDENTICAL = "the two responses are identical"
 DIFFERENT_PROMPTS = "chosen and rejected answer different prompts"
 NO_SHARED_PROMPT = "no shared prompt"
@@ -61,9 +65,7 @@ def form(row: Row) -> str:
     if rankings.is_ranking(row):
         return "rankings"
     if row.has("completion", "label"):
-        raise row.error(
-            f'"completion" with "label" is one response judged alone, and a comparison has two; {UNDERSTOOD}'
-        )
+        raise row.error(f"{JUDGED_ALONE}; {UNDERSTOOD}")
     for name, other in (("chosen", "rejected"), ("rejected", "chosen")):
         if row.column(name):
             raise row.error(f'missing field "{other}"; {UNDERSTOOD}')

@@ -198,11 +198,11 @@ def _question(row: Row) -> str:
     return next((name for name in (*context.ASKING, "input") if row.column(name)), "")
 
 
-def _answer(row: Row, asked: str) -> str:
+def _answer(row: Row, question: str) -> str:
     """The column with its answer. `answer` is a key for verifiers where a `prompt` is beside it."""
     names = [name for name in ANSWERS if row.column(name) and not (name == "answer" and row.column("prompt"))]
     if len(names) > 1:
-        raise row.error(f'beside "{names[0]}" it may be the answer to "{asked}" too', names[1])
+        raise row.error(f'beside "{names[0]}" it may be the answer to "{question}" too', names[1])
     return names[0] if names else ""
 
 

@@ -62,6 +62,10 @@ class Row:
         for name, value in self.values.items():
             if cells.has_surrogate(value):
                 self.unusable(f"expected Unicode text, got {SURROGATE}", SURROGATE, name)
+            if isinstance(value, str) and cells.is_python(value):
+                raise self.error(
+                    "expected messages as JSON, got them as Python writes them; write them with json.dumps", name
+                )
         for name, column in options.columns.items():
             if column in self.values:
                 self.values[name] = self.values[column] if name == column else self.values.pop(column)

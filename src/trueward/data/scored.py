@@ -13,6 +13,7 @@ from trueward.data.rows import Row
 SCORE, RANK = re.compile(r"score|rating|reward|grade"), re.compile(r"rank")
 SCORES = ("scores", "score", "rewards", "reward", "ratings", "rating", "overall_score", "pm_score")
 RANKS = ("ranks", "rank", "ranking")
+PREFERRED = ("winner", "preferred", "preference", "better")
 CONTRADICTED = "contradicted by its own scores"
 UNJUDGED = "not judged"
 
@@ -46,9 +47,9 @@ def _named(row: Row, one: str, other: str) -> list[tuple[str, float | None]]:
     leads: list[tuple[str, float | None]] = []
     for name in list(row.values):
         lower = name.lower()
-        if not _parts(lower, one) or not (RANK.search(lower) or SCORE.search(lower)):
+        if not _parts(name, one) or not (RANK.search(lower) or SCORE.search(lower)):
             continue
-        beside = re.sub(rf"(?<![a-z0-9]){re.escape(one)}(?![a-z0-9])", other, name, flags=re.IGNORECASE)
+        beside = _beside_name(name, one, other)
         if beside != name and row.has(beside):
             better, worse = _number(row.values[name]), _number(row.values[beside])
             if better is not None and worse is not None:
@@ -56,6 +57,13 @@ def _named(row: Row, one: str, other: str) -> list[tuple[str, float | None]]:
                 leads.append((name, worse - better if RANK.search(lower) else better - worse))
     if row.has("margin") and one == "chosen" and (margin := _number(row.values["margin"])) is not None and margin < 0:
         leads.append(("margin", margin))
+    for name in (*SCORES, *RANKS):
+        if isinstance(both := row.values.get(name), dict):
+            better, worse = _number(both.get(one)), _number(both.get(other))
+            if better is not None and worse is not None:
+                row.taken.add(name)
+                leads.append((name, worse - better if name in RANKS else better - worse))
+    leads += [(name, -1.0) for name in PREFERRED if one == "chosen" and row.values.get(name) == other]
     return leads
 
 
@@ -65,7 +73,14 @@ def _stem(name: str) -> str:
 
 
 def _parts(name: str, stem: str) -> bool:
-    return stem in re.split(r"[^a-z0-9]+", name)
+    """Whether the stem is a word of the name, in snake_case or camelCase."""
+    return stem in [part.lower() for part in re.split(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])", name)]
+
+
+def _beside_name(name: str, one: str, other: str) -> str:
+    if len(one) > 1:
+        return name.replace(one, other).replace(one.capitalize(), other.capitalize())
+    return re.sub(rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])", other, name, flags=re.IGNORECASE)
 
 
 def _listed(row: Row, texts: tuple[str, str]) -> list[tuple[str, float | None]]:

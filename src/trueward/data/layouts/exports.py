@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trueward.data.layouts.layout import Layout, dicts, each, made, present, user
+from trueward.data.layouts.layout import KnownLayout, dicts, each, made, present, user
 from trueward.data.rows import Row
 
 ANSWERS = (
@@ -118,7 +118,7 @@ def _better(ranking: Any, names: tuple[str, str]) -> str | None:
     return "tie" if one == other else "a" if one < other else "b"
 
 
-EXPORTS: dict[str, Layout] = {
+EXPORTS: dict[str, KnownLayout] = {
     "label-studio": each(_is_label_studio, _label_studio),
     "argilla": each(_is_argilla, _argilla),
 }

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from trueward.data.layouts.exports import EXPORTS
-from trueward.data.layouts.layout import Layout
+from trueward.data.layouts.layout import KnownLayout
 from trueward.data.layouts.lists import LISTS
 from trueward.data.layouts.pairs import PAIRS
 from trueward.data.rows import Row
 
-LAYOUTS: dict[str, Layout] = {**PAIRS, **LISTS, **EXPORTS}
+LAYOUTS: dict[str, KnownLayout] = {**PAIRS, **LISTS, **EXPORTS}
 
 
 def converted(rows: Iterable[Row], name: str, detect: bool) -> Iterator[Row]:
@@ -30,7 +30,7 @@ def converted(rows: Iterable[Row], name: str, detect: bool) -> Iterator[Row]:
     yield from layout.convert(_checked(source, name, layout))
 
 
-def _checked(rows: Iterable[Row], name: str, layout: Layout) -> Iterator[Row]:
+def _checked(rows: Iterable[Row], name: str, layout: KnownLayout) -> Iterator[Row]:
     for row in rows:
         if not layout.is_one(row):
             raise row.error(f"expected a row of the layout {name}, as the first one is; --format gives another form")

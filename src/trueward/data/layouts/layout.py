@@ -11,7 +11,7 @@ from trueward.data.rows import Row
 
 
 @dataclass(frozen=True)
-class Layout:
+class KnownLayout:
     """`is_one` knows a row of it; `convert` turns the file's rows into rows of a form."""
 
     is_one: Callable[[Row], bool]
@@ -25,14 +25,14 @@ def made(row: Row, values: Mapping[str, Any], read: Iterable[str]) -> Row:
     return new
 
 
-def each(is_one: Callable[[Row], bool], to: Callable[[Row], Iterable[Row]]) -> Layout:
+def each(is_one: Callable[[Row], bool], to: Callable[[Row], Iterable[Row]]) -> KnownLayout:
     """A layout of which every row stands for itself."""
 
     def convert(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
             yield from to(row)
 
-    return Layout(is_one, convert)
+    return KnownLayout(is_one, convert)
 
 
 def signed(row: Row, name: str) -> tuple[float | None, int | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trueward.data.formats import HH_START, split_hh
-from trueward.data.layouts.layout import Layout, dicts, each, is_dict, made, present, turn
+from trueward.data.layouts.layout import KnownLayout, dicts, each, is_dict, made, present, turn
 from trueward.data.rows import SPEAKERS, Row
 from trueward.records import ASSISTANT
 
@@ -99,9 +99,9 @@ def _is_messages(row: Row) -> bool:
     return all(row.column(name) for name in ("message_id", "parent_id", "text", "role"))
 
 
-LISTS: dict[str, Layout] = {
+LISTS: dict[str, KnownLayout] = {
     "ultrafeedback": each(_is_ultrafeedback, _ultrafeedback),
     "nectar": each(_is_nectar, _nectar),
     "oasst-trees": each(lambda row: is_dict(row, "prompt", "text", "role", "replies"), _tree),
-    "oasst-messages": Layout(_is_messages, _messages),
+    "oasst-messages": KnownLayout(_is_messages, _messages),
 }

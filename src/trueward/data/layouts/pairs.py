@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from trueward.data.layouts.layout import Layout, dicts, each, is_dict, made, numbered, present, signed, turn, user
+from trueward.data.layouts.layout import KnownLayout, dicts, each, is_dict, made, numbered, present, signed, turn, user
 from trueward.data.rows import Row
 
 EXTRA_ID = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
@@ -168,7 +168,7 @@ def _is_capybara(row: Row) -> bool:
     return row.column("chosen") and row.column("rejected") and bool(talk) and all("input" in t for t in talk)
 
 
-PAIRS: dict[str, Layout] = {
+PAIRS: dict[str, KnownLayout] = {
     "arena": each(_has("conversation_a", "conversation_b", "winner", "model_a"), _arena),
     "arena-kaggle": each(_is_kaggle, _kaggle),
     "helpsteer2-preference": each(_has("response_1", "response_2", "preference_strength"), _helpsteer_preference),
@@ -204,4 +204,4 @@ def _as_ranking(group: list[Row]) -> Row:
     return made(group[0], values, ("prompt", "response", "helpfulness"))
 
 
-PAIRS["helpsteer2"] = Layout(_has("prompt", "response", "helpfulness", "correctness"), _rated)
+PAIRS["helpsteer2"] = KnownLayout(_has("prompt", "response", "helpfulness", "correctness"), _rated)
