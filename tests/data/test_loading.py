@@ -41,6 +41,10 @@ def save(folder: Path, *rows: Any, name: str = "a.jsonl") -> Path:
         (TALK, ASKED, "Blue."),
         ({"messages": [SYSTEM, USER, BLUE]}, TOLD, "Blue."),
         ({"prompt": "beside", "messages": [USER, BLUE]}, ASKED, "Blue."),
+        ({"system": "Be kind.", "messages": [USER, BLUE]}, TOLD, "Blue."),
+        ({"system": "Be kind.", "prompt": USER["content"], "completion": "Blue."}, TOLD, "Blue."),
+        ({"system": "", "instruction": USER["content"], "input": "", "output": "Blue."}, ASKED, "Blue."),
+        ({"conversations": [{"from": "human", "value": USER["content"]}, {"from": "gpt", "value": "x"}]}, ASKED, "x"),
     ],
 )
 def test_demonstrations_are_read_and_count_as_prompts(

@@ -151,11 +151,11 @@ def _demonstration(row: Row) -> Demonstration | str:
     ):
         return "empty prompt" if row.has("completion") else "empty completion"
     if row.has("prompt", "completion"):
-        before = row.prompt()
+        before = _told(row, row.prompt())
         response = row.answer("completion") if row.is_list("prompt") else row.text("completion")
     elif row.has("messages"):
         messages, response = row.conversation("messages")
-        before = as_prompt(messages)
+        before = _told(row, as_prompt(messages))
     elif row.column("messages"):
         return "no messages"
     elif (talk := _talk(row)) and not _question(row):
@@ -175,6 +175,13 @@ def _demonstration(row: Row) -> Demonstration | str:
     if not before:
         return "empty prompt"
     return Demonstration(prompt=before, response=response) if response.strip() else "empty completion"
+
+
+def _told(row: Row, prompt: Prompt | None) -> Prompt | None:
+    """The prompt behind the system's message, where a column holds one; a text then is the user's."""
+    if prompt is None or not (text := context.system(row)):
+        return prompt
+    return as_prompt(context.with_system(row, text, prompt.messages or (Message(role="user", content=prompt.text),)))
 
 
 def _empty(before: Prompt | None) -> str:
@@ -208,10 +215,10 @@ def _answer(row: Row, question: str) -> str:
 
 def _prompt(row: Row) -> Prompt | str:
     if row.has("messages") and not row.has("prompt", "completion"):
-        return row.keyed(as_prompt(_without_answer(row.messages("messages")))) or "empty prompt"
+        return row.keyed(_told(row, as_prompt(_without_answer(row.messages("messages"))))) or "empty prompt"
     if row.has("prompt"):
         row.taken.add("completion")
-        return row.keyed(row.prompt()) or "empty prompt"
+        return row.keyed(_told(row, row.prompt())) or "empty prompt"
     if row.column("prompt", "messages"):
         return "empty prompt"
     if (talk := _talk(row)) and not _question(row):
