@@ -68,6 +68,19 @@ class Prompt(Record):
         return self.text or "\n".join(f"{m.role}: {m.content}" for m in self.messages)
 
 
+class Feedback(Record):
+    """One answer judged alone, by a thumb: nothing says what it is better than."""
+
+    prompt: Prompt
+    """What was asked."""
+    response: str = Field(min_length=1)
+    """The answer, not empty."""
+    liked: bool
+    """Whether the thumb is up."""
+    annotator: str | None = None
+    """Who judged, if it's known."""
+
+
 class Demonstration(Record):
     """A prompt with the answer that somebody wrote, to be imitated."""
 

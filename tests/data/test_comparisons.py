@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueward.data import comparisons
-from trueward.data.formats import UNDERSTOOD
+from trueward.data.formats import JUDGED_ALONE, UNDERSTOOD
 from trueward.records import Comparison, Message, Prompt, Response, response_id
 
 OWN = {
@@ -66,6 +67,10 @@ READABLE = {
         {"prompt": USER["content"], "chosen": [USER, BLUE], "rejected": [USER, GREEN]},
         imported(ASKED, "Blue.", "Green."),
     ),
+    "a prompt of messages with answers as text": (
+        {"prompt": [USER], "chosen": "Blue.", "rejected": "Green."},
+        imported(ASKED, "Blue.", "Green."),
+    ),
     "a text prompt with answers as messages": (
         {"prompt": USER["content"], "chosen": [BLUE], "rejected": [GREEN]},
         imported(ASKED, "Blue.", "Green."),
@@ -103,34 +108,18 @@ ERRORS: dict[str, tuple[list[Any], str]] = {
     "missing chosen": ([{"rejected": "b"}], f'line 1: missing field "chosen"; {UNDERSTOOD}'),
     "unknown fields": ([{"a": 1, "b": 2}], f'line 1: expected a comparison, got "a", "b"; {UNDERSTOOD}'),
     "no fields": ([{}], f"line 1: expected a comparison, got no fields; {UNDERSTOOD}"),
-    "unpaired": (
-        [{"prompt": "a", "completion": "b", "label": True}],
-        f'line 1: "completion" with "label" is one response judged alone, and a comparison has two; {UNDERSTOOD}',
-    ),
+    "unpaired": ([{"prompt": "a", "completion": "b", "label": True}], f"line 1: {JUDGED_ALONE}; {UNDERSTOOD}"),
     "chosen is a list": ([TRL, TRL | {"chosen": ["x"]}], 'line 2: "chosen[0]": expected a message, got a string'),
     "rejected is a list": ([TRL | {"rejected": []}], 'line 1: "rejected": expected a string, got a list'),
-    "chosen is null": ([TRL | {"chosen": None}], 'line 1: "chosen": expected a string, got null'),
     "prompt is a number": (
         [TRL | {"prompt": 3}],
         'line 1: "prompt": expected a string or a list of messages, got a number',
-    ),
-    "messages and a text": (
-        [{"prompt": [USER], "chosen": "x", "rejected": "y"}],
-        'line 1: "chosen": expected a list of messages, got a string',
     ),
     "implicit number": (
         [{"chosen": 1, "rejected": 2}],
         'line 1: "chosen": expected a string or a list of messages, got a number',
     ),
     "identical own": ([OWN | {"second": OWN["first"]}], "line 1: the two responses are identical"),
-    "role": (
-        [{"prompt": [USER], "chosen": [USER], "rejected": [GREEN]}],
-        'line 1: "chosen": expected messages of which the last is the assistant\'s, got one by "user"',
-    ),
-    "no message": (
-        [{"prompt": [USER], "chosen": [], "rejected": [GREEN]}],
-        'line 1: "chosen": expected messages of which the last is the assistant\'s, got an empty list',
-    ),
     "two messages": (
         [{"prompt": [USER], "chosen": [USER, BLUE], "rejected": [GREEN]}],
         'line 1: "chosen": expected one message, the assistant\'s, got 2 messages',
@@ -150,10 +139,6 @@ ERRORS: dict[str, tuple[list[Any], str]] = {
     "another prompt beside": (
         [{"prompt": "x", "chosen": [USER, BLUE], "rejected": [USER, GREEN]}],
         'line 1: "prompt": expected the text of a message that "chosen" and "rejected" share',
-    ),
-    "hh ends with the person": (
-        [{"chosen": HH_CHOSEN + "\n\nHuman: Thanks", "rejected": HH_REJECTED}],
-        'line 1: "chosen": expected a dialogue of which the last turn is "Assistant:", got "Human:"',
     ),
     "two forms": (
         [{"chosen": HH_CHOSEN, "rejected": HH_REJECTED}, TRL],
@@ -223,7 +208,7 @@ def test_rows_that_cannot_be_used_are_counted_and_repeated_ones_are_votes(tmp_pa
         {"chosen": "Yes.", "rejected": "No."},
         {"chosen": [BLUE], "rejected": [GREEN]},
         {"chosen": [{"role": "user", "content": "Hi"}, BLUE], "rejected": [USER, GREEN]},
-        {"chosen": "a b", "rejected": "a c"},
+        *[{"chosen": "a b", "rejected": "a c"}] * 3,
     )
     loaded = comparisons.read(path)
     assert loaded.left_out == Counter({"no shared prompt": 2, "chosen and rejected answer different prompts": 1})
@@ -241,6 +226,19 @@ OF_NO_USE: dict[str, tuple[dict[str, Any], str]] = {
     "empty": (TRL | {"rejected": " "}, "empty response"),
     "empty hh": ({"chosen": HH_CHOSEN, "rejected": HH_CHOSEN.removesuffix("Blue.")}, "empty response"),
     "empty prompt": (TRL | {"prompt": "\n"}, "empty prompt"),
+    "no prompt": (TRL | {"prompt": None}, "empty prompt"),
+    "rejected is null": (TRL | {"rejected": None}, "empty response"),
+    "rejected is NaN": (TRL | {"rejected": math.nan}, "empty response"),
+    "half a character": (TRL | {"chosen": "\ud83d"}, "half of a surrogate pair"),
+    "ends with the user messages": (
+        {"chosen": [USER, BLUE, USER], "rejected": [USER, BLUE]},
+        "the last message is the user's",
+    ),
+    "nobody speaks messages": ({"chosen": [], "rejected": [USER, BLUE]}, "no messages"),
+    "ends with the person hh": (
+        {"chosen": HH_CHOSEN + "\n\nHuman: Thanks", "rejected": HH_REJECTED},
+        "the last message is the user's",
+    ),
 }
 OF_USE = {
     "implicit": {"chosen": "The sky is blue.", "rejected": "The sky is black."},
@@ -261,7 +259,7 @@ def test_other_columns_are_counted(tmp_path: Path) -> None:
     extra = {"score_chosen": 8.0, "score_rejected": 2.0, "margin": 6.0}
     named_user = {"prompt": [USER | {"name": "Ann"}], "chosen": [BLUE], "rejected": [GREEN]}
     loaded = comparisons.read(save(tmp_path, TRL | extra, TRL, named_user))
-    assert loaded.ignored == Counter({"score_chosen": 1, "score_rejected": 1, "margin": 1, "message.name": 1})
+    assert loaded.ignored == Counter({"margin": 1, "message.name": 1})
 
 
 def vote(probability: float, prompt: str = "p", first: str = "x", second: str = "y", source: str = "ann") -> Comparison:

@@ -59,12 +59,16 @@ def test_the_format_can_be_given(tmp_path: Path) -> None:
     odd = save(tmp_path / "odd.txt", TRL)
     assert importing.gather([odd], "trl").rows == importing.gather([odd]).rows
     turns = {
-        "prompt": "ignored",
+        "prompt": "elsewhere",
         "chosen": "\n\nHuman: Hi\n\nAssistant: Ho",
         "rejected": "\n\nHuman: Hi\n\nAssistant: Hm",
     }
     path = save(tmp_path / "hh.jsonl", turns)
-    assert importing.gather([path]).rows[0].prompt.text == "ignored"
+    with pytest.raises(
+        ValueError, match=r'line 1: "prompt": "chosen" and "rejected" are dialogues .*--format hh leaves it'
+    ):
+        importing.gather([path])
+    assert importing.gather([path], "trl").rows[0].prompt.text == "elsewhere"
     assert importing.gather([path], "hh").rows[0].prompt.messages[0].content == "Hi"
     (tmp_path / "csv.txt").write_text("prompt,chosen,rejected\np,x,y\n")
     assert importing.gather([str(tmp_path / "csv.txt")], "csv").rows[0].first.text == "x"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from trueward.algorithms.reward_model import group_by_prompt
 from trueward.data import comparisons
+from trueward.data.options import ReadOptions
 from trueward.pipeline.reward_eval import split_comparisons
 from trueward.records import Comparison
 
@@ -58,8 +59,9 @@ def test_a_ranking_is_all_its_pairs(row: dict[str, Any], tmp_path: Path) -> None
     assert {c.group for c in rows} == {"people.jsonl:1"}
 
 
-def test_without_ranks_the_best_comes_first_and_equal_ranks_are_ties(tmp_path: Path) -> None:
-    rows = comparisons.read(save(tmp_path, {k: v for k, v in RANKED.items() if k != "ranks"})).rows
+def test_without_ranks_the_best_comes_first_if_that_is_known_and_equal_ranks_are_ties(tmp_path: Path) -> None:
+    path = save(tmp_path, {k: v for k, v in RANKED.items() if k != "ranks"})
+    rows = comparisons.read(path, options=ReadOptions(order="best-first")).rows
     assert [p for *_, p in labels(rows)] == [1, 1, 1]
     rows = comparisons.read(save(tmp_path, RANKED | {"ranks": [1, 2, 1]})).rows
     assert [p for *_, p in labels(rows)] == [1, 0.5, 0]

@@ -284,6 +284,7 @@ AGAIN = [
     ("policy.missing_eos_penalty", Change("9", "policy", "evaluation/policy.jsonl", CHOSEN)),
 ]
 ELSEWHERE = (  # each has a test of its own below
+    "data.tolerate",  # in tests/data/test_tolerance.py
     "format",  # has one value
     "sampler.engine.kind",  # likewise, so far
     "name",

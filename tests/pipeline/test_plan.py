@@ -48,6 +48,7 @@ SERVED = (*JUDGED, "judge.endpoint=http://localhost:8000/v1")
 OTHERS = {  # of settings that the table of changes has elsewhere: a value, and what is set beside it
     "name": ("other", ()),
     "description": ("Words.", ()),
+    "data.tolerate": ("0.3", ()),
     "lora.save": ("adapter", ADAPTED),
     "sampler.engine.max_num_seqs": ("5", ()),
     "evaluation.final_pairs": ("7", ASKED),

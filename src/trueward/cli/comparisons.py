@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tomli_w
 import typer
 
 from trueward.cli import terminal
+
+if TYPE_CHECKING:
+    from trueward.data.options import ReadOptions
 
 app = typer.Typer(
     name="comparisons",
@@ -44,18 +48,40 @@ def import_(
     drop_repeated: Annotated[
         bool, typer.Option("--drop-repeated", help="Leave out repeated rows; without it each one is a vote.")
     ] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which columns hold what, as prompt=question,chosen=answer_a; no other one is then the prompt."
+        ),
+    ] = None,
+    roles: Annotated[
+        list[str] | None, typer.Option(help="Which roles the speakers of messages are, as human=user,gpt=assistant.")
+    ] = None,
+    order: Annotated[str, typer.Option(help="What the order of a list without ranks or scores says: best-first.")] = "",
+    contradictions: Annotated[
+        str,
+        typer.Option(help="What is done with rows that contradict themselves (chosen is scored lower): stop or drop."),
+    ] = "stop",
+    tolerate: Annotated[float, typer.Option(help="The share of rows that may be unusable.")] = 0.5,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Read comparisons in any form, check every line, and write them in trueward's own."""
-    from trueward.data import importing
+    from trueward.data import feedback, importing
+    from trueward.data.options import ReadOptions, pairs
 
     sources = [*(files or []), *([HUB + dataset.removeprefix(HUB)] if dataset else [])]
     if not sources:
         raise ValueError("comparisons import: expected a file, or --dataset NAME")
-    target = out or Path(f"{_stem(sources[0])}.comparisons.jsonl")
+    options = ReadOptions(
+        "", pairs(columns or [], "--columns"), pairs(roles or [], "--roles"), contradictions, order, tolerate
+    )
+    alone = not options.columns and all(feedback.is_feedback(source, format) for source in sources)
+    target = out or Path(f"{_stem(sources[0])}.{'feedback' if alone else 'comparisons'}.jsonl")
     _free(target, sources, force)
-    imported = importing.gather(sources, format, ties=ties, repeated=not drop_repeated)
+    if alone:
+        return _feedback(sources, format, options, target, as_json)
+    imported = importing.gather(sources, format, ties=ties, repeated=not drop_repeated, options=options)
     importing.save(target, imported.rows)
     table = imported.table()
     if as_json:
@@ -77,6 +103,27 @@ def import_(
     recipe = {"comparisons": {"source": "file", "path": str(target)}}
     _say(console, "\n" + "".join(f"    {line}\n" for line in tomli_w.dumps(recipe).splitlines()))
     _say(console, f"and `trueward comparisons agree {shlex.quote(str(target))}` reports how far people agree.")
+
+
+def _feedback(sources: list[str], format: str, options: ReadOptions, target: Path, as_json: bool) -> None:
+    """Answers judged alone are kept as what they are, and what can use them is said."""
+    from trueward.data import feedback
+
+    loads = [feedback.read(source, format, options) for source in sources]
+    rows = [row for loaded in loads for row in loaded.rows]
+    left_out = sum((loaded.left_out for loaded in loads), Counter[str]())
+    feedback.save(target, rows)
+    up = sum(row.liked for row in rows)
+    if as_json:
+        table = {"feedback": len(rows), "up": up, "down": len(rows) - up, "left_out": dict(left_out)}
+        print(json.dumps({"file": str(target), **table}, ensure_ascii=False, indent=1))
+        return
+    console = terminal.console()
+    _say(console, f"{len(rows):,} answers judged alone, {up:,} up and {len(rows) - up:,} down, in {target}")
+    _counts(console, "left out", "rows", left_out)
+    _say(console, "No comparisons: a thumb says nothing of another answer. Those that were liked are demonstrations:")
+    recipe = {"data": {"demonstrations": str(target)}}
+    _say(console, "\n" + "".join(f"    {line}\n" for line in tomli_w.dumps(recipe).splitlines()))
 
 
 @app.command()

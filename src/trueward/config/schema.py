@@ -40,6 +40,8 @@ class DataConfig(Section):
     """Longer prompts are left out, and counted."""
     max_response_tokens: Positive = 64
     """Longer demonstrations and compared responses are left out, and counted."""
+    tolerate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of a file's rows that may be unusable; more of them are an error."""
     task: dict[str, Any] = Field({})
     """With prompts = "reasoning-gym:TASK": the number of prompts (`size`) and the options of the task's generator."""
 

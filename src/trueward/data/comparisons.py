@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from trueward.data import hub, tables
 from trueward.data.export import FORMATS, WHOLE, write
 from trueward.data.formats import NAMES, form, parse
+from trueward.data.layouts import known
 from trueward.data.loading import Loaded, used
-from trueward.data.rows import Row
+from trueward.data.options import HALF, ReadOptions
+from trueward.data.rows import Row, UnusableRowError
 from trueward.records import Comparison, Prompt
 
 __all__ = ["FORMATS", "READABLE", "WHOLE", "agreement", "read", "read_all", "write"]
-READABLE = ("trl", "trl-conversational", "trl-implicit", "hh", "rankings", "table", "own", *tables.CONTAINERS)
+READABLE = (
+    "trl",
+    "trl-conversational",
+    "trl-implicit",
+    "hh",
+    "rankings",
+    "table",
+    "own",
+    *known.LAYOUTS,
+    *tables.CONTAINERS,
+)
 HUB = "hf:"
 
 
-def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
+def read(path: Path | str, format: str = "", options: ReadOptions | None = None) -> Loaded[Comparison]:
     """The comparisons of a JSONL, CSV or Parquet file in any form of docs/comparisons.md; the first row decides which.
 
     `hf:NAME` is a data set of the Hugging Face library `datasets`. `format` names the form (`trl`, `hh`...) or the kind of
-    file (`csv`...) where the rows or the file's name don't show it. Repeated rows are kept: every row is a vote.
+    file (`csv`...) where the rows or the file's name don't show it; `options` decide what else they don't. Repeated rows are
+    kept: every row is a vote.
     `ValueError` names file, line and field of the first mistake.
     """
     if format and format not in READABLE:
@@ -35,36 +49,48 @@ def read(path: Path | str, format: str = "") -> Loaded[Comparison]:
         default = source
     else:
         source_rows, default = tables.rows(Path(path), as_container), f"file:{Path(path).name}"
-    return _collect(source_rows, as_form, source, default, files)
+    options = replace(options or ReadOptions(), format=as_form)
+    return _collect(source_rows, options, source, default, files)
 
 
 def read_rows(rows: Iterable[Row], name: str) -> Loaded[Comparison]:
     """Comparisons from rows in memory; `name` is what errors call them, and their source where they name none."""
-    return _collect(rows, "", name, name, [])
+    return _collect(rows, ReadOptions(), name, name, [])
 
 
 def _collect(
-    source_rows: Iterable[Row], as_form: str, source: str, default: str, files: list[Path]
+    source_rows: Iterable[Row], options: ReadOptions, source: str, default: str, files: list[Path]
 ) -> Loaded[Comparison]:
     rows: list[Comparison] = []
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     first: tuple[Row, str] | None = None
-    for row in source_rows:
-        is_form = as_form or form(row)
-        first = first or (row, is_form)
-        if is_form != first[1]:
-            place = first[0].where.rpartition(", ")[2]
-            raise row.error(f"expected {NAMES[first[1]]} form as on {place}, got {NAMES[is_form]}")
-        rows += parse(row, default, is_form, left_out)
-        if is_form != "own":  # it has no other columns
+    layout = options.format if options.format in known.LAYOUTS else ""
+    options = replace(options, format="" if layout else options.format)
+    read = unusable = 0
+    for row in known.converted(source_rows, layout, detect=not options.format and not options.columns):
+        read += 1
+        try:
+            row.use(options)
+            is_form = options.format or form(row)
+            first = first or (row, is_form)
+            if is_form != first[1]:
+                place = first[0].where.rpartition(", ")[2]
+                raise row.error(f"expected {NAMES[first[1]]} form as on {place}, got {NAMES[is_form]}")
+            pairs = parse(row, default, is_form, left_out)
+        except UnusableRowError as problem:
+            left_out[problem.reason] += 1
+            pairs = []
+        rows += pairs
+        unusable += not pairs
+        if first and first[1] != "own":  # it has no other columns
             ignored.update(row.ignored())
-    return used(source, Loaded(rows, left_out, files, ignored))
+    return used(source, Loaded(rows, left_out, files, ignored, unusable, read), options.tolerate)
 
 
-def read_all(paths: Iterable[Path]) -> Loaded[Comparison]:
+def read_all(paths: Iterable[Path], tolerate: float = HALF) -> Loaded[Comparison]:
     """The comparisons of several files, one after the other, as if they were one."""
-    loaded = [read(path) for path in paths]
+    loaded = [read(path, options=ReadOptions(tolerate=tolerate)) for path in paths]
     return Loaded(
         [row for each in loaded for row in each.rows],
         sum((each.left_out for each in loaded), Counter()),

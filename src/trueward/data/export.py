@@ -99,12 +99,14 @@ def _export(comparison: Comparison, format: str, path: Path, dropped: Counter[st
     same_texts = (back.first.text, back.second.text) == (better.text, worse.text)
     if format != "trl-implicit" and not same_texts:
         return UNHELD
+    if format == "trl" and back.prompt.as_json() != comparison.prompt.as_json():
+        return UNHELD
     _count(comparison, back, better is comparison.second, format, dropped)
     return row
 
 
 def _read_back(row: dict[str, Any], as_form: str, path: Path) -> list[Comparison]:
-    read = Row(str(path), tables.as_read(tables.container(path), row))
+    read = Row.of(str(path), tables.as_read(tables.container(path), row), 0)
     try:
         return parse(read, f"file:{path.name}", as_form, Counter()) if form(read) == as_form else []
     except ValueError:

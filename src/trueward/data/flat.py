@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
+from trueward.data import context, scored
 from trueward.data.rows import Row, as_prompt
 from trueward.records import Comparison, Prompt, Response, response_id
 
 OWN = ("first", "second")
-SIDES = (OWN, ("response_a", "response_b"), ("conversation_a", "conversation_b"))
+SIDES = (
+    OWN,
+    ("response_a", "response_b"),
+    ("conversation_a", "conversation_b"),
+    ("answer_a", "answer_b"),
+    ("completion_a", "completion_b"),
+    ("output_a", "output_b"),
+)
 IDENTICAL, EMPTY, EMPTY_PROMPT = "identical responses", "empty response", "empty prompt"
 DIFFERENT_PROMPTS = "the two responses answer different prompts"
 WINNERS = {
@@ -34,8 +42,8 @@ YES = {"true": True, "false": False, "1": True, "0": False}
 
 def sides(row: Row) -> tuple[str, str] | None:
     """The two columns that hold the responses, if the row has such."""
-    columns = next((pair for pair in SIDES if row.has(*pair)), None)
-    if columns == OWN and not all(isinstance(row.values[name], str) for name in OWN):
+    columns = next((pair for pair in SIDES if all(row.column(name) for name in pair)), None)
+    if columns == OWN and not all(isinstance(row.values.get(name), str) for name in OWN):
         return None
     return columns
 
@@ -46,8 +54,10 @@ def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
     if names is None:
         raise row.error('expected two responses, as "first" and "second" or as "response_a" and "response_b"')
     row.taken.update(FURTHER, (f"{name}_finished" for name in OWN))
+    if not row.has(*names):
+        row.unusable("expected two responses", EMPTY)
     texts_or_reason = _texts(row, names)
-    probability = _probability(row)
+    probability = _probability(row, names)
     if isinstance(texts_or_reason, str):
         left_out[texts_or_reason] += 1
         return []
@@ -85,26 +95,35 @@ def _texts(row: Row, names: tuple[str, str]) -> tuple[Prompt, tuple[str, str]] |
         if before != other:
             return DIFFERENT_PROMPTS
         if before:
-            prompt = as_prompt(before)
+            prompt = as_prompt(context.agrees(row, before))
             return (prompt, (one, two)) if prompt else EMPTY_PROMPT
     else:
         one, two = (row.text(name) for name in names)
     if row.has("messages"):
         messages = row.messages("messages")
         prompt = Prompt(messages=messages) if messages and names == OWN else as_prompt(messages)
-    elif row.has("prompt"):
-        own = names == OWN and isinstance(row.values["prompt"], str) and row.values["prompt"]
-        prompt = Prompt(text=row.text("prompt")) if own else row.prompt()
+    elif names == OWN and isinstance(row.values.get("prompt"), str) and row.values["prompt"]:
+        prompt = Prompt(text=row.text("prompt"))
     else:
-        raise row.error('missing field "prompt"')
+        prompt = context.read(row)
     return (prompt, (one, two)) if prompt else EMPTY_PROMPT
 
 
-def _probability(row: Row) -> float:
+def _probability(row: Row, names: tuple[str, str]) -> float:
+    """By the columns `probability`, `winner` and scores, which have to agree."""
+    claims = []
     if row.has("probability"):
-        return row.number_in("probability", 0, 1)
-    if row.has("winner"):
-        return row.word("winner", WINNERS)
+        claims.append(("probability", row.number_in("probability", 0, 1)))
+    if row.has("winner") and row.values["winner"] != "":
+        claims.append(("winner", row.word("winner", WINNERS)))
+    if len(claims) == 2 and (claims[0][1] - 0.5) * (claims[1][1] - 0.5) < 0:
+        row.contradiction('expected the one that "probability" is for', "probability and winner disagree", "winner")
+    claimed = claims[0][1] if claims else None
+    scores = scored.pair(row, *names, ("", ""), None if claimed == 0.5 else claimed)
+    if claimed is not None or scores is not None:
+        return scores if claimed is None and scores is not None else claimed or 0.0
+    if row.column("winner", "probability"):
+        row.unusable("expected a winner, got none", scored.UNJUDGED, "winner")
     raise row.error('missing field "winner" (or "probability")')
 
 

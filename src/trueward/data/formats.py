@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trueward.data import flat, rankings
+from trueward.data import cells, context, flat, rankings, scored
 from trueward.data.flat import EMPTY, EMPTY_PROMPT, IDENTICAL
 from trueward.data.jsonl import kind
 from trueward.data.rows import Row, as_prompt
@@ -26,7 +26,7 @@ NAMES = {
 }
 NEEDS = {
     "own": ("prompt", "first", "second"),
-    "trl": ("prompt", "chosen", "rejected"),
+    "trl": ("chosen", "rejected"),
     "trl-implicit": ("chosen", "rejected"),
     "hh": ("chosen", "rejected"),
     "rankings": (),
@@ -36,11 +36,16 @@ UNDERSTOOD = (
     'understood are {"prompt", "chosen", "rejected"}, {"chosen", "rejected"}, {"prompt", "responses", "ranks"}, '
     '{"prompt", "response_a", "response_b", "winner"} and {"prompt", "first", "second", "probability", "source"}'
 )
+JUDGED_ALONE = (
+    '"completion" with "label" is one response judged alone, and a comparison has two; '
+    "`trueward comparisons import` keeps such a file as feedback"
+)
 TWO_IDENTICAL = "the two responses are identical"
 DIFFERENT_PROMPTS = "chosen and rejected answer different prompts"
 NO_SHARED_PROMPT = "no shared prompt"
 
 ROLES = {"Human": "user", "Assistant": ASSISTANT}
+HH_START = "\n\nHuman:"
 HH_TURN = re.compile(r"\n\n(Human|Assistant): ?")
 TURN = re.compile(r"(?:^|\n)(?:(Assistant|ASSISTANT|AI|Bot|Answer|A|### Response|TL;DR)|User|USER|Human|Question|Q):")
 
@@ -50,29 +55,37 @@ def form(row: Row) -> str:
     values = row.values
     if flat.sides(row):
         return "table"
-    if row.has("first") or row.has("second"):
+    if row.column("first", "second"):
         return "own"
+    if row.column("chosen") and row.column("rejected"):
+        hh = [str(values.get(name, "")).startswith(HH_START) for name in ("chosen", "rejected") if row.has(name)]
+        if hh and all(hh) and not _is_beside(row):
+            return "hh"
+        return "trl" if context.has_prompt(row) else "trl-implicit"
     if rankings.is_ranking(row):
         return "rankings"
-    if row.has("chosen", "rejected"):
-        if row.has("prompt"):
-            return "trl"
-        hh = all(str(values[name]).startswith("\n\nHuman:") for name in ("chosen", "rejected"))
-        return "hh" if hh else "trl-implicit"
     if row.has("completion", "label"):
-        raise row.error(
-            f'"completion" with "label" is one response judged alone, and a comparison has two; {UNDERSTOOD}'
-        )
+        raise row.error(f"{JUDGED_ALONE}; {UNDERSTOOD}")
     for name, other in (("chosen", "rejected"), ("rejected", "chosen")):
-        if row.has(name):
+        if row.column(name):
             raise row.error(f'missing field "{other}"; {UNDERSTOOD}')
     fields = ", ".join(f'"{name}"' for name in values) or "no fields"
     raise row.error(f"expected a comparison, got {fields}; {UNDERSTOOD}")
 
 
+def _is_beside(row: Row) -> bool:
+    """Whether the prompt stands beside two HH dialogues that don't begin with it."""
+    prompts = [
+        text.strip() for name in context.PARTS if context.is_given(row, name) for text in cells.texts(row.values[name])
+    ]
+    return not all(text in str(row.values.get(name, text)) for text in prompts for name in ("chosen", "rejected"))
+
+
 def parse(row: Row, source: str, as_form: str, left_out: Counter[str]) -> list[Comparison]:
     """The comparisons in a row of that form: none if it's of no use, which is counted; `ValueError` if it's wrong."""
     for name in NEEDS[as_form]:
+        if name in row.empty and name in ("chosen", "rejected"):
+            row.unusable("expected a response, got none", EMPTY, name)
         if not row.has(name):
             raise row.error(f'missing field "{name}"; {UNDERSTOOD}')
     if as_form == "own":
@@ -90,43 +103,73 @@ def parse(row: Row, source: str, as_form: str, left_out: Counter[str]) -> list[C
     if isinstance(texts_or_reason, str):
         left_out[texts_or_reason] += 1
         return []
+    probability = scored.pair(row, "chosen", "rejected", (texts[0], texts[1]), 1.0)
     first, second = (Response(id=response_id(prompt, text), text=text) for text in texts)
-    return [Comparison(prompt=prompt, first=first, second=second, probability=1.0, source=source)]
+    return [Comparison(prompt=prompt, first=first, second=second, probability=probability or 0.0, source=source)]
 
 
 TextsOrReason = tuple[Prompt, str, str] | str
 
 
 def _trl(row: Row) -> TextsOrReason:
-    if row.is_list("prompt"):
-        prompt = row.prompt()
-        answers = row.answer("chosen"), row.answer("rejected")
-    elif row.is_list("chosen"):  # UltraFeedback: the prompt's text beside whole conversations
-        (before, chosen), (other, rejected) = row.conversation("chosen"), row.conversation("rejected")
-        text, answers = row.text("prompt"), (chosen, rejected)
-        if before != other:
-            return DIFFERENT_PROMPTS
-        if before and text not in [message.content for message in before]:
-            raise row.error('expected the text of a message that "chosen" and "rejected" share', "prompt")
-        prompt = as_prompt(before or (Message(role="user", content=text),))
-    else:
-        prompt = row.prompt()
-        answers = row.text("chosen"), row.text("rejected")
+    if row.is_list("chosen"):
+        return _conversations(row)
+    answers = row.text("chosen"), row.text("rejected")
+    prompt = context.read(row)
+    if prompt and not row.options.format:
+        _is_repeated(row, prompt, answers)
     return (prompt, *answers) if prompt else EMPTY_PROMPT
+
+
+def _conversations(row: Row) -> TextsOrReason:
+    """Lists of messages, whole conversations or the answers alone."""
+    (before, chosen), (other, rejected) = row.conversation("chosen"), row.conversation("rejected")
+    if bool(before) != bool(other) and context.has_prompt(row):
+        row.answer("chosen" if before else "rejected")  # the error for it
+    if before != other:
+        return DIFFERENT_PROMPTS
+    if before:
+        prompt = as_prompt(context.agrees(row, before))
+        context.unread(row, "\n".join(message.content for message in before))
+    elif not context.has_prompt(row):
+        context.unread(row, "")
+        return NO_SHARED_PROMPT
+    else:
+        prompt = context.read(row)
+        if prompt and prompt.text:  # beside messages a text is one
+            prompt = Prompt(messages=(Message(role="user", content=prompt.text),))
+    return (prompt, chosen, rejected) if prompt else EMPTY_PROMPT
+
+
+def _is_repeated(row: Row, prompt: Prompt, answers: tuple[str, str]) -> None:
+    """`ValueError` if both answers begin with what they answer: it can be a part of them, or stand there twice."""
+    if all(answer.startswith(HH_START) for answer in answers):
+        raise row.error(
+            '"chosen" and "rejected" are dialogues that don\'t hold it; --format hh leaves it aside, --format trl keeps both',
+            "prompt",
+        )
+    last = prompt.text or prompt.messages[-1].content
+    if len(last.split()) > 2 and all(answer.startswith(last) for answer in answers):
+        raise row.error(
+            '"chosen" and "rejected" begin with it; --format trl-implicit cuts it off there, --format trl keeps it',
+            "prompt",
+        )
 
 
 def _implicit(row: Row) -> TextsOrReason:
     if row.is_list("chosen") or row.is_list("rejected"):
-        (before, chosen), (other, rejected) = row.conversation("chosen"), row.conversation("rejected")
-        if before != other:
-            return DIFFERENT_PROMPTS
-        prompt = as_prompt(before)
-        return (prompt, chosen, rejected) if prompt else NO_SHARED_PROMPT
+        return _conversations(row)
     chosen, rejected = (row.text(name, "a string or a list of messages") for name in ("chosen", "rejected"))
     if chosen == rejected:
         return IDENTICAL
-    end = shared_prompt(chosen, rejected)
+    given = row.values.get("prompt")
+    if isinstance(given, str) and given.strip() and chosen.startswith(given) and rejected.startswith(given):
+        row.taken.add("prompt")
+        end = len(given)
+    else:
+        end = shared_prompt(chosen, rejected)
     prompt = as_prompt(chosen[:end])
+    context.unread(row, chosen[:end])
     return (prompt, chosen[end:], rejected[end:]) if prompt else NO_SHARED_PROMPT
 
 
@@ -175,14 +218,18 @@ def _hh(row: Row) -> TextsOrReason:
     sides = []
     for name in ("chosen", "rejected"):
         turns = split_hh(row.text(name))
-        if not turns or turns[-1].role != ASSISTANT:
-            got = '"Human:"' if turns else "no turns"
-            raise row.error(f'expected a dialogue of which the last turn is "Assistant:", got {got}', name)
+        expected = 'expected a dialogue of which the last turn is "Assistant:", got'
+        if not turns:
+            raise row.error(f"{expected} no turns", name)
+        if turns[-1].role != ASSISTANT:
+            row.unusable(f'{expected} "Human:"', "the last message is the user's", name)
         sides.append(turns)
     (*before, chosen), (*other, rejected) = sides
     if before != other:
         return DIFFERENT_PROMPTS
-    prompt = as_prompt(tuple(before))
+    row.taken.update(name for name in context.PARTS if row.has(name))
+    prompt = as_prompt(context.with_system(row, context.system(row), tuple(before)))
+    context.unread(row, "\n".join((row.values["chosen"], *(turn.content for turn in before))))
     return (prompt, chosen.content, rejected.content) if prompt else EMPTY_PROMPT
 
 

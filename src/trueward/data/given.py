@@ -60,7 +60,7 @@ def _rows(data: Data, what: str, text: str = "") -> Iterator[Row]:
             row = {text: row}
         if not isinstance(row, Mapping):
             raise ValueError(f"{what}, row {i + 1}: expected a dict{' or a string' if text else ''}, got {_kind(row)}")
-        yield Row(f"{what}, row {i + 1}", {k: v for k, v in row.items() if v is not None}, number=i + 1)
+        yield Row.of(f"{what}, row {i + 1}", row, i + 1)
 
 
 def _kind(value: object) -> str:

@@ -47,10 +47,7 @@ def _hub(datasets: Any, name: str, parts: list[str]) -> Any:
 def rows(source: str) -> tuple[Iterator[Row], list[Path]]:
     """The rows of one split, all columns, and the files; an empty cell is a field that isn't there."""
     data, files = load(source, Path())
-    return (
-        Row(f"{source}, row {n}", {name: value for name, value in values.items() if value is not None}, number=n)
-        for n, values in enumerate(data, 1)
-    ), files
+    return (Row.of(f"{source}, row {n}", values, n) for n, values in enumerate(data, 1)), files
 
 
 def _folder(folder: Path, split: str) -> tuple[Any, list[Path]]:

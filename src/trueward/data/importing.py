@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.data import comparisons, jsonl
+from trueward.data.options import ReadOptions
 from trueward.records import Comparison, line
 
 
@@ -36,7 +37,14 @@ class ImportResult:
         }
 
 
-def gather(sources: Sequence[str], format: str = "", *, ties: bool = True, repeated: bool = True) -> ImportResult:
+def gather(
+    sources: Sequence[str],
+    format: str = "",
+    *,
+    ties: bool = True,
+    repeated: bool = True,
+    options: ReadOptions | None = None,
+) -> ImportResult:
     """The comparisons of all sources, in order (`comparisons.read`); `ties`, `repeated`: keep tied and repeated rows.
 
     A row is repeated if prompt, responses, outcome, strength, annotator and check are those of one before it.
@@ -48,7 +56,7 @@ def gather(sources: Sequence[str], format: str = "", *, ties: bool = True, repea
     known: set[object] = set()
     again = 0
     for source in sources:
-        loaded = comparisons.read(source, format)
+        loaded = comparisons.read(source, format, options)
         left_out += loaded.left_out
         ignored += loaded.ignored
         for c in loaded.rows:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from trueward.artifacts import replacing
+from trueward.data import compressed
 
 KINDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number"}
 
@@ -22,18 +23,19 @@ def kind(value: object) -> str:
     return KINDS.get(type(value), f"a {type(value).__name__}")
 
 
-def read(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read(path: Path | str, *, lenient: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file, each with its line number from 1; blank lines are skipped. Of an array with its place in it.
 
-    `ValueError` names file and line: no such file, a folder, not UTF-8, malformed JSON, NaN, not an object. An empty
-    file yields nothing; whether that's an error is the caller's to say.
+    `ValueError` names file and line: no such file, a folder, not UTF-8, malformed JSON, NaN, half of a surrogate pair, not an
+    object. lenient: NaN, infinity and such halves are values, and what they mean is the caller's to say. An empty file
+    yields nothing; whether that's an error is the caller's to say.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path}: expected a JSONL file, got a folder")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
-    return _array(path) if is_array(path) else _objects(path)
+    return _array(path, lenient) if is_array(path) else _objects(path, lenient)
 
 
 def unit(path: Path | str) -> str:
@@ -43,16 +45,16 @@ def unit(path: Path | str) -> str:
 
 def is_array(path: Path) -> bool:
     """Whether a file is one JSON array: it is called .json, and begins with a bracket."""
-    if path.suffix.lower() != ".json" or not path.is_file():
+    if compressed.ending(path) != ".json" or not path.is_file():
         return False
-    with path.open("rb") as file:
+    with compressed.opened(path) as file:
         while (head := file.read(1024)) and not head.strip(b"\xef\xbb\xbf \t\r\n"):
             pass
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
-def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    raw = path.read_bytes()
+def _array(path: Path, lenient: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    raw = compressed.read(path)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -72,7 +74,7 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         number += 1
         _, end = decoder.raw_decode(text, at)
         # read as a line is, so that the same mistakes give the same errors
-        yield number, _object(text[at:end].encode("utf-8", "surrogatepass"), f"{path}, row {number}")
+        yield number, _object(text[at:end].encode("utf-8", "surrogatepass"), f"{path}, row {number}", lenient)
         at = _after(text, end)
         at = _after(text, at + 1) if text[at] == "," else at
 
@@ -83,25 +85,24 @@ def _after(text: str, at: int) -> int:
     return at
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with path.open("rb") as lines:  # as bytes: only \n ends a line, and a wrong byte is found on its own line
-            for number, raw in enumerate(lines, 1):
-                if number == 1:
-                    raw = raw.removeprefix(b"\xef\xbb\xbf")
-                if raw.strip():
-                    yield number, _object(raw, f"{path}, line {number}")
-    except OSError as problem:
-        raise ValueError(f"{path}: can't be read: {problem.strerror}") from None
+def _objects(path: Path, lenient: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    with compressed.opened(path) as lines:  # as bytes: only \n ends a line, and a wrong byte is found on its own line
+        for number, raw in enumerate(lines, 1):
+            if number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            if raw.strip():
+                yield number, _object(raw, f"{path}, line {number}", lenient)
 
 
-def _object(raw: bytes, where: str) -> dict[str, Any]:
-    def constant(name: str) -> NoReturn:
+def _object(raw: bytes, where: str, lenient: bool) -> dict[str, Any]:
+    def constant(name: str) -> float:
+        if lenient:
+            return float(name)
         raise ValueError(f"{where}: expected JSON, got {name}, which JSON does not have")
 
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=constant)
-        if b"\\u" in raw:
+        if b"\\u" in raw and not lenient:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as problem:
         raise ValueError(f"{where}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None

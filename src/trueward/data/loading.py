@@ -12,15 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from trueward.data import hub, jsonl
-from trueward.data.rows import Row, as_prompt
+from trueward.data import cells, compressed, context, hub, tables
+from trueward.data.options import HALF, ReadOptions
+from trueward.data.rows import Row, UnusableRowError, as_prompt
 from trueward.records import Demonstration, Message, Prompt
 
 T = TypeVar("T")
 
 DEMONSTRATIONS = 'understood are {"prompt", "completion"} and {"messages"}'
+DISLIKED = "label is false"
 PROMPTS = 'understood are {"prompt"} and {"messages"}'
-FIELDS = ("prompt", "completion", "messages", "text", "label", "answer")
+ANSWERS = ("output", "response", "answer", "solution")
+"""Columns with the answer, beside a question in a column of `context.ASKING` or `input`."""
+FIELDS = ("prompt", "completion", "messages", "text", "label", *ANSWERS, *context.KNOWN)
 """All columns that are read; others are ignored, and counted."""
 
 
@@ -29,81 +33,99 @@ class Loaded(Generic[T]):
     """The usable rows of some files.
 
     `left_out` counts the rows that could not be used, by reason; `ignored` the rows with a value in a column that
-    isn't read, by column; `files` are those that were read, for a fingerprint.
+    isn't read, by column; `files` are those that were read, for a fingerprint; `unusable` of `read` rows held no record.
     """
 
     rows: list[T]
     left_out: Counter[str]
     files: list[Path]
     ignored: Counter[str] = field(default_factory=Counter)
+    unusable: int = 0
+    read: int = 0
 
 
-def demonstrations(source: str, *, base: Path = Path()) -> Loaded[Demonstration]:
+def demonstrations(source: str, *, base: Path = Path(), tolerate: float = HALF) -> Loaded[Demonstration]:
     """Prompts with responses to imitate.
 
-    `source` is a .jsonl or .json file or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the latter
-    two take `:split` at the end, else it is train, and the last one `:configuration` before it. `ValueError` in one line if
-    there's no such thing or a row is wrong.
+    `source` is a file (JSONL, CSV, Parquet...) or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the
+    latter two take `:split` at the end, else it is train, and the last one `:configuration` before it. `ValueError` in one
+    line if there's no such thing, a row is wrong, or more than the share `tolerate` of the rows can't be used.
     """
-    return _load(source, base, _demonstration)
+    return _load(source, base, _demonstration, tolerate)
 
 
-def prompts(source: str, *, base: Path = Path()) -> Loaded[Prompt]:
+def prompts(source: str, *, base: Path = Path(), tolerate: float = HALF) -> Loaded[Prompt]:
     """Prompts to answer, from the same sources; a demonstration counts by its prompt."""
-    return _load(source, base, _prompt)
+    return _load(source, base, _prompt, tolerate)
 
 
-def used(name: str, loaded: Loaded[T]) -> Loaded[T]:
-    """`loaded` as it is, if it holds a usable row; otherwise `ValueError`. `name`: what the error calls the source."""
+def used(name: str, loaded: Loaded[T], tolerate: float = HALF) -> Loaded[T]:
+    """`loaded` as it is, if it holds a usable row and no more unusable ones than tolerated; otherwise `ValueError`. `name`:
+    what the error calls the source."""
+    reasons = ", ".join(f"{reason} {count}" for reason, count in loaded.left_out.items())
+    if loaded.rows and loaded.unusable > tolerate * loaded.read:
+        raise ValueError(
+            f"{name}: {loaded.unusable:,} of {loaded.read:,} rows can't be used ({reasons}), more than the share {tolerate:g}; "
+            "--tolerate SHARE, or data.tolerate in a recipe, lets more of them be left out"
+        )
     if loaded.rows:
         return loaded
     if loaded.left_out:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in loaded.left_out.items())
         raise ValueError(f"{name}: no row can be used ({reasons})")
     raise ValueError(f"{name}: expected at least one row, got {'an empty file' if loaded.files else 'none'}")
 
 
 def demonstrations_of(rows: Iterable[Row], name: str) -> Loaded[Demonstration]:
     """Prompts with responses to imitate, from rows in memory; `name` is what errors call them."""
-    return _collect(rows, _demonstration, name, [], Counter())
+    return _collect(rows, _demonstration, name, [], Counter(), HALF)
 
 
 def prompts_of(rows: Iterable[Row], name: str) -> Loaded[Prompt]:
     """Prompts from rows in memory; `name` is what errors call them."""
-    return _collect(rows, _prompt, name, [], Counter())
+    return _collect(rows, _prompt, name, [], Counter(), HALF)
 
 
-def _load(source: str, base: Path, parse: Callable[[Row], T | str]) -> Loaded[T]:
+def _load(source: str, base: Path, parse: Callable[[Row], T | str], tolerate: float) -> Loaded[T]:
     ignored: Counter[str] = Counter()
     rows, files = _open(source, base, ignored)
     place = base / Path(source).expanduser()
-    return _collect(rows, parse, str(place) if place.exists() else source, files, ignored)
+    return _collect(rows, parse, str(place) if place.exists() else source, files, ignored, tolerate)
 
 
 def _collect(
-    rows: Iterable[Row], parse: Callable[[Row], T | str], name: str, files: list[Path], ignored: Counter[str]
+    rows: Iterable[Row],
+    parse: Callable[[Row], T | str],
+    name: str,
+    files: list[Path],
+    ignored: Counter[str],
+    tolerate: float,
 ) -> Loaded[T]:
     unique: dict[T, None] = {}
     left_out: Counter[str] = Counter()
+    read = unusable = 0
     for row in rows:
-        record = parse(row)
+        read += 1
+        try:
+            record = parse(row.use(ReadOptions()))
+        except UnusableRowError as problem:
+            record = problem.reason
         if isinstance(record, str):
             left_out[record] += 1
+            unusable += record != DISLIKED  # judged, and of no use here
         elif record in unique:
             left_out["repeated"] += 1
         else:
             unique[record] = None
         ignored.update(row.ignored())
-    return used(name, Loaded(list(unique), left_out, files, ignored))
+    return used(name, Loaded(list(unique), left_out, files, ignored, unusable, read), tolerate)
 
 
 def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row], list[Path]]:
     if not source.strip():
         raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
     path = base / Path(source).expanduser()
-    if path.suffix.lower() in (".jsonl", ".json") and not path.is_dir():
-        unit = jsonl.unit(path)
-        return (Row(f"{path}, {unit} {number}", values) for number, values in jsonl.read(path)), [path]
+    if any(compressed.ending(path) in endings for endings in tables.CONTAINERS.values()) and not path.is_dir():
+        return tables.rows(path), [path]
     if path.is_file():
         raise ValueError(f"{path}: expected a .jsonl file, got {path.suffix or 'a file without an ending'}")
     data, files = hub.load(source, base)
@@ -113,38 +135,98 @@ def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row]
 def _rows(data: Any, source: str, ignored: Counter[str]) -> Iterator[Row]:
     names = list(data.column_names)
     ignored.update({name: len(data) for name in names if name not in FIELDS})
-    if not (known := [name for name in names if name in FIELDS]) or known == ["answer"]:
+    if not (known := [name for name in names if name in FIELDS]) or all(name in ANSWERS for name in known):
         raise ValueError(f'{source}: expected the column "prompt" or "messages", got {", ".join(names) or "none"}')
     for number, values in enumerate(data.select_columns(known), 1):
-        present = {name: value for name, value in values.items() if value is not None}  # Arrow's word for no such field
-        yield Row(f"{source}, row {number}", present)
+        yield Row.of(f"{source}, row {number}", values, number)
 
 
 def _demonstration(row: Row) -> Demonstration | str:
     before: Prompt | None
+    if (
+        row.column("completion")
+        and row.column("prompt")
+        and not row.has("prompt", "completion")
+        and not row.has("messages")
+    ):
+        return "empty prompt" if row.has("completion") else "empty completion"
     if row.has("prompt", "completion"):
-        before = row.prompt()
+        before = _told(row, row.prompt())
         response = row.answer("completion") if row.is_list("prompt") else row.text("completion")
     elif row.has("messages"):
         messages, response = row.conversation("messages")
-        before = as_prompt(messages)
+        before = _told(row, as_prompt(messages))
+    elif row.column("messages"):
+        return "no messages"
+    elif (talk := _talk(row)) and not _question(row):
+        messages, response = row.conversation(talk)
+        before = as_prompt(context.with_system(row, context.system(row), messages))
+    elif (asked := _question(row)) and (name := _answer(row, asked)):
+        if not row.has(name):
+            return "empty completion"
+        before, response = context.read(row), row.answer(name)
+        return Demonstration(prompt=before, response=response) if before and response.strip() else _empty(before)
     else:
         raise _not_understood(row, DEMONSTRATIONS)
     if row.values.get("label") is False:  # a response that was judged to be bad is no example
         row.taken.add("label")
-        return "label is false"
+        return DISLIKED
     before = row.keyed(before)
     if not before:
         return "empty prompt"
     return Demonstration(prompt=before, response=response) if response.strip() else "empty completion"
 
 
+def _told(row: Row, prompt: Prompt | None) -> Prompt | None:
+    """The prompt behind the system's message, where a column holds one; a text then is the user's."""
+    if prompt is None or not (text := context.system(row)):
+        return prompt
+    return as_prompt(context.with_system(row, text, prompt.messages or (Message(role="user", content=prompt.text),)))
+
+
+def _empty(before: Prompt | None) -> str:
+    return "empty completion" if before else "empty prompt"
+
+
+def _talk(row: Row) -> str:
+    """The column of a whole conversation by another name than `messages` (ShareGPT's)."""
+    return next(
+        (
+            n
+            for n in context.EARLIER
+            if isinstance(v := row.values.get(n), list) and v and all(map(cells.is_message, v))
+        ),
+        "",
+    )
+
+
+def _question(row: Row) -> str:
+    """The column with the question, if there's one (Alpaca's `instruction`...)."""
+    return next((name for name in (*context.ASKING, "input") if row.column(name)), "")
+
+
+def _answer(row: Row, question: str) -> str:
+    """The column with its answer. `answer` is a key for verifiers where a `prompt` is beside it."""
+    names = [name for name in ANSWERS if row.column(name) and not (name == "answer" and row.column("prompt"))]
+    if len(names) > 1:
+        raise row.error(f'beside "{names[0]}" it may be the answer to "{question}" too', names[1])
+    return names[0] if names else ""
+
+
 def _prompt(row: Row) -> Prompt | str:
     if row.has("messages") and not row.has("prompt", "completion"):
-        return row.keyed(as_prompt(_without_answer(row.messages("messages")))) or "empty prompt"
+        return row.keyed(_told(row, as_prompt(_without_answer(row.messages("messages"))))) or "empty prompt"
     if row.has("prompt"):
         row.taken.add("completion")
-        return row.keyed(row.prompt()) or "empty prompt"
+        return row.keyed(_told(row, row.prompt())) or "empty prompt"
+    if row.column("prompt", "messages"):
+        return "empty prompt"
+    if (talk := _talk(row)) and not _question(row):
+        asked = context.with_system(row, context.system(row), _without_answer(row.messages(talk)))
+        return row.keyed(as_prompt(asked)) or "empty prompt"
+    if _question(row):
+        row.taken.update(ANSWERS)
+        return row.keyed(context.read(row)) or "empty prompt"
     raise _not_understood(row, PROMPTS)
 
 

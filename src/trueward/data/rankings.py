@@ -11,26 +11,37 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from trueward.data import context, scored
 from trueward.data.flat import EMPTY, EMPTY_PROMPT, IDENTICAL
 from trueward.data.jsonl import kind
 from trueward.data.rows import Row
 from trueward.records import Comparison, Prompt, Response, response_id
 
 ALONE = "one response alone"
+LISTS = ("responses", "answers", "completions", "generations", "candidates", "outputs")
 
 
 def is_ranking(row: Row) -> bool:
     """Whether the row holds a list of responses."""
-    return row.has("responses") or row.has("answers")
+    return any(row.column(name) for name in LISTS[:2]) or any(isinstance(row.values.get(n), list) for n in LISTS)
 
 
 def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
     """All pairs of the ranking, in the order in which its responses are listed; what is of no use is counted."""
-    for name in ("prompt", *([] if row.has("answers") else ["responses"])):
-        if not row.has(name):
-            raise row.error(f'missing field "{name}"')
-    texts, ranks = _ranked(row)
-    prompt = row.prompt()
+    name = next((name for name in LISTS if row.has(name)), "")
+    if not context.has_prompt(row):
+        raise row.error('missing field "prompt"')
+    if not name:
+        if row.column(*LISTS):
+            row.unusable("expected a list of responses, got none", "no responses")
+        raise row.error('missing field "responses"')
+    values = row.values[name]
+    row.taken.add(name)
+    if not isinstance(values, list):
+        raise row.error(f"expected a list of responses, got {kind(values)}", name)
+    texts = [_text(row, value, f"{name}[{place}]") for place, value in enumerate(values)]
+    ranks = scored.ranks(row, name, values) if len(texts) > 1 else [1.0] * len(texts)
+    prompt = context.read(row)
     group, annotator = row.name("group"), row.name("annotator")
     if len(texts) < 2 or not prompt:
         left_out[EMPTY_PROMPT if not prompt else ALONE] += 1
@@ -61,47 +72,17 @@ def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
     return pairs
 
 
-def _ranked(row: Row) -> tuple[list[str], list[float]]:
-    """The responses' texts, and numbers of which the lowest is the best."""
-    name = "responses" if row.has("responses") else "answers"
-    row.taken.add(name)
-    values = row.values[name]
-    if not isinstance(values, list):
-        raise row.error(f"expected a list of responses, got {kind(values)}", name)
-    texts = [_text(row, value, f"{name}[{place}]") for place, value in enumerate(values)]
-    inside = [value["rank"] for value in values if isinstance(value, dict) and "rank" in value]
-    if inside:
-        return texts, _numbers(row, f"{name}.rank", inside, len(texts))
-    if row.has("ranks"):
-        return texts, _numbers(row, "ranks", row.values["ranks"], len(texts))
-    if row.has("scores"):
-        return texts, [-score for score in _numbers(row, "scores", row.values["scores"], len(texts))]
-    return texts, [float(place) for place in range(len(texts))]
-
-
 def _text(row: Row, value: object, place: str) -> str:
     if isinstance(value, list):
-        inner = Row(row.where, {place: value})
+        inner = Row(row.where, {place: value}, options=row.options)
         text = inner.answer(place)
         row.ignored_keys |= inner.ignored_keys
         return text
     if isinstance(value, dict):
-        value = next((value[key] for key in ("answer", "response", "text", "content") if key in value), None)
+        value = next((value[key] for key in ("answer", "response", "text", "content", "value") if key in value), None)
     if not isinstance(value, str):
         raise row.error(f"expected a response, got {kind(value)}", place)
     return value
-
-
-def _numbers(row: Row, name: str, values: object, count: int) -> list[float]:
-    row.taken.add(name)
-    if not isinstance(values, list):
-        raise row.error(f"expected a list of numbers, got {kind(values)}", name)
-    for place, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise row.error(f"expected a number, got {kind(value)}", f"{name}[{place}]")
-    if len(values) != count:
-        raise row.error(f"expected {count} numbers, one for each response, got {len(values)}", name)
-    return [float(value) for value in values]
 
 
 def rows_of(comparisons: Sequence[Comparison]) -> list[tuple[dict[str, Any], list[Comparison]]]:

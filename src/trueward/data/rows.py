@@ -5,23 +5,90 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from trueward.data import cells
 from trueward.data.jsonl import kind
+from trueward.data.options import ReadOptions
 from trueward.records import ASSISTANT, Message, Prompt
 
 T = TypeVar("T")
+SURROGATE = "half of a surrogate pair"
+SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "prompter": "user"}
+"""What other forms call the roles: where a message has `from` and `value`, and OASST's."""
+OTHERS = ("user", "system", "developer", "tool", "function", "ipython", "observation", "function_call")
+"""Roles of a conversation that ends before its answer; any other one may be the assistant by another name."""
+
+
+OPTIONAL = ("system", "history", "input", "context", "annotator", "source", "group", "strength", "check")
+"""Columns that a row may lack which `--columns` names."""
+
+
+class UnusableRowError(ValueError):
+    """A row that holds no usable record. Whoever reads many leaves it out, and counts it by `reason`."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass
 class Row:
-    """`where` is how errors name it ("people.jsonl, line 7"); `taken` collects the fields that were read."""
+    """`where` is how errors name it ("people.jsonl, line 7"); `taken` collects the fields that were read; `empty` are those
+    without a value; `options` say how the file is read."""
 
     where: str
     values: dict[str, Any]
     taken: set[str] = field(default_factory=set)
     ignored_keys: set[str] = field(default_factory=set)
     number: int = 0
+    empty: set[str] = field(default_factory=set)
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+    @classmethod
+    def of(cls, where: str, values: Mapping[str, Any], number: int) -> Row:
+        """A row of a file: null and NaN are fields without a value, and messages in a text are messages."""
+        empty = {str(name) for name, value in values.items() if cells.is_empty(value)}
+        present = {str(name): value for name, value in values.items() if str(name) not in empty}
+        if not all(
+            isinstance(present.get(name), str) for name in ("first", "second")
+        ):  # our own table holds texts alone
+            present = {name: cells.decoded(value) for name, value in present.items()}
+        return cls(where, present, number=number, empty=empty)
+
+    def use(self, options: ReadOptions) -> Row:
+        """The row, read with these options; `UnusableRowError` if it has half of a surrogate pair in it."""
+        self.options = options
+        for name, value in self.values.items():
+            if cells.has_surrogate(value):
+                self.unusable(f"expected Unicode text, got {SURROGATE}", SURROGATE, name)
+            if isinstance(value, str) and cells.is_python(value):
+                raise self.error(
+                    "expected messages as JSON, got them as Python writes them; write them with json.dumps", name
+                )
+        for name, column in options.columns.items():
+            if column in self.values:
+                self.values[name] = self.values[column] if name == column else self.values.pop(column)
+            elif column in self.empty or name in OPTIONAL:
+                self.values.pop(name, None)
+                self.empty.add(name)
+            else:
+                raise self.error(f"missing field of --columns {name}={column}", column)
+        return self
+
+    def column(self, *names: str) -> bool:
+        """Whether one of these fields is there, with a value or without."""
+        return any(name in self.values or name in self.empty for name in names)
+
+    def unusable(self, message: str, reason: str, name: str = "") -> NoReturn:
+        """Raise that this row can't be used: where, which field, why; `reason` is what it's counted as."""
+        raise UnusableRowError(str(self.error(message, name)), reason)
+
+    def contradiction(self, message: str, reason: str, name: str) -> NoReturn:
+        """Raise that what the row holds contradicts itself: left out if that's what the options say, else an error."""
+        if self.options.contradictions == "drop":
+            self.unusable(message, reason, name)
+        raise self.error(f"{message}; --contradictions drop leaves such rows out", name)
 
     def has(self, *names: str) -> bool:
         """Whether all these fields are there."""
@@ -33,7 +100,8 @@ class Row:
 
     def is_list(self, name: str) -> bool:
         """Whether the field holds a list, which then has to be one of messages."""
-        return isinstance(self.values.get(name), list)
+        value = self.values.get(name)
+        return isinstance(value, list) or cells.is_message(value)
 
     def text(self, name: str, expected: str = "a string") -> str:
         """The field's string."""
@@ -81,6 +149,8 @@ class Row:
         """The field's messages, roles as given; keys other than role and content are ignored."""
         self.taken.add(name)
         value = self.values[name]
+        if cells.is_message(value):
+            value = [value]
         if not isinstance(value, list):
             raise self.error(f"expected a list of messages, got {kind(value)}", name)
         return tuple(self._message(item, f"{name}[{index}]") for index, item in enumerate(value))
@@ -88,26 +158,36 @@ class Row:
     def _message(self, item: object, name: str) -> Message:
         if not isinstance(item, dict):
             raise self.error(f"expected a message, got {kind(item)}", name)
-        for key in ("role", "content"):
+        other = cells.SPEAKER if "role" not in item and set(cells.SPEAKER) <= item.keys() else None
+        keys = other or ("role", "content")
+        for key in keys:
             if key not in item:
                 raise self.error(f'expected a message with "role" and "content", got one without "{key}"', name)
             if not isinstance(item[key], str):
                 raise self.error(f"expected a string, got {kind(item[key])}", f"{name}.{key}")
-        if not item["role"]:
-            raise self.error("expected a role, got an empty string", f"{name}.role")
-        self.ignored_keys |= {f"message.{k}" for k, v in item.items() if k not in ("role", "content") and v is not None}
-        return Message(role=item["role"], content=item["content"])
+        if not item[keys[0]]:
+            raise self.error("expected a role, got an empty string", f"{name}.{keys[0]}")
+        self.ignored_keys |= {f"message.{k}" for k, v in item.items() if k not in keys and v is not None}
+        speaker: str = item[keys[0]]
+        role: str = self.options.roles.get(speaker) or (SPEAKERS.get(speaker.lower(), speaker) if other else speaker)
+        return Message(role=role, content=item[keys[1]])
 
     def conversation(self, name: str) -> tuple[tuple[Message, ...], str]:
         """Messages of which the last is the assistant's: the ones before it, and its text."""
         messages = self.messages(name)
-        if not messages or messages[-1].role != ASSISTANT:
-            got = f'one by "{messages[-1].role}"' if messages else "an empty list"
-            raise self.error(f"expected messages of which the last is the assistant's, got {got}", name)
-        return messages[:-1], messages[-1].content
+        expected = "expected messages of which the last is the assistant's, got"
+        if not messages:
+            self.unusable(f"{expected} an empty list", "no messages", name)
+        if (role := messages[-1].role) == ASSISTANT:
+            return messages[:-1], messages[-1].content
+        if role in OTHERS:
+            self.unusable(f'{expected} one by "{role}"', f"the last message is the {role}'s", name)
+        raise self.error(f'{expected} one by "{role}"; --roles {role}=assistant reads it as that', name)
 
     def answer(self, name: str) -> str:
-        """The text of a list that holds one message, the assistant's."""
+        """The text of a list that holds one message, the assistant's; or of a string."""
+        if isinstance(self.values[name], str):
+            return self.text(name)
         before, text = self.conversation(name)
         if before:
             raise self.error(f"expected one message, the assistant's, got {len(before) + 1} messages", name)

@@ -1,7 +1,8 @@
-"""Rows of a file, by its ending: CSV, TSV and Parquet, else JSONL. Read with their place, written whole or not at all.
+"""Rows of a file, by its ending: CSV, TSV, Parquet and Arrow, else JSONL. Read with their place, written whole or not at all.
 
-Parquet needs the package pyarrow, imported when such a file is named. A CSV's cells are text: lists in them (messages,
-ranks) are JSON, and an empty cell is a field that isn't there, unless it's one of `TEXTS`.
+Parquet and Arrow need the package pyarrow, imported when such a file is named. A CSV's cells are text: lists in them
+(messages, ranks) are JSON, and an empty cell is a field without a value, unless it's one of `TEXTS`. Any of them may be
+packed (`.gz`, `.zst`).
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from trueward.artifacts import replacing
-from trueward.data import jsonl
+from trueward.data import compressed, jsonl
 from trueward.data.rows import Row
 from trueward.extras import missing
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-CONTAINERS = {"csv": (".csv", ".tsv"), "parquet": (".parquet",), "jsonl": (".jsonl", ".json")}
+CONTAINERS = {
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet",),
+    "arrow": (".arrow", ".feather"),
+    "jsonl": (".jsonl", ".json", ".ndjson"),
+}
 LISTS = frozenset({"messages", "responses", "answers", "ranks", "scores", "conversation_a", "conversation_b"})
 TEXTS = frozenset({"prompt", "first", "second", "chosen", "rejected", "response_a", "response_b"})
 LARGEST_CELL = 2**31 - 1
 
 
 def container(path: Path, given: str = "") -> str:
-    """`csv`, `parquet` or `jsonl`: what was given, else by the file's ending."""
-    return given or next((name for name, endings in CONTAINERS.items() if path.suffix.lower() in endings), "jsonl")
+    """`csv`, `parquet`, `arrow` or `jsonl`: what was given, else by the file's ending."""
+    return given or next((n for n, endings in CONTAINERS.items() if compressed.ending(path) in endings), "jsonl")
 
 
 def rows(path: Path, given: str = "") -> Iterator[Row]:
@@ -35,23 +41,25 @@ def rows(path: Path, given: str = "") -> Iterator[Row]:
     kind = container(path, given)
     if kind == "jsonl":
         unit = jsonl.unit(path)
-        return (Row(f"{path}, {unit} {n}", values, number=n) for n, values in jsonl.read(path))
+        return (Row.of(f"{path}, {unit} {n}", values, n) for n, values in jsonl.read(path, lenient=True))
     if path.is_dir():
         raise ValueError(f"{path}: expected a file, got a folder")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
-    return _csv(path) if kind == "csv" else _parquet(path)
+    return _csv(path) if kind == "csv" else _arrow(path, kind)
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    raw = path.read_bytes()
+    raw = compressed.read(path)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise ValueError(f"{path}, line {line}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
     csv.field_size_limit(LARGEST_CELL)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=SEPARATORS.get(path.suffix.lower(), ","), strict=True)
+    lines = csv.reader(
+        io.StringIO(text, newline=""), delimiter=SEPARATORS.get(compressed.ending(path), ","), strict=True
+    )
     names: list[str] = []
     while True:
         number = lines.line_num + 1
@@ -72,62 +80,59 @@ def _csv(path: Path) -> Iterator[Row]:
             raise ValueError(
                 f"{path}, line {number}: expected {len(names)} cells, as many as the header has, got {len(cells)}"
             )
-        row = Row(f"{path}, line {number}", {}, number=number)
-        row.values = {name: cell for name, cell in _values(names, cells, row) if name}
-        yield row
+        where = f"{path}, line {number}"
+        yield Row.of(where, {name: cell for name, cell in _values(names, cells, Row(where, {})) if name}, number)
 
 
 def _values(names: Sequence[str], cells: Sequence[str], row: Row) -> Iterator[tuple[str, Any]]:
-    own = "first" in names and "second" in names  # then a prompt of messages is in `messages`, and no text is JSON
     for name, cell in zip(names, cells, strict=True):
-        if not cell and name not in TEXTS:
-            continue
-        if name in LISTS:
+        if name in LISTS and cell:
             try:
                 yield name, json.loads(cell)
             except (json.JSONDecodeError, RecursionError):
                 raise row.error("expected a list as JSON", name) from None
-        elif name in TEXTS and not own and (messages := _messages(cell)):
-            yield name, messages
         else:
-            yield name, cell
+            yield name, cell if cell or name in TEXTS else None
 
 
-def _messages(cell: str) -> list[Any]:
-    """A cell's messages if that is what its JSON holds, else nothing."""
-    if not cell.lstrip().startswith("["):
-        return []
+def _arrow(path: Path, kind: str) -> Iterator[Row]:
+    title = kind.capitalize()
+    arrow, parquet = _pyarrow(path, title)
+    number = 0
     try:
-        messages = json.loads(cell)
-    except (json.JSONDecodeError, RecursionError):
-        return []
-    is_list = isinstance(messages, list) and all(
-        isinstance(m, dict) and {"role", "content"} <= m.keys() for m in messages
-    )
-    return messages if is_list else []
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    arrow, parquet = _pyarrow(path)
-    try:
-        number = 0
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for values in batch.to_pylist():
-                    number += 1
-                    present = {name: value for name, value in values.items() if value is not None}
-                    yield Row(f"{path}, row {number}", present, number=number)
+        content: Any = path if path.suffix.lower() not in compressed.PACKED else io.BytesIO(compressed.read(path))
+        for batch in _parquet_batches(parquet, content) if kind == "parquet" else _arrow_batches(arrow, content):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row.of(f"{path}, row {number}", values, number)
     except (arrow.ArrowException, OSError) as problem:
         lines = str(problem).strip().splitlines()
-        raise ValueError(f"{path}: can't be read as Parquet: {lines[0] if lines else type(problem).__name__}") from None
+        raise ValueError(f"{path}: can't be read as {title}: {lines[0] if lines else type(problem).__name__}") from None
 
 
-def _pyarrow(path: Path) -> tuple[Any, Any]:
+def _parquet_batches(parquet: Any, content: Any) -> Iterator[Any]:
+    with parquet.ParquetFile(content) as file:
+        yield from file.iter_batches()
+
+
+def _arrow_batches(arrow: Any, content: Any) -> Iterator[Any]:
+    """Of a stream, as the library `datasets` writes it, or of a file with an index at its end."""
+    raw = content.read_bytes() if isinstance(content, Path) else content.getvalue()
+    if raw.startswith(b"ARROW1"):
+        with arrow.ipc.open_file(raw) as file:
+            yield from (file.get_batch(place) for place in range(file.num_record_batches))
+    else:
+        with arrow.ipc.open_stream(raw) as stream:
+            yield from stream
+
+
+def _pyarrow(path: Path, kind: str) -> tuple[Any, Any]:
     try:
         import pyarrow
+        import pyarrow.ipc
         import pyarrow.parquet
     except ImportError:
-        raise missing(f"{path}: Parquet needs the package pyarrow", "hub") from None
+        raise missing(f"{path}: {kind} needs the package pyarrow", "hub") from None
     return pyarrow, pyarrow.parquet
 
 
@@ -142,6 +147,8 @@ def as_read(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """All rows, as CSV, Parquet or JSONL by the path's ending. What was at `path` stays if that can't be done."""
     kind = container(path)
+    if kind == "arrow" or path.suffix.lower() in compressed.PACKED:
+        raise ValueError(f"{path}: can't be written; expected .jsonl, .csv, .tsv or .parquet")
     if kind == "jsonl":
         return jsonl.write(path, rows)
     if path.is_dir():
@@ -155,7 +162,7 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             with replacing(path) as temporary:
                 temporary.write_bytes(content)
             return None
-        arrow, parquet = _pyarrow(path)
+        arrow, parquet = _pyarrow(path, "Parquet")
         table = arrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
     except UnicodeEncodeError:
         raise ValueError(f"{path}: expected Unicode text, got half of a surrogate pair") from None

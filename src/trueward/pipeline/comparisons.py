@@ -129,7 +129,8 @@ def sample_pairs(
 
 def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig) -> Compared:
     name = comparisons.source if comparisons.source != "file" else comparisons.path
-    return that_fit(compared.read_all(snapshots.compared(comparisons.source, comparisons.path)), name, policy, data)
+    files = snapshots.compared(comparisons.source, comparisons.path)
+    return that_fit(compared.read_all(files, data.tolerate), name, policy, data)
 
 
 def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataConfig) -> Compared:

@@ -110,7 +110,7 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     require_extras(recipe)
     compares = Parts(recipe).compares
     if compares:
-        compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path))
+        compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path), recipe.data.tolerate)
     source = sources.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)

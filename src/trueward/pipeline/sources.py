@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trueward.config import Recipe
+from trueward.config import DataConfig, Recipe
 from trueward.data import comparisons, loading, nano, reviews, snapshots, toy
 from trueward.data.loading import Loaded
 from trueward.records import Demonstration, Message, Prompt
@@ -41,21 +41,30 @@ def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None) -> Sour
     source = Source([], [])
     data, given = recipe.data, given or {}
     if data.demonstrations:
-        load = (lambda name: given["demonstrations"]) if data.demonstrations == GIVEN else loading.demonstrations
+        load = (
+            (lambda name: given["demonstrations"])
+            if data.demonstrations == GIVEN
+            else _shared(loading.demonstrations, data)
+        )
         source.demonstrations = _read(data.demonstrations, load, source, "demonstrations", {})
     if data.prompts == "comparisons":
         judged = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) or [
             Path(recipe.comparisons.path)
         ]
-        source.prompts = [c.prompt for c in comparisons.read_all(judged).rows]
+        source.prompts = [c.prompt for c in comparisons.read_all(judged, data.tolerate).rows]
         source.files += judged
     elif data.prompts:
-        load = (lambda name: given["prompts"]) if data.prompts == GIVEN else loading.prompts
+        load = (lambda name: given["prompts"]) if data.prompts == GIVEN else _shared(loading.prompts, data)
         rows = _read(data.prompts, load, source, "prompts", data.task)
         source.prompts = [getattr(row, "prompt", row) for row in rows]
     else:
         source.prompts = [d.prompt for d in source.demonstrations]
     return instructed(source, data.instruction) if data.instruction else source
+
+
+def _shared(load: Callable[..., Loaded[Any]], data: DataConfig) -> Callable[[str], Loaded[Any]]:
+    """The reader, with what the recipe says of all files."""
+    return lambda name: load(name, tolerate=data.tolerate)
 
 
 def named_prompts(name: str) -> Source:

@@ -1,0 +1,61 @@
+"""Values as they come out of any kind of file: messages that were written as JSON text, fields without a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+PYTHON = re.compile(r"\s*\[?\s*\{'(role|content|from|value)': ")
+SPEAKER = ("from", "value")  # ShareGPT's names of a message's two keys
+
+
+def is_empty(value: object) -> bool:
+    """Whether a field has no value: null, or NaN, as data frames write it."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def is_message(value: object) -> bool:
+    """Whether it's a message: `role` and `content`, or `from` and `value`."""
+    return isinstance(value, dict) and ({"role", "content"} <= value.keys() or set(SPEAKER) <= value.keys())
+
+
+def decoded(value: Any) -> Any:
+    """The messages that a text holds as JSON; any other value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        content = json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
+        return value
+    messages = content if isinstance(content, list) else [content]
+    return content if messages and all(is_message(message) for message in messages) else value
+
+
+def is_python(text: str) -> bool:
+    """Whether a text holds messages as Python prints a list of them, which isn't JSON."""
+    return PYTHON.match(text) is not None
+
+
+def has_surrogate(value: Any) -> bool:
+    """Whether there's half of a surrogate pair in it, which is no Unicode text."""
+    if isinstance(value, str):
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError:
+            return True
+        return False
+    if isinstance(value, dict):
+        return any(has_surrogate(key) or has_surrogate(inner) for key, inner in value.items())
+    return isinstance(value, list) and any(has_surrogate(inner) for inner in value)
+
+
+def texts(value: Any) -> list[str]:
+    """The texts in a column that may be asked: the string itself, or those of messages and of lists of texts."""
+    if isinstance(value, str):
+        return [value]
+    if is_message(value):
+        return texts(value["content" if "content" in value else "value"])
+    if isinstance(value, list):
+        return [text for inner in value for text in texts(inner)]
+    return []
