@@ -24,6 +24,7 @@ COMMANDS = (
     "chat",
     "merge",
     "push",
+    "verify",
     "report",
     "doctor",
     "profile",

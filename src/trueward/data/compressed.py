@@ -55,4 +55,6 @@ def _zstandard(path: Path) -> Any:
             return importlib.import_module(module)
         except ImportError:
             continue
-    raise ValueError(f"{path}: Zstandard needs the package zstandard: pip install zstandard")
+    raise ValueError(
+        f"{path}: Zstandard needs the package zstandard, which is not installed; unpack the file, or install it"
+    )
