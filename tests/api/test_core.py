@@ -58,7 +58,8 @@ def test_the_whole_workflow(sft: tw.SupervisedPolicy, pairs: tw.ComparisonSet, r
     assert [row["step"] for row in sft.metrics] == list(range(1, len(sft.metrics) + 1))
     assert len(pairs) == pairs.summary["comparisons"] > 50
     assert all(c.probability == float(len(c.first.text) > len(c.second.text)) for c in pairs)
-    assert reward.score("this film", "warm") < reward.score("this film", " warm and lovely and rather long , it seems")
+    one, other = reward.score("this film", ["warm", " warm and lovely and rather long , it seems"])
+    assert one != other
     policy = tw.optimize(sft, reward, truths={"vowels": vowels}, kl_coef=0.05, **LESS, **QUICK)
     assert list(policy.evaluations["step"]) == [0, 1, 2]
     assert list(policy.metrics["step"]) == [1, 2]

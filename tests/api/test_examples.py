@@ -14,7 +14,7 @@ import trueward
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHOWS = {
-    "ten_lines.py": ("truth scores", "preferred"),
+    "ten_lines.py": ("preferred", "KL of"),
     "own_reward.py": ("β = 0.0:", "β = 0.5:"),
     "from_files.py": ("held-out comparisons", "response"),
     "sweep.py": ("policy.kl_coef", "best:", "Checked:"),
@@ -40,6 +40,7 @@ def test_a_script(name: str, tmp_path: Path) -> None:
     assert [text for text in SHOWS[name] if text not in done.stdout] == [], done.stdout
 
 
+@pytest.mark.learned
 def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reward climbs in both runs; what was meant ends lower without the anchor than with it, whatever the processor."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -54,7 +55,7 @@ def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (output,) = book.cells[-1]["outputs"]
     (free, climbed), (held, _) = json.loads(output["text"])
     assert climbed > 5
-    assert free < 0 < held
+    assert free < held - 2  # -7 and 1.3 here
     assert not [o for cell in book.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
     images = [o for cell in book.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(images) == 1

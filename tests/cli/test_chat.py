@@ -118,8 +118,8 @@ class Scripted:
 
 def test_escape_sequences_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = Scripted(" \x1b[2J", "a\x07\u009b1m", "\tb\nc")
-    chat.answer({"m": hostile}, "hi")  # type: ignore[dict-item]
-    chat.answer({"m": hostile, "\x1bn": Scripted("")}, "hi")  # type: ignore[dict-item]
+    chat.answer({"m": hostile}, "hi")  # type: ignore[dict-item]  # stands in for a model
+    chat.answer({"m": hostile, "\x1bn": Scripted("")}, "hi")  # type: ignore[dict-item]  # stands in for a model
     chat.note("\x1b[31m")
     out, err = capsys.readouterr()
     assert "␛[2Ja␇\ufffd1m\tb\nc\n" in out
@@ -131,7 +131,7 @@ def test_ctrl_c_breaks_an_answer_off_and_keeps_no_half_turn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = Scripted("fine"), Scripted("half", KeyboardInterrupt())
-    chat.turn({"a": first, "b": second}, "hi")  # type: ignore[dict-item]
+    chat.turn({"a": first, "b": second}, "hi")  # type: ignore[dict-item]  # stands in for a model
     assert (first.turns, second.turns) == ([("before", "it")], [("before", "it")])
     assert "broken off; this turn is not kept" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, ModelCard, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported by name
 
 UNKNOWN = "unknown"
 SECONDS = 20.0  # after which a request about a base model is given up
