@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -88,3 +89,53 @@ def test_names(tmp_path: Path) -> None:
         assert not custom.is_custom(other), other
     assert custom.source("my_scorers:numbers") == [tmp_path / "my_scorers.py"]
     assert custom.source("no_such_scorers:f") == []
+
+
+def score_of(name: str) -> float:
+    return CustomScorer(name)(TWO)[0].score
+
+
+def test_a_module_that_was_changed_is_imported_anew(tmp_path: Path) -> None:
+    """As a notebook does: edit, run again. The code that runs is the code that was fingerprinted."""
+    file = tmp_path / "edited_scorers.py"
+    file.write_text("def one(completions): return [1.0 for _ in completions]\n")
+    assert custom.source("edited_scorers:one") == [file]
+    assert score_of("edited_scorers:one") == 1.0
+    file.write_text("def one(completions): return [2.0 for _ in completions]\n")
+    assert score_of("edited_scorers:one") == 1.0  # a run under way keeps what it began with
+    assert custom.source("edited_scorers:one") == [file]
+    assert score_of("edited_scorers:one") == 2.0
+
+
+def test_a_module_that_someone_else_imported_is_imported_anew_if_its_file_is_new(tmp_path: Path) -> None:
+    file = tmp_path / "noticed_scorers.py"
+    file.write_text("def one(completions): return [1.0 for _ in completions]\n")
+    importlib.import_module("noticed_scorers")
+    file.write_text("def one(completions): return [2.0 for _ in completions]\n")
+    custom.source("noticed_scorers:one")
+    assert score_of("noticed_scorers:one") == 2.0
+
+
+def test_a_library_that_did_not_change_is_left_as_it_is() -> None:
+    import json.decoder
+
+    before = json.decoder
+    assert custom.source("json.decoder:JSONDecoder") == [Path(json.decoder.__file__)]
+    assert custom.function_of("json.decoder:JSONDecoder") is json.decoder.JSONDecoder
+    assert sys.modules["json.decoder"] is before
+
+
+@pytest.mark.parametrize("name", ["placed_scorers", "placed_package.scorers"])
+def test_another_directory_has_another_module_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file = Path(*name.split(".")).with_suffix(".py")
+    for at, number in (("here", 1), ("there", 2)):
+        (tmp_path / at / file).parent.mkdir(parents=True)
+        if file.parent.name:
+            (tmp_path / at / file.parent / "__init__.py").write_text("")
+        (tmp_path / at / file).write_text(f"def one(completions): return [{number}.0 for _ in completions]\n")
+    for at, number in (("here", 1), ("there", 2), ("here", 1)):
+        monkeypatch.chdir(tmp_path / at)
+        assert custom.source(f"{name}:one") == [tmp_path / at / file]
+        assert score_of(f"{name}:one") == number

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 import numbers
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trueward.records import Completion, Score
+from trueward.scorers import own_module
 
 PREFIXES = ("people", "model", "verifier", "reasoning-gym")
 
@@ -67,12 +65,8 @@ def is_custom(name: str) -> bool:
 
 def source(name: str) -> list[Path]:
     """The file that holds the function, for the fingerprint of a stage; empty if it has no file."""
-    _here()
-    try:
-        spec = importlib.util.find_spec(name.partition(":")[0])
-    except (ImportError, ValueError):
-        return []
-    return [Path(spec.origin)] if spec and spec.origin and Path(spec.origin).is_file() else []
+    file = own_module.file_of(name.partition(":")[0])
+    return [file] if file else []
 
 
 def function_of(name: str, expected: str = "a function") -> Any:
@@ -81,9 +75,8 @@ def function_of(name: str, expected: str = "a function") -> Any:
     expected: what errors call it; with "a function" it has to be callable. `ValueError` in one line if it can't be imported.
     """
     module, _, attribute = name.partition(":")
-    _here()
     try:
-        function = getattr(importlib.import_module(module), attribute)
+        function = getattr(own_module.load(module), attribute)
     except ModuleNotFoundError as error:
         if error.name != module and not module.startswith(f"{error.name}."):
             raise ValueError(f"{name}: {module} can't be imported: {error}") from None
@@ -97,12 +90,6 @@ def function_of(name: str, expected: str = "a function") -> Any:
     if expected == "a function" and not callable(function):
         raise ValueError(f"{name}: expected a function, got {_kind(function)}")
     return function
-
-
-def _here() -> None:
-    """Search the current directory too, as `python -m` does and a console script does not."""
-    if not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
 
 
 def _kind(value: Any) -> str:
