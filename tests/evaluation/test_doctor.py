@@ -41,6 +41,7 @@ HEALTHY = DoctorInputs(
     reward_model={
         "comparisons": 3149, "accuracy": 0.64, "accuracy_low": 0.59, "accuracy_high": 0.69, "nll": 0.63, "train_nll": 0.58,
         "train_accuracy": 0.69, "slope": 0.9, "slope_high": 1.2, "mean": 1.2, "sd": 0.67, "raw_mean": 1.2, "raw_sd": 0.67,
+        "explained_by_ending": 0.1, "explained_by_length": 0.2,
     },
     policies={"sft": SFT, "policy": POLICY},
     history=[{"step": 0, **SFT}, {"step": 20, **POLICY}],
@@ -83,8 +84,11 @@ ILL = {
     "overfitting": {"reward_model": {"nll": 1.2, "train_nll": 0.1, "slope": 0.2, "slope_high": 0.3}},
     "tokens": {"reward_model": {"train_nll": 0.76}},
     "normalisation": {"reward_model": {"mean": 0.0, "sd": 1.0}},
+    "endings": {"reward_model": {"explained_by_ending": 0.94}, "policy": {"truth": 0.2}},
+    "length-reward": {"reward_model": {"explained_by_length": 0.94}, "policy": {"truth": 0.2}},
     "anchor": {"recipe": {"policy.kl_coef": 0.0}, "policy": {"kl": 61.0, "distinct_1": 0.03}},
     "slack": {"recipe": {"policy.kl_coef": 20.0}, "policy": {"kl": 0.04, "proxy": 0.1, "proxy_at_length": 0.1, "truth": 0.0}},
+    "unmoved": {"policy": {"kl": 0.04, "proxy": 0.1, "proxy_at_length": 0.1, "truth": 0.0}},
     "eos-penalty": {"recipe": {"policy.missing_eos_penalty": 0.0}, "policy": {"eos_rate": 0.6}},
     "stale": {"policy": {"outlier_share": 0.9, "truth": -0.7}},
     "value": {"policy_steps": variance(0, -1, -2, -9, -8, -7)},
@@ -134,7 +138,20 @@ def test_what_to_change_against_length_depends_on_who_paid_for_it(recipe: dict[s
         ("no anchor, and still near", {"recipe": {"policy.kl_coef": 0.0}}),
         ("far, but not too far, with an anchor", {"policy": {"kl": 45.0, "distinct_1": 0.1}}),
         ("a high β that lets it move", {"recipe": {"policy.kl_coef": 3.0}, "policy": {"kl": 0.4, "proxy": 0.5}}),
-        ("little learned with an ordinary β", {"policy": {"kl": 0.04, "proxy": 0.1, "truth": 0.0}}),
+        (
+            "a high β that moves further than its control",
+            {
+                "recipe": {"policy.kl_coef": 3.0},
+                "control": {"kl": 0.01, "kl_se": 0.002},
+                "policy": {"kl": 0.04, "proxy": 0.1, "truth": 0.0},
+            },
+        ),
+        ("near, but the proxy rose", {"policy": {"kl": 0.3}}),
+        ("its endings are worth something", {"reward_model": {"explained_by_ending": 0.9}}),
+        (
+            "hardly more comparisons than few, and the truth rose",
+            {"reward_model": {"comparisons": 101, "accuracy": 0.55, "accuracy_low": 0.45}},
+        ),
         ("some more are cut", {"policy": {"eos_rate": 0.8}}),
         ("far from home, and good", {"policy": {"outlier_share": 0.9}}),
         ("at home, and worse", {"policy": {"truth": -0.7}}),
@@ -170,6 +187,28 @@ def test_a_peak_that_was_left_counts_as_a_fall() -> None:
     assert stale.advice["policy.steps"] == 10
 
 
+@pytest.mark.parametrize(("beta", "fault"), [(3.0, "slack"), (1.0, "unmoved"), (0.05, "unmoved")])
+def test_what_the_verdict_calls_pinned_has_a_name(beta: float, fault: str) -> None:
+    """The control's KL is the noise, however large: a policy no further than that has not been moved by the reward."""
+    still = {"kl": 1.4, "kl_se": 0.1, "proxy": 0.1, "truth": 0.0}
+    change = {"recipe": {"policy.kl_coef": beta}, "policy": still}
+    assert faults(with_(**change, control={"kl": 1.5, "kl_se": 0.1})) == [fault]
+    assert faults(with_(**change, control={"kl": 1.0, "kl_se": 0.1})) == []
+
+
+def test_far_below_what_beta_allows_is_unmoved_too() -> None:
+    still = {"kl": 0.04, "proxy": 0.1, "truth": 0.0}
+    noise = {"kl": 0.001, "kl_se": 0.001}
+    assert faults(with_(recipe={"policy.kl_coef": 1.0}, policy=still, control=noise)) == ["unmoved"]
+    assert faults(with_(recipe={"policy.kl_coef": 1.0}, policy={**still, "kl": 0.06}, control=noise)) == []
+
+
+def test_a_gain_by_a_handful_of_comparisons_is_luck() -> None:
+    few = {"comparisons": 16, "accuracy": 0.56, "accuracy_low": 0.33, "accuracy_high": 0.77}
+    assert faults(with_(reward_model=few)) == ["comparisons"]
+    assert faults(with_(reward_model={**few, "comparisons": 160})) == []
+
+
 def test_the_lowest_broken_rung_comes_first() -> None:
     both = {**ILL["sft"], "policy": {"eos_rate": 0.0, "outlier_share": 0.9, "truth": -0.7}, "start": {"eos_rate": 0.3}}
     assert faults(with_(**both)) == ["sft", "eos-penalty", "stale"]
@@ -203,7 +242,7 @@ def test_the_words() -> None:
     text = doctor_text.lines(diagnosis)
     assert text[0].startswith("1. anchor: Nothing holds the policy near SFT")
     assert "kl_coef 0, kl 61," in text[1]
-    assert "   change: --set policy.kl_coef=0.1" in text
+    assert "   change: policy.kl_coef: the best of several: trueward sweep RECIPE" in "\n".join(text)
     assert doctor_text.first(diagnosis.table()) == f"The doctor, on anchor: {diagnosis.findings[0].what}"
     assert doctor_text.first(None) == doctor_text.first({"findings": []}) == ""
 

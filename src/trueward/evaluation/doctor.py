@@ -27,6 +27,8 @@ class DoctorInputs:
     """The summary in reward_model/manifest.json."""
     policies: Mapping[str, Row] = field(default_factory=dict)
     """The final evaluation's rows: base, sft, policy, best."""
+    control: Row = field(default_factory=dict)
+    """The summary in control/manifest.json: `kl` and `kl_se` of a run with a random reward."""
     history: Sequence[Row] = ()
     """Rows of policy/evaluations.jsonl."""
     reward_steps: Sequence[Row] = ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from trueward.evaluation.doctor import DoctorInputs, NotMeasuredError, Row
 from trueward.evaluation.doctor_thresholds import SE, line
+from trueward.evaluation.verdict import ONE_SIDED
 
 
 def known(row: Row, *keys: str) -> list[float]:
@@ -45,6 +47,17 @@ def gained(inputs: DoctorInputs, key: str) -> bool:
     except NotMeasuredError:
         return False
     return gain is not None and gain[0] > line("gain") and gain[0] > SE * gain[1]
+
+
+def within_noise(inputs: DoctorInputs, kl: float) -> bool:
+    """Whether the policy is no further from SFT than training alone takes one.
+
+    A control with a random reward measures that (as the verdict *pinned* has it); without one it is `floor`.
+    """
+    if inputs.control.get("kl") is None:
+        return kl <= line("floor")
+    errors = (ends(inputs)[1].get("kl_se") or 0.0, inputs.control.get("kl_se") or 0.0)
+    return kl <= float(inputs.control["kl"]) + ONE_SIDED * math.hypot(*errors)
 
 
 def truth_gain(inputs: DoctorInputs) -> float | None:

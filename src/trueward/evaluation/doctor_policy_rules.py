@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from trueward.evaluation.doctor import DoctorInputs, Finding, NotMeasuredError
-from trueward.evaluation.doctor_figures import change, ends, gained, known, rounded, truth_gain
+from trueward.evaluation.doctor_figures import change, ends, gained, known, rounded, truth_gain, within_noise
 from trueward.evaluation.doctor_thresholds import SE, line
+
+# No single β is right for every run: one that is no fault any more may hack all the same.
+SWEEP = "the best of several: trueward sweep RECIPE --over policy.kl_coef=0.03,0.1,0.3,1"
 
 
 def anchor(inputs: DoctorInputs) -> Finding | None:
@@ -34,12 +37,47 @@ def anchor(inputs: DoctorInputs) -> Finding | None:
                 truth_gain=truth and truth[0], proxy_gain=(change("proxy", before, after) or (None,))[0]),
         f"KL above {line('far'):g} nats (at any evaluation if β is below {line('no_anchor')}); or with such a β, answers less "
         f"than {line('alike'):g} as varied as SFT's, or truth below SFT's",
-        {"policy.kl_coef": 0.1 if beta < 0.03 else round(3 * beta, 3)},
+        {"policy.kl_coef": SWEEP},
     )  # fmt: skip
 
 
 def slack(inputs: DoctorInputs) -> Finding | None:
     """β is so high that the policy hardly moves."""
+    beta, end, gain = _held(inputs)
+    if beta < line("tight") or not within_noise(inputs, end) or gained(inputs, "proxy"):
+        return None
+    return Finding(
+        "slack",
+        "β is so high that the policy stays where SFT put it: nothing is learned from the reward.",
+        rounded(kl_coef=beta, kl=end, control_kl=inputs.control.get("kl"), proxy_gain=gain[0], proxy_gain_se=gain[1],
+                best_possible_gain=1 / beta, truth_gain=truth_gain(inputs)),
+        f"β is {line('tight'):g} or more, KL is within that of a run with a random reward (below {line('floor')} nats where "
+        f"no control was run), and the proxy gained less than {line('gain')} SD or {SE:g} errors",
+        {"policy.kl_coef": SWEEP},
+    )  # fmt: skip
+
+
+def unmoved(inputs: DoctorInputs) -> Finding | None:
+    """β leaves room, and the policy has not used it: too few steps, too small ones, or a reward with nothing to follow."""
+    beta, end, gain = _held(inputs)
+    room = min(line("room"), 1 / (2 * beta**2)) if beta > 0 else line("room")
+    held = beta >= line("tight") or gained(inputs, "proxy") or gained(inputs, "truth")
+    if held or not (within_noise(inputs, end) or end < 0.1 * room):
+        return None
+    steps, rate = inputs.setting("policy.steps"), inputs.setting("policy.learning_rate")
+    return Finding(
+        "unmoved",
+        "The policy has not moved: it is no further from SFT than noise takes it, though β leaves it room.",
+        rounded(kl_coef=beta, kl=end, control_kl=inputs.control.get("kl"), room_kl=room, proxy_gain=gain[0],
+                proxy_gain_se=gain[1], steps=steps, learning_rate=rate, truth_gain=truth_gain(inputs)),
+        f"KL is within that of a run with a random reward (below {line('floor')} nats where no control was run), or below a "
+        f"tenth of 1/(2β²), at most {line('room'):g} nats; the proxy gained less than {line('gain')} SD or {SE:g} errors",
+        {"policy.steps": 3 * steps if steps else "more", "policy.learning_rate": 3 * rate if rate else "higher"},
+    )  # fmt: skip
+
+
+def _held(inputs: DoctorInputs) -> tuple[float, float, tuple[float, float]]:
+    """β, the KL at the end, and the proxy's gain with its error. `NotMeasuredError` where a policy has no β or no proxy."""
     before, after = ends(inputs)
     beta, (end,) = float(inputs.setting("policy.kl_coef")), known(after, "kl")
     gain = change("proxy", before, after)
@@ -47,17 +85,7 @@ def slack(inputs: DoctorInputs) -> Finding | None:
         raise NotMeasuredError("no proxy was measured")
     if inputs.setting("policy.kind") in ("best_of_n", "sft_on_best"):
         raise NotMeasuredError("this kind of policy has no β")
-    if beta < line("tight") or end > line("floor") or gained(inputs, "proxy"):
-        return None
-    return Finding(
-        "slack",
-        "β is so high that the policy stays where SFT put it: nothing is learned from the reward.",
-        rounded(kl_coef=beta, kl=end, proxy_gain=gain[0], proxy_gain_se=gain[1], best_possible_gain=1 / beta,
-                truth_gain=truth_gain(inputs)),
-        f"β is {line('tight'):g} or more, KL is below {line('floor')} nats, and the proxy gained less than "
-        f"{line('gain')} SD or {SE:g} standard errors",
-        {"policy.kl_coef": 0.1},
-    )  # fmt: skip
+    return beta, end, gain
 
 
 def eos_penalty(inputs: DoctorInputs) -> Finding | None:
@@ -90,8 +118,7 @@ def stale(inputs: DoctorInputs) -> Finding | None:
     fallen = any(d < -line("fallen") and d < -SE * error for d, error in (down, truth))
     if here - there <= line("outliers") or not fallen or proxy[0] < line("gain"):
         return None
-    beta = float(inputs.setting("policy.kl_coef"))
-    advice = {"policy.kl_coef": round(3 * beta, 3) or 0.1, "comparisons.count": "more, about the policy's new answers"}
+    advice: dict[str, Any] = {"policy.kl_coef": SWEEP, "comparisons.count": "more, about the policy's new answers"}
     if best.get("step"):
         advice["policy.steps"] = best["step"]
     return Finding(

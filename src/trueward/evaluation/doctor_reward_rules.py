@@ -62,7 +62,8 @@ def comparisons(inputs: DoctorInputs) -> Finding | None:
     accuracy = reward.get("accuracy")
     measured = accuracy is not None and low > 0.5
     weak = accuracy is None or accuracy < line("accuracy") or high - low > line("gain")
-    if measured or not weak or gained(inputs, "truth") or _coins(inputs) or _misread(inputs):
+    lucky = gained(inputs, "truth") and fitted >= line("few")
+    if measured or not weak or lucky or _coins(inputs) or _misread(inputs):
         return None
     curve = reward.get("learning_curve") or []
     return Finding(
@@ -78,7 +79,7 @@ def comparisons(inputs: DoctorInputs) -> Finding | None:
             truth_gain=truth_gain(inputs),
         ),
         f"accuracy on held-out comparisons is below {line('accuracy'):.0%} or not known to {line('gain'):.0%}, its "
-        "interval reaches 50 %, and no policy is known to have gained truth by it",
+        f"interval reaches 50 %, and no policy gained truth by it, or fewer than {line('few'):.0f} were fitted to",
         {"comparisons.count": max(2000, int(4 * fitted))},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trueward.evaluation import doctor_explained_rules as explained
 from trueward.evaluation import doctor_policy_rules as policy
 from trueward.evaluation import doctor_reward_rules as reward
 from trueward.evaluation.doctor import Rule
@@ -13,8 +14,11 @@ RULES: dict[str, Rule] = {
     "overfitting": reward.overfitting,
     "tokens": reward.tokens,
     "normalisation": reward.normalisation,
+    "endings": explained.endings,
+    "length-reward": explained.length_reward,
     "anchor": policy.anchor,
     "slack": policy.slack,
+    "unmoved": policy.unmoved,
     "eos-penalty": policy.eos_penalty,
     "stale": policy.stale,
     "value": policy.value,

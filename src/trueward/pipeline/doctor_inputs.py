@@ -13,12 +13,13 @@ from trueward.evaluation.doctor_rules import RULES
 from trueward.training.journal import EVALUATIONS, METRICS, read_log
 
 Row = Mapping[str, Any]
+STAGES = ("sft", "comparisons", "reward_model", "evaluation", "control")
 
 
 def diagnose_run(run: Path) -> Diagnosis:
     """The diagnosis of a run. `ValueError` in one line if its recipe can't be read."""
     recipe = config.read(str(run / "recipe.toml")).table()
-    summaries = {stage: _summary(run / stage) for stage in ("sft", "comparisons", "reward_model", "evaluation")}
+    summaries = {stage: _summary(run / stage) for stage in STAGES}
     policy, reward = run / "policy", run / "reward_model"
     return diagnose_stages(
         recipe, summaries, read_log(policy / EVALUATIONS), read_log(reward / METRICS), read_log(policy / METRICS)
@@ -39,6 +40,7 @@ def diagnose_stages(
         comparisons=summaries.get("comparisons") or {},
         reward_model=summaries.get("reward_model") or {},
         policies=(summaries.get("evaluation") or {}).get("policies", {}),
+        control=summaries.get("control") or {},
         history=evaluations,
         reward_steps=reward_steps,
         policy_steps=policy_steps,

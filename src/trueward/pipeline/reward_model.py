@@ -12,6 +12,7 @@ from trueward import __version__
 from trueward.artifacts import Artifact, write_json, write_text
 from trueward.config import ComparisonsConfig, LoraConfig, RewardConfig, Section
 from trueward.evaluation import reward_report
+from trueward.evaluation.explained import explained_shares
 from trueward.evaluation.reward_report import NoisyAnnotators
 from trueward.models import loading
 from trueward.pipeline.comparisons import Compared
@@ -130,9 +131,10 @@ def _annotators(prepared: Prepared, comparisons: Compared, labels: ComparisonsCo
 
 
 def _scale(proxy: Proxy, reward: RewardConfig, answers: Sequence[Completion], members: int) -> Row:
-    """The scale, and how far the members differ."""
+    """The scale, how far the members differ, and what of the scores endings and lengths explain."""
     measured = proxy.scale if reward.normalize else scale_of(proxy, answers)
-    spread = ScoredBatch.of(proxy, answers).parts.get("member_sd")
+    scored = ScoredBatch.of(proxy, answers)
+    spread = scored.parts.get("member_sd")
     return {
         "mean": round(proxy.scale.mean, 6),
         "sd": round(proxy.scale.sd, 6),
@@ -140,6 +142,7 @@ def _scale(proxy: Proxy, reward: RewardConfig, answers: Sequence[Completion], me
         "raw_sd": round(measured.sd, 6),
         "members": members,
         "member_sd": None if spread is None else round(float(spread.mean()), 5),
+        **explained_shares(scored.score, answers),
     }
 
 

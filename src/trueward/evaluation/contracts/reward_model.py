@@ -97,6 +97,10 @@ class ReadyRewardModel(Contract):
     """Reward models in it (`reward.members`)."""
     member_sd: Figure
     """Mean SD between them on the SFT policy's answers, SDs; null for one, or for averaged weights."""
+    explained_by_ending: Figure = None
+    """Share of its variance over the SFT policy's answers that is whether they end; null where all or none do."""
+    explained_by_length: Figure = None
+    """Share over those that end that is their number of words; null where fewer than 20 do."""
     left_out: list[LeftOut] | None = None
     """SFT answers that it cuts. Missing if there are none."""
     agreement: Figure

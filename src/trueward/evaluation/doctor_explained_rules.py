@@ -1,0 +1,57 @@
+"""The doctor's rules about a reward model that is one property of the answers in disguise: endings, or length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueward.evaluation.doctor import DoctorInputs, Finding
+from trueward.evaluation.doctor_figures import gained, known, rounded, truth_gain
+from trueward.evaluation.doctor_thresholds import line
+
+
+def endings(inputs: DoctorInputs) -> Finding | None:
+    """The reward model tells answers that end from answers that were cut, and little else."""
+    (share,) = known(inputs.reward_model, "explained_by_ending")
+    if share <= line("explained") or gained(inputs, "truth"):
+        return None
+    return Finding(
+        "endings",
+        "The reward model has learnt whether an answer ends, and hardly anything beside it: β buys endings.",
+        _evidence(inputs, explained_by_ending=share, ended=inputs.policies.get("sft", {}).get("eos_rate"),
+                  max_new_tokens=inputs.setting("sampler.max_new_tokens")),
+        f"more than {line('explained'):.0%} of the reward's variance over SFT's answers is whether they end, and no truth "
+        "was gained",
+        {"sampler.max_new_tokens": "more, so that nearly all of SFT's answers end",
+         "comparisons.path": "pairs in which both answers end, so that they are about something else"},
+    )  # fmt: skip
+
+
+def length_reward(inputs: DoctorInputs) -> Finding | None:
+    """The reward model counts words, and little else."""
+    (share,) = known(inputs.reward_model, "explained_by_length")
+    if share <= line("explained") or gained(inputs, "truth"):
+        return None
+    return Finding(
+        "length-reward",
+        "The reward model counts words, and hardly anything beside them: β buys length.",
+        _evidence(inputs, explained_by_length=share,
+                  length_only_accuracy=inputs.reward_model.get("length_accuracy"),
+                  length_prefers=inputs.reward_model.get("length_prefers"),
+                  length_bias=inputs.setting("comparisons.length_bias")),
+        f"more than {line('explained'):.0%} of the reward's variance over SFT's answers that end is their length, and no "
+        "truth was gained",
+        _advice(inputs),
+    )  # fmt: skip
+
+
+def _evidence(inputs: DoctorInputs, **figures: Any) -> dict[str, Any]:
+    accuracy = inputs.reward_model.get("accuracy")
+    return rounded(**figures, reward_model_accuracy=accuracy, truth_gain=truth_gain(inputs))
+
+
+def _advice(inputs: DoctorInputs) -> dict[str, Any]:
+    if inputs.setting("comparisons.length_bias"):
+        return {"comparisons.length_bias": 0.0}
+    if inputs.setting("comparisons.source") == "demonstrations":
+        return {"data.demonstrations": "some of about the length of SFT's answers: length tells them apart from those"}
+    return {"comparisons.path": "pairs of about the same length, or annotators told to ignore it"}
