@@ -14,6 +14,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests start hundreds of processes, and each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .PHONY: run test learning quick check verify site wheel-check release-check bench golden mutants clean browser postgresql

@@ -60,9 +60,13 @@ for request in map(json.loads, sys.stdin):
             os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         if request["largest_file"]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
-        sys.argv = ["trueward", *request["arguments"]]
+        sys.argv, code = ["trueward", *request["arguments"]], 0
         try:
-            trueward.cli.app.main()
+            if request["program"]:
+                sys.path.insert(0, "")  # as `python -c` does
+                exec(compile(request["program"], "<program>", "exec"), {"__name__": "__main__"})
+            else:
+                trueward.cli.app.main()
         except SystemExit as stop:
             code = stop.code
         except BaseException:
@@ -76,7 +80,7 @@ for request in map(json.loads, sys.stdin):
 
 
 class Processes:
-    """`trueward ...` in processes of their own, one at a time."""
+    """`trueward ...` in processes of their own, one at a time, in `folder`."""
 
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
@@ -92,10 +96,11 @@ class Processes:
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
-    def start(self, *arguments: str, largest_file: int = 0) -> None:
+    def start(self, *arguments: str, largest_file: int = 0, program: str = "") -> None:
         self.process = self.ask(
             {
                 "arguments": arguments,
+                "program": program,
                 "cwd": str(self.folder),
                 "stdout": str(self.folder / "stdout"),
                 "stderr": str(self.folder / "stderr"),
@@ -110,9 +115,9 @@ class Processes:
         """Wait for the end; the exit code, negative for a signal."""
         return self.ask("wait")
 
-    def run(self, *arguments: str, largest_file: int = 0) -> tuple[int, str]:
-        """Exit code and standard error."""
-        self.start(*arguments, largest_file=largest_file)
+    def run(self, *arguments: str, largest_file: int = 0, program: str = "") -> tuple[int, str]:
+        """Exit code and standard error of a command, or of a program in Python."""
+        self.start(*arguments, largest_file=largest_file, program=program)
         return self.finish(), (self.folder / "stderr").read_text()
 
     def kill(self) -> bool:

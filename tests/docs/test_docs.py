@@ -16,10 +16,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import pytest
@@ -533,33 +534,32 @@ class Ran:
     python: list[str]
 
 
-def go_through(page: Path, directory: Path, environment: dict[str, str], whole: bool, make_processes: Any) -> Ran:
-    wrong: list[str] = []
+def go_through(page: Path, directory: Path, environment: dict[str, str], forking: Any) -> Ran:
+    """forking: what starts processes that have torch already; None for a shell's, as a reader would start them."""
     furnish(page, directory)
-    if whole:
+    if forking is None:
         environment = {k: v for k, v in environment.items() if k != "OMP_NUM_THREADS"}
-    with ExitStack() as stack:
-        # Processes that have torch already: most commands are about trueward alone, and need no shell.
-        forked = None if whole else stack.enter_context(make_processes(directory, environment))
-        wrong += complaints(page, directory, environment, whole, forked)
-    return Ran(wrong, run_python(page, directory, environment))
+    else:
+        forking.folder = directory
+    wrong = complaints(page, directory, environment, forking)
+    return Ran(wrong, run_python(page, directory, environment, forking))
 
 
-def complaints(page: Path, directory: Path, environment: dict[str, str], whole: bool, forked: Any) -> list[str]:
+def complaints(page: Path, directory: Path, environment: dict[str, str], forking: Any) -> list[str]:
     """What is wrong with the page's commands, each run after the other."""
     wrong: list[str] = []
     ours = [sys.executable, "-m", "trueward"]
     for command in commands(page):
         where = f"{page.name}, line {command.line}: $ {command.text}"
         try:
-            lines = runnable(command.text, directory, whole)
+            lines = runnable(command.text, directory, whole=forking is None)
         except ValueError as error:
             wrong.append(f"{where}\n{error}")
             continue
         for line in lines:
             words = shlex.split(line)
-            if forked is not None and words[:3] == ours and not OPERATORS & set(words) and "*" not in line:
-                code, stderr = forked.run(*words[3:])
+            if forking is not None and words[:3] == ours and not OPERATORS & set(words) and "*" not in line:
+                code, stderr = forking.run(*words[3:])
             else:
                 done = subprocess.run(
                     ["bash", "-o", "pipefail", "-c", line],
@@ -589,12 +589,15 @@ def run_cell(text, name):
 """
 
 
-def run_python(page: Path, directory: Path, environment: dict[str, str]) -> list[str]:
+def run_python(page: Path, directory: Path, environment: dict[str, str], forking: Any) -> list[str]:
     """The page's Python, one fence after the other in one process, as a reader would type it."""
     found = [fence for fence in fences(page) if fence.language == "python"]
     if not found:
         return []
     program = CELLS + "".join(f"run_cell({fence.text!r}, {f'{page.name}, line {fence.line}'!r})\n" for fence in found)
+    if forking is not None:
+        code, stderr = forking.run(program=program)
+        return [stderr[-3000:]] if code else []
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=directory, env=environment, capture_output=True, text=True
     )
@@ -608,27 +611,41 @@ def ran(
     environment: dict[str, str],
     request: pytest.FixtureRequest,
     make_processes: Any,
-) -> dict[str, Future[Ran]]:
+) -> dict[str, Ran]:
     """All pages gone through, two at a time; whole ones, which take all threads, one after the other."""
-    whole = bool(request.config.getoption("--whole", default=False))
-    with ThreadPoolExecutor(1 if whole else 2) as pool:
-        longest = sorted(PAGES, key=lambda page: -len(commands(page)))
-        return {
-            page.relative_to(ROOT).as_posix(): pool.submit(
-                go_through, page, tmp_path_factory.mktemp(page.stem), environment, whole, make_processes
-            )
-            for page in longest
-        }
+    longest = sorted(PAGES, key=lambda page: -len(commands(page)))
+    folders = {page: tmp_path_factory.mktemp(page.stem) for page in longest}
+
+    def names(page: Path) -> str:
+        return page.relative_to(ROOT).as_posix()
+
+    if request.config.getoption("--whole", default=False):
+        return {names(page): go_through(page, folders[page], environment, None) for page in longest}
+    idle: SimpleQueue[Any] = SimpleQueue()
+
+    def page_by_page(page: Path) -> Ran:
+        forking = idle.get()
+        try:
+            return go_through(page, folders[page], environment, forking)
+        finally:
+            idle.put(forking)
+
+    with ExitStack() as stack:
+        for _ in range(2):
+            idle.put(stack.enter_context(make_processes(tmp_path_factory.mktemp("processes"), environment)))
+        with ThreadPoolExecutor(2) as pool:
+            futures = {names(page): pool.submit(page_by_page, page) for page in longest}
+        return {name: future.result() for name, future in futures.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_runs(ran: dict[str, Future[Ran]], name: str) -> None:
-    assert not (wrong := ran[name].result().commands), "\n\n".join(wrong)
+def test_every_command_runs(ran: dict[str, Ran], name: str) -> None:
+    assert not (wrong := ran[name].commands), "\n\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_python_example_runs(ran: dict[str, Future[Ran]], name: str) -> None:
-    assert not (wrong := ran[name].result().python), "\n\n".join(wrong)
+def test_every_python_example_runs(ran: dict[str, Ran], name: str) -> None:
+    assert not (wrong := ran[name].python), "\n\n".join(wrong)
 
 
 def test_commands_that_can_not_be_run_are_found(tmp_path: Path) -> None:

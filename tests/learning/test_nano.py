@@ -1,7 +1,7 @@
-"""Reward hacking, as the nano lab shows it (docs/nano.md): medians over five seeds.
+"""Reward hacking, as the nano lab shows it (docs/nano.md): medians over three seeds.
 
 Where training is chaotic, another processor's rounding makes of a seed another draw of the same process. So nothing is asked of
-one seed. The bands lie around what ten seeds gave (mean and SD beside each); a median of five has 0.56 of that SD, and every
+one seed. The bands lie around what ten seeds gave (mean and SD beside each); a median of three has 0.67 of that SD, and every
 bound is at least three of those away.
 """
 
@@ -18,7 +18,7 @@ from trueward.pipeline.cache import MemoryCache
 from trueward.pipeline.run import run_in_memory
 from trueward.pipeline.trained_policy import TrainedPolicy
 
-SEEDS = range(5)
+SEEDS = range(3)
 Row = dict[str, Any]
 Climb = Callable[[int, float], list[Row]]
 
@@ -53,10 +53,10 @@ def test_without_the_anchor_the_truth_rises_and_falls_below_sft_while_the_proxy_
     assert abs(first("proxy")) < 0.3  # -0.01, SD 0.06
     assert 0.9 < median(peak["truth"] for peak in peaks) < 2.1  # 1.5, SD 0.2
     assert median(peak["step"] for peak in peaks) in (10, 20, 30)  # 20 on all ten
-    assert last("truth") < -2  # -6.6, SD 2.3
+    assert last("truth") < -1.5  # -6.6, SD 2.3
     assert last("proxy") > 9  # 12.2, SD 0.8
     assert median(rows[-1]["proxy"] - peak["proxy"] for rows, peak in zip(runs, peaks, strict=True)) > 4  # 7.8, SD 0.9
-    assert 60 < last("kl") < 115  # 82, SD 11; with an anchor of 0.3 it is 9
+    assert 55 < last("kl") < 115  # 82, SD 11; with an anchor of 0.3 it is 9
     assert last("entropy") < 1.3  # 0.8, SD 0.24
     assert first("entropy") > 4  # 4.2, SD 0.04
     assert last("win_rate") < 0.15  # 0.03, SD 0.03
@@ -81,8 +81,8 @@ def test_with_an_anchor_the_truth_gains(
 
 def test_the_sweet_spot_lies_inside(climb: Climb) -> None:
     """Too weak an anchor hacks, too strong a one learns nothing: differences between runs of the same seed."""
-    runs = [[climb(seed, beta)[-1]["truth"] for beta in (0.0, 0.3, 1.0, 30.0)] for seed in SEEDS[:3]]
-    assert median(hacked - nothing for hacked, _, _, nothing in runs) < -2  # -6.7, SD 2.3
+    runs = [[climb(seed, beta)[-1]["truth"] for beta in (0.0, 0.3, 1.0, 30.0)] for seed in SEEDS]
+    assert median(hacked - nothing for hacked, _, _, nothing in runs) < -1.5  # -6.7, SD 2.3
     assert abs(median(nothing for *_, nothing in runs)) < 0.3  # 0.03, SD 0.06
     assert median(timid - nothing for _, _, timid, nothing in runs) > 0.3  # 0.70, SD 0.08
     assert median(best - timid for _, best, timid, _ in runs) > 0.4  # 0.91, SD 0.10

@@ -123,7 +123,7 @@ def begun(home: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("step", [2, 3, 4, 5])
+@pytest.mark.parametrize("step", [3, 4])
 def test_stopped_after_a_step(home: Path, begun: Path, small: Any, made_by: Any, step: int) -> None:
     recipe, tmp_path = config.read("tiny", small(*ON)[4::2]), begun
     with pytest.raises(KeyboardInterrupt):
@@ -156,7 +156,7 @@ def test_killed_again_and_again(processes: Any, small: Any, begun: Path, home: P
     tmp_path = begun
     shutil.rmtree(tmp_path / "run/reward_model")
     command = [*small(*ON), "--out", str(tmp_path / "run"), "--until", "policy"]
-    killed = processes.kill_at_random(*command, seed=1, patience=0.5, growth=1.2)
+    killed = processes.kill_at_random(*command, seed=1, patience=0.5, growth=1.35)
     assert processes.run(*command) == (0, "")
     assert killed >= 3
     same(tmp_path / "run", home / "whole", made_by)
