@@ -21,6 +21,7 @@ import pytest
 
 from trueward.config import ablations
 from trueward.evaluation.doctor import Diagnosis
+from trueward.evaluation.doctor_rules import RULES
 from trueward.pipeline.doctor_inputs import diagnose_run
 from trueward.progress import Progress
 from trueward.scorers import reward_model
@@ -70,8 +71,8 @@ def test_a_healthy_run_has_no_finding(seen: Any) -> None:
 
     def healthy(seed: str) -> bool:
         found = seen("tiny", (), *MORE, seed)
-        assert found.not_checked == {}
-        assert len(found.checked) == 12
+        assert set(found.not_checked) <= {"endings"}  # where all of its answers end, there is nothing to explain
+        assert len(found.checked) + len(found.not_checked) == len(RULES)
         return bool(found.findings == [])
 
     assert majority(map(healthy, SEEDS))
@@ -86,10 +87,16 @@ def test_a_healthy_run_has_no_finding(seen: Any) -> None:
         ("overfitting", (), ("comparisons.count=600", "reward.held_out=0.3", "reward.epochs=30", "policy.steps=4")),
         # the setting alone says so
         ("normalisation", ("normalisation",), (SHORT, *MORE)),
+        # 94 % of the variance on three seeds, and 19 % at the most where half of the answers end and nothing else is rewarded
+        ("endings", (), ("sampler.max_new_tokens=8", SHORT, *MORE)),
+        # 94 to 96 % on three seeds; 0 to 19 % with annotators who don't count words
+        ("length-reward", (), ("comparisons.length_bias=5", SHORT, *MORE)),
         # KL at its farthest 59 to 135, line 50; a word in three to eight is left of SFT's different ones, line one in two
         ("anchor", ("anchor",), ("policy.learning_rate=0.01", "policy.steps=30", *MORE)),
         # KL 0.04 to 0.12, line 0.5; the proxy gained 0.13 SD at the most, line 0.3 and 3 standard errors, which are 0.5
         ("slack", ("slack",), MORE),
+        # KL 0.004, line 0.5
+        ("unmoved", (), ("policy.learning_rate=1e-5", SHORT, *MORE)),
         # none of the answers ends, where 73 to 81 % of SFT's do
         ("eos-penalty", ("eos-penalty",), ENDLESS),
         # explained variance -5.5 to -27, line -0.5
@@ -101,8 +108,11 @@ def test_the_broken_rung_is_named_first(
     seen: Any, fault: str, without: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:
     found = seen("tiny", without, *changes)
-    assert [f.fault for f in found.findings][:1] == [fault]
-    first = found.findings[0]
+    named = [
+        f for f in found.findings if changes != ENDLESS or f.fault != "length-reward"
+    ]  # ENDLESS has that fault too
+    assert [f.fault for f in named][:1] == [fault]
+    first = named[0]
     assert first.evidence
     assert first.advice
     assert first.because
@@ -116,8 +126,8 @@ def test_the_broken_rung_is_named_first(
         # The interval of a coin's accuracy is above 50 % on one seed in forty.
         ("labels", ("labels",), ("policy.steps=4",)),
         # Of the gain 3 to 12 % is left at the same length, with its error, line 33 %. The truth gained 0.07 to 0.4 of it, line
-        # 0.5; with the bias of --without length, 2 for 5, it was 0.23 to 0.53.
-        ("length", (), (*MORE, "comparisons.length_bias=5")),
+        # 0.5; with the bias of --without length, 2 for 5, it was 0.23 to 0.53. The reward model is named first, and rightly.
+        ("length", (), (*MORE, "comparisons.length_bias=5", SHORT)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -126,7 +136,8 @@ def test_what_chance_may_hide_is_named_first_on_most_seeds(
 ) -> None:
     """Each was on all of four or more."""
     found = (seen("tiny", without, *changes, seed) for seed in SEEDS)
-    assert majority([f.fault for f in one.findings][:1] == [rung] for one in found)
+    first = ["length-reward", "length"] if rung == "length" else [rung]
+    assert majority([f.fault for f in one.findings][: len(first)] == first for one in found)
 
 
 def test_what_the_penalty_is_for(seen: Any) -> None:
