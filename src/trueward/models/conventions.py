@@ -15,7 +15,7 @@ from trueward.models.vocabulary import known_ids
 FILE = "generation_config.json"
 SAMPLING = {  # settings of how tokens are drawn, with the values that change nothing
     "temperature": (1.0,),
-    "top_k": (0, 50),  # 50 is what transformers takes where nothing is set
+    "top_k": (0,),
     "top_p": (1.0,),
     "min_p": (0.0,),
     "typical_p": (1.0,),

@@ -46,7 +46,8 @@ A_MODEL, A_REWARD = "a model", "a reward model"
 def causal(name: str, seed: int, device: torch.device) -> Network:
     """A causal language model by path, hub name, or one that ships; float32, dropout off, padding a token of its own.
 
-    `ValueError` in one line if there is no such model, or its files don't hold all of it and nothing else.
+    `ValueError` in one line if there is no such model, or its files don't hold all of it and nothing else. On the device `meta`
+    this is tried, and no weights are read.
     """
     torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
     if name == "trueward:tiny":
@@ -64,6 +65,11 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
         loaded, tokenizer = _load(AutoModelForCausalLM, place, A_MODEL, on_meta=device.type == "meta")
         loaded.require_whole(place, A_MODEL)
         model = loaded.model
+        if model._is_stateful:
+            raise ValueError(
+                f"{place}: models of the family {model.config.model_type!r} keep a state in place of keys and values, and the "
+                "sampler can't go on from one; give a model with attention in every layer"
+            )
         _require_end(tokenizer, place)
         conventions.declare_ends(place, tokenizer, model.config)
         vocabulary.require_embedded(model, tokenizer, place)
@@ -122,8 +128,7 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
         return Network(model.to(device).eval(), tokenizer)
     if lora.find_adapter(Path(path)) == Path(path):
         network = adapted_reward(Path(path), causal(lora.base_of(Path(path)), 0, device))
-        merged = lora.merged(network.model).requires_grad_(True)
-        model, tokenizer = merged, network.tokenizer
+        model, tokenizer = _merged_weights(network.model), network.tokenizer
     else:
         loaded, tokenizer = _load(AutoModelForSequenceClassification, place, A_REWARD, on_meta=device.type == "meta")
         with places.in_one_line(place, A_REWARD):
@@ -158,8 +163,19 @@ def _refuse_labels(place: str, loaded: whole.Found) -> None:
 def _merged(standing: Network, adapter: Path) -> Network:
     """A model with a saved adapter added into its weights, and the adapter's tokenizer, if it has one."""
     tokenizer = with_tokenizer(adapter, standing)
-    lora.attach(standing.model, adapter, lora.weights_digest(lora.base_of(adapter)))
-    return Network(lora.merged(standing.model).requires_grad_(True), tokenizer)
+    lora.attach(standing.model, adapter, _base_digest(adapter, standing))
+    return Network(_merged_weights(standing.model), tokenizer)
+
+
+def _base_digest(adapter: Path, standing: Network) -> str:
+    """That of the weights that an adapter stands on; none is needed to try whether a model fits."""
+    if standing.device.type == "meta":
+        return ""
+    return standing.base.digest if standing.base else lora.weights_digest(lora.base_of(adapter))
+
+
+def _merged_weights(model: Any) -> Any:
+    return model if model.device.type == "meta" else lora.merged(model).requires_grad_(True)
 
 
 def with_tokenizer(adapter: Path, standing: Network) -> PreTrainedTokenizerBase:
@@ -183,7 +199,7 @@ def adapted_reward(place: Path, standing: Network) -> Network:
     assert folder is not None
     with places.in_one_line(str(place), A_REWARD):
         model = lora.with_scalar_head(standing.model, adapter_files.config(place, folder, standing.model.config))
-    lora.attach(model, folder, standing.base.digest if standing.base else lora.weights_digest(lora.base_of(folder)))
+    lora.attach(model, folder, _base_digest(folder, standing))
     return Network(model, tokenizer, standing.base)
 
 
@@ -251,7 +267,7 @@ def separate_pad(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     _separate_pad_token(tokenizer)
     rows = vocabulary.embeddings(model)
     if rows is not None and tokenizer.pad_token_id >= rows:  # it was added, here or by another tool
-        model.resize_token_embeddings(tokenizer.pad_token_id + 1)
+        model.resize_token_embeddings(tokenizer.pad_token_id + 1, mean_resizing=model.device.type != "meta")
     model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -36,6 +36,8 @@ def settle(found: Found, place: str) -> None:
     if not own:
         return
     needed = {f"{own}.weight", f"{own}.bias"}
+    if not found.missing & needed and not set(found.mismatched) & needed:
+        found.unexpected = {name for name in found.unexpected if not name.startswith(LANGUAGE)}
     extra = {name for name in found.unexpected | set(found.mismatched) if name.split(".")[0] in HEADS}
     tensors = _read(place, extra, found) | (_beside(place) if found.missing & needed else {})
     weights = [name for name, t in tensors.items() if name.endswith("weight") and t.ndim == 2 and t.shape[0] == 1]

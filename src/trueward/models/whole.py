@@ -117,6 +117,8 @@ def _load(auto: Any, place: str, config: Any, renamed: dict[str, str], on_meta: 
     )
     if quantisation(config) and not on_meta:
         plain(model)
+    if renamed or quantisation(config):  # it is saved under the family's own names, as plain numbers
+        vars(model).pop("_weight_conversions", None)
     mismatched = {name: (tuple(given), tuple(wanted)) for name, given, wanted in info["mismatched_keys"]}
     unexpected = {name for name in info["unexpected_keys"] if not name.endswith(NO_WEIGHTS)}
     return Found(model, set(info["missing_keys"]), unexpected, mismatched)
