@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from trueward.models.places import quantisation
 
@@ -127,24 +128,45 @@ def _load(auto: Any, place: str, config: Any, renamed: dict[str, str], on_meta: 
 def plain(model: Any) -> None:
     """Quantised weights as plain float32, in place, so that all that is known of linear layers holds for them.
 
-    `ValueError` if their library can't do that.
+    Where their library has no way to do that, each layer is asked for what it makes of the unit vectors: those are its weights.
     """
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer is None:  # it was plain when it was loaded
         return
     try:
-        made = model.dequantize(dtype=torch.float32)
+        model.dequantize(dtype=torch.float32)
     except NotImplementedError:
-        method = quantisation(model.config)
-        raise ValueError(
-            f"weights quantised by {method} can't be made plain numbers, which training needs; give the model's own weights"
-        ) from None
-    (made if made is not None else model).to(torch.float32)
+        for name, module in list(model.named_modules()):
+            if hasattr(module, "in_features") and not isinstance(module, nn.Linear):
+                parent, _, leaf = name.rpartition(".")
+                setattr(model.get_submodule(parent), leaf, as_linear(module, name))
     for name in ("is_quantized", "quantization_method", "hf_quantizer"):
         if hasattr(model, name):
             delattr(model, name)
+    model.to(torch.float32)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
+
+
+@torch.no_grad()
+def as_linear(layer: Any, name: str) -> nn.Linear:
+    """A layer of a quantisation library as a plain linear one, in float32. `ValueError` if it can't be applied here."""
+    columns: int = layer.in_features
+    place = next((t.device for t in (*layer.parameters(), *layer.buffers())), torch.device("cpu"))
+    error: Exception | None = None
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):  # libraries compute in some of them
+        try:
+            bias = layer(torch.zeros(1, columns, dtype=dtype, device=place))[0].float()
+            weight = layer(torch.eye(columns, dtype=dtype, device=place)).float() - bias
+        except (RuntimeError, ValueError, TypeError, AssertionError) as failure:
+            error = failure
+            continue
+        made = nn.Linear(columns, weight.shape[1], bias=bool(bias.any()), device=place)
+        made.weight.copy_(weight.T)
+        if made.bias is not None:
+            made.bias.copy_(bias)
+        return made
+    raise ValueError(f"the quantised weights of {name} can't be made plain numbers, which training needs: {error}")
 
 
 def _has(name: str, part: str) -> bool:
