@@ -31,7 +31,7 @@ def chat(
     seed: Annotated[int, typer.Option(min=0, help="Seed: the same lines get the same answers.")] = 0,
 ) -> None:
     """Talk with a model, turn by turn: a line on standard input is a turn."""
-    from trueward.models import loading
+    from trueward.models import conventions, loading
     from trueward.models.run_paths import model_path
     from trueward.sampling.conversation import Conversation
     from trueward.sampling.sampler import SamplingParams
@@ -41,6 +41,8 @@ def chat(
     talks: dict[str, Conversation] = {}
     for number, name in enumerate(names):
         network = loading.causal(model_path(name), seed, device)
+        if aside := conventions.note(model_path(name)):
+            print(f"trueward: note: {aside}", file=sys.stderr)
         try:
             talks[f"{name} ({number + 1})" if name in talks else name] = Conversation(network, params, seed, system)
         except ValueError as error:

@@ -42,7 +42,7 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     from rich.table import Table
     from rich.text import Text
 
-    from trueward.models import loading
+    from trueward.models import conventions, loading
     from trueward.models.run_paths import model_path
     from trueward.records import Prompt
     from trueward.sampling.draws import Draws
@@ -54,6 +54,8 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     columns = []
     for model in models:
         network = loading.causal(model_path(model), seed, device)
+        if aside := conventions.note(model_path(model)):
+            print(f"trueward: note: {aside}", file=sys.stderr)
         rollout = draw(network, repeated, SamplingParams(temperature, max_new_tokens), Draws.purpose(seed, "sample"))
         columns.append(rollout.completions)
     table = Table(show_lines=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from trueward.data.ends import ends
 from trueward.records import Completion, Prompt
 
 if TYPE_CHECKING:  # this room is read without torch and transformers
@@ -26,7 +27,8 @@ class Collator:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int) -> None:
         self.tokenizer, self.context = tokenizer, context
-        self.end: int = tokenizer.eos_token_id
+        self.ends = ends(tokenizer)
+        self.end = self.ends[0]
         self.pad: int = tokenizer.pad_token_id
         self.known = _remembered.setdefault(tokenizer, {})
 
@@ -49,10 +51,11 @@ class Collator:
 
     def _opened(self, text: str) -> list[int]:
         ids = list(self.tokenizer(text, verbose=False)["input_ids"])
-        while ids and ids[-1] == self.end and len(ids) > 1:  # some tokenizers close what they encode
+        own: int = self.tokenizer.eos_token_id
+        while ids and ids[-1] == own and len(ids) > 1:  # some tokenizers close what they encode
             ids.pop()
         if not ids:  # a tokenizer that opens with nothing, and an empty text
-            ids = [self.end]
+            ids = [own]
         return ids
 
     def response_ids(self, text: str, finished: bool) -> list[int]:
@@ -72,19 +75,26 @@ class Collator:
 
     def completion(self, prompt: Prompt, ids: Sequence[int]) -> Completion:
         """A policy's response as text, without its end-of-sequence and other special tokens."""
-        finished = bool(ids) and ids[-1] == self.end
-        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        finished = self._is_finished(ids)
+        text = self.tokenizer.decode(
+            ids[:-1] if finished else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return Completion(prompt=prompt, response=text, finished=finished)
 
     def completions(self, prompts: Sequence[Prompt], ids: Sequence[Sequence[int]]) -> list[Completion]:
         """`completion` of several responses; one call is several times faster."""
         if not self.tokenizer.is_fast:
             return [self.completion(p, i) for p, i in zip(prompts, ids, strict=True)]
-        texts = self.tokenizer.backend_tokenizer.decode_batch(ids, skip_special_tokens=True)
+        finished = [self._is_finished(i) for i in ids]
+        bare = [i[:-1] if done else i for i, done in zip(ids, finished, strict=True)]
+        texts = self.tokenizer.backend_tokenizer.decode_batch(bare, skip_special_tokens=True)
         return [
-            Completion(prompt=prompt, response=text, finished=bool(i) and i[-1] == self.end)
-            for prompt, text, i in zip(prompts, texts, ids, strict=True)
+            Completion(prompt=prompt, response=text, finished=done)
+            for prompt, text, done in zip(prompts, texts, finished, strict=True)
         ]
+
+    def _is_finished(self, ids: Sequence[int]) -> bool:
+        return bool(ids) and ids[-1] in self.ends
 
     def pairs(self, completions: Sequence[Completion]) -> list[tuple[list[int], list[int]]]:
         """Prompt and response ids of each completion, the response truncated to the context.

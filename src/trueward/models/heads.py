@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trueward.batches import Tokens
 from trueward.losses import logprobs as lp
+from trueward.models import vocabulary
 from trueward.models.fast import packed
 from trueward.models.fast.fused import TokenLogprobs
 from trueward.parallel.fabric import ALONE, Fabric
@@ -46,13 +47,15 @@ def states_at(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
 
 
 def response_logits(model: Any, tokens: Tokens) -> Tensor:
-    """Logits of the distributions that the response's tokens were chosen from: [N, V], N = tokens in the mask, row by row."""
+    """Logits of the distributions that the response's tokens were chosen from: [N, V], N = tokens in the mask, row by row.
+
+    V counts the tokens that the tokenizer knows (models/vocabulary.py).
+    """
     states = shift_left(tokens.response_mask)
     if model.config.model_type in PLAIN_HEADS:
-        out: Tensor = model.get_output_embeddings()(states_at(model, tokens, states))
-        return out
+        return vocabulary.narrow(model, model.get_output_embeddings()(states_at(model, tokens, states)))
     logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
-    return logits[states]
+    return vocabulary.narrow(model, logits[states])
 
 
 def from_flat(flat: Tensor, mask: Tensor) -> Tensor:
@@ -105,8 +108,9 @@ def logprobs_entropy_and_values(
 
 
 def has_plain_head(model: Any) -> bool:
-    """Whether its logits are a product of the states with a matrix: no bias, no adapter around it."""
-    if model.config.model_type not in PLAIN_HEADS:
+    """Whether its logits are a product of the states with a matrix: no bias, no adapter around it, no gaps between ids."""
+    known = vocabulary.of(model)
+    if model.config.model_type not in PLAIN_HEADS or (known is not None and known.unknown is not None):
         return False
     head = model.get_output_embeddings()
     return type(head) is nn.Linear and head.bias is None
@@ -117,6 +121,8 @@ def logprobs_of(
 ) -> tuple[Tensor, Tensor]:
     """Log-probs and entropies of the response's tokens from the states that they were chosen in [n, D]: twice [B, T]."""
     mask, weight = tokens.response_mask, model.get_output_embeddings().weight
+    if (known := vocabulary.of(model)) is not None:
+        weight = weight[: known.width]
     chosen, entropies = TokenLogprobs.apply(states, weight, tokens.ids[mask], temperature, with_entropy)
     return from_flat(chosen, mask), from_flat(entropies, mask)
 

@@ -1,22 +1,18 @@
 """Models and tokenizers from and to disk, in Hugging Face form, so that other tools load what a stage wrote.
 
-Tables (models/tabular.py) are the exception: no other tool knows them.
+Weights are loaded whole or not at all (models/whole.py), and no code in a model's directory is run. Tables (models/tabular.py)
+are the exception: no other tool knows them.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -24,20 +20,34 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from trueward.models import lora, nano, smollm2, tabular, tiny
+from trueward.models import (
+    adapter_files,
+    conventions,
+    lora,
+    nano,
+    places,
+    reward_heads,
+    smollm2,
+    tabular,
+    tiny,
+    vocabulary,
+    whole,
+)
 from trueward.models.network import Network, context_length
 from trueward.models.quiet import quiet
 
 MEAN, SD = "trueward_mean", "trueward_sd"  # a reward model's scale, in its config.json
 READS, OWN = "trueward_reads", "own"  # how it reads a completion: `own`, as it was trained here, or one of these
 TEMPLATES = ("chat", "plain", "pair")
+A_MODEL, A_REWARD = "a model", "a reward model"
 
 
 @quiet()
 def causal(name: str, seed: int, device: torch.device) -> Network:
     """A causal language model by path, hub name, or one that ships; float32, dropout off, padding a token of its own.
 
-    `ValueError` in one line if there is no such model.
+    `ValueError` in one line if there is no such model, or its files don't hold all of it and nothing else. On the device `meta`
+    this is tried, and no weights are read.
     """
     torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
     if name == "trueward:tiny":
@@ -51,8 +61,19 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
     elif lora.find_adapter(Path(name)) == Path(name):
         return _merged(causal(lora.base_of(Path(name)), seed, device), Path(name))
     else:
-        model, tokenizer = _load(AutoModelForCausalLM, _shipped(name))
-        _require_end(tokenizer, _shipped(name))
+        place = places.shipped(name)
+        loaded, tokenizer = _load(AutoModelForCausalLM, place, A_MODEL, on_meta=device.type == "meta")
+        loaded.require_whole(place, A_MODEL)
+        model = loaded.model
+        if model._is_stateful:
+            raise ValueError(
+                f"{place}: models of the family {model.config.model_type!r} keep a state in place of keys and values, and the "
+                "sampler can't go on from one; give a model with attention in every layer"
+            )
+        _require_end(tokenizer, place)
+        conventions.declare_ends(place, tokenizer, model.config)
+        vocabulary.require_embedded(model, tokenizer, place)
+        conventions.write_ends(model, tokenizer)
     separate_pad(model, tokenizer)
     return Network(model.to(device).eval(), tokenizer)
 
@@ -71,17 +92,21 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
     elif name == "trueward:smollm2":
         return tokenizer(str(smollm2.directory()))
     elif tabular.is_tabular(Path(name)):
-        with _in_one_line(name, "a table"):
+        with places.in_one_line(name, "a table"):
             tok, context = PreTrainedTokenizerFast.from_pretrained(name), tabular.context(Path(name))
     elif lora.find_adapter(Path(name)) == Path(name):
-        return tokenizer(lora.base_of(Path(name)))
+        standing, context = tokenizer(lora.base_of(Path(name)))
+        tok = adapter_files.tokenizer(Path(name), standing)
+        _separate_pad_token(tok)
     else:
-        place = _shipped(name)
-        _require_model(place)
-        with _in_one_line(place, "a model"):
-            tok = AutoTokenizer.from_pretrained(place)
-            config = AutoConfig.from_pretrained(place).get_text_config()
+        place = places.shipped(name)
+        places.require_model(place)
+        with places.in_one_line(place, A_MODEL):
+            tok = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            whole_config = places.read_config(place)
+        config = whole_config.get_text_config()
         _require_end(tok, place)
+        conventions.declare_ends(place, tok, whole_config)
         _separate_pad_token(tok)
         config.pad_token_id = tok.pad_token_id  # the positions of some models are counted from it
         context = context_length(config)
@@ -92,20 +117,29 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
 def reward(path: str | Path, device: torch.device, template: str = "auto") -> Network:
     """A reward model, ours or any other `AutoModelForSequenceClassification` with one label, by directory or hub name.
 
-    One trained with other tools keeps its padding token, which its forward pass needs. `template`: how it reads a completion,
-    `chat` (a conversation through its chat template), `plain` (prompt and response as one text, then end-of-sequence) or
-    `pair` (as two texts, for encoders); `auto` takes the first that its tokenizer is made for.
+    Its head may have any of the names that other tools give it (models/reward_heads.py). One trained with other tools keeps its
+    padding token, which its forward pass needs. `template`: how it reads a completion, `chat` (a conversation through its chat
+    template), `plain` (prompt and response as one text, then end-of-sequence) or `pair` (as two texts, for encoders); `auto`
+    takes the first that its tokenizer is made for. `ValueError` as `causal`.
     """
+    place = str(path)
     if tabular.is_tabular(Path(path)):
-        model, tokenizer = _load_table(str(path), tabular.TabularScalar, tabular.BagOfWords)
+        model, tokenizer = _load_table(place, tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
     if lora.find_adapter(Path(path)) == Path(path):
-        model, tokenizer = _reward_adapter(Path(path), device)
+        network = adapted_reward(Path(path), causal(lora.base_of(Path(path)), 0, device))
+        model, tokenizer = _merged_weights(network.model), network.tokenizer
     else:
-        model, tokenizer = _load(AutoModelForSequenceClassification, str(path))
+        loaded, tokenizer = _load(AutoModelForSequenceClassification, place, A_REWARD, on_meta=device.type == "meta")
+        with places.in_one_line(place, A_REWARD):
+            reward_heads.settle(loaded, place)
+        if loaded.model.config.num_labels != 1:
+            _refuse_labels(place, loaded)
+        loaded.require_whole(place, A_REWARD)
+        model = loaded.model
+        conventions.declare_ends(place, tokenizer, model.config)
+        vocabulary.require_embedded(model, tokenizer, place)
     config = model.config
-    if config.num_labels != 1:
-        raise ValueError(f"{path}: a reward model has 1 label, this one has {config.num_labels}")
     if template != "auto":
         setattr(config, READS, template)
     elif not hasattr(config, READS):
@@ -119,18 +153,54 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
     return Network(model.to(device).eval(), tokenizer)
 
 
+def _refuse_labels(place: str, loaded: whole.Found) -> None:
+    """`ValueError` for several labels; a policy, whose configuration says nothing of labels, lacks its head instead."""
+    if loaded.missing:
+        loaded.require_whole(place, A_REWARD)
+    raise ValueError(f"{place}: a reward model has 1 label, this one has {loaded.model.config.num_labels}")
+
+
 def _merged(standing: Network, adapter: Path) -> Network:
-    """A model with a saved adapter added into its weights."""
-    lora.attach(standing.model, adapter, lora.weights_digest(lora.base_of(adapter)))
-    return Network(lora.merged(standing.model).requires_grad_(True), standing.tokenizer)
+    """A model with a saved adapter added into its weights, and the adapter's tokenizer, if it has one."""
+    tokenizer = with_tokenizer(adapter, standing)
+    lora.attach(standing.model, adapter, _base_digest(adapter, standing))
+    return Network(_merged_weights(standing.model), tokenizer)
 
 
-def _reward_adapter(adapter: Path, device: torch.device) -> tuple[Any, PreTrainedTokenizerBase]:
-    policy = causal(lora.base_of(adapter), 0, device)
-    policy.model.requires_grad_(False)
-    model = lora.with_scalar_head(policy.model, AutoConfig.from_pretrained(adapter / lora.MODEL))
-    network = _merged(Network(model, policy.tokenizer), adapter)
-    return network.model, network.tokenizer
+def _base_digest(adapter: Path, standing: Network) -> str:
+    """That of the weights that an adapter stands on; none is needed to try whether a model fits."""
+    if standing.device.type == "meta":
+        return ""
+    return standing.base.digest if standing.base else lora.weights_digest(lora.base_of(adapter))
+
+
+def _merged_weights(model: Any) -> Any:
+    return model if model.device.type == "meta" else lora.merged(model).requires_grad_(True)
+
+
+def with_tokenizer(adapter: Path, standing: Network) -> PreTrainedTokenizerBase:
+    """The tokenizer of an adapter on this model: that in its folder, else the model's.
+
+    `ValueError` if it knows tokens that the model has no embedding for.
+    """
+    tokenizer = adapter_files.tokenizer(adapter, standing.tokenizer, standing.model.config)
+    if tokenizer is not standing.tokenizer:
+        _require_end(tokenizer, str(adapter))
+        vocabulary.require_embedded(standing.model, tokenizer, str(adapter))
+        separate_pad(standing.model, tokenizer)
+    return tokenizer
+
+
+def adapted_reward(place: Path, standing: Network) -> Network:
+    """A reward model that was saved as an adapter on this policy, which is frozen and shared; the adapter isn't merged."""
+    standing.model.requires_grad_(False)
+    tokenizer = with_tokenizer(place, standing)
+    folder = lora.find_adapter(place)
+    assert folder is not None
+    with places.in_one_line(str(place), A_REWARD):
+        model = lora.with_scalar_head(standing.model, adapter_files.config(place, folder, standing.model.config))
+    lora.attach(model, folder, _base_digest(folder, standing))
+    return Network(model, tokenizer, standing.base)
 
 
 def _template(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -150,15 +220,20 @@ def reward_from_policy(path: str | Path, device: torch.device) -> Network:
         table, tokenizer = _load_table(str(path), tabular.TabularPolicy)
         bag = tabular.BagOfWords(table.config.vocab_size, table.config.max_position_embeddings)
         return Network(bag.to(device).eval(), tokenizer)
-    model, tokenizer = _load(AutoModelForSequenceClassification, str(path), num_labels=1)
+    loaded, tokenizer = _load(AutoModelForSequenceClassification, str(path), A_MODEL, labels=1)
+    loaded.missing.discard("score.weight")  # made here
+    loaded.unexpected = {name for name in loaded.unexpected if not name.startswith(reward_heads.LANGUAGE)}
+    loaded.require_whole(str(path), A_MODEL)
+    model = loaded.model
     _require_end(tokenizer, str(path))
+    conventions.declare_ends(str(path), tokenizer, model.config)
     separate_pad(model, tokenizer)
     nn.init.zeros_(model.score.weight)
     return Network(model.to(device).eval(), tokenizer)
 
 
 def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]:
-    with _in_one_line(place, "a table"):
+    with places.in_one_line(place, "a table"):
         model = tabular.load(Path(place))
         tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
     if not isinstance(model, kinds):
@@ -168,29 +243,18 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
     return model, tokenizer
 
 
-def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
-    _require_model(place)
-    with _in_one_line(place, "a model"):
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        # attention "sdpa" and float32: the same numbers wherever it is loaded
-        model = kind.from_pretrained(place, dtype=torch.float32, **settings)
-    return model, tokenizer
-
-
-def _shipped(name: str) -> str:
-    """The directory of the base model that ships; any other name as it is."""
-    return str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
-
-
-def _require_model(place: str) -> None:
-    """`ValueError` for a path that can't be a model's directory; a name may be the hub's."""
-    path = Path(place)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ValueError(f"{place}: not a model directory (it has no config.json)")
-    if path.is_file():
-        raise ValueError(f"{place}: expected a model's directory, this is a file")
-    if not path.exists() and (path.is_absolute() or place.startswith((".", "~")) or place.count("/") > 1):
-        raise ValueError(f"{place}: no such model directory")
+def _load(
+    auto: Any, place: str, kind: str, labels: int | None = None, on_meta: bool = False
+) -> tuple[whole.Found, PreTrainedTokenizerBase]:
+    """A model with what did not fit, and its tokenizer. labels: of a classifier; by default as many as its files say."""
+    places.require_model(place)
+    with places.in_one_line(place, kind):
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        config = places.read_config(place)
+        if labels is not None:
+            config.num_labels = labels
+        loaded = whole.load(auto, place, config, on_meta=on_meta)
+    return loaded, tokenizer
 
 
 def _require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
@@ -198,20 +262,12 @@ def _require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
         raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
 
 
-@contextmanager
-def _in_one_line(place: str, kind: str) -> Iterator[None]:
-    """Whatever the libraries raise for a broken directory or an unknown name, as a `ValueError` of one line."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None
-
-
 def separate_pad(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make padding a token of its own: a reward is read at the last token that isn't padding, and that may be the end."""
-    if _separate_pad_token(tokenizer) and len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer))
+    _separate_pad_token(tokenizer)
+    rows = vocabulary.embeddings(model)
+    if rows is not None and tokenizer.pad_token_id >= rows:  # it was added, here or by another tool
+        model.resize_token_embeddings(tokenizer.pad_token_id + 1, mean_resizing=model.device.type != "meta")
     model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id

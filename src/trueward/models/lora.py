@@ -115,6 +115,11 @@ def with_scalar_head(policy: Any, config: Any) -> Any:
     """
     from transformers import AutoModelForSequenceClassification
 
+    if type(config) not in AutoModelForSequenceClassification._model_mapping:
+        raise ValueError(
+            f"no reward model and no value network can be made from the family {config.model_type!r}: transformers has none of "
+            "it with a head of one number"
+        )
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config)
     trunk = clone_sharing_frozen(policy.base_model)
@@ -122,12 +127,13 @@ def with_scalar_head(policy: Any, config: Any) -> Any:
     head = getattr(model, HEAD, None)
     if not isinstance(head, nn.Linear):
         raise ValueError(
-            f"lora.rank: a reward model of the family {config.model_type} has no head that could stand alone"
+            f"no reward model and no value network can be made from the family {config.model_type!r}: "
+            "its head can't stand alone"
         )
     model.score = nn.Linear(head.in_features, head.out_features, head.bias is not None, device=policy.device)
     for p in model.score.parameters():
         nn.init.zeros_(p)
-    assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
+    assert policy.device.type == "meta" or not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
     return model.eval()
 
 

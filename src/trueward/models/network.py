@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from trueward.models import vocabulary
+
 COUNTED_FROM_PAD = frozenset(
     {"roberta", "xlm-roberta", "camembert"}
 )  # their first position is after the pad token's id
@@ -31,6 +33,10 @@ class Network:
     tokenizer: PreTrainedTokenizerBase
     base: SharedWeights | None = None  # the frozen weights that it shares with other networks, if any
     form: str = "merged"  # what an adapter is written as: "merged" or "adapter"
+
+    def __post_init__(self) -> None:
+        """The model takes note of the tokens that its tokenizer knows: it writes no others."""
+        vocabulary.settle(self.model, self.tokenizer)
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from trueward.config import LoraConfig
 from trueward.models import loading, lora
@@ -45,8 +45,9 @@ def policy(place: str, seed: int, device: torch.device) -> Network:
         return _base("causal", place, seed, device, lambda: loading.causal(place, seed, device)).network()
     network = policy(lora.base_of(adapter), seed, device)
     assert network.base is not None
+    tokenizer = loading.with_tokenizer(Path(place), network)
     lora.attach(network.model, adapter, network.base.digest)
-    return network
+    return Network(network.model, tokenizer, network.base)
 
 
 def adapted(network: Network, config: LoraConfig, seed: int) -> Network:
@@ -79,12 +80,7 @@ def reward(place: Path, device: torch.device, template: str = "auto") -> Network
     if adapter is None:
         kind = ("reward", template)
         return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template)).network()
-    standing = policy(lora.base_of(adapter), 0, device)
-    assert standing.base is not None
-    settings = AutoConfig.from_pretrained(place / lora.MODEL if adapter == place else place)
-    model = lora.with_scalar_head(standing.model, settings)
-    lora.attach(model, adapter, standing.base.digest)
-    return Network(model, standing.tokenizer, standing.base)
+    return loading.adapted_reward(place, policy(lora.base_of(adapter), 0, device))
 
 
 def _usable(place: Path) -> Path | None:

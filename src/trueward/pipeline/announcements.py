@@ -1,4 +1,4 @@
-"""Notes printed once before a run begins: settings that do nothing, and the user's own code that it runs."""
+"""Notes printed once before a run begins: settings that do nothing, a model's own that are set aside, code that it runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from pathlib import Path
 
 from trueward import artifacts, config
 from trueward.config import Recipe
+from trueward.models import conventions
 from trueward.pipeline.own_code import named_code
 
 
 def announcements(recipe: Recipe, run: Path) -> list[str]:
     """The notes, a line each. run: its directory; own code is named only before the first run in it."""
+    start = ("sft.model", recipe.sft.model) if recipe.sft.model else ("model.base", recipe.model.base)
+    aside = conventions.note(start[1], start[0])
     code = {} if artifacts.is_run(run) else named_code(recipe)
-    return [*config.notes(recipe), *(f"{setting} runs code of yours: {place}" for setting, place in code.items())]
+    runs = [f"{setting} runs code of yours: {place}" for setting, place in code.items()]
+    return [*config.notes(recipe), *([aside] if aside else []), *runs]

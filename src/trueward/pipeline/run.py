@@ -15,6 +15,7 @@ from trueward.evaluation.verdict import UNMOVED
 from trueward.pipeline import human_eval, relabel_people, sources
 from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
 from trueward.pipeline.graph import Results, graph
+from trueward.pipeline.model_checks import check_models
 from trueward.pipeline.own_code import check_policy_code
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.process import process_settings
@@ -112,6 +113,7 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     if compares:
         compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path), recipe.data.tolerate)
     source = sources.read(recipe)
+    check_models(recipe, source.prompts, until)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
         check_scorers(recipe, source.prompts, env)

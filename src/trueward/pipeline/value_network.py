@@ -7,6 +7,7 @@ from trueward.models import heads
 from trueward.models.derived import scalar_head, trainable
 from trueward.models.frozen_layers import ValueHead
 from trueward.models.network import Network
+from trueward.models.vocabulary import embeddings
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.scorer import Scale
 from trueward.seeds import seed_for
@@ -46,5 +47,7 @@ def value_network(
 
 def reads_the_same_tokens(reward: Network, policy: Network) -> bool:
     """Whether a reward model can be a value network: same vocabulary, as long a context, and a head for every token."""
-    same = reward.tokenizer.get_vocab() == policy.tokenizer.get_vocab() and reward.context >= policy.context
-    return same and hasattr(reward.model, "score")
+    vocabulary = policy.tokenizer.get_vocab()
+    same = reward.tokenizer.get_vocab() == vocabulary and reward.context >= policy.context
+    rows = embeddings(reward.model)
+    return same and hasattr(reward.model, "score") and (rows is None or max(vocabulary.values()) < rows)

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
+from trueward.data.ends import ends as ends_of
 from trueward.models.network import Network
+from trueward.models.vocabulary import narrow
 from trueward.records import Prompt
 from trueward.sampling.decoder_pool import DecoderPool
 from trueward.sampling.draws import Draws
@@ -124,7 +126,8 @@ def _decode(
     on_progress: Callable[[int], None],
 ) -> tuple[list[list[int]], Tensor]:
     """The answers' ids, and the log-probs of all their tokens, one answer after the other."""
-    device, end = network.device, network.tokenizer.eos_token_id
+    device = network.device
+    ends = torch.tensor(ends_of(network.tokenizer), device=device)
     waiting = sorted(range(len(ids)), key=lambda i: (len(ids[i]) + room[i], i))  # the shortest is popped last
     rows = min(params.max_num_seqs, len(ids))
     decoder.start(rows, max((len(t) + r for t, r in zip(ids, room, strict=True)), default=0))
@@ -145,7 +148,7 @@ def _decode(
             width = max(len(ids[i]) for i in new)
             padded = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in new], device=device)
             places = torch.arange(len(who), len(who) + len(new), device=device)
-            fresh = decoder.prefill(places, padded, lengths[new])
+            fresh = narrow(network.model, decoder.prefill(places, padded, lengths[new]))
             logits = torch.cat([logits, fresh]) if who else fresh
             who += new
             rows_now = torch.tensor(who, device=device)
@@ -154,7 +157,7 @@ def _decode(
         responses[rows_now, at] = chosen
         logprobs[rows_now, at] = logp.float()
         at = at + 1
-        over = (chosen == end) | (at >= limits[rows_now])
+        over = (chosen[:, None] == ends).any(1) | (at >= limits[rows_now])
         if over.any():
             pool = filling_holes(~over)
             decoder.keep(pool)
@@ -164,7 +167,7 @@ def _decode(
             chosen, rows_now, at = chosen[pool], rows_now[pool], at[pool]
             who = rows_now.tolist()
         if who:
-            logits = decoder.step(chosen, lengths[rows_now] + at - 1)
+            logits = narrow(network.model, decoder.step(chosen, lengths[rows_now] + at - 1))
     chosen_ones = torch.arange(responses.shape[1], device=device) < written[:, None]
     rows_of_ids = zip(responses.tolist(), written.tolist(), strict=True)
     return [row[:count] for row, count in rows_of_ids], logprobs[chosen_ones].cpu()

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from trueward.data.ends import ends
 from trueward.models.network import Network
+from trueward.models.vocabulary import narrow
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, decoder_for, draw
 
@@ -20,15 +22,15 @@ def stream(network: Network, ids: Sequence[int], params: SamplingParams, draws: 
     room = min(params.max_new_tokens, network.context - len(ids))
     if room < 1:
         raise ValueError(f"a prompt of {len(ids)} tokens leaves no room in a context of {network.context}")
-    device, end = network.device, network.tokenizer.eos_token_id
+    device, over = network.device, ends(network.tokenizer)
     uniforms = draws.uniforms(1, params.max_new_tokens).to(device)
     decoder = decoder_for(network, params.quantize)
     decoder.start(1, len(ids) + room)
     row, length = torch.tensor([0], device=device), torch.tensor([len(ids)], device=device)
     logits = decoder.prefill(row, torch.tensor([list(ids)], device=device), length)
     for at in range(room):
-        token, _ = draw(logits, uniforms[:, at], params.temperature)
+        token, _ = draw(narrow(network.model, logits), uniforms[:, at], params.temperature)
         yield int(token)
-        if int(token) == end or at + 1 == room:
+        if int(token) in over or at + 1 == room:
             return
         logits = decoder.step(token, length + at)

@@ -1,0 +1,85 @@
+"""The models that a recipe names, tried before anything is trained: that each is whole, and that they go together.
+
+Names and shapes are read from their files, and no weights.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+
+from trueward.config import Recipe
+from trueward.data.collate import Collator
+from trueward.models import loading, lora
+from trueward.models.network import Network
+from trueward.pipeline.parts import Parts
+from trueward.pipeline.value_network import reads_the_same_tokens
+from trueward.records import Completion, Prompt
+from trueward.scorers import hf_reward_model
+
+META = torch.device("meta")
+
+
+def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
+    """`ValueError` in one line for a model that can't be loaded whole, or that doesn't go with the others.
+
+    until: the last stage; of a model that only later stages need nothing is asked.
+    """
+    start = recipe.sft.model or recipe.model.base
+    policy = None if start.startswith("trueward:") else loading.causal(start, recipe.seed, META)
+    if until in ("prepare", "sft"):
+        return
+    if recipe.sft.model and not recipe.model.base.startswith("trueward:"):
+        loading.causal(recipe.model.base, recipe.seed, META)
+    for truth in recipe.evaluation.truths:
+        if truth.startswith("model:"):
+            require_readable(loading.reward(truth.removeprefix("model:"), META), prompts, f"evaluation.truths: {truth}")
+    reward = None
+    if Parts(recipe).is_model and recipe.reward.model:
+        reward = loading.reward(recipe.reward.model, META, recipe.reward.template)
+        require_readable(reward, prompts, f"reward.model: {recipe.reward.model}")
+        require_room(recipe, reward, loading.tokenizer(start)[1])
+    if policy is not None and policy.model.config.model_type != "tabular" and needs_scalar_head(recipe, policy, reward):
+        settings = copy.deepcopy(policy.model.config)
+        settings.num_labels = 1
+        lora.with_scalar_head(policy.model, settings)
+
+
+def needs_scalar_head(recipe: Recipe, policy: Network, reward: Network | None) -> bool:
+    """Whether a reward model, or PPO's value network, is made from the policy's layers. reward: the ready one, if any."""
+    if Parts(recipe).fits:
+        return True
+    if recipe.policy.kind != "ppo" or recipe.policy.critic.trunk == "shared":
+        return False
+    ready = reward is not None and recipe.policy.critic.start == "reward_model"
+    return not (ready and reward is not None and reads_the_same_tokens(reward, policy))
+
+
+def require_readable(reward: Network, prompts: Sequence[Prompt], where: str) -> None:
+    """`ValueError` if the reward model can't read prompts of a kind that occurs: texts, or conversations."""
+    kinds = {bool(p.messages): p for p in reversed(prompts)}
+    for prompt in kinds.values():
+        completion = Completion(prompt=prompt, response="")
+        try:
+            if hf_reward_model.template(reward) == loading.OWN:
+                Collator(reward.tokenizer, reward.context).prompt_ids(prompt)
+            else:
+                hf_reward_model.encode(reward, completion)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+
+
+def require_room(recipe: Recipe, reward: Network, context: int) -> None:
+    """`ValueError` if the reward model would read less than the policy may write. context: the policy's.
+
+    One from another tool counts other tokens, and leaves out the beginning of a prompt that is too long, which is counted.
+    """
+    longest = min(context, recipe.data.max_prompt_tokens + recipe.sampler.max_new_tokens)
+    if hf_reward_model.template(reward) == loading.OWN and reward.context < longest:
+        raise ValueError(
+            f"reward.model: {recipe.reward.model} reads {reward.context} tokens at most, but a prompt "
+            f"(data.max_prompt_tokens = {recipe.data.max_prompt_tokens}) and an answer (sampler.max_new_tokens = "
+            f"{recipe.sampler.max_new_tokens}) may have {longest}; lower these, or give another model"
+        )

@@ -1,0 +1,8 @@
+"""So that the tests here find what they share: families.py beside them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
