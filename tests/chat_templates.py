@@ -121,7 +121,7 @@ FAMILIES = {
 KINDS = ("byte-level", "metaspace", "llama-2", "unigram", "words")
 TEXT = (
     "The film was good, and the film was bad: how many films, user? 2 + 3 = 5 <|and|> so on.",
-    "You are brief. system user assistant model\nWhat is seven? <it> [is] a <s>trange number</s>, isn't it?\n\n",
+    "You are brief. system user assistant model\nWhat is seven? <it> [is] a <s>trange number</s>, isn't it?\n",
 )
 
 

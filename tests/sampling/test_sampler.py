@@ -130,8 +130,7 @@ def test_answers_end_with_end_of_sequence_or_are_cut(make_policy: MakeNetwork, t
         assert done or len(response) == 9
         outside = tokens.ids[row, int(tokens.lengths[row]) :]
         assert (outside == 0).all()
-        assert "<|end|>" not in rollout.completions[row].response
-        assert "<|pad|>" not in rollout.completions[row].response
+        assert "<|" not in rollout.completions[row].response.replace("<|unknown|>", "")
 
 
 class Script:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from trueward.data.control_tokens import Talk
 from trueward.data.encoder import Encoder, encoder
+from trueward.data.tool_calls import require_written
 from trueward.records import Completion, Message, Prompt
 
 if TYPE_CHECKING:  # this room is read without torch and transformers
@@ -35,15 +36,17 @@ class Collator:
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Text with the tokenizer's own opening tokens, or messages through its chat template.
 
-        `ValueError` for messages without a template; `UnsplittableError` for the text of a control token that the tokenizer
-        can't read as text.
+        `ValueError` for messages without a template; `UnreadableError` for the text of a control token that the tokenizer
+        can't read as text, and for function calls that the template leaves out.
         """
         if prompt.messages:
             if not self.tokenizer.chat_template:
                 raise ValueError(
                     "the prompts are conversations, but the model's tokenizer has no chat template; give plain text prompts"
                 )
-            return self.encoder.conversation(talk(prompt))
+            asked = talk(prompt)
+            require_written(self.encoder.control, asked)
+            return self.encoder.conversation(asked)
         if prompt.text not in self.known:
             self.known[prompt.text] = self._opened(prompt.text)
         return self.known[prompt.text]
@@ -120,8 +123,13 @@ def talk(prompt: Prompt) -> Talk:
 
 
 def texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
-    """What a policy wrote as people and scorers read it: all of its tokens but end-of-sequence and padding."""
+    """What a policy wrote as people and scorers read it: all of its tokens but end-of-sequence and padding.
+
+    Without a chat template the opening and the unknown token are left out too: these two stand for no text. With one they may
+    be its marks.
+    """
     silent = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+    silent |= set() if tokenizer.chat_template else {tokenizer.bos_token_id, tokenizer.unk_token_id}
     written = [[i for i in row if i not in silent] for row in ids]
     if tokenizer.is_fast:
         return list(tokenizer.backend_tokenizer.decode_batch(written, skip_special_tokens=False))

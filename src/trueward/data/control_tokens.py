@@ -38,6 +38,10 @@ class Talk:
     tools: Sequence[Mapping[str, Any]] = ()
 
 
+class UnreadableError(ValueError):
+    """A row that a model's tokenizer or template can't read as what it is. The message says why, and not where."""
+
+
 class ControlTokens:
     """Those of one tokenizer, which it doesn't keep alive."""
 

@@ -96,7 +96,7 @@ def _texts(row: Row, names: tuple[str, str]) -> tuple[Prompt, tuple[str, str]] |
             return DIFFERENT_PROMPTS
         if before:
             prompt = as_prompt(context.agrees(row, before))
-            return (prompt, (one, two)) if prompt else EMPTY_PROMPT
+            return (row.offered(prompt) or prompt, (one, two)) if prompt else EMPTY_PROMPT
     else:
         one, two = (row.text(name) for name in names)
     if row.has("messages"):
@@ -106,7 +106,7 @@ def _texts(row: Row, names: tuple[str, str]) -> tuple[Prompt, tuple[str, str]] |
         prompt = Prompt(text=row.text("prompt"))
     else:
         prompt = context.read(row)
-    return (prompt, (one, two)) if prompt else EMPTY_PROMPT
+    return (row.offered(prompt) or prompt, (one, two)) if prompt else EMPTY_PROMPT
 
 
 def _probability(row: Row, names: tuple[str, str]) -> float:
@@ -141,7 +141,8 @@ def row_of(comparison: Comparison) -> dict[str, Any]:
     c = comparison
     prompt: dict[str, Any] = {"prompt": c.prompt.text}
     if c.prompt.messages:
-        prompt = {"messages": [{"role": m.role, "content": m.content} for m in c.prompt.messages]}
+        prompt = {"messages": [message.model_dump() for message in c.prompt.messages]}
+        prompt |= {"tools": list(c.prompt.tools)} if c.prompt.tools else {}
     further = {
         "strength": c.strength,
         "annotator": c.annotator,

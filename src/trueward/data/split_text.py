@@ -10,13 +10,13 @@ from functools import cached_property
 
 from tokenizers import AddedToken, Tokenizer
 
-from trueward.data.control_tokens import ControlTokens, any_of
+from trueward.data.control_tokens import ControlTokens, UnreadableError, any_of
 
 Part = tuple[bool, str]
 """Whether it is a token, and its text: pieces of what is encoded, side by side."""
 
 
-class UnsplittableError(ValueError):
+class UnsplittableError(UnreadableError):
     """A text holds a control token's, and the tokenizer makes that token of it in any case."""
 
 

@@ -16,8 +16,8 @@ from trueward.config import ComparisonsConfig, DataConfig, JudgeConfig, SamplerC
 from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
+from trueward.data.control_tokens import UnreadableError
 from trueward.data.loading import Loaded
-from trueward.data.split_text import UnsplittableError
 from trueward.models.network import Network
 from trueward.pipeline import demonstration_pairs
 from trueward.pipeline.answers import sample_with_progress
@@ -148,7 +148,7 @@ def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataC
                 most = min(data.max_response_tokens, policy.context - prompt)
                 response = len(collator.response_ids(side.response, side.finished, strict=True))
                 fits = fits and prompt <= data.max_prompt_tokens and response <= most
-        except UnsplittableError as error:
+        except UnreadableError as error:
             unreadable[str(error)] += 1
             continue
         kept += [comparison] if fits else []

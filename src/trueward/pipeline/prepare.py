@@ -16,7 +16,7 @@ from trueward.artifacts import Artifact
 from trueward.config import DataConfig, ModelConfig
 from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
-from trueward.data.split_text import UnsplittableError
+from trueward.data.control_tokens import UnreadableError
 from trueward.models import loading as models
 from trueward.pipeline.records import read_completions, read_prompts
 from trueward.pipeline.sources import Source
@@ -69,7 +69,7 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
         try:
             if len(collator.prompt_ids(prompt)) <= data.max_prompt_tokens:
                 return True
-        except UnsplittableError as error:
+        except UnreadableError as error:
             dropped[what, str(error)] += 1
             return False
         dropped[what, f"prompt longer than data.max_prompt_tokens = {data.max_prompt_tokens}"] += 1
@@ -82,7 +82,7 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
         most = min(data.max_response_tokens, context - len(collator.prompt_ids(d.prompt)))
         try:
             length = len(collator.response_ids(d.response, True, strict=True))
-        except UnsplittableError as error:
+        except UnreadableError as error:
             dropped["demonstrations", str(error)] += 1
             continue
         if length > most:
