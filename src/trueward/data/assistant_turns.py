@@ -66,7 +66,7 @@ def _response(collator: Collator, before: Prompt, message: Message, ids: list[in
     if not message.tool_calls:
         return collator.response_ids(message.content, True) if message.content.strip() else []
     asked = talk(before)
-    whole = collator.encoder.conversation(Talk([*asked.messages, message.model_dump()], asked.tools), None)
+    whole = collator.encoder.conversation(Talk([*asked.messages, message.model_dump(mode="json")], asked.tools), None)
     rest = whole[len(ids) :]
     if whole[: len(ids)] != ids or collator.end not in rest:
         return []

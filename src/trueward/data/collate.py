@@ -119,7 +119,7 @@ class Collator:
 def talk(prompt: Prompt) -> Talk:
     """The prompt's messages, or its text as the user's, as chat templates take them."""
     messages = prompt.messages or (Message(role="user", content=prompt.text),)
-    return Talk([message.model_dump() for message in messages], prompt.tools)
+    return Talk([message.model_dump(mode="json") for message in messages], prompt.tools)
 
 
 def texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:

@@ -158,7 +158,7 @@ def _assistant(text: str) -> Message:
 
 
 def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-    return [message.model_dump() for message in messages]
+    return [message.model_dump(mode="json") for message in messages]
 
 
 def _offered(prompt: Prompt) -> dict[str, Any]:

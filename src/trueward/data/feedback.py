@@ -99,7 +99,7 @@ def save(path: Path, rows: Sequence[Feedback]) -> None:
     """TRL's unpaired form, which `data.demonstrations` reads too: `label` is true where the thumb is up."""
     lines = []
     for row in rows:
-        messages = [message.model_dump() for message in row.prompt.messages]
+        messages = [message.model_dump(mode="json") for message in row.prompt.messages]
         completion: Any = [{"role": "assistant", "content": row.response}] if messages else row.response
         values = {"prompt": messages or row.prompt.text, "completion": completion, "label": row.liked}
         tools = {"tools": list(row.prompt.tools)} if row.prompt.tools else {}

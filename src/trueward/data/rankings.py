@@ -131,4 +131,4 @@ def _as_row(c: Comparison, texts: list[str], ranks: list[int], group: str | None
 
 
 def _prompt(prompt: Prompt) -> str | list[dict[str, Any]]:
-    return prompt.text or [message.model_dump() for message in prompt.messages]
+    return prompt.text or [message.model_dump(mode="json") for message in prompt.messages]
