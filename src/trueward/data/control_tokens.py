@@ -55,9 +55,11 @@ class ControlTokens:
         assert tokenizer is not None
         return tokenizer
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """What the tokenizer makes of texts by itself, with nothing around them."""
-        return list(self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]) if texts else []
+    def ids(self, texts: Sequence[str], **more: bool) -> list[list[int]]:
+        """What the tokenizer makes of texts by itself, with nothing around them. more: how it's called, beside the texts."""
+        if not texts:
+            return []
+        return list(self.tokenizer(list(texts), add_special_tokens=False, verbose=False, **more)["input_ids"])
 
     def render(self, talk: Talk, opened: bool) -> str:
         """What the template makes of a conversation. opened: an answer is what comes next."""
@@ -129,10 +131,14 @@ class ControlTokens:
     def _texts(self) -> re.Pattern[str]:
         return any_of({_folded(text) for text in self.all})
 
-    def made_by(self, texts: Iterable[str], forbidden: frozenset[int]) -> bool:
-        """Whether the tokenizer makes one of these ids of one of the texts."""
+    def made_by(self, texts: Iterable[str], forbidden: frozenset[int], **more: bool) -> bool:
+        """Whether the tokenizer makes one of these ids of one of the texts. more: how it's called, beside the text."""
         doubtful = [text for text in texts if self._texts.search(_folded(text))]
-        return any(not forbidden.isdisjoint(ids) for ids in self.ids(doubtful))
+        return any(not forbidden.isdisjoint(ids) for ids in self.ids(doubtful, **more))
+
+    def spaced(self, text: str) -> str:
+        """A text with a space behind the first character of each control token's, where it can't be text otherwise."""
+        return any_of(self.all).sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
 
     @cached_property
     def _end(self) -> re.Pattern[str]:

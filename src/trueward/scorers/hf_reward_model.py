@@ -87,13 +87,17 @@ def _pair(network: Network, completion: Completion) -> Encoded:
     tokenizer, room = network.tokenizer, network.context
     messages = completion.prompt.messages
     prompt = messages[0].content if len(messages) == 1 else str(completion.prompt)
-    both = [prompt], [completion.response]  # as a batch of one: alone, an empty second text would count as none
-    control = encoder(tokenizer).control
-    more = {"split_special_tokens": control.made_by([*both[0], *both[1]], control.forbidden)}
+    control, response = encoder(tokenizer).control, completion.response
+    more: dict[str, Any] = {}
+    if control.made_by([prompt, response], control.forbidden):
+        more = {"split_special_tokens": True}  # what looks like a separator is text
+        if control.made_by([prompt, response], control.forbidden, **more):
+            prompt, response = control.spaced(prompt), control.spaced(response)
+    both = [prompt], [response]  # as a batch of one: alone, an empty second text would count as none
     encoded = tokenizer(*both, return_token_type_ids=True, verbose=False, **more)
     truncated = len(encoded["input_ids"][0]) > room
     if truncated:
-        answer = len(tokenizer(completion.response, add_special_tokens=False, verbose=False, **more)["input_ids"])
+        answer = len(tokenizer(response, add_special_tokens=False, verbose=False, **more)["input_ids"])
         fits = answer + tokenizer.num_special_tokens_to_add(pair=True) < room
         tokenizer.truncation_side = "left"
         truncation = "only_first" if fits else "longest_first"
