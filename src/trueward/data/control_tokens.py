@@ -138,7 +138,7 @@ class ControlTokens:
 
     def spaced(self, text: str) -> str:
         """A text with a space behind the first character of each control token's, where it can't be text otherwise."""
-        return any_of(self.all).sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
+        return any_of(self.all).sub(lambda match: f"{match[0][:1]} {match[0][1:]}", text)
 
     @cached_property
     def _end(self) -> re.Pattern[str]:

@@ -68,7 +68,7 @@ def calls(message: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 def call(value: object) -> dict[str, Any]:
     """One call: `{"function": {"name", "arguments"}}`, or the inner object alone; also as JSON text."""
     value = _decoded(value)
-    inner = value.get("function", value) if isinstance(value, Mapping) else None
+    inner: Any = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise MessageError('expected a call with the function\'s "name" and "arguments"', BAD_CALL)
     arguments = _decoded(next((inner[key] for key in ("arguments", "parameters") if inner.get(key) is not None), {}))

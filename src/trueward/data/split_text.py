@@ -86,7 +86,7 @@ class Splitter:
         pattern, cut = any_of(self.control.all), f"{self._core[1]};"
         text = ""
         for token, piece in pieces:
-            cut_up = pattern.sub(lambda found: f"{cut}{found[0][:1]}{cut}{found[0][1:]}{cut}", piece)
+            cut_up = pattern.sub(lambda match: f"{cut}{match[0][:1]}{cut}{match[0][1:]}{cut}", piece)
             text += self._stand_in(piece) if token else cut_up
         return self._read(text, around)
 
