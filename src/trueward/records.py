@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 ASSISTANT = "assistant"
 
@@ -22,7 +23,28 @@ class Message(Record):
     role: str = Field(min_length=1)
     """Who speaks: `system`, `user`, `assistant`, or any other role that the model's chat template knows."""
     content: str
-    """What they say."""
+    """What they say; may be empty where they call functions."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """Functions that the assistant calls, as chat templates take them: `{"type": "function", "function": {"name",
+    "arguments"}}`, the arguments an object."""
+    tool_call_id: str = ""
+    """Of a function's result: the `id` of the call that it answers; empty if it has none."""
+    name: str = ""
+    """Of a function's result: the function's name; empty if it has none."""
+
+    def __hash__(self) -> int:
+        """Equal messages have equal hashes; what a dict holds has none."""
+        return hash((self.role, self.content, self.tool_call_id, self.name))
+
+    def __str__(self) -> str:
+        """What they say, and call, as a person reads it."""
+        functions = (call.get("function", call) for call in self.tool_calls)
+        calls = (f"{f.get('name')}({json.dumps(f.get('arguments'), ensure_ascii=False)})" for f in functions)
+        return "\n".join(part for part in (self.content, *calls) if part)
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in values(self).items() if value or name in ("role", "content")}
 
 
 class Prompt(Record):
@@ -65,7 +87,7 @@ class Prompt(Record):
 
     def __str__(self) -> str:
         """The prompt as a person reads it."""
-        return self.text or "\n".join(f"{m.role}: {m.content}" for m in self.messages)
+        return self.text or "\n".join(f"{message.role}: {message}" for message in self.messages)
 
 
 class Feedback(Record):

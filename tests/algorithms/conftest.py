@@ -1,8 +1,8 @@
-"""So that the tests here find what they share: setups.py beside them."""
+"""So that the tests here find what they share: setups.py beside them, and the chat templates."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]

@@ -66,9 +66,12 @@ def test_what_a_policy_wrote_comes_back_as_the_same_tokens(finished: bool) -> No
         assert door.pairs([completion]) == [(door.prompt_ids(Prompt(text=prompt)), written)]
 
 
-def test_special_tokens_are_no_text() -> None:
+def test_opening_padding_and_end_are_no_text() -> None:
     completion = collator().completion(Prompt(text="the"), [*ids_of("_is"), 1, 0, 2])
     assert (completion.response, completion.finished) == (" is", True)
+    chatting = collator()
+    chatting.tokenizer.chat_template = TEMPLATE
+    assert chatting.completion(Prompt(text="the"), [*ids_of("_is"), 1, 0, 2]).response == " is<|begin|>"
     empty = collator().completion(Prompt(text="the"), [2])
     assert (empty.response, empty.finished) == ("", True)
 

@@ -128,9 +128,9 @@ ERRORS: dict[str, tuple[list[Any], str]] = {
         [{"prompt": [{"role": "user"}], "chosen": [BLUE], "rejected": [GREEN]}],
         'line 1: "prompt[0]": expected a message with "role" and "content", got one without "content"',
     ),
-    "message of parts": (
-        [{"prompt": [{"role": "user", "content": []}], "chosen": [BLUE], "rejected": [GREEN]}],
-        'line 1: "prompt[0].content": expected a string, got a list',
+    "message of a number": (
+        [{"prompt": [{"role": "user", "content": 7}], "chosen": [BLUE], "rejected": [GREEN]}],
+        'line 1: "prompt[0].content": expected a string, got a number',
     ),
     "message without a role": (
         [{"prompt": [{"role": "", "content": ""}], "chosen": [BLUE], "rejected": [GREEN]}],

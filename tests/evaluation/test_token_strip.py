@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from trueward.batches import Rollout
+from trueward.data.collate import texts
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.token_strip import ends, strip
 from trueward.models import loading
@@ -44,7 +45,7 @@ def test_each_tokens_ratio_is_that_of_two_forward_passes(
         assert strip_of["log_ratio"] == pytest.approx(ratio[i][mask[i]].tolist(), abs=6e-4)  # rounded to 3 digits
         at = [0, *strip_of["ends"]]
         pieces = [row["response"][a:b] for a, b in pairwise(at)]
-        words = [policy.tokenizer.decode([t], skip_special_tokens=True) for t in tokens.ids[i][tokens.response_mask[i]]]
+        words = texts(policy.tokenizer, [[t] for t in tokens.ids[i][tokens.response_mask[i]].tolist()])
         assert [piece.strip() for piece in pieces] == [word.strip() for word in words]
         assert "".join(pieces) == row["response"]
     mean = np.mean([sum(row["tokens"]["log_ratio"]) for row in measured.samples])

@@ -285,6 +285,7 @@ AGAIN = [
 ]
 ELSEWHERE = (  # each has a test of its own below
     "data.tolerate",  # in tests/data/test_tolerance.py
+    "sft.turns",  # in tests/algorithms/test_sft.py: it needs conversations
     "format",  # has one value
     "sampler.engine.kind",  # likewise, so far
     "name",

@@ -49,6 +49,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "name": ("other", ()),
     "description": ("Words.", ()),
     "data.tolerate": ("0.3", ()),
+    "sft.turns": ("last", ()),
     "lora.save": ("adapter", ADAPTED),
     "sampler.engine.max_num_seqs": ("5", ()),
     "evaluation.final_pairs": ("7", ASKED),

@@ -266,3 +266,24 @@ def test_our_own_read_their_tokens_as_in_training(make_reward: Callable[..., Net
     scorer = reward_model.RewardModel(network, reward_model.Scale(0.0, 1.0))
     scorer.save(tmp_path / "own")
     assert hf_reward_model.template(reward_model.load(tmp_path / "own", CPU).network) == loading.OWN
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "bert"])
+def test_text_that_looks_like_a_control_token_is_read_as_text(family: str, tmp_path: Path) -> None:
+    network = loading.reward(make(tmp_path, family), CPU)
+    way = hf_reward_model.template(network)
+    marks = ["<end>", "[PAD]"] if way != "pair" else ["[SEP]", "[CLS]"]
+    control = network.tokenizer.convert_tokens_to_ids(marks)
+
+    def count(asked: str, response: str, finished: bool = True) -> list[int]:
+        completion = Completion(prompt=Prompt(text=asked), response=response, finished=finished)
+        ids = hf_reward_model.encode(network, completion).ids
+        return [ids.count(token) for token in control]
+
+    first, second = marks
+    for finished in (True, False):
+        expected = count("the film", " is great", finished)
+        assert count(f"the {first} {second} film", " is great", finished) == expected
+        assert count("the film", f" is {first} {second} great", finished) == expected
+    if way != "pair":
+        assert count("the film", f" is great {first}") == count("the film", " is great"), "an answer ends once"

@@ -1,5 +1,6 @@
-"""Supervised fine-tuning: next-token cross-entropy on the response's tokens, end-of-sequence included.
+"""Supervised fine-tuning: next-token cross-entropy on the assistant's tokens, end-of-sequence included.
 
+Of a conversation all of the assistant's turns are learned, or the last alone (`sft.turns`).
 Left out: packing (rows are grouped by length instead), dropout (off everywhere), loss on the prompt.
 Source: InstructGPT (Ouyang et al. 2022, arXiv 2203.02155), section 3.5.
 """
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from trueward.batches import Step, Tokens, micro_batches
 from trueward.config import SftConfig
+from trueward.config.supervised import Turns
+from trueward.data import assistant_turns
 from trueward.data.collate import Collator
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
@@ -36,19 +40,23 @@ def steps(config: SftConfig, setup: Supervised) -> int:
 def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
     """Trains `setup.policy` in place, from `state` on."""
     policy, fabric, budget, seed = setup.policy, setup.fabric, setup.micro_batch_tokens, setup.seed
-    tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations)
+    tokens, learned, places = turns(policy, setup.demonstrations, config.turns)
+    count_of = len(setup.demonstrations)
     model, optimizer = policy.model, state.optimizers["policy"]
     total = steps(config, setup)
     while state.step < total:
         # Act. Take the next demonstrations.
-        batch = tokens.take(rows_at(state.step, len(tokens), min(config.batch_size, len(tokens)), seed, "sft"))
-        count = batch.response_mask.sum()
+        chosen = rows_at(state.step, count_of, min(config.batch_size, count_of), seed, "sft")
+        sequences = torch.cat([places[i] for i in chosen.tolist()])
+        batch, mask = tokens.take(sequences), learned[sequences]
+        count = mask.sum()
 
-        # Judge and credit. Every token of the response counts the same.
+        # Judge and credit. Every token of the assistant's counts the same.
         nll = 0.0
         for rows in fabric.micro_batches(batch.lengths, budget, heads.prompt_groups(model, batch)):
             part = batch.take(rows).to(policy.device)
-            loss = cross_entropy(heads.response_logprobs(model, part), part.response_mask, count)
+            part_mask = mask[rows, : part.ids.shape[1]].to(policy.device)
+            loss = cross_entropy(heads.response_logprobs(model, part), part_mask, count)
             loss.backward()
             nll += loss.item()
 
@@ -67,10 +75,31 @@ def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
 
 
 @torch.no_grad()
-def held_out_nll(policy: Network, demonstrations: Sequence[Completion], micro_batch_tokens: int) -> float:
-    """Mean negative log-likelihood of the responses' tokens, in nats a token."""
-    tokens: Tokens = Collator(policy.tokenizer, policy.context).tokens(demonstrations)
+def held_out_nll(
+    policy: Network, demonstrations: Sequence[Completion], micro_batch_tokens: int, which: Turns = "all"
+) -> float:
+    """Mean negative log-likelihood of the tokens that are learned, in nats a token."""
+    tokens, learned, _ = turns(policy, demonstrations, which)
     total = 0.0
     for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)):
-        total -= heads.response_logprobs(policy.model, tokens.take(rows).to(policy.device)).sum().item()
-    return round(total / int(tokens.response_lengths.sum()), 4)
+        part = tokens.take(rows).to(policy.device)
+        mask = learned[rows, : part.ids.shape[1]].to(policy.device)
+        total -= heads.response_logprobs(policy.model, part).masked_fill(~mask, 0.0).sum().item()
+    return round(total / int(learned.sum()), 4)
+
+
+def turns(policy: Network, demonstrations: Sequence[Completion], which: Turns) -> tuple[Tokens, Tensor, list[Tensor]]:
+    """The demonstrations as sequences; which of their tokens are learned, [B, T]; and the sequences of each demonstration.
+
+    A demonstration is one sequence, or several where the chat template writes earlier turns in another way later on.
+    """
+    collator = Collator(policy.tokenizer, policy.context)
+    by_row = [assistant_turns.sequences(collator, d, which == "all") for d in demonstrations]
+    every = [sequence for row in by_row for sequence in row]
+    tokens = Tokens.collate([(s.prompt, s.response) for s in every], collator.pad)
+    learned = torch.zeros_like(tokens.response_mask)
+    for row, sequence in enumerate(every):
+        learned[row, len(sequence.prompt) : len(sequence.prompt) + len(sequence.learned)] = torch.tensor(
+            sequence.learned
+        )
+    return tokens, learned, list(torch.arange(len(every)).split([len(row) for row in by_row]))

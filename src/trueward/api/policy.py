@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 
 from trueward.batches import Rollout, Tokens
 from trueward.data import given
+from trueward.data.asked import asked
 from trueward.data.collate import Collator
 from trueward.models import heads, loading, shared_base
 from trueward.models.network import Network
@@ -57,16 +59,20 @@ class Policy:
         temperature: float = 1.0,
         max_new_tokens: int = 48,
         seed: int = 0,
+        system: str = "",
+        plain: bool = False,
     ) -> Any:
         """Sample answers. The same seed gives the same answers.
 
         Args:
-            prompts: One prompt or a list of them: strings, dicts (`{"messages": [...]}` goes through the chat template)
-                or `Prompt`s.
+            prompts: One prompt or a list of them: strings, dicts (`{"messages": [...]}`) or `Prompt`s. Where the model has
+                a chat template they go through it, a text as the user's message.
             n: Answers to each prompt.
             temperature: Of the sampling; 0 takes the likeliest token each time.
             max_new_tokens: Where an answer is cut, in tokens.
             seed: Of the draws.
+            system: A system message in front of each prompt; needs a chat template.
+            plain: Let the model go on with the texts, without its chat template.
 
         Returns:
             For one prompt its answer, a str, or with n > 1 a list of them. For a list of prompts a list with one of
@@ -77,9 +83,19 @@ class Policy:
         """
         one = isinstance(prompts, str | Mapping | Prompt)
         asked_for = given.prompts([prompts] if one else prompts, "generate").rows
+        asked_for = [self._asked(prompt, system, plain) for prompt in asked_for]
         answers = [c.response for c in self._sample(asked_for, n, temperature, max_new_tokens, seed).completions]
         rows = [answers[i : i + n] if n > 1 else answers[i] for i in range(0, len(answers), n)]
         return rows[0] if one else rows
+
+    def _asked(self, prompt: Prompt, system: str, plain: bool) -> Prompt:
+        """The prompt as the model is given it. `ValueError` if the chat template refuses it."""
+        whole = asked(prompt, self.tokenizer, system, plain)
+        try:
+            Collator(self.tokenizer, self.network.context).prompt_ids(whole)
+        except TemplateError as error:
+            raise ValueError(f"{self.name}: the model's chat template refuses this conversation: {error}") from None
+        return whole
 
     def _sample(self, prompts: Sequence[Prompt], n: int, temperature: float, max_new_tokens: int, seed: int) -> Rollout:
         if n < 1 or max_new_tokens < 1 or temperature < 0:
@@ -89,18 +105,20 @@ class Policy:
         return sample(self.network, repeated, how, Draws.purpose(seed, "generate"))
 
     @torch.no_grad()
-    def logprob(self, prompt: Any, response: str) -> float:
+    def logprob(self, prompt: Any, response: str, *, system: str = "", plain: bool = False) -> float:
         """How probable an answer is: log π(response | prompt), its end-of-sequence included.
 
         Args:
-            prompt: A string, a dict or a `Prompt`.
+            prompt: A string, a dict or a `Prompt`, which go through the chat template as in `generate`.
             response: The answer, as text.
+            system: A system message in front of the prompt; needs a chat template.
+            plain: The answer goes on with the text, without the chat template.
 
         Returns:
             The sum over the answer's tokens, in nats, at temperature 1.
         """
         (parsed,) = given.prompts([prompt], "logprob").rows
-        collator = Collator(self.tokenizer, self.network.context)
+        collator, parsed = Collator(self.tokenizer, self.network.context), self._asked(parsed, system, plain)
         tokens: Tokens = collator.tokens([Completion(prompt=parsed, response=response)]).to(self.network.device)
         by_token = heads.read_logprobs(self.model, tokens, 1.0, 4096)
         return float(np.sum(by_token[tokens.response_mask].double().cpu().numpy()))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from trueward.records import Completion
+    from trueward.records import Completion, Prompt
 
 
 def sample(
@@ -23,12 +25,55 @@ def sample(
     ] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens of an answer.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    system: Annotated[str, typer.Option("--system", help="A system message; needs a chat template.")] = "",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Let the model go on with the text, without its chat template.")
+    ] = False,
 ) -> None:
-    """Print a model's answers to prompts (from standard input, one a line, if none is given)."""
-    prompts = list(prompt or []) or [text for text in (row.strip() for row in sys.stdin) if text]
-    if not prompts or not all(p.strip() for p in prompts):
+    """Print a model's answers to prompts (from standard input, one a line, if none is given).
+
+    A prompt is the user's message where the model has a chat template. A line on standard input may be messages, as JSON.
+    """
+    from trueward.records import Prompt
+
+    prompts = [Prompt(text=text) for text in prompt if text.strip()] if prompt else typed("".join(sys.stdin), plain)
+    if not prompts or len(prompts) < len(prompt or []):
         raise ValueError("sample: expected a prompt that isn't empty")
-    show([model, *([compare] if compare else [])], prompts, count, temperature, max_new_tokens, seed)
+    show([model, *([compare] if compare else [])], prompts, count, temperature, max_new_tokens, seed, system, plain)
+
+
+def typed(text: str, plain: bool = False) -> list[Prompt]:
+    """The prompts on standard input: a line each, text or messages as JSON; or messages over several lines. plain: lines
+    of text."""
+    from trueward.data import given
+    from trueward.records import Prompt
+
+    rows = [row.strip() for row in text.splitlines() if row.strip()]
+    if plain:
+        return [Prompt(text=row) for row in rows]
+    if (whole := _messages(text)) is not None:
+        rows = [text]
+    prompts: list[Prompt] = []
+    for number, row in enumerate(rows, 1):
+        messages = whole or _messages(row)
+        place = f"standard input, line {number}" if whole is None else "standard input"
+        prompts += [Prompt(text=row)] if messages is None else given.prompts([messages], place).rows
+    return prompts
+
+
+def _messages(text: str) -> dict[str, Any] | None:
+    """A row with the messages, and whatever stands beside them, that a text is as JSON."""
+    from trueward.data import cells
+
+    value = cells.decoded(text)
+    if isinstance(value, list):
+        return {"messages": value}
+    if isinstance(value, dict):
+        return {"messages": [value]}
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            value = json.loads(text)
+    return value if isinstance(value, dict) and "messages" in value else None
 
 
 def as_text(completion: Completion) -> str:
@@ -36,28 +81,44 @@ def as_text(completion: Completion) -> str:
     return (completion.response.strip() or "(an empty answer)") + ("" if completion.finished else " … (cut)")
 
 
-def show(models: list[str], prompts: list[str], count: int, temperature: float, max_new_tokens: int, seed: int) -> None:
+def show(
+    models: list[str],
+    prompts: list[Prompt],
+    count: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    system: str = "",
+    plain: bool = False,
+) -> None:
     """Print `count` answers of each model to each prompt."""
+    from jinja2 import TemplateError
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from trueward.data.asked import asked
     from trueward.models import conventions, loading
     from trueward.models.run_paths import model_path
-    from trueward.records import Prompt
     from trueward.sampling.draws import Draws
     from trueward.sampling.sampler import SamplingParams
     from trueward.sampling.sampler import sample as draw
 
-    repeated = [Prompt(text=p) for p in prompts for _ in range(count)]
+    repeated = [p for p in prompts for _ in range(count)]
+    params, draws = SamplingParams(temperature, max_new_tokens), Draws.purpose(seed, "sample")
     device = loading.pick_device("auto")
     columns = []
     for model in models:
         network = loading.causal(model_path(model), seed, device)
         if aside := conventions.note(model_path(model)):
             print(f"trueward: note: {aside}", file=sys.stderr)
-        rollout = draw(network, repeated, SamplingParams(temperature, max_new_tokens), Draws.purpose(seed, "sample"))
-        columns.append(rollout.completions)
+        try:
+            given_to_it = [asked(p, network.tokenizer, system, plain) for p in repeated]
+            columns.append(draw(network, given_to_it, params, draws).completions)
+        except TemplateError as error:
+            raise ValueError(f"{model}: the model's chat template refuses this conversation: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{model}: {error}") from None
     table = Table(show_lines=True)
     table.add_column("prompt", ratio=1)
     for model in models:

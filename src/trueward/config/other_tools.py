@@ -47,9 +47,10 @@ SETTINGS: tuple[Same, ...] = (
     ),
     _same(
         "",
-        "completion_only_loss assistant_only_loss train_on_inputs train_on_prompt mask_history",
-        "SFT's loss is on the response alone",
+        "completion_only_loss assistant_only_loss train_on_inputs train_on_prompt",
+        "SFT's loss is on what the assistant writes alone",
     ),
+    _same("sft.turns", "mask_history", 'masked: "last"'),
     _same(
         "",
         "packing neat_packing sample_packing packing_samples padding_free use_remove_padding",

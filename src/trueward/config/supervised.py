@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from trueward.config.section import NonNegative, Positive, Rate, Section, Share
+
+Turns = Literal["all", "last"]
 
 
 class SupervisedConfig(Section):
@@ -29,3 +33,5 @@ class SftConfig(SupervisedConfig):
 
     epochs: Rate = 2.0
     """Passes over the demonstrations."""
+    turns: Turns = "all"
+    """Of a conversation: learn all of the assistant's turns, or the last alone."""

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from trueward.data.messages import CALLS
+
 PYTHON = re.compile(r"\s*\[?\s*\{'(role|content|from|value)': ")
 SPEAKER = ("from", "value")  # ShareGPT's names of a message's two keys
 
@@ -16,8 +18,10 @@ def is_empty(value: object) -> bool:
 
 
 def is_message(value: object) -> bool:
-    """Whether it's a message: `role` and `content`, or `from` and `value`."""
-    return isinstance(value, dict) and ({"role", "content"} <= value.keys() or set(SPEAKER) <= value.keys())
+    """Whether it's a message: `role` and `content` or a call, or `from` and `value`."""
+    if not isinstance(value, dict):
+        return False
+    return ("role" in value and any(key in value for key in ("content", *CALLS))) or set(SPEAKER) <= value.keys()
 
 
 def decoded(value: Any) -> Any:
@@ -55,7 +59,9 @@ def texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     if is_message(value):
-        return texts(value["content" if "content" in value else "value"])
+        return texts(value.get("content", value.get("value")))
+    if isinstance(value, dict) and value.get("type") == "text":  # a part of a message
+        return texts(value.get("text"))
     if isinstance(value, list):
         return [text for inner in value for text in texts(inner)]
     return []

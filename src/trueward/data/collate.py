@@ -10,8 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from trueward.data.control_tokens import Talk
+from trueward.data.encoder import Encoder, encoder
 from trueward.data.ends import ends
-from trueward.records import Completion, Prompt
+from trueward.data.tool_calls import require_written
+from trueward.records import Completion, Message, Prompt
 
 if TYPE_CHECKING:  # this room is read without torch and transformers
     from transformers import PreTrainedTokenizerBase
@@ -35,22 +38,28 @@ class Collator:
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Text with the tokenizer's own opening tokens, or messages through its chat template.
 
-        `ValueError` for messages without a template.
+        `ValueError` for messages without a template; `UnreadableError` for the text of a control token that the tokenizer
+        can't read as text, and for function calls that the template leaves out.
         """
         if prompt.messages:
             if not self.tokenizer.chat_template:
                 raise ValueError(
                     "the prompts are conversations, but the model's tokenizer has no chat template; give plain text prompts"
                 )
-            messages = [m.model_dump() for m in prompt.messages]
-            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            return self._ids([text])[0]
+            asked = talk(prompt)
+            require_written(self.encoder.control, asked)
+            return self.encoder.conversation(asked)
         if prompt.text not in self.known:
             self.known[prompt.text] = self._opened(prompt.text)
         return self.known[prompt.text]
 
+    @property
+    def encoder(self) -> Encoder:
+        """The tokenizer's way from text to ids."""
+        return encoder(self.tokenizer)
+
     def _opened(self, text: str) -> list[int]:
-        ids = list(self.tokenizer(text, verbose=False)["input_ids"])
+        ids = self.encoder.plain(text)
         own: int = self.tokenizer.eos_token_id
         while ids and ids[-1] == own and len(ids) > 1:  # some tokenizers close what they encode
             ids.pop()
@@ -58,39 +67,29 @@ class Collator:
             ids = [own]
         return ids
 
-    def response_ids(self, text: str, finished: bool) -> list[int]:
-        """The response's tokens; with end-of-sequence if it is finished. A truncated, empty response has none."""
-        return self.responses_ids([(text, finished)])[0]
+    def response_ids(self, text: str, finished: bool, strict: bool = False) -> list[int]:
+        """The response's tokens; with end-of-sequence if it is finished. A truncated, empty response has none.
 
-    def responses_ids(self, responses: Iterable[tuple[str, bool]]) -> list[list[int]]:
+        strict: `UnsplittableError` for the text of a control token that the tokenizer can't read as text; else it's left out.
+        """
+        return self.responses_ids([(text, finished)], strict)[0]
+
+    def responses_ids(self, responses: Iterable[tuple[str, bool]], strict: bool = False) -> list[list[int]]:
         """`response_ids` of several responses, (text, finished) each; one call is several times faster."""
         both = list(responses)
-        every = self._ids([text for text, _ in both])
+        without_end = self.encoder.control.without_end
+        every = self.encoder.answers([without_end(text) if finished else text for text, finished in both], strict)
         return [ids + ([self.end] if finished else []) for ids, (_, finished) in zip(every, both, strict=True)]
 
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        return list(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
-
     def completion(self, prompt: Prompt, ids: Sequence[int]) -> Completion:
-        """A policy's response as text, without its end-of-sequence and other special tokens."""
-        finished = self._is_finished(ids)
-        text = self.tokenizer.decode(
-            ids[:-1] if finished else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return Completion(prompt=prompt, response=text, finished=finished)
+        """A policy's response as text, without end-of-sequence and padding; other special tokens stand in it."""
+        return self.completions([prompt], [ids])[0]
 
     def completions(self, prompts: Sequence[Prompt], ids: Sequence[Sequence[int]]) -> list[Completion]:
         """`completion` of several responses; one call is several times faster."""
-        if not self.tokenizer.is_fast:
-            return [self.completion(p, i) for p, i in zip(prompts, ids, strict=True)]
-        finished = [self._is_finished(i) for i in ids]
-        bare = [i[:-1] if done else i for i, done in zip(ids, finished, strict=True)]
-        texts = self.tokenizer.backend_tokenizer.decode_batch(bare, skip_special_tokens=True)
         return [
-            Completion(prompt=prompt, response=text, finished=done)
-            for prompt, text, done in zip(prompts, texts, finished, strict=True)
+            Completion(prompt=prompt, response=text, finished=self._is_finished(i))
+            for prompt, text, i in zip(prompts, texts(self.tokenizer, ids), ids, strict=True)
         ]
 
     def _is_finished(self, ids: Sequence[int]) -> bool:
@@ -121,3 +120,23 @@ class Collator:
         from trueward.batches import Tokens
 
         return Tokens.collate(self.pairs(completions), self.pad)
+
+
+def talk(prompt: Prompt) -> Talk:
+    """The prompt's messages, or its text as the user's, as chat templates take them."""
+    messages = prompt.messages or (Message(role="user", content=prompt.text),)
+    return Talk([message.model_dump(mode="json") for message in messages], prompt.tools)
+
+
+def texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
+    """What a policy wrote as people and scorers read it: all of its tokens but its ends and padding.
+
+    Without a chat template the opening and the unknown token are left out too: these two stand for no text. With one they may
+    be its marks.
+    """
+    silent = {*ends(tokenizer), tokenizer.pad_token_id}
+    silent |= set() if tokenizer.chat_template else {tokenizer.bos_token_id, tokenizer.unk_token_id}
+    written = [[i for i in row if i not in silent] for row in ids]
+    if tokenizer.is_fast:
+        return list(tokenizer.backend_tokenizer.decode_batch(written, skip_special_tokens=False))
+    return [str(tokenizer.decode(row, clean_up_tokenization_spaces=False)) for row in written]

@@ -157,33 +157,40 @@ def _assistant(text: str) -> Message:
     return Message(role=ASSISTANT, content=text)
 
 
-def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def _plain(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+    return [message.model_dump(mode="json") for message in messages]
+
+
+def _offered(prompt: Prompt) -> dict[str, Any]:
+    return {"tools": list(prompt.tools)} if prompt.tools else {}
 
 
 def _trl(prompt: Prompt, chosen: str, rejected: str) -> dict[str, Any]:
     if prompt.text:
         return {"prompt": prompt.text, "chosen": chosen, "rejected": rejected}
     answers = {name: _plain((_assistant(text),)) for name, text in (("chosen", chosen), ("rejected", rejected))}
-    return {"prompt": _plain(prompt.messages), **answers}
+    return {"prompt": _plain(prompt.messages), **answers, **_offered(prompt)}
 
 
 def _implicit(prompt: Prompt, chosen: str, rejected: str) -> dict[str, Any]:
     if prompt.text:
         return {"chosen": prompt.text + chosen, "rejected": prompt.text + rejected}
     sides = (("chosen", chosen), ("rejected", rejected))
-    return {name: _plain((*prompt.messages, _assistant(text))) for name, text in sides}
+    whole = {name: _plain((*prompt.messages, _assistant(text))) for name, text in sides}
+    return whole | _offered(prompt)
 
 
 def _conversational(prompt: Prompt, chosen: str, rejected: str) -> dict[str, Any]:
     turns = prompt.messages or (Message(role="user", content=prompt.text),)
-    return _trl(Prompt(messages=turns), chosen, rejected)
+    return _trl(Prompt(messages=turns, tools=prompt.tools), chosen, rejected)
 
 
 def _hh(prompt: Prompt, chosen: str, rejected: str) -> dict[str, Any] | str:
     turns = prompt.messages or (Message(role="user", content=prompt.text),)
     if any(turn.role not in ROLES.values() for turn in turns):
         return "other roles"
+    if prompt.tools or any(turn.tool_calls for turn in turns):
+        return UNHELD
     sides = (("chosen", chosen), ("rejected", rejected))
     return {name: join_hh((*turns, _assistant(text))) for name, text in sides}
 

@@ -85,7 +85,7 @@ def _feedback(row: Row) -> Feedback:
     if not row.has(thumb) or row.values[thumb] == "":
         row.unusable("expected a thumb, got none", UNJUDGED, thumb)
     row.taken.add(thumb)
-    response, prompt = row.answer(answer), context.read(row)
+    response, prompt = row.answer(answer), row.offered(context.read(row))
     if prompt is None:
         row.unusable("expected a prompt, got none", EMPTY_PROMPT)
     if not response.strip():
@@ -99,8 +99,9 @@ def save(path: Path, rows: Sequence[Feedback]) -> None:
     """TRL's unpaired form, which `data.demonstrations` reads too: `label` is true where the thumb is up."""
     lines = []
     for row in rows:
-        messages = [{"role": m.role, "content": m.content} for m in row.prompt.messages]
+        messages = [message.model_dump(mode="json") for message in row.prompt.messages]
         completion: Any = [{"role": "assistant", "content": row.response}] if messages else row.response
         values = {"prompt": messages or row.prompt.text, "completion": completion, "label": row.liked}
-        lines.append(values | ({"annotator": row.annotator} if row.annotator else {}))
+        tools = {"tools": list(row.prompt.tools)} if row.prompt.tools else {}
+        lines.append(values | tools | ({"annotator": row.annotator} if row.annotator else {}))
     jsonl.write(path, lines)

@@ -6,12 +6,13 @@ With the columns `first` and `second` it holds all that trueward's own form does
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any, Literal
 
 from trueward.data import context, scored
 from trueward.data.rows import Row, as_prompt
-from trueward.records import Comparison, Prompt, Response, response_id
+from trueward.records import Comparison, Message, Prompt, Response, response_id
 
 OWN = ("first", "second")
 SIDES = (
@@ -96,7 +97,7 @@ def _texts(row: Row, names: tuple[str, str]) -> tuple[Prompt, tuple[str, str]] |
             return DIFFERENT_PROMPTS
         if before:
             prompt = as_prompt(context.agrees(row, before))
-            return (prompt, (one, two)) if prompt else EMPTY_PROMPT
+            return (row.offered(prompt) or prompt, (one, two)) if prompt else EMPTY_PROMPT
     else:
         one, two = (row.text(name) for name in names)
     if row.has("messages"):
@@ -106,7 +107,7 @@ def _texts(row: Row, names: tuple[str, str]) -> tuple[Prompt, tuple[str, str]] |
         prompt = Prompt(text=row.text("prompt"))
     else:
         prompt = context.read(row)
-    return (prompt, (one, two)) if prompt else EMPTY_PROMPT
+    return (row.offered(prompt) or prompt, (one, two)) if prompt else EMPTY_PROMPT
 
 
 def _probability(row: Row, names: tuple[str, str]) -> float:
@@ -136,12 +137,19 @@ def _strength(row: Row) -> Literal[1, 2, 3] | None:
     return STRENGTHS[value]
 
 
+def _plain(message: Message) -> dict[str, str]:
+    """Calls as JSON text: a column has one form of object, and each function has its own arguments."""
+    values = message.model_dump(mode="json")
+    return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()}
+
+
 def row_of(comparison: Comparison) -> dict[str, Any]:
     """All of a comparison in plain columns; empty ones are left out."""
     c = comparison
     prompt: dict[str, Any] = {"prompt": c.prompt.text}
     if c.prompt.messages:
-        prompt = {"messages": [{"role": m.role, "content": m.content} for m in c.prompt.messages]}
+        prompt = {"messages": [_plain(message) for message in c.prompt.messages]}
+        prompt |= {"tools": json.dumps(c.prompt.tools, ensure_ascii=False)} if c.prompt.tools else {}
     further = {
         "strength": c.strength,
         "annotator": c.annotator,

@@ -96,7 +96,8 @@ def parse(row: Row, source: str, as_form: str, left_out: Counter[str]) -> list[C
         return rankings.parse(row, source, left_out)
     texts_or_reason = {"trl": _trl, "trl-implicit": _implicit, "hh": _hh}[as_form](row)
     if not isinstance(texts_or_reason, str):
-        prompt, *texts = texts_or_reason
+        asked, *texts = texts_or_reason
+        prompt = row.offered(asked) or asked
         texts_or_reason = (
             EMPTY if not all(text.strip() for text in texts) else IDENTICAL if texts[0] == texts[1] else texts_or_reason
         )

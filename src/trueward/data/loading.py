@@ -24,7 +24,7 @@ DISLIKED = "label is false"
 PROMPTS = 'understood are {"prompt"} and {"messages"}'
 ANSWERS = ("output", "response", "answer", "solution")
 """Columns with the answer, beside a question in a column of `context.ASKING` or `input`."""
-FIELDS = ("prompt", "completion", "messages", "text", "label", *ANSWERS, *context.KNOWN)
+FIELDS = ("prompt", "completion", "messages", "text", "label", "tools", *ANSWERS, *context.KNOWN)
 """All columns that are read; others are ignored, and counted."""
 
 
@@ -164,7 +164,7 @@ def _demonstration(row: Row) -> Demonstration | str:
     elif (asked := _question(row)) and (name := _answer(row, asked)):
         if not row.has(name):
             return "empty completion"
-        before, response = context.read(row), row.answer(name)
+        before, response = row.offered(context.read(row)), row.answer(name)
         return Demonstration(prompt=before, response=response) if before and response.strip() else _empty(before)
     else:
         raise _not_understood(row, DEMONSTRATIONS)

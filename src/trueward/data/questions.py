@@ -43,7 +43,7 @@ class PeoplePair(Record):
 
 def people_pair(prompt: Prompt, ours: tuple[str, bool], theirs: tuple[str, bool]) -> PeoplePair:
     """From (text, finished) of each side. The answer key is left out: people are not shown it."""
-    plain = Prompt(text=prompt.text, messages=prompt.messages)
+    plain = Prompt(text=prompt.text, messages=prompt.messages, tools=prompt.tools)
     sides = (Response(id=response_id(plain, text), text=text, finished=done) for text, done in (ours, theirs))
     return PeoplePair(prompt=plain, ours=next(sides), theirs=next(sides))
 

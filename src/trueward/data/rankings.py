@@ -41,7 +41,7 @@ def parse(row: Row, source: str, left_out: Counter[str]) -> list[Comparison]:
         raise row.error(f"expected a list of responses, got {kind(values)}", name)
     texts = [_text(row, value, f"{name}[{place}]") for place, value in enumerate(values)]
     ranks = scored.ranks(row, name, values) if len(texts) > 1 else [1.0] * len(texts)
-    prompt = context.read(row)
+    prompt = row.offered(context.read(row))
     group, annotator = row.name("group"), row.name("annotator")
     if len(texts) < 2 or not prompt:
         left_out[EMPTY_PROMPT if not prompt else ALONE] += 1
@@ -126,9 +126,9 @@ def _pair(c: Comparison) -> dict[str, Any]:
 
 def _as_row(c: Comparison, texts: list[str], ranks: list[int], group: str | None) -> dict[str, Any]:
     row = {"prompt": _prompt(c.prompt), "responses": texts, "ranks": ranks, "source": c.source}
-    further = {"annotator": c.annotator, "group": group}
+    further = {"annotator": c.annotator, "group": group, "tools": list(c.prompt.tools) or None}
     return row | {name: value for name, value in further.items() if value is not None}
 
 
-def _prompt(prompt: Prompt) -> str | list[dict[str, str]]:
-    return prompt.text or [{"role": m.role, "content": m.content} for m in prompt.messages]
+def _prompt(prompt: Prompt) -> str | list[dict[str, Any]]:
+    return prompt.text or [message.model_dump(mode="json") for message in prompt.messages]

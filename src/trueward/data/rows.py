@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
-from trueward.data import cells
+from trueward.data import cells, messages
 from trueward.data.jsonl import kind
 from trueward.data.options import ReadOptions
 from trueward.records import ASSISTANT, Message, Prompt
@@ -59,6 +59,7 @@ class Row:
     def use(self, options: ReadOptions) -> Row:
         """The row, read with these options; `UnusableRowError` if it has half of a surrogate pair in it."""
         self.options = options
+        self.taken.add("tools")
         for name, value in self.values.items():
             if cells.has_surrogate(value):
                 self.unusable(f"expected Unicode text, got {SURROGATE}", SURROGATE, name)
@@ -146,7 +147,7 @@ class Row:
         return words[text.strip().lower()]
 
     def messages(self, name: str) -> tuple[Message, ...]:
-        """The field's messages, roles as given; keys other than role and content are ignored."""
+        """The field's messages, roles as given; keys that aren't read are ignored."""
         self.taken.add(name)
         value = self.values[name]
         if cells.is_message(value):
@@ -160,26 +161,40 @@ class Row:
             raise self.error(f"expected a message, got {kind(item)}", name)
         other = cells.SPEAKER if "role" not in item and set(cells.SPEAKER) <= item.keys() else None
         keys = other or ("role", "content")
-        for key in keys:
+        speaking = not any(item.get(name) for name in messages.CALLS)
+        for key in keys[: 2 if speaking else 1]:
             if key not in item:
                 raise self.error(f'expected a message with "role" and "content", got one without "{key}"', name)
-            if not isinstance(item[key], str):
-                raise self.error(f"expected a string, got {kind(item[key])}", f"{name}.{key}")
-        if not item[keys[0]]:
+        speaker = item[keys[0]]
+        if not isinstance(speaker, str):
+            raise self.error(f"expected a string, got {kind(speaker)}", f"{name}.{keys[0]}")
+        if not speaker:
             raise self.error("expected a role, got an empty string", f"{name}.{keys[0]}")
-        self.ignored_keys |= {f"message.{k}" for k, v in item.items() if k not in keys and v is not None}
-        speaker: str = item[keys[0]]
-        role: str = self.options.roles.get(speaker) or (SPEAKERS.get(speaker.lower(), speaker) if other else speaker)
-        return Message(role=role, content=item[keys[1]])
+        role = self.options.roles.get(speaker) or (SPEAKERS.get(speaker.lower(), speaker) if other else speaker)
+        try:
+            content, calls = messages.content(item.get(keys[1]), not speaking), messages.calls(item)
+            if role == messages.CALL_ROLE:
+                role, content, calls = ASSISTANT, "", (*calls, messages.call(content))
+        except messages.MessageError as problem:
+            if problem.reason:
+                self.unusable(str(problem), problem.reason, f"{name}.{keys[1]}")
+            raise self.error(str(problem), f"{name}.{keys[1]}") from None
+        role = messages.RESULTS.get(role, role)
+        names = [key for key in messages.NAMES if role == messages.RESULT and isinstance(item.get(key), str)]
+        read = (*keys, *messages.CALLS, *names)
+        self.ignored_keys |= {f"message.{k}" for k, v in item.items() if k not in read and v is not None}
+        return Message(role=role, content=content, tool_calls=calls, **{key: item[key] for key in names})
 
     def conversation(self, name: str) -> tuple[tuple[Message, ...], str]:
         """Messages of which the last is the assistant's: the ones before it, and its text."""
-        messages = self.messages(name)
+        talk = self.messages(name)
         expected = "expected messages of which the last is the assistant's, got"
-        if not messages:
+        if not talk:
             self.unusable(f"{expected} an empty list", "no messages", name)
-        if (role := messages[-1].role) == ASSISTANT:
-            return messages[:-1], messages[-1].content
+        if (role := talk[-1].role) == ASSISTANT:
+            if talk[-1].tool_calls:
+                self.unusable("expected an answer in words, got a tool call", messages.IS_CALL, name)
+            return talk[:-1], talk[-1].content
         if role in OTHERS:
             self.unusable(f'{expected} one by "{role}"', f"the last message is the {role}'s", name)
         raise self.error(f'{expected} one by "{role}"; --roles {role}=assistant reads it as that', name)
@@ -202,9 +217,21 @@ class Row:
         return json.dumps(value, ensure_ascii=False)
 
     def keyed(self, prompt: Prompt | None) -> Prompt | None:
-        """The prompt with the row's answer key."""
-        key = self.key()
+        """The prompt with the row's answer key and tools."""
+        key, prompt = self.key(), self.offered(prompt)
         return prompt.model_copy(update={"answer": key}) if prompt and key else prompt
+
+    def offered(self, prompt: Prompt | None) -> Prompt | None:
+        """The prompt with the functions in the column `tools`; a text then is the user's."""
+        self.taken.add("tools")
+        try:
+            tools = messages.tools(self.values.get("tools"))
+        except messages.MessageError as problem:
+            self.unusable(str(problem), problem.reason, "tools")
+        if not tools or not prompt:
+            return prompt
+        talk = prompt.messages or (Message(role="user", content=prompt.text),)
+        return prompt.model_copy(update={"text": "", "messages": talk, "tools": tools})
 
     def prompt(self, name: str = "prompt") -> Prompt | None:
         """The field as a prompt, text or messages; None if it's empty."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from trueward.data.collate import texts
+
 DIGITS = 3
 
 
@@ -24,7 +26,7 @@ def strip(
 def ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> list[int]:
     """The number of characters of the text up to the end of each token: never less than before, all of them for the last."""
     positions, last = [], 0
-    for so_far in _decoded(tokenizer, [list(ids[:n]) for n in range(1, len(ids) + 1)]):
+    for so_far in texts(tokenizer, [list(ids[:n]) for n in range(1, len(ids) + 1)]):
         # a prefix of the text, except for a last character that is incomplete
         whole = so_far if text.startswith(so_far) else so_far.rstrip("\ufffd")
         if text.startswith(whole):
@@ -33,10 +35,3 @@ def ends(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> l
     if positions:
         positions[-1] = len(text)
     return positions
-
-
-def _decoded(tokenizer: PreTrainedTokenizerBase, parts: list[list[int]]) -> list[str]:
-    """Texts of tokens, decoded as the collator decodes answers."""
-    if tokenizer.is_fast:
-        return list(tokenizer.backend_tokenizer.decode_batch(parts, skip_special_tokens=True))
-    return [str(tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for part in parts]

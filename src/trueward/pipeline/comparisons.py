@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from trueward.config import ComparisonsConfig, DataConfig, JudgeConfig, SamplerC
 from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
+from trueward.data.control_tokens import UnreadableError
 from trueward.data.loading import Loaded
 from trueward.models.network import Network
 from trueward.pipeline import demonstration_pairs
@@ -137,13 +139,18 @@ def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataC
     """People's comparisons that are short enough, and what was left out. `ValueError` if none is."""
     collator = Collator(policy.tokenizer, policy.context)
     kept, long = [], 0
+    unreadable: Counter[str] = Counter()
     for comparison in loaded.rows:
         fits = True
-        for side in comparison.completions():
-            prompt = len(collator.prompt_ids(side.prompt))
-            most = min(data.max_response_tokens, policy.context - prompt)
-            response = len(collator.response_ids(side.response, side.finished))
-            fits = fits and prompt <= data.max_prompt_tokens and response <= most
+        try:
+            for side in comparison.completions():
+                prompt = len(collator.prompt_ids(side.prompt))
+                most = min(data.max_response_tokens, policy.context - prompt)
+                response = len(collator.response_ids(side.response, side.finished, strict=True))
+                fits = fits and prompt <= data.max_prompt_tokens and response <= most
+        except UnreadableError as error:
+            unreadable[str(error)] += 1
+            continue
         kept += [comparison] if fits else []
         long += not fits
     if not kept:
@@ -151,7 +158,8 @@ def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataC
             f"{name}: none of its {len(loaded.rows)} comparisons fits "
             f"data.max_prompt_tokens = {data.max_prompt_tokens} and data.max_response_tokens = {data.max_response_tokens}"
         )
-    left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
+    reasons = loaded.left_out + unreadable
+    left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in reasons.items()]
     if long:
         reason = "longer than data.max_prompt_tokens or data.max_response_tokens"
         left_out.append({"what": "comparisons", "reason": reason, "rows": long})

@@ -159,7 +159,7 @@ class Optimisation:
         self.env.progress.end(f"{len(chosen):,} answers chosen from {len(chosen) * config.best_of_n.n:,}")
         if self.journal.directory is not None:
             jsonl.write(self.journal.directory / CHOSEN, [line(c) for c in chosen])
-        once = self.sft.model_copy(update={"epochs": 1.0})
+        once = self.sft.model_copy(update={"epochs": 1.0, "turns": "last"})  # earlier turns are the prompts'
         setup = Supervised(**self.common, policy=self.policy, demonstrations=chosen)
         return self.result(self.drive(sft_algorithm, once, setup), {})
 

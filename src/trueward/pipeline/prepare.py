@@ -16,6 +16,7 @@ from trueward.artifacts import Artifact
 from trueward.config import DataConfig, ModelConfig
 from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
+from trueward.data.control_tokens import UnreadableError
 from trueward.models import loading as models
 from trueward.pipeline.records import read_completions, read_prompts
 from trueward.pipeline.sources import Source
@@ -65,8 +66,12 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     dropped: Counter[tuple[str, str]] = Counter()
 
     def fits(prompt: Prompt, what: str) -> bool:
-        if len(collator.prompt_ids(prompt)) <= data.max_prompt_tokens:
-            return True
+        try:
+            if len(collator.prompt_ids(prompt)) <= data.max_prompt_tokens:
+                return True
+        except UnreadableError as error:
+            dropped[what, str(error)] += 1
+            return False
         dropped[what, f"prompt longer than data.max_prompt_tokens = {data.max_prompt_tokens}"] += 1
         return False
 
@@ -75,7 +80,12 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
         if not fits(d.prompt, "demonstrations"):
             continue
         most = min(data.max_response_tokens, context - len(collator.prompt_ids(d.prompt)))
-        if len(collator.response_ids(d.response, True)) > most:
+        try:
+            length = len(collator.response_ids(d.response, True, strict=True))
+        except UnreadableError as error:
+            dropped["demonstrations", str(error)] += 1
+            continue
+        if length > most:
             is_context = most < data.max_response_tokens
             limit = "the model's context" if is_context else f"data.max_response_tokens = {data.max_response_tokens}"
             dropped["demonstrations", f"response longer than {limit}"] += 1

@@ -62,7 +62,7 @@ def fine_tune(
     demonstrations, held_out = prepared.demonstrations, prepared.demonstrations_held_out
     budget = env.micro_batch_tokens
     policy = env.load(sft.model or model.base, seed)
-    before = after = algorithm.held_out_nll(policy, held_out, budget) if held_out else None
+    before = after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if held_out else None
     if not sft.model:
         learner = trainable(policy, lora, seed_for(seed, "lora", "sft"))
         setup = Supervised(
@@ -75,7 +75,7 @@ def fine_tune(
         driver.drive(algorithm, sft, setup, journal, env, what="sft")
         policy = shared_base.merge_adapter(learner)  # the base of all later adapters
         policy.model.requires_grad_(False)
-        after = algorithm.held_out_nll(policy, held_out, budget)
+        after = algorithm.held_out_nll(policy, held_out, budget, sft.turns)
     prompts = prepared.prompts
     count = env.trial.reference_prompts if env.trial else REFERENCE_PROMPTS
     picked = torch.randperm(len(prompts), generator=generator(seed, "reference prompts"))[:count]

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from trueward.batches import micro_batches
+from trueward.data.collate import talk
+from trueward.data.control_tokens import Talk
+from trueward.data.encoder import encoder
 from trueward.models import loading
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
-from trueward.records import ASSISTANT, Completion, Message, Prompt
+from trueward.records import ASSISTANT, Completion
 
 HEADS = ("score", "classifier", "classification_head")
 
@@ -53,7 +56,7 @@ def encode(network: Network, completion: Completion) -> Encoded:
             'prompts, or reward.template = "pair"'
         )
     else:
-        ids = list(tokenizer(completion.prompt.text + completion.response, verbose=False)["input_ids"])
+        ids = encoder(tokenizer).plain(completion.prompt.text, _response(tokenizer, completion))
         if (end := tokenizer.eos_token_id) is not None:
             while ids and ids[-1] == end:  # some tokenizers append end-of-sequence
                 ids.pop()
@@ -68,32 +71,37 @@ def encode(network: Network, completion: Completion) -> Encoded:
 
 def _chat(tokenizer: Any, completion: Completion) -> list[int]:
     """The conversation through the template; a truncated response is left open."""
-    messages = [m.model_dump() for m in _messages(completion.prompt)]
-    if completion.finished:
-        messages.append({"role": ASSISTANT, "content": completion.response})
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
-    else:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + completion.response
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    asked, response = talk(completion.prompt), _response(tokenizer, completion)
+    if not completion.finished:
+        return encoder(tokenizer).conversation(asked, response)
+    whole = [*asked.messages, {"role": ASSISTANT, "content": response}]
+    return encoder(tokenizer).conversation(Talk(whole, asked.tools), None)
 
 
-def _messages(prompt: Prompt) -> tuple[Message, ...]:
-    return prompt.messages or (Message(role="user", content=prompt.text),)
+def _response(tokenizer: Any, completion: Completion) -> str:
+    """Its text, without that of its end, which is a token if it has ended."""
+    return encoder(tokenizer).control.without_end(completion.response) if completion.finished else completion.response
 
 
 def _pair(network: Network, completion: Completion) -> Encoded:
     tokenizer, room = network.tokenizer, network.context
     messages = completion.prompt.messages
     prompt = messages[0].content if len(messages) == 1 else str(completion.prompt)
-    both = [prompt], [completion.response]  # as a batch of one: alone, an empty second text would count as none
-    encoded = tokenizer(*both, return_token_type_ids=True, verbose=False)
+    control, response = encoder(tokenizer).control, completion.response
+    more: dict[str, Any] = {}
+    if control.made_by([prompt, response], control.forbidden):
+        more = {"split_special_tokens": True}  # what looks like a separator is text
+        if control.made_by([prompt, response], control.forbidden, **more):
+            prompt, response = control.spaced(prompt), control.spaced(response)
+    both = [prompt], [response]  # as a batch of one: alone, an empty second text would count as none
+    encoded = tokenizer(*both, return_token_type_ids=True, verbose=False, **more)
     truncated = len(encoded["input_ids"][0]) > room
     if truncated:
-        answer = len(tokenizer(completion.response, add_special_tokens=False, verbose=False)["input_ids"])
+        answer = len(tokenizer(response, add_special_tokens=False, verbose=False, **more)["input_ids"])
         fits = answer + tokenizer.num_special_tokens_to_add(pair=True) < room
         tokenizer.truncation_side = "left"
         truncation = "only_first" if fits else "longest_first"
-        encoded = tokenizer(*both, truncation=truncation, max_length=room, return_token_type_ids=True)
+        encoded = tokenizer(*both, truncation=truncation, max_length=room, return_token_type_ids=True, **more)
     return Encoded(list(encoded["input_ids"][0]), list(encoded["token_type_ids"][0]), truncated)
 
 

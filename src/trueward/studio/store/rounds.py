@@ -69,7 +69,8 @@ def records(connection: Connection, project: DbRow, cast_votes: list[DbRow]) -> 
         for vote in cast_votes:
             prompt = json.loads(vote.prompt)
             answer = vote.text if "text" in prompt else [{"role": ASSISTANT, "content": vote.text}]
-            rows.append({"prompt": prompt.get("text") or prompt["messages"], "completion": answer})
+            tools = {"tools": prompt["tools"]} if prompt.get("tools") else {}
+            rows.append({"prompt": prompt.get("text") or prompt["messages"], "completion": answer, **tools})
         return rows, 0
     kept = [vote for vote in cast_votes if vote.check_id is None]
     texts = responses(connection, kept)
