@@ -37,6 +37,15 @@ def is_python(text: str) -> bool:
     return PYTHON.match(text) is not None
 
 
+def is_json(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def has_surrogate(value: Any) -> bool:
     """Whether there's half of a surrogate pair in it, which is no Unicode text."""
     if isinstance(value, str):

@@ -69,6 +69,8 @@ class Row:
         for name, column in options.columns.items():
             if column in self.values:
                 self.values[name] = self.values[column] if name == column else self.values.pop(column)
+            elif options.in_recipe and self.column(name):
+                continue  # one of several files, which has the column by this name
             elif column in self.empty or name in OPTIONAL:
                 self.values.pop(name, None)
                 self.empty.add(name)
@@ -96,6 +98,7 @@ class Row:
 
     def error(self, message: str, name: str = "") -> ValueError:
         """The error to raise: where, which field, what was expected."""
+        message = self.options.spelled(message)
         return ValueError(f"{self.where}: " + (f'"{name}": ' if name else "") + message)
 
     def is_list(self, name: str) -> bool:

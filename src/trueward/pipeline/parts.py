@@ -163,6 +163,17 @@ class Parts:
         }
 
     @property
+    def own_scorers(self) -> dict[str, str]:
+        """The scorers of the user's own, by the settings that name them."""
+        reward, names = self.recipe.reward, {}
+        if reward.kind == "verifier":
+            names["reward.verifier"] = reward.verifier
+        if reward.kind == "mix":
+            names |= {f"reward.parts.{i}.scorer": part.scorer for i, part in enumerate(reward.parts)}
+        names |= {f"evaluation.truths.{i}": name for i, name in enumerate(self.recipe.evaluation.truths)}
+        return {setting: name for setting, name in names.items() if custom.is_custom(name)}
+
+    @property
     def base_files(self) -> list[Path]:
         """Files of the base model."""
         return model_files(self.recipe.model.base)

@@ -110,11 +110,12 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     require_extras(recipe)
     compares = Parts(recipe).compares
     if compares:
-        compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path), recipe.data.tolerate)
+        files = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path)
+        compared.read_all(files, sources.options(recipe.data))
     source = sources.read(recipe)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
-        check_scorers(recipe, source.prompts, env)
+        check_scorers(recipe, source.prompts, env, source.columns)
         check_policy_code(recipe.policy)
     return source
 
