@@ -14,6 +14,7 @@ from trueward.api.text import digest, options
 from trueward.artifacts import Artifact, load
 from trueward.config import DataConfig
 from trueward.data import given
+from trueward.data.collate import Collator
 from trueward.data.options import ReadOptions
 from trueward.pipeline import sources
 from trueward.pipeline.cache import cached, told
@@ -93,7 +94,7 @@ def comparisons_made(comparisons: Any, sft: SftPolicy, data: DataConfig, where: 
         return comparisons.made
     loaded = given.comparisons(comparisons, f"{where}: comparisons", sources.options(data))
     name = str(comparisons) if given.is_name(comparisons) else f"{where}: comparisons"
-    value = that_fit(loaded, name, sft.policy, data)
+    value = that_fit(loaded, name, Collator(sft.policy.tokenizer, sft.policy.context), data)
     for text in told(COMPARISONS.name, value.summary):
         env.progress.tell(text)
     artifact = Artifact(Path(), COMPARISONS.name, digest(value.rows), (), value.summary, 0.0)

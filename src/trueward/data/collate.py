@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from trueward.data.conversations import refusals
 from trueward.records import Completion, Prompt
 
 if TYPE_CHECKING:  # this room is read without torch and transformers
@@ -33,7 +34,7 @@ class Collator:
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Text with the tokenizer's own opening tokens, or messages through its chat template.
 
-        `ValueError` for messages without a template.
+        `ValueError` for messages without a template, or that the template refuses (`RefusedError`).
         """
         if prompt.messages:
             if not self.tokenizer.chat_template:
@@ -41,7 +42,8 @@ class Collator:
                     "the prompts are conversations, but the model's tokenizer has no chat template; give plain text prompts"
                 )
             messages = [m.model_dump() for m in prompt.messages]
-            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            with refusals(prompt):
+                text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
             return self._ids([text])[0]
         if prompt.text not in self.known:
             self.known[prompt.text] = self._opened(prompt.text)

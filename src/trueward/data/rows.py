@@ -14,6 +14,7 @@ from trueward.records import ASSISTANT, Message, Prompt
 
 T = TypeVar("T")
 SURROGATE = "half of a surrogate pair"
+DEEP = "nested too deep"
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "prompter": "user"}
 """What other forms call the roles: where a message has `from` and `value`, and OASST's."""
 OTHERS = ("user", "system", "developer", "tool", "function", "ipython", "observation", "function_call")
@@ -60,6 +61,8 @@ class Row:
         """The row, read with these options; `UnusableRowError` if it has half of a surrogate pair in it."""
         self.options = options
         for name, value in self.values.items():
+            if cells.is_too_deep(value):
+                self.unusable(f"expected a value, got one {DEEP}", DEEP, name)
             if cells.has_surrogate(value):
                 self.unusable(f"expected Unicode text, got {SURROGATE}", SURROGATE, name)
             if isinstance(value, str) and cells.is_python(value):

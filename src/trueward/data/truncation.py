@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from trueward.data.collate import Collator
+from trueward.data.conversations import RefusedError
 from trueward.data.lengths import Limits
 from trueward.records import Comparison, Message, Prompt
 
@@ -124,7 +125,10 @@ class Fitter:
         return messages
 
     def _fits(self, prompt: Prompt) -> bool:
-        return len(self.collator.prompt_ids(prompt)) <= self.limits.prompt
+        try:
+            return len(self.collator.prompt_ids(prompt)) <= self.limits.prompt
+        except RefusedError:  # what is left of a conversation is none that the model knows
+            return False
 
 
 def shortened(text: str, side: str, fits: Callable[[str], bool]) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -203,7 +202,7 @@ def _in_one_line(place: str, kind: str) -> Iterator[None]:
     """Whatever the libraries raise for a broken directory or an unknown name, as a `ValueError` of one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # of transformers, torch, pickle, safetensors... none of them is for the user to read
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None
 

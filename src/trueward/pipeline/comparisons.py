@@ -15,6 +15,7 @@ from trueward.config import ComparisonsConfig, DataConfig, JudgeConfig, SamplerC
 from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
+from trueward.data.conversations import named
 from trueward.data.lengths import Limits
 from trueward.data.loading import Loaded
 from trueward.data.truncation import Fitter
@@ -130,15 +131,22 @@ def sample_pairs(
 
 
 def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig) -> Compared:
-    name = comparisons.source if comparisons.source != "file" else comparisons.path
+    name = comparisons_name(comparisons)
     files = snapshots.compared(comparisons.source, comparisons.path)
-    return that_fit(compared.read_all(files, sources.options(data)), name, policy, data)
+    collator = Collator(policy.tokenizer, policy.context)
+    return that_fit(compared.read_all(files, sources.options(data)), name, collator, data)
 
 
-def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataConfig) -> Compared:
+def comparisons_name(comparisons: ComparisonsConfig) -> str:
+    """What errors and summaries call people's comparisons."""
+    return comparisons.path if comparisons.source == "file" else comparisons.source
+
+
+def that_fit(loaded: Loaded[Comparison], name: str, collator: Collator, data: DataConfig) -> Compared:
     """People's comparisons that are short enough, and what was left out. `ValueError` if none is."""
-    fitter = fitter_for(loaded.rows, policy.tokenizer, policy.context, data)
-    kept = [c for c in map(fitter.comparison, loaded.rows) if c]
+    with named([(c.prompt, where) for c, where in zip(loaded.rows, loaded.where, strict=False)], name):
+        fitter = fitter_for(loaded.rows, collator, data)
+        kept = [c for c in map(fitter.comparison, loaded.rows) if c]
     if not kept:
         raise ValueError(f"{name}: none of its {len(loaded.rows)} comparisons is left{fitter.too_long('comparisons')}")
     too_long, cut = fitter.rows()
@@ -157,9 +165,8 @@ def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataC
     return Compared(kept, summary)
 
 
-def fitter_for(rows: Sequence[Comparison], tokenizer: Any, context: int, data: DataConfig) -> Fitter:
+def fitter_for(rows: Sequence[Comparison], collator: Collator, data: DataConfig) -> Fitter:
     """What makes comparisons fit: as long as the recipe sets, else as nearly all of them are."""
-    collator = Collator(tokenizer, context)
     prompts: list[list[int]] = []
     responses: list[list[int]] = []
     if data.max_prompt_tokens is None:
@@ -168,7 +175,7 @@ def fitter_for(rows: Sequence[Comparison], tokenizer: Any, context: int, data: D
     if data.max_response_tokens is None:
         ids = collator.responses_ids((side.text, side.finished) for c in rows for side in (c.first, c.second))
         responses = [[len(i) for i in ids]]
-    limits = Limits.of(data.max_prompt_tokens, data.max_response_tokens, context, prompts, responses)
+    limits = Limits.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
     return Fitter(collator, limits, data.truncation)
 
 

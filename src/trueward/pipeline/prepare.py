@@ -15,6 +15,7 @@ from trueward.artifacts import Artifact
 from trueward.config import DataConfig, ModelConfig
 from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
+from trueward.data.conversations import named
 from trueward.data.lengths import Limits
 from trueward.data.truncation import Fitter
 from trueward.models import loading as models
@@ -29,6 +30,8 @@ from trueward.seeds import generator
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
+UTILITIES = ("a", "b")
+"""The simulated utilities that there are for the texts that ship."""
 EXAMINED = 4000  # reviews on which a classifier's accuracy is measured: ± 1 %
 T = TypeVar("T", Completion, Prompt)
 
@@ -58,20 +61,20 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     env.progress.start("prepare", 4)
     tokenizer, context = models.tokenizer(model.base)
     collator = Collator(tokenizer, context)
-    fitter = Fitter(collator, _limits(source, data, collator), data.truncation)
     demonstrations = []
-    for d in source.demonstrations:
-        prompt = fitter.prompt(d.prompt, "demonstrations")
-        if prompt and (fitting := fitter.response(prompt, d.response, True, "demonstrations")):
-            demonstrations.append(Completion(prompt=prompt, response=fitting[0], finished=fitting[1]))
-    unique = once(source.prompts)
-    if data.prompts and (others := other_columns(source.prompts, unique)):
+    with named(source.places, "data.prompts"):
+        fitter = Fitter(collator, _limits(source, data, collator), data.truncation)
+        for d in source.demonstrations:
+            prompt = fitter.prompt(d.prompt, "demonstrations")
+            if prompt and (fitting := fitter.response(prompt, d.response, True, "demonstrations")):
+                demonstrations.append(Completion(prompt=prompt, response=fitting[0], finished=fitting[1]))
+        prompts = fitter.prompts(once(source.prompts), "prompts")
+        held_out = fitter.prompts(once(source.held_out), "held-out prompts")
+    if data.prompts and (others := repeated(source)):
         fitter.left_out["prompts", "repeated, with other columns"] = others
-    prompts = fitter.prompts(unique, "prompts")
     env.progress.at(1)
 
     if source.held_out:
-        held_out = fitter.prompts(once(source.held_out), "held-out prompts")
         unseen = {p.id for p in held_out}
         train_prompts = [p for p in prompts if p.id not in unseen]
         if shared := len(prompts) - len(train_prompts):
@@ -159,10 +162,10 @@ def once(prompts: Iterable[Prompt]) -> list[Prompt]:
     return list(unique.values())
 
 
-def other_columns(prompts: Iterable[Prompt], unique: Iterable[Prompt]) -> int:
-    """How many of the prompts have other columns than the first one with their text, which is the one that counts."""
-    known = {prompt.id: prompt.columns for prompt in unique}
-    return sum(bool(p.columns) and p.columns != known[p.id] for p in prompts)
+def repeated(source: Source) -> int:
+    """How many prompts have other columns than the first one with their text, which is the one that counts."""
+    known = {prompt.id: prompt.columns for prompt in once(source.prompts)}
+    return source.repeated + sum(bool(p.columns) and p.columns != known[p.id] for p in source.prompts)
 
 
 def split(rows: list[T], share: float, what: str, too_long: str = "") -> tuple[list[T], list[T]]:

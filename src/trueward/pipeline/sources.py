@@ -32,12 +32,10 @@ class Source:
     """Prompts to evaluate on, if they are given; else some are held out by a hash of their text."""
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Other columns of the prompts' rows, by the prompt's id, where a scorer of the user's own may ask for them."""
+    repeated: int = 0
+    """How many of the prompts have other such columns than an earlier one with their text."""
     places: list[tuple[Prompt, str]] = field(default_factory=list)
-    """Where each prompt was read, as errors name it."""
-
-    def place(self, prompt: Prompt) -> str:
-        """Where the prompt was read: "people.jsonl, line 7"; empty if that isn't known."""
-        return next((where for read, where in self.places if read.id == prompt.id), "")
+    """Where each prompt was read, as errors name it: "people.jsonl, line 7"."""
 
 
 GIVEN = "given"
@@ -97,7 +95,7 @@ def detached(source: Source) -> Source:
     """The columns beside the prompts, not in them, so that no stage's result depends on who reads them."""
     prompts = [*(d.prompt for d in source.demonstrations), *source.prompts]
     columns = {p.id: p.columns for p in reversed(prompts) if p.columns}  # of equal prompts the first one's
-    bare = {"columns": {}}
+    bare: dict[str, Any] = {"columns": {}}
     return replace(
         source,
         demonstrations=[
@@ -105,6 +103,7 @@ def detached(source: Source) -> Source:
         ],
         prompts=[p.model_copy(update=bare) for p in source.prompts],
         columns=columns,
+        repeated=sum(bool(p.columns) and p.columns != columns[p.id] for p in source.prompts),
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trueward.batches import micro_batches
+from trueward.data.conversations import refusals
 from trueward.models import loading
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
@@ -71,9 +72,10 @@ def _chat(tokenizer: Any, completion: Completion) -> list[int]:
     messages = [m.model_dump() for m in _messages(completion.prompt)]
     if completion.finished:
         messages.append({"role": ASSISTANT, "content": completion.response})
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
-    else:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + completion.response
+    with refusals(completion.prompt):
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=not completion.finished)
+    if not completion.finished:
+        text += completion.response
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
