@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: a library's, or trueward's own mistakes; one line for each, and the traceback for who wants it."""
+"""Errors that nobody foresaw, a library's or trueward's own mistakes: one line for each, and the traceback on request."""
 
 from __future__ import annotations
 

@@ -204,6 +204,8 @@ def _in_one_line(place: str, kind: str) -> Iterator[None]:
         yield
     except Exception as error:  # of transformers, torch, pickle, safetensors... none of them is for the user to read
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if type(error).__name__ == "UnpicklingError":  # torch's own text advises to run what is in the file
+            reason = "its .bin or .pt file holds no weights that can be read without running code in it"
         raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None
 
 
