@@ -13,7 +13,7 @@ from trueward.api.frames import frame
 from trueward.api.learned_reward import LearnedReward
 from trueward.api.policy import Policy
 from trueward.api.reward import comparisons_made
-from trueward.api.scorers import as_scorer, identity, named_scorers
+from trueward.api.scorers import as_scorer, identity, named_scorers, require_columns
 from trueward.api.sft import SupervisedPolicy, as_supervised, base_of
 from trueward.api.text import GivenText, as_they_are, digest, read_prompts
 from trueward.config import Recipe
@@ -167,10 +167,12 @@ def optimize(
         source = replace(text.source(recipe), held_out=unseen)
         rows = [*text.digests, f"held_out:{digest(unseen)}"]
         prepared = cached(cache, PREPARE, {}, part.preparing, source.files, {"source": source}, rows)
+        if not isinstance(reward, LearnedReward):
+            given[OWN] = as_scorer(f"{where}: reward", reward, factory)
+        require_columns(given, prepared.value.prompts, where)
         if isinstance(reward, LearnedReward):
             proxy: Made[Any] = reward.made
         else:
-            given[OWN] = as_scorer(f"{where}: reward", reward, factory)
             contents.append(f"{OWN}:{identity(reward, where, out)}")
             inputs: dict[str, Made[Any] | None] = {"prepared": prepared, "sft": start.made}
             proxy = cached(cache, REWARD, inputs, part.scaling, (), {"given": given}, contents[-1:])

@@ -26,6 +26,8 @@ class Fitter:
         self.collator, self.limits, self.truncation = collator, limits, truncation
         self.left_out: Counter[tuple[str, str]] = Counter()
         self.cut: Counter[tuple[str, str]] = Counter()
+        self.responses: list[int] = []
+        """The lengths of all responses, in tokens, as they were."""
 
     def prompt(self, prompt: Prompt, what: str) -> Prompt | None:
         """The prompt, cut if that's the rule; None if it's left out."""
@@ -50,7 +52,8 @@ class Fitter:
         """The response behind a prompt that fits, and whether it ends there; None if it's left out."""
         before = len(self.collator.prompt_ids(prompt))
         most = self.limits.room(before)
-        if len(self.collator.response_ids(text, finished)) <= most:
+        self.responses.append(length := len(self.collator.response_ids(text, finished)))
+        if length <= most:
             return text, finished
         reason = self.limits.response_reason(before)
         if self.truncation == "drop" or not (shorter := self._beginning(text, most)).strip():

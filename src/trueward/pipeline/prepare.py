@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from trueward.config import DataConfig, ModelConfig
 from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
 from trueward.data.conversations import named
-from trueward.data.lengths import Limits
+from trueward.data.lengths import Limits, nearly_all
 from trueward.data.truncation import Fitter
 from trueward.models import loading as models
 from trueward.pipeline.records import read_completions, read_prompts
@@ -105,7 +105,7 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     )
     summary = {
         **counts,
-        "lengths": fitter.limits.table(),
+        "lengths": fitter.limits.table() | response_lengths(fitter.responses),
         "left_out": left_out,
         "cut": cut,
         "ignored_columns": source.ignored,
@@ -152,6 +152,13 @@ def _limits(source: Source, data: DataConfig, collator: Collator) -> Limits:
         ids = collator.responses_ids((d.response, True) for d in source.demonstrations)
         responses = [[len(i) for i in ids]]
     return Limits.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
+
+
+def response_lengths(lengths: Sequence[int]) -> dict[str, int]:
+    """Of the demonstrations' responses: how long the median and nearly all are, in tokens. Empty if there are none."""
+    if not lengths:
+        return {}
+    return {"response_median": sorted(lengths)[len(lengths) // 2], "response_most": nearly_all(lengths)}
 
 
 def once(prompts: Iterable[Prompt]) -> list[Prompt]:

@@ -17,7 +17,7 @@ from trueward.pipeline.final_evaluation import FinalEvaluation
 from trueward.pipeline.memory import peak_memory_mb
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.run_verdict import run_verdict
-from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.sft import SftPolicy, cut_short
 from trueward.pipeline.stage import Made, Row, Stage
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.reporting import report as page
@@ -81,7 +81,7 @@ def report(
         "history": policy.value.evaluations,
         "samples": evaluation.summary["samples"],
         "left_out": [row for made in stages for row in made.summary.get("left_out", [])],
-        "notes": lengths(stages) + notes(prepared.summary, recipe),
+        "notes": lengths(stages) + short(prepared, recipe) + notes(prepared.summary, recipe),
         "peak_memory_mb": peak_memory_mb(),
     }
     summaries = {made.name: made.summary for made in stages}
@@ -125,6 +125,12 @@ def lengths(stages: Sequence[Made[Any]]) -> list[str]:
         for row in table.get("cut", [])
     ]
     return taken + cut
+
+
+def short(prepared: Made[Prepared], recipe: Recipe) -> list[str]:
+    """That the sampler cuts answers as long as most demonstrations, if it does."""
+    text = cut_short(prepared.summary, recipe.sampler.max_new_tokens)
+    return [text] if text else []
 
 
 def notes(prepared: Row, recipe: Recipe) -> list[str]:

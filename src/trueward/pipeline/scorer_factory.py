@@ -151,6 +151,7 @@ def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env, columns: 
     for where, program in programs.items():
         if isinstance(program, FunctionScorer):
             program.check(unique, where)
+            program.try_out(unique)
     return sum(selftest.require(v, unique, where) for where, v in verifiers.items())
 
 

@@ -14,6 +14,7 @@ from trueward.scorers import own_module
 from trueward.scorers.scorer import ABSTAINED, Scorer
 from trueward.scorers.user_function import Columns, UserFunction, described
 
+TRIED = " This is an answer."
 PREFIXES = ("people", "model", "verifier", "reasoning-gym")
 
 
@@ -38,6 +39,10 @@ class FunctionScorer:
     def check(self, prompts: Sequence[Prompt], where: str) -> None:
         """`ValueError` if it can't be called for these prompts. where: what the error calls the setting."""
         self.function.check(prompts, where)
+
+    def try_out(self, prompts: Sequence[Prompt]) -> None:
+        """Call it once, with a made-up answer to each of two prompts: what it does wrong is then known before training."""
+        self([Completion(prompt=prompt, response=TRIED) for prompt in prompts[:2]])
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """One score for each completion, in order."""
