@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from trueward.data import hub, tables
+from trueward.data import hub, llama_factory, tables
 from trueward.data.export import FORMATS, WHOLE, write
 from trueward.data.formats import NAMES, form, parse
 from trueward.data.layouts import known
@@ -44,7 +44,10 @@ def read(path: Path | str, format: str = "", options: ReadOptions | None = None)
     as_container = format if format in tables.CONTAINERS else ""
     as_form = "" if as_container else format.replace("trl-conversational", "trl")
     source, files = str(path), [Path(path)]
-    if source.startswith(HUB):
+    if llama_factory.is_one(source):
+        source_rows, files = llama_factory.rows(source)
+        default = f"file:{files[-1].name}"
+    elif source.startswith(HUB):
         source_rows, files = hub.rows(source.removeprefix(HUB))
         default = source
     else:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+from trueward.extras import missing
+
 PACKED = (".gz", ".zst")
 
 
@@ -55,6 +57,4 @@ def _zstandard(path: Path) -> Any:
             return importlib.import_module(module)
         except ImportError:
             continue
-    raise ValueError(
-        f"{path}: Zstandard needs the package zstandard, which is not installed; unpack the file, or install it"
-    )
+    raise missing(f"{path}: Zstandard needs the package zstandard (or Python 3.14); unpack the file, or", "zstd")

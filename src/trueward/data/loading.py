@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from trueward.data import cells, compressed, context, hub, tables
+from trueward.data import cells, compressed, context, hub, llama_factory, tables
 from trueward.data.options import HALF, ReadOptions
 from trueward.data.rows import Row, UnusableRowError, as_prompt
 from trueward.records import Demonstration, Message, Prompt
@@ -149,6 +149,8 @@ def _open(source: str, base: Path, ignored: Counter[str], options: ReadOptions) 
     if not source.strip():
         raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
     path = base / Path(source).expanduser()
+    if llama_factory.is_one(path):
+        return llama_factory.rows(path)
     if any(compressed.ending(path) in endings for endings in tables.CONTAINERS.values()) and not path.is_dir():
         return tables.rows(path), [path]
     if path.is_file():

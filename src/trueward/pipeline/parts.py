@@ -18,7 +18,7 @@ from trueward.config import (
     SamplerConfig,
     Section,
 )
-from trueward.data import snapshots
+from trueward.data import llama_factory, snapshots
 from trueward.pipeline.judge_labels import uses_judge
 from trueward.pipeline.model_files import model_files
 from trueward.scorers import custom
@@ -193,7 +193,8 @@ class Parts:
     def comparison_files(self) -> list[Path]:
         """Files that the stage `comparisons` reads."""
         comparisons = self.recipe.comparisons
-        files = snapshots.compared(comparisons.source, comparisons.path)
+        named = snapshots.compared(comparisons.source, comparisons.path)
+        files = [file for path in named for file in llama_factory.files(path)]
         return files + (self.judge_files if comparisons.source == "judge" else [])
 
     @property

@@ -79,7 +79,7 @@ def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None, keep: b
         compared = comparisons.read_all(judged, how)
         source.prompts = [c.prompt for c in compared.rows]
         source.places += zip(source.prompts, compared.where, strict=False)
-        source.files += judged
+        source.files += compared.files
     elif data.prompts:
         load = (lambda name: given["prompts"]) if data.prompts == GIVEN else partial(loading.prompts, options=how)
         rows = _read(data.prompts, load, source, "prompts", data.task)
