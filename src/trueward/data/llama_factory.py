@@ -40,7 +40,7 @@ def rows(source: str | Path) -> tuple[Iterator[Row], list[Path]]:
     """The data set's rows in trueward's forms, and the files. `ValueError` names the file, and what is wrong in it."""
     entry, where = _entry(str(source))
     layout = _Layout.of(entry, where)
-    if "hf_hub_url" in entry and "file_name" not in entry:
+    if entry.get("hf_hub_url") and not entry.get("file_name"):
         parts = [str(entry[key]) for key in ("hf_hub_url", "subset", "split") if entry.get(key)]
         read, hub_files = hub.rows(":".join(parts))
         return map(layout.row, read), [Path(_split(str(source))[0]), *hub_files]
@@ -79,7 +79,7 @@ def _entry(source: str) -> tuple[dict[str, Any], str]:
 
 def _file(entry: Mapping[str, Any], where: str, folder: Path) -> Path:
     for key, what in REFUSED.items():
-        if entry.get(key) is not None and "file_name" not in entry:
+        if entry.get(key) is not None and not entry.get("file_name"):
             raise ValueError(f"{where}: {key} names {what}")
     if entry.get("num_samples") is not None:
         raise ValueError(f"{where}: num_samples asks for {REFUSED['num_samples']}")
