@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 from trueward.data.jsonl import kind
 from trueward.data.rows import Row
@@ -175,21 +176,20 @@ def _numbers(row: Row, name: str, values: object, count: int, is_rank: bool) -> 
         raise row.error(f"expected a list of numbers, got {kind(values)}", name)
     if not values or any(value is None for value in values):
         row.unusable("expected a number for each response", UNJUDGED, name)
-    values = [_number(value) if isinstance(value, dict) else value for value in values]  # of aspects: their mean
-    for place, value in enumerate(values):
+    each: list[Any] = [_number(value) if isinstance(value, dict) else value for value in values]  # of aspects: the mean
+    for place, value in enumerate(each):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise row.error(f"expected a number, got {kind(value)}", f"{name}[{place}]")
         if not math.isfinite(value):
             row.unusable(f"expected a number, got {value}", UNJUDGED, f"{name}[{place}]")
-    if len(values) != count:
-        raise row.error(f"expected {count} numbers, one for each response, got {len(values)}", name)
-    return [float(value) if is_rank else -float(value) for value in values]
+    if len(each) != count:
+        raise row.error(f"expected {count} numbers, one for each response, got {len(each)}", name)
+    return [float(value) if is_rank else -float(value) for value in each]
 
 
-def _by_aspect(row: Row, name: str, aspects: dict[str, object], count: int) -> list[object]:
+def _by_aspect(row: Row, name: str, aspects: dict[str, Any], count: int) -> list[object]:
     """Of a list of numbers for each aspect, the mean for each response."""
     for aspect, values in aspects.items():
         if not isinstance(values, list) or len(values) != count:
             raise row.error(f"expected {count} numbers, one for each response", f"{name}.{aspect}")
-    columns = zip(*aspects.values(), strict=True)  # type: ignore[call-overload]
-    return [_number(dict(enumerate(column))) for column in columns]
+    return [_number(dict(enumerate(column))) for column in zip(*aspects.values(), strict=True)]

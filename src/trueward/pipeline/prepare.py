@@ -97,8 +97,8 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     env.progress.at(2)
 
     utilities, classifiers = annotators(data.demonstrations or data.prompts, env)
-    too_long, cut = fitter.rows()
-    left_out = source.left_out + too_long
+    longer, cut = fitter.rows()
+    left_out = source.left_out + longer
     env.progress.end(
         f"{counts.get('demonstrations', 0):,} demonstrations, {counts['prompts']:,} prompts, "
         f"{sum(row['rows'] for row in left_out):,} rows left out"

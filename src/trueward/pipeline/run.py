@@ -21,7 +21,7 @@ from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
 from trueward.pipeline.comparisons import comparisons_name, that_fit
 from trueward.pipeline.graph import Results, graph
 from trueward.pipeline.own_code import check_policy_code
-from trueward.pipeline.parts import Parts
+from trueward.pipeline.parts import Parts, custom_files
 from trueward.pipeline.prepare import UTILITIES
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.requirements import require_extras
@@ -120,6 +120,9 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
         refuse_absent_models(recipe)
+        custom_files(
+            [*Parts(recipe).own_scorers.values(), recipe.policy.kind, recipe.policy.loss]
+        )  # forgets older imports
         if pairs and pairs.rows and recipe.comparisons.source != "judge":
             tokenizer, context = models.tokenizer(recipe.sft.model or recipe.model.base)
             that_fit(pairs, comparisons_name(recipe.comparisons), Collator(tokenizer, context), recipe.data)
