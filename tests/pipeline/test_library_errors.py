@@ -95,6 +95,32 @@ def test_a_comparison_that_the_template_refuses_is_named_before_sft(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_prompt_that_a_reward_model_refuses_is_named_before_sft(
+    command: Command, small: Any, strict: Callable[[str], Path], baseline: Path, tmp_path: Path
+) -> None:
+    """A reward model from elsewhere has a chat template of its own."""
+    free = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    reward = loading.reward(baseline / "reward_model/model", torch.device("cpu"))
+    for name in (loading.READS, loading.MEAN, loading.SD):
+        if hasattr(reward.model.config, name):
+            delattr(reward.model.config, name)
+    reward.tokenizer.chat_template = STRICT
+    loading.save(reward, tmp_path / "reward")
+    path = save(tmp_path / "talks.jsonl", talks([SYSTEM, USER, ANSWER]))
+    base = (f"data.demonstrations={path}", f"model.base={strict(free)}")
+    by_words = ("reward.kind=verifier", "reward.verifier=constraints", "reward.options={max_words=5}")
+    for changes in (
+        (f"reward.model={tmp_path / 'reward'}", "evaluation.truths=[]"),
+        (*by_words, f'evaluation.truths=["model:{tmp_path}/reward"]'),
+    ):
+        line = line_of(command(*small(*base, *changes), "--out", str(tmp_path / "run")))
+        assert line.startswith(
+            f"{path}, line 31: the model's chat template refuses the conversation 'system: Be brief."
+        )
+        assert line.endswith(f"System role not supported; the model is the reward model {tmp_path / 'reward'}")
+        assert not (tmp_path / "run").exists()
+
+
 MINE = """
 import json
 

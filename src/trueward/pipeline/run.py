@@ -25,6 +25,7 @@ from trueward.pipeline.parts import Parts, custom_files
 from trueward.pipeline.prepare import UTILITIES
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.requirements import require_extras
+from trueward.pipeline.reward_templates import refuse_refused_prompts
 from trueward.pipeline.run_verdict import run_verdict
 from trueward.pipeline.scorer_factory import check_scorers
 from trueward.pipeline.surroundings import run_env
@@ -126,6 +127,7 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
         if pairs and pairs.rows and recipe.comparisons.source != "judge":
             tokenizer, context = models.tokenizer(recipe.sft.model or recipe.model.base)
             that_fit(pairs, comparisons_name(recipe.comparisons), Collator(tokenizer, context), recipe.data)
+        refuse_refused_prompts(recipe, source)
         check_scorers(recipe, source.prompts, env, source.columns)
         check_policy_code(recipe.policy)
     return source
