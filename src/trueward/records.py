@@ -63,8 +63,10 @@ class Prompt(Record):
     tools: tuple[dict[str, Any], ...] = ()
     """Functions that the chat template offers to the model, as JSON schemas."""
     columns: dict[str, Any] = {}
-    """Further values by name for scorers of your own, where you make the Prompt yourself (other columns of a file are
-    not read). No model reads them, and they are no part of the prompt's id."""
+    """Further values by name, for scorers of your own: other columns of the row, or what you give. No model reads them,
+    and they are no part of the prompt's id."""
+    whole: str = ""
+    """The id of the prompt as it was before it was cut (data.truncation); empty if it wasn't."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Prompt:

@@ -183,3 +183,11 @@ def test_toml_holds_every_setting_but_the_unset() -> None:
     table = tomllib.loads(Recipe().toml())
     assert "target_kl" not in table["policy"]
     assert set(table) == set(Recipe.model_fields)
+
+
+def test_a_recipe_that_is_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("a = " + "[" * 50_000, encoding="utf-8")
+    for recipe, changes in ((str(path), []), ("tiny", ["policy.options=" + "[" * 50_000])):
+        with pytest.raises(ValueError, match=r"nested too deep$"):
+            config.read(recipe, changes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -516,6 +518,39 @@ def test_packed_files(tmp_path: Path) -> None:
         comparisons.read(path)
     with pytest.raises(ValueError, match="can't be written; expected"):
         tables.write(path, rows)
+
+
+class Zstandard:
+    """Stands in for the package: the same calls, with zlib's frames."""
+
+    class ZstdDecompressor:
+        def decompressobj(self) -> Any:
+            return zlib.decompressobj()
+
+
+def test_zstandard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All frames of a file, and none that was cut off."""
+    monkeypatch.setitem(sys.modules, "zstandard", Zstandard)
+    monkeypatch.setitem(sys.modules, "compression", None)
+    rows, expected, _ = CASES["(hh)"]
+    lines = save(tmp_path, rows).read_bytes().splitlines(keepends=True)
+    path = tmp_path / "train.jsonl.zst"
+    path.write_bytes(zlib.compress(lines[0]) + zlib.compress(b"".join(lines[1:])))
+    assert brief(comparisons.read(path)) == expected
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"train\.jsonl\.zst: can't be unpacked: it ends in the middle"):
+        comparisons.read(path)
+
+
+def test_zstandard_itself(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    rows, expected, _ = CASES["(hh)"]
+    path = tmp_path / "train.jsonl.zst"
+    path.write_bytes(zstandard.compress(save(tmp_path, rows).read_bytes()))
+    assert brief(comparisons.read(path)) == expected
+    path.write_bytes(b"plain")
+    with pytest.raises(ValueError, match=r"train\.jsonl\.zst: can't be unpacked: "):
+        comparisons.read(path)
 
 
 def test_arrow_files(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_more_than_are_tolerated_stop(tmp_path: Path) -> None:
 
 def test_repeated_rows_and_disliked_answers_are_no_broken_ones(tmp_path: Path) -> None:
     path = save(tmp_path, *[SHOWN | {"label": True}] * 9, *[SHOWN | {"label": False}] * 20)
-    loaded = loading.demonstrations(str(path), tolerate=0)
+    loaded = loading.demonstrations(str(path), options=ReadOptions(tolerate=0))
     assert loaded.left_out == Counter({"repeated": 8, "label is false": 20})
 
 

@@ -83,6 +83,7 @@ CHANGES = {
     "data.held_out": Change("0.3", "prepare", "prepare/prompts_held_out.jsonl"),
     "data.max_prompt_tokens": Change("4", "prepare", "prepare/prompts.jsonl"),
     "data.max_response_tokens": Change("6", "prepare", "prepare/demonstrations.jsonl"),
+    "data.truncation": Change("right", "prepare", "prepare/demonstrations.jsonl", ("data.max_response_tokens=6",)),
     "data.instruction": Change("say {{prompt}}", "prepare", "prepare/prompts.jsonl", ("model.base={folder}/chatty",)),
     "data.task": Change("{{size=50}}", "prepare", "prepare/prompts.jsonl", GYM),
     "sft.model": Change("{folder}/base", "sft", f"sft/{WEIGHTS}"),
@@ -286,6 +287,10 @@ AGAIN = [
 ELSEWHERE = (  # each has a test of its own below
     "data.tolerate",  # in tests/data/test_tolerance.py
     "sft.turns",  # in tests/algorithms/test_sft.py: it needs conversations
+    "data.columns",  # in tests/data/test_recipe_options.py
+    "data.roles",
+    "data.order",
+    "data.contradictions",
     "format",  # has one value
     "sampler.engine.kind",  # likewise, so far
     "name",

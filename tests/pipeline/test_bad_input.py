@@ -219,8 +219,8 @@ def test_damaged_model(command: Callable[..., Any], tmp_path: Path, small: Any, 
 # Settings that only the stage which uses them can judge, and what the line says.
 SETTINGS = {
     "data.max_prompt_tokens=64": "data.max_prompt_tokens: 64 leaves no room for an answer in the model's context of 64 tokens",
-    "data.max_prompt_tokens=1": "data.prompts: 0 usable rows leave 0 to train on and 0 held out",
-    "data.max_response_tokens=1": "data.demonstrations: 0 usable rows leave 0 to train on and 0 held out",
+    "data.max_prompt_tokens=1": "have a prompt longer than data.max_prompt_tokens = 1; set a longer one, or data.truncation",
+    "data.max_response_tokens=1": "data.demonstrations: none is left: 4,000 have a response longer than",
     "data.held_out=0.9999": "data.prompts: ",
     "data.prompts=trueward:poems": "data.prompts: there is no trueward:poems; those that ship are",
     'evaluation.truths=["c"]': "evaluation.truths: there is no simulated utility 'c'; known: a, b; or give model:DIRECTORY",
@@ -244,7 +244,10 @@ def test_all_prompts_are_longer_than_the_context(command: Callable[..., Any], tm
     path = tmp_path / "shown.jsonl"
     path.write_text(jsonl([{"prompt": "the film " * 40 + str(i), "completion": " is great ."} for i in range(30)]))
     line = refused(command(*small(f"data.demonstrations={path}"), "--out", str(tmp_path / "run"), "--until", "sft"))
-    assert line.startswith("data.prompts: 0 usable rows")
+    assert line == (
+        "data.prompts: none is left: 30 have a prompt longer than data.max_prompt_tokens = 16; set a longer one, or "
+        'data.truncation = "left" or "right" to cut them'
+    )
     assert half_written(tmp_path / "run") == []
 
 

@@ -13,6 +13,7 @@ from trueward.api.notebook import shown_progress
 from trueward.config import Recipe
 from trueward.pipeline.output_cache import OutputCache
 from trueward.pipeline.process import process_settings
+from trueward.pipeline.requirements import require_adapters
 from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
 
@@ -71,6 +72,7 @@ def calling(recipe: Recipe, progress: bool, out: str | Path | None = None, stage
 
     progress: bars in a terminal or a notebook. out: where the result of `stage` is kept.
     """
+    require_adapters(recipe)
     with process_settings(recipe), shown_progress() if progress else _silent() as told:
         env = run_env(recipe, told, tracked=False)
         yield Call(recipe, OutputCache(env, None if out is None else Path(out), stage))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from trueward.api.call import calling, recipe_of
-from trueward.api.scorers import as_scorer, identity
+from trueward.api.scorers import as_scorer, identity, require_columns
 from trueward.api.sft import as_supervised
 from trueward.api.text import digest, read_prompts
 from trueward.config import ComparisonsConfig, SamplerConfig
@@ -24,6 +24,7 @@ from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Made, Stage
 from trueward.records import Comparison, Completion, Prompt, Response, response_id
 from trueward.scorers.scorer import Scorer
+from trueward.scorers.user_function import raised
 from trueward.training.env import Env
 from trueward.training.journal import Journal, Row
 
@@ -134,6 +135,7 @@ def compare(
     with calling(recipe, progress, out, COMPARISONS.name) as call:
         start = as_supervised(sft, prompts, where, call.cache.env, seed, progress=progress, **shared)
         scorer = None if utility is None else as_scorer("utility", utility, ScorerFactory(call.cache.env))
+        require_columns({} if scorer is None else {"utility": scorer}, rows, where)
         label = Labelling(rows, start.made.value, None if isinstance(annotator, str) else annotator, scorer)
         made = cached(
             call.cache,
@@ -187,7 +189,7 @@ class Labelling:
                     journal.append(LABELS, [{"probability": None}])
                 continue
             if i >= len(labels):
-                labels.append(_probability(annotator(first, second)))
+                labels.append(_probability(_told(annotator, first, second)))
                 journal.append(LABELS, [{"probability": labels[i]}])
             env.progress.at(i + 1)
             if labels[i] is None:
@@ -209,6 +211,14 @@ class Labelling:
                 "left_out": [{"what": "comparisons", "reason": r, "rows": n} for r, n in reasons.items() if n],
             },
         )
+
+
+def _told(annotator: Any, first: Completion, second: Completion) -> Any:
+    """What a function says of two answers. `ValueError` in one line for what it raises."""
+    try:
+        return annotator(first, second)
+    except Exception as error:
+        raise raised("trueward.compare: the annotator", annotator, error) from error
 
 
 def _probability(value: Any) -> float | None:

@@ -10,7 +10,7 @@ from trueward.api.call import calling, recipe_of
 from trueward.api.frames import frame
 from trueward.api.policy import as_policy
 from trueward.api.printed import printed
-from trueward.api.scorers import as_scorer, named_scorers
+from trueward.api.scorers import as_scorer, named_scorers, require_columns
 from trueward.api.text import read_prompts
 from trueward.pipeline.answers import sampling_params
 from trueward.pipeline.head_to_head import compare
@@ -112,6 +112,7 @@ def evaluate(
             name: (as_scorer(f"{where}: scorers {name!r}", scorer, factory), Scale(0.0, 1.0))
             for name, scorer in named.items()
         }
+        require_columns({name: scorer for name, (scorer, _) in made.items()}, rows, where)
         policies = {"model": as_policy(model), **({} if against is None else {"against": as_policy(against)})}
         networks = {side: (policy.name, policy.network) for side, policy in policies.items()}
         return HeadToHead(compare(networks, rows, made, sampling_params(recipe.sampler), seed, call.cache.env.progress))

@@ -56,6 +56,9 @@ class NotebookProgress(Progress):
     def end(self, note: str = "") -> None:
         self._show(f"done in {clock(time.monotonic() - self.started)}", note)
 
+    def tell(self, text: str) -> None:
+        self.display(_text(text), raw=True)
+
     def _show(self, text: str, note: str) -> None:
         self.handle.update(_text(f"{self.what}: {text}" + (f"  {note}" if note else "")), raw=True)
 

@@ -13,9 +13,9 @@ from trueward.api.frames import frame
 from trueward.api.learned_reward import LearnedReward
 from trueward.api.policy import Policy
 from trueward.api.reward import comparisons_made
-from trueward.api.scorers import as_scorer, identity, named_scorers
+from trueward.api.scorers import as_scorer, identity, named_scorers, require_columns
 from trueward.api.sft import SupervisedPolicy, as_supervised, base_of
-from trueward.api.text import GivenText, digest, lengths, read_prompts
+from trueward.api.text import GivenText, as_they_are, digest, read_prompts
 from trueward.config import Recipe
 from trueward.pipeline.cache import cached
 from trueward.pipeline.output_cache import OutputCache
@@ -142,16 +142,18 @@ def optimize(
     """
     where = "trueward.optimize"
     _refuse(where, sft, prompts, comparisons, settings)
-    if held_out is None and isinstance(sft, SupervisedPolicy) and sft.has(prompts):
+    is_its_own = isinstance(sft, SupervisedPolicy) and sft.has(prompts)
+    if held_out is None and is_its_own:
         held_out = sft.held_out
     prompts = sft.prompts if prompts is None else prompts
     unseen = [] if held_out is None else read_prompts(held_out, f"{where}: held_out").rows
-    text = GivenText.of(where, demonstrations=demonstrations, prompts=prompts)
+    text = GivenText.of(where, settings, demonstrations=demonstrations, prompts=prompts)
     base, named = base_of(sft, where), named_scorers(truths, f"{where}: truths")
     for name in named:
         if name == OWN or name.startswith("people:"):
             raise ValueError(f"{where}: truths: {name!r} has a meaning of its own; choose another name")
-    recipe = _recipe(where, settings, seed, isinstance(reward, LearnedReward), list(named), text, base)
+    data = {**text.names, **(as_they_are(base, settings) if is_its_own else {})}
+    recipe = _recipe(where, settings, seed, isinstance(reward, LearnedReward), list(named), data, base)
     shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
     check_policy_code(recipe.policy)
     with calling(recipe, progress, out, POLICY.name) as call:
@@ -165,16 +167,18 @@ def optimize(
         source = replace(text.source(recipe), held_out=unseen)
         rows = [*text.digests, f"held_out:{digest(unseen)}"]
         prepared = cached(cache, PREPARE, {}, part.preparing, source.files, {"source": source}, rows)
+        if not isinstance(reward, LearnedReward):
+            given[OWN] = as_scorer(f"{where}: reward", reward, factory)
+        require_columns(given, prepared.value.prompts, where)
         if isinstance(reward, LearnedReward):
             proxy: Made[Any] = reward.made
         else:
-            given[OWN] = as_scorer(f"{where}: reward", reward, factory)
             contents.append(f"{OWN}:{identity(reward, where, out)}")
             inputs: dict[str, Made[Any] | None] = {"prepared": prepared, "sft": start.made}
             proxy = cached(cache, REWARD, inputs, part.scaling, (), {"given": given}, contents[-1:])
         pairs = None
         if comparisons is not None:
-            pairs = comparisons_made(comparisons, start.made.value, recipe.data, where)
+            pairs = comparisons_made(comparisons, start.made.value, recipe.data, where, cache.env)
         lower: dict[str, Made[Any] | None] = {
             "prepared": prepared,
             "sft": start.made,
@@ -207,16 +211,16 @@ def _recipe(
     seed: int,
     is_learned: bool,
     truths: Sequence[str],
-    text: GivenText,
+    data: Mapping[str, Any],
     base: str,
 ) -> Recipe:
     """The recipe that the call stands for."""
     fixed: dict[str, Mapping[str, Any]] = {
         "model": {"base": base},
-        "data": {**text.names, **lengths(base, settings)},
+        "data": data,
         "evaluation": {"truths": truths},
     }
-    if not text.names["demonstrations"]:
+    if not data["demonstrations"]:
         fixed["sft"] = {"model": base}
     if not is_learned:
         fixed["reward"] = {"kind": "verifier", "verifier": OWN}

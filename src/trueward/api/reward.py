@@ -10,11 +10,14 @@ from trueward.api.call import calling, recipe_of
 from trueward.api.compare import ComparisonSet
 from trueward.api.learned_reward import LearnedReward
 from trueward.api.sft import SupervisedPolicy, as_supervised
-from trueward.api.text import digest
+from trueward.api.text import digest, options
 from trueward.artifacts import Artifact, load
 from trueward.config import DataConfig
 from trueward.data import given
-from trueward.pipeline.cache import cached
+from trueward.data.collate import Collator
+from trueward.data.options import ReadOptions
+from trueward.pipeline import sources
+from trueward.pipeline.cache import cached, told
 from trueward.pipeline.comparisons import COMPARISONS, that_fit
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.reward_model import REWARD_MODEL
@@ -69,28 +72,31 @@ def fit_reward_model(
     with calling(recipe, progress, out, REWARD_MODEL.name) as call:
         part, prompts = Parts(recipe), None
         if not is_ready and not isinstance(sft, SupervisedPolicy):
-            prompts = [c.prompt for c in _rows(comparisons, where)]
+            prompts = [c.prompt for c in _rows(comparisons, where, options(where, settings))]
         start = as_supervised(sft, prompts, where, call.cache.env, seed, progress=progress, **shared)
-        pairs = None if is_ready else comparisons_made(comparisons, start.made.value, recipe.data, where)
+        pairs = (
+            None if is_ready else comparisons_made(comparisons, start.made.value, recipe.data, where, call.cache.env)
+        )
         inputs = {"prepared": None, "sft": start.made, "comparisons": pairs}
         made = cached(call.cache, REWARD_MODEL, inputs, part.fitting, part.reward_files)
         return LearnedReward(made, made.value.metrics)
 
 
-def _rows(comparisons: Any, where: str) -> Sequence[Comparison]:
+def _rows(comparisons: Any, where: str, how: ReadOptions) -> Sequence[Comparison]:
     if isinstance(comparisons, ComparisonSet):
         return comparisons
-    return given.comparisons(comparisons, f"{where}: comparisons").rows
+    return given.comparisons(comparisons, f"{where}: comparisons", how).rows
 
 
-def comparisons_made(comparisons: Any, sft: SftPolicy, data: DataConfig, where: str) -> Made[Any]:
-    """As a stage's result: those that fit into the model's context, or are as short as `data` says."""
+def comparisons_made(comparisons: Any, sft: SftPolicy, data: DataConfig, where: str, env: Env) -> Made[Any]:
+    """As a stage's result: those that are as short as `data` says, or else as nearly all of them, up to the model's context."""
     if isinstance(comparisons, ComparisonSet):
         return comparisons.made
-    loaded, network = given.comparisons(comparisons, f"{where}: comparisons"), sft.policy
-    limits = data.model_copy(update={"max_prompt_tokens": network.context - 1, "max_response_tokens": network.context})
+    loaded = given.comparisons(comparisons, f"{where}: comparisons", sources.options(data))
     name = str(comparisons) if given.is_name(comparisons) else f"{where}: comparisons"
-    value = that_fit(loaded, name, network, limits if data == DataConfig() else data)
+    value = that_fit(loaded, name, Collator(sft.policy.tokenizer, sft.policy.context), data)
+    for text in told(COMPARISONS.name, value.summary):
+        env.progress.tell(text)
     artifact = Artifact(Path(), COMPARISONS.name, digest(value.rows), (), value.summary, 0.0)
     return Made(artifact, lambda: value)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trueward.api.learned_reward import LearnedReward
 from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.records import Prompt
 from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.scorer import Scorer
 
@@ -26,6 +27,13 @@ def as_scorer(name: str, scorer: Any, factory: ScorerFactory) -> Scorer:
     raise ValueError(
         f"{name}: expected a function of completions, a reward model or a scorer's name, got {type(scorer).__name__}"
     )
+
+
+def require_columns(scorers: Mapping[str, Scorer], prompts: Sequence[Prompt], where: str) -> None:
+    """`ValueError` if a function needs a column that no row of the prompts has."""
+    for name, scorer in scorers.items():
+        if isinstance(scorer, FunctionScorer):
+            scorer.check(prompts, f"{where}: {name}")
 
 
 def named_scorers(scorers: Any, where: str) -> dict[str, Any]:

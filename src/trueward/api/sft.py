@@ -9,7 +9,7 @@ from typing import Any
 
 from trueward.api.call import calling, recipe_of
 from trueward.api.policy import Policy
-from trueward.api.text import GivenText, lengths
+from trueward.api.text import GivenText
 from trueward.artifacts import load
 from trueward.models.run_paths import model_path
 from trueward.pipeline.cache import cached
@@ -121,10 +121,9 @@ def sft(
     if demonstrations is None and prompts is None:
         raise ValueError(f"{where}: expected demonstrations, or for a model that is taken as it is, prompts")
     base = model_path(str(model))
-    text = GivenText.of(where, demonstrations=demonstrations, prompts=prompts)
+    text = GivenText.of(where, settings, demonstrations=demonstrations, prompts=prompts)
     ready = {"sft": {"model": base}} if demonstrations is None else {}
-    data = {**text.names, **lengths(base, settings)}
-    recipe = recipe_of(where, "sft", settings, seed, model={"base": base}, data=data, **ready)
+    recipe = recipe_of(where, "sft", settings, seed, model={"base": base}, data=text.names, **ready)
     with calling(recipe, progress, out, SFT.name) as call:
         source = text.source(recipe)
         part, cache = Parts(recipe), call.cache

@@ -25,6 +25,7 @@ from trueward.cli import (
     run,
     sample,
     single_stage,
+    unexpected,
     verifiers,
     verify,
 )
@@ -125,6 +126,10 @@ def main() -> None:
         fail(str(error), 2)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+    except Exception as error:
+        if unexpected.wants_traceback():
+            raise
+        fail(*unexpected.line(error))
     if code == 130:  # a newer typer turns ctrl-C into this
         fail("stopped; the same command goes on from here", 130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -43,8 +43,9 @@ SETTINGS: tuple[Same, ...] = (
     _same(
         "data.max_prompt_tokens data.max_response_tokens",
         "max_length max_seq_length max_seq_len cutoff_len sequence_len max_len model_max_length",
-        "longer rows are left out and counted, not cut",
+        "longer rows are left out and counted, or cut (data.truncation)",
     ),
+    _same("data.truncation", "truncation_mode truncation_side truncation_strategy"),
     _same(
         "",
         "completion_only_loss assistant_only_loss train_on_inputs train_on_prompt",

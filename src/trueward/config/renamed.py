@@ -16,8 +16,6 @@ RENAMED = {
 """Names of trueward 0.1 (recipes without a format), and their present names."""
 
 RESERVED = {
-    "data.columns": "which columns of a file are read as what",
-    "data.truncation": "what is done with texts that are too long",
     "model.dtype": "the precision of products",
     "reference": "another model than the SFT policy as the anchor",
     "runtime.checkpointing": "activations that are computed again, layer by layer",

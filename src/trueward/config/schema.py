@@ -36,10 +36,20 @@ class DataConfig(Section):
     """If set, a text with {prompt}: every plain prompt becomes a conversation that starts with it."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the prompts, chosen by a hash of their text, that is never trained on."""
-    max_prompt_tokens: Positive = 64
-    """Longer prompts are left out, and counted."""
-    max_response_tokens: Positive = 64
-    """Longer demonstrations and compared responses are left out, and counted."""
+    max_prompt_tokens: Positive | None = None
+    """Longer prompts are left out or cut, and counted; unset: the length of 99 % of the data's, up to the model's context."""
+    max_response_tokens: Positive | None = None
+    """Longer demonstrations and compared responses are left out or cut, and counted; unset: as for prompts."""
+    truncation: Literal["drop", "left", "right"] = "drop"
+    """What is done with longer texts: left out, or prompts cut on that side, and responses at their end."""
+    columns: dict[str, Annotated[str, Field(min_length=1)]] = Field({})
+    """Columns of files by the names that trueward has for them: {prompt = "question", chosen = "answer_a"}."""
+    roles: dict[str, Annotated[str, Field(min_length=1)]] = Field({})
+    """Speakers of messages, and the roles that they are: {human = "user", gpt = "assistant"}."""
+    order: Literal["", "best-first"] = ""
+    """With comparisons as lists of responses that have neither ranks nor scores: what their order says."""
+    contradictions: Literal["stop", "drop"] = "stop"
+    """What is done with a row that contradicts itself (chosen is scored lower): an error, or left out and counted."""
     tolerate: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of a file's rows that may be unusable; more of them are an error."""
     task: dict[str, Any] = Field({})

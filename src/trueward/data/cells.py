@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from trueward.data.messages import CALLS
 
 PYTHON = re.compile(r"\s*\[?\s*\{'(role|content|from|value)': ")
+DEEPEST = 100
 SPEAKER = ("from", "value")  # ShareGPT's names of a message's two keys
 
 
@@ -41,17 +43,45 @@ def is_python(text: str) -> bool:
     return PYTHON.match(text) is not None
 
 
+def is_json(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def has_surrogate(value: Any) -> bool:
     """Whether there's half of a surrogate pair in it, which is no Unicode text."""
-    if isinstance(value, str):
-        try:
-            value.isascii() or value.encode()
-        except UnicodeEncodeError:
-            return True
-        return False
-    if isinstance(value, dict):
-        return any(has_surrogate(key) or has_surrogate(inner) for key, inner in value.items())
-    return isinstance(value, list) and any(has_surrogate(inner) for inner in value)
+    return any(isinstance(each, str) and _is_half(each) for each, _ in _inside(value))
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether it holds lists and objects in each other to more than `DEEPEST` levels."""
+    return any(depth > DEEPEST for _, depth in _inside(value))
+
+
+def _is_half(text: str) -> bool:
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _inside(value: Any) -> Iterator[tuple[Any, int]]:
+    """The value and all that's in it, keys too, with the depth; no deeper than one level too many."""
+    waiting = [(value, 0)]
+    while waiting:
+        each, depth = waiting.pop()
+        yield each, depth
+        if depth > DEEPEST:
+            continue
+        if isinstance(each, dict):
+            waiting += [(inner, depth + 1) for pair in each.items() for inner in pair]
+        elif isinstance(each, list):
+            waiting += [(inner, depth + 1) for inner in each]
 
 
 def texts(value: Any) -> list[str]:

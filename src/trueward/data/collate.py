@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from trueward.data.control_tokens import Talk
+from trueward.data.conversations import refusals
 from trueward.data.encoder import Encoder, encoder
 from trueward.data.ends import ends
 from trueward.data.tool_calls import require_written
@@ -38,17 +39,18 @@ class Collator:
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Text with the tokenizer's own opening tokens, or messages through its chat template.
 
-        `ValueError` for messages without a template; `UnreadableError` for the text of a control token that the tokenizer
-        can't read as text, and for function calls that the template leaves out.
+        `ValueError` for messages without a template, or that the template refuses (`RefusedError`); `UnreadableError` for the
+        text of a control token that the tokenizer can't read as text, and for function calls that the template leaves out.
         """
         if prompt.messages:
             if not self.tokenizer.chat_template:
                 raise ValueError(
                     "the prompts are conversations, but the model's tokenizer has no chat template; give plain text prompts"
                 )
-            asked = talk(prompt)
-            require_written(self.encoder.control, asked)
-            return self.encoder.conversation(asked)
+            with refusals(prompt):
+                asked = talk(prompt)
+                require_written(self.encoder.control, asked)
+                return self.encoder.conversation(asked)
         if prompt.text not in self.known:
             self.known[prompt.text] = self._opened(prompt.text)
         return self.known[prompt.text]

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from trueward.data import hub, tables
+from trueward.data import hub, llama_factory, tables
 from trueward.data.export import FORMATS, WHOLE, write
 from trueward.data.formats import NAMES, form, parse
 from trueward.data.layouts import known
 from trueward.data.loading import Loaded, used
-from trueward.data.options import HALF, ReadOptions
+from trueward.data.options import ReadOptions
 from trueward.data.rows import Row, UnusableRowError
 from trueward.records import Comparison, Prompt
 
@@ -44,7 +44,10 @@ def read(path: Path | str, format: str = "", options: ReadOptions | None = None)
     as_container = format if format in tables.CONTAINERS else ""
     as_form = "" if as_container else format.replace("trl-conversational", "trl")
     source, files = str(path), [Path(path)]
-    if source.startswith(HUB):
+    if llama_factory.is_one(source):
+        source_rows, files = llama_factory.rows(source)
+        default = f"file:{files[-1].name}"
+    elif source.startswith(HUB):
         source_rows, files = hub.rows(source.removeprefix(HUB))
         default = source
     else:
@@ -53,15 +56,21 @@ def read(path: Path | str, format: str = "", options: ReadOptions | None = None)
     return _collect(source_rows, options, source, default, files)
 
 
-def read_rows(rows: Iterable[Row], name: str) -> Loaded[Comparison]:
+def read_rows(rows: Iterable[Row], name: str, options: ReadOptions | None = None) -> Loaded[Comparison]:
     """Comparisons from rows in memory; `name` is what errors call them, and their source where they name none."""
-    return _collect(rows, ReadOptions(), name, name, [])
+    return _collect(rows, options or ReadOptions(), name, name, [])
+
+
+def columns_of(options: ReadOptions) -> list[str]:
+    """The names in `columns` that a file of comparisons may have: all but those of demonstrations alone."""
+    return [name for name in options.columns if name not in ("completion", "messages", "text", "output", "solution")]
 
 
 def _collect(
     source_rows: Iterable[Row], options: ReadOptions, source: str, default: str, files: list[Path]
 ) -> Loaded[Comparison]:
     rows: list[Comparison] = []
+    where: list[str] = []
     left_out: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     first: tuple[Row, str] | None = None
@@ -82,20 +91,23 @@ def _collect(
             left_out[problem.reason] += 1
             pairs = []
         rows += pairs
+        where += [row.where] * len(pairs)
         unusable += not pairs
         if first and first[1] != "own":  # it has no other columns
             ignored.update(row.ignored())
-    return used(source, Loaded(rows, left_out, files, ignored, unusable, read), options.tolerate)
+    return used(source, Loaded(rows, left_out, files, ignored, unusable, read, where), options.tolerate)
 
 
-def read_all(paths: Iterable[Path], tolerate: float = HALF) -> Loaded[Comparison]:
+def read_all(paths: Iterable[Path], options: ReadOptions | None = None) -> Loaded[Comparison]:
     """The comparisons of several files, one after the other, as if they were one."""
-    loaded = [read(path, options=ReadOptions(tolerate=tolerate)) for path in paths]
+    options = options or ReadOptions()
+    loaded = [read(path, options=options.for_columns(columns_of(options))) for path in paths]
     return Loaded(
         [row for each in loaded for row in each.rows],
         sum((each.left_out for each in loaded), Counter()),
         [file for each in loaded for file in each.files],
         sum((each.ignored for each in loaded), Counter()),
+        where=[place for each in loaded for place in each.where],
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
+
+from trueward.extras import missing
 
 PACKED = (".gz", ".zst")
 
@@ -29,8 +32,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
                 with gzip.open(raw, "rb") as inner:
                     yield cast("IO[bytes]", inner)
             elif kind == ".zst":
-                with _zstandard(path).open(raw, "rb") as inner:
-                    yield inner
+                yield io.BytesIO(_unpacked(raw.read(), path))
             else:
                 yield raw
     except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
@@ -49,12 +51,30 @@ def read(path: Path) -> bytes:
         return file.read()
 
 
-def _zstandard(path: Path) -> Any:
-    for module in ("compression.zstd", "zstandard"):  # Python's own from 3.14 on
-        try:
-            return importlib.import_module(module)
-        except ImportError:
-            continue
-    raise ValueError(
-        f"{path}: Zstandard needs the package zstandard, which is not installed; unpack the file, or install it"
-    )
+def _unpacked(packed: bytes, path: Path) -> bytes:
+    """What all frames of a Zstandard file hold. `EOFError` for one that ends within a frame."""
+    frame = _frames(path)
+    whole = []
+    while packed:
+        reader = frame()
+        whole.append(reader.decompress(packed))
+        if not reader.eof:
+            raise EOFError("it ends in the middle, as a file that was not written whole")
+        packed = reader.unused_data
+    return b"".join(whole)
+
+
+def _frames(path: Path) -> Callable[[], Any]:
+    """Makes the reader of one frame: Python's own from 3.14 on, or the package's."""
+    try:
+        own: Callable[[], Any] = importlib.import_module("compression.zstd").ZstdDecompressor
+    except ImportError:
+        pass
+    else:
+        return own
+    try:
+        package = importlib.import_module("zstandard")
+    except ImportError:
+        what = f"{path}: Zstandard needs the package zstandard (or Python 3.14); unpack the file, or"
+        raise missing(what, "zstd") from None
+    return lambda: package.ZstdDecompressor().decompressobj()

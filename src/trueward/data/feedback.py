@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trueward.data import context, hub, jsonl, tables
+from trueward.data import context, hub, jsonl, llama_factory, tables
 from trueward.data.loading import Loaded, used
 from trueward.data.options import ReadOptions
 from trueward.data.rows import Row, UnusableRowError
@@ -36,6 +36,8 @@ def is_feedback(source: str, format: str = "") -> bool:
 
 
 def _rows(source: str, format: str) -> tuple[Iterator[Row], list[Path]]:
+    if llama_factory.is_one(source):
+        return llama_factory.rows(source)
     if source.startswith("hf:"):
         return hub.rows(source.removeprefix("hf:"))
     return tables.rows(Path(source), format if format in tables.CONTAINERS else ""), [Path(source)]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from trueward.data import comparisons as compared
 from trueward.data import loading
 from trueward.data.loading import Loaded
+from trueward.data.options import ReadOptions
 from trueward.data.rows import Row
 from trueward.records import Comparison, Demonstration, Prompt, Record
 
@@ -23,21 +24,25 @@ def is_name(data: Data) -> bool:
     return isinstance(data, str | Path)
 
 
-def demonstrations(data: Data, what: str) -> Loaded[Demonstration]:
-    """Prompts with responses to imitate. what: the argument's name in errors."""
-    return _records(data, Demonstration, what) or loading.demonstrations_of(_rows(data, what), what)
+KEEP = ReadOptions(in_recipe=True, keep=True)
 
 
-def prompts(data: Data, what: str) -> Loaded[Prompt]:
+def demonstrations(data: Data, what: str, options: ReadOptions = KEEP) -> Loaded[Demonstration]:
+    """Prompts with responses to imitate. what: the argument's name in errors. Prompts keep their rows' other columns."""
+    return _records(data, Demonstration, what) or loading.demonstrations_of(_rows(data, what), what, options)
+
+
+def prompts(data: Data, what: str, options: ReadOptions = KEEP) -> Loaded[Prompt]:
     """Prompts to answer; a demonstration counts by its prompt."""
-    return _records(data, Prompt, what) or loading.prompts_of(_rows(data, what, text="prompt"), what)
+    return _records(data, Prompt, what) or loading.prompts_of(_rows(data, what, text="prompt"), what, options)
 
 
-def comparisons(data: Data, what: str) -> Loaded[Comparison]:
+def comparisons(data: Data, what: str, options: ReadOptions = KEEP) -> Loaded[Comparison]:
     """Comparisons in any form of docs/comparisons.md, from rows or from a file or data set."""
+    options = options.for_columns(compared.columns_of(options))
     if is_name(data):
-        return compared.read(data)
-    return _records(data, Comparison, what) or compared.read_rows(_rows(data, what), what)
+        return compared.read(data, options=options)
+    return _records(data, Comparison, what) or compared.read_rows(_rows(data, what), what, options)
 
 
 def _records(data: Data, kind: type[R], what: str) -> Loaded[R] | None:

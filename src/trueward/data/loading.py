@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from trueward.data import cells, compressed, context, hub, tables
+from trueward.data import cells, compressed, context, hub, llama_factory, tables
 from trueward.data.options import HALF, ReadOptions
 from trueward.data.rows import Row, UnusableRowError, as_prompt
 from trueward.records import Demonstration, Message, Prompt
@@ -26,6 +26,10 @@ ANSWERS = ("output", "response", "answer", "solution")
 """Columns with the answer, beside a question in a column of `context.ASKING` or `input`."""
 FIELDS = ("prompt", "completion", "messages", "text", "label", "tools", *ANSWERS, *context.KNOWN)
 """All columns that are read; others are ignored, and counted."""
+OF_PROMPTS = ("prompt", "messages", "answer", *context.KNOWN)
+"""Those of a file of prompts."""
+NOT_KEPT = ("prompt", "completion", "completion_ids")
+"""Columns that a scorer of TRL's form is handed otherwise."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Loaded(Generic[T]):
     """The usable rows of some files.
 
     `left_out` counts the rows that could not be used, by reason; `ignored` the rows with a value in a column that
-    isn't read, by column; `files` are those that were read, for a fingerprint; `unusable` of `read` rows held no record.
+    isn't read, by column; `files` are those that were read, for a fingerprint; `unusable` of `read` rows held no record;
+    `where` is the place of each row, as errors name it, where that is known.
     """
 
     rows: list[T]
@@ -42,21 +47,22 @@ class Loaded(Generic[T]):
     ignored: Counter[str] = field(default_factory=Counter)
     unusable: int = 0
     read: int = 0
+    where: list[str] = field(default_factory=list)
 
 
-def demonstrations(source: str, *, base: Path = Path(), tolerate: float = HALF) -> Loaded[Demonstration]:
+def demonstrations(source: str, *, base: Path = Path(), options: ReadOptions | None = None) -> Loaded[Demonstration]:
     """Prompts with responses to imitate.
 
     `source` is a file (JSONL, CSV, Parquet...) or a folder (relative to `base`), or a Hugging Face data set `owner/name`; the
     latter two take `:split` at the end, else it is train, and the last one `:configuration` before it. `ValueError` in one
-    line if there's no such thing, a row is wrong, or more than the share `tolerate` of the rows can't be used.
+    line if there's no such thing, a row is wrong, or more of the rows can't be used than the options tolerate.
     """
-    return _load(source, base, _demonstration, tolerate)
+    return _load(source, base, _demonstration, (options or ReadOptions()).for_columns(FIELDS))
 
 
-def prompts(source: str, *, base: Path = Path(), tolerate: float = HALF) -> Loaded[Prompt]:
+def prompts(source: str, *, base: Path = Path(), options: ReadOptions | None = None) -> Loaded[Prompt]:
     """Prompts to answer, from the same sources; a demonstration counts by its prompt."""
-    return _load(source, base, _prompt, tolerate)
+    return _load(source, base, _prompt, (options or ReadOptions()).for_columns(OF_PROMPTS))
 
 
 def used(name: str, loaded: Loaded[T], tolerate: float = HALF) -> Loaded[T]:
@@ -75,21 +81,21 @@ def used(name: str, loaded: Loaded[T], tolerate: float = HALF) -> Loaded[T]:
     raise ValueError(f"{name}: expected at least one row, got {'an empty file' if loaded.files else 'none'}")
 
 
-def demonstrations_of(rows: Iterable[Row], name: str) -> Loaded[Demonstration]:
+def demonstrations_of(rows: Iterable[Row], name: str, options: ReadOptions) -> Loaded[Demonstration]:
     """Prompts with responses to imitate, from rows in memory; `name` is what errors call them."""
-    return _collect(rows, _demonstration, name, [], Counter(), HALF)
+    return _collect(rows, _demonstration, name, [], Counter(), options.for_columns(FIELDS))
 
 
-def prompts_of(rows: Iterable[Row], name: str) -> Loaded[Prompt]:
+def prompts_of(rows: Iterable[Row], name: str, options: ReadOptions) -> Loaded[Prompt]:
     """Prompts from rows in memory; `name` is what errors call them."""
-    return _collect(rows, _prompt, name, [], Counter(), HALF)
+    return _collect(rows, _prompt, name, [], Counter(), options.for_columns(OF_PROMPTS))
 
 
-def _load(source: str, base: Path, parse: Callable[[Row], T | str], tolerate: float) -> Loaded[T]:
+def _load(source: str, base: Path, parse: Callable[[Row], T | str], options: ReadOptions) -> Loaded[T]:
     ignored: Counter[str] = Counter()
-    rows, files = _open(source, base, ignored)
+    rows, files = _open(source, base, ignored, options)
     place = base / Path(source).expanduser()
-    return _collect(rows, parse, str(place) if place.exists() else source, files, ignored, tolerate)
+    return _collect(rows, parse, str(place) if place.exists() else source, files, ignored, options)
 
 
 def _collect(
@@ -98,15 +104,17 @@ def _collect(
     name: str,
     files: list[Path],
     ignored: Counter[str],
-    tolerate: float,
+    options: ReadOptions,
 ) -> Loaded[T]:
-    unique: dict[T, None] = {}
+    unique: dict[T, T] = {}
+    where: list[str] = []
     left_out: Counter[str] = Counter()
     read = unusable = 0
     for row in rows:
         read += 1
         try:
-            record = parse(row.use(ReadOptions()))
+            other = _kept(row.values) if options.keep else {}
+            record = parse(row.use(options))
         except UnusableRowError as problem:
             record = problem.reason
         if isinstance(record, str):
@@ -115,25 +123,47 @@ def _collect(
         elif record in unique:
             left_out["repeated"] += 1
         else:
-            unique[record] = None
-        ignored.update(row.ignored())
-    return used(name, Loaded(list(unique), left_out, files, ignored, unusable, read), tolerate)
+            unique[record] = _with(record, other)
+            where.append(row.where)
+        ignored.update(row.ignored() - other.keys())
+    return used(name, Loaded(list(unique.values()), left_out, files, ignored, unusable, read, where), options.tolerate)
 
 
-def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row], list[Path]]:
+def _kept(values: dict[str, Any]) -> dict[str, Any]:
+    """The columns that a prompt keeps for scorers: all that JSON can hold."""
+    return {name: value for name, value in values.items() if name not in NOT_KEPT and cells.is_json(value)}
+
+
+def _with(record: T, columns: dict[str, Any]) -> T:
+    """A prompt or a demonstration with its row's other columns, which don't tell it from another."""
+    if not columns:
+        return record
+    if isinstance(record, Prompt):
+        return record.model_copy(update={"columns": columns})
+    if isinstance(record, Demonstration):
+        return record.model_copy(update={"prompt": _with(record.prompt, columns)})
+    return record
+
+
+def _open(source: str, base: Path, ignored: Counter[str], options: ReadOptions) -> tuple[Iterator[Row], list[Path]]:
     if not source.strip():
         raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
     path = base / Path(source).expanduser()
+    if llama_factory.is_one(path):
+        return llama_factory.rows(path)
     if any(compressed.ending(path) in endings for endings in tables.CONTAINERS.values()) and not path.is_dir():
         return tables.rows(path), [path]
     if path.is_file():
         raise ValueError(f"{path}: expected a .jsonl file, got {path.suffix or 'a file without an ending'}")
     data, files = hub.load(source, base)
-    return _rows(data, source, ignored), files
+    return _rows(data, source, ignored, options), files
 
 
-def _rows(data: Any, source: str, ignored: Counter[str]) -> Iterator[Row]:
+def _rows(data: Any, source: str, ignored: Counter[str], options: ReadOptions) -> Iterator[Row]:
     names = list(data.column_names)
+    if options.keep or options.columns:
+        yield from (Row.of(f"{source}, row {number}", values, number) for number, values in enumerate(data, 1))
+        return
     ignored.update({name: len(data) for name in names if name not in FIELDS})
     if not (known := [name for name in names if name in FIELDS]) or all(name in ANSWERS for name in known):
         raise ValueError(f'{source}: expected the column "prompt" or "messages", got {", ".join(names) or "none"}')

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 HALF = 0.5
 CONTRADICTIONS = ("stop", "drop")
@@ -14,7 +15,9 @@ ORDERS = ("", "best-first")
 class ReadOptions:
     """`format`: the form, where it's given. `columns`: trueward's name of a column to the file's. `roles`: a speaker's name to
     the role it stands for. `contradictions`: what is done with a row whose evidence contradicts itself. `order`: what the
-    order of a list of responses says. `tolerate`: the share of rows that may be unusable.
+    order of a list of responses says. `tolerate`: the share of rows that may be unusable. `in_recipe`: they are settings of
+    [data], for several files: errors spell them so, and a file without a column of `columns` may have it by trueward's name.
+    `keep`: prompts keep the other columns of their rows, for scorers.
     """
 
     format: str = ""
@@ -23,6 +26,8 @@ class ReadOptions:
     contradictions: str = "stop"
     order: str = ""
     tolerate: float = HALF
+    in_recipe: bool = False
+    keep: bool = False
 
     def __post_init__(self) -> None:
         if self.contradictions not in CONTRADICTIONS:
@@ -31,6 +36,18 @@ class ReadOptions:
             raise ValueError(f'--order: expected best-first, got "{self.order}"')
         if not 0 <= self.tolerate <= 1:
             raise ValueError(f"--tolerate: expected a share from 0 to 1, got {self.tolerate:g}")
+
+    def for_columns(self, names: Collection[str]) -> ReadOptions:
+        """The same with those of `columns` alone that a kind of file has."""
+        return replace(self, columns={name: column for name, column in self.columns.items() if name in names})
+
+    def spelled(self, message: str) -> str:
+        """An error's message, in which options of the command line are what they are in a recipe."""
+        if not self.in_recipe:
+            return message
+        message = re.sub(r"--(columns|roles) ([\w.-]+)=([\w.-]+)", r'data.\1 = {\2 = "\3"}', message)
+        message = re.sub(r"--(order|contradictions) ([\w-]+)", r'data.\1 = "\2"', message)
+        return re.sub(r"--format ([\w-]+)", r"`trueward comparisons import --format \1`", message)
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

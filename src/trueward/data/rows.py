@@ -14,6 +14,7 @@ from trueward.records import ASSISTANT, Message, Prompt
 
 T = TypeVar("T")
 SURROGATE = "half of a surrogate pair"
+DEEP = "nested too deep"
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "prompter": "user"}
 """What other forms call the roles: where a message has `from` and `value`, and OASST's."""
 OTHERS = ("user", "system", "developer", "tool", "function", "ipython", "observation", "function_call")
@@ -61,6 +62,8 @@ class Row:
         self.options = options
         self.taken.add("tools")
         for name, value in self.values.items():
+            if cells.is_too_deep(value):
+                self.unusable(f"expected a value, got one {DEEP}", DEEP, name)
             if cells.has_surrogate(value):
                 self.unusable(f"expected Unicode text, got {SURROGATE}", SURROGATE, name)
             if isinstance(value, str) and cells.is_python(value):
@@ -70,6 +73,8 @@ class Row:
         for name, column in options.columns.items():
             if column in self.values:
                 self.values[name] = self.values[column] if name == column else self.values.pop(column)
+            elif options.in_recipe and self.column(name):
+                continue  # one of several files, which has the column by this name
             elif column in self.empty or name in OPTIONAL:
                 self.values.pop(name, None)
                 self.empty.add(name)
@@ -97,6 +102,7 @@ class Row:
 
     def error(self, message: str, name: str = "") -> ValueError:
         """The error to raise: where, which field, what was expected."""
+        message = self.options.spelled(message)
         return ValueError(f"{self.where}: " + (f'"{name}": ' if name else "") + message)
 
     def is_list(self, name: str) -> bool:

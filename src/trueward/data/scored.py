@@ -6,11 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 from trueward.data.jsonl import kind
 from trueward.data.rows import Row
 
 SCORE, RANK = re.compile(r"score|rating|reward|grade"), re.compile(r"rank")
+ASPECT = re.compile(r"helpful|correct|coheren|honest|truthful|harmless|following|relevan|accura|fluen|quality|overall")
+"""Aspects of which more is better."""
 SCORES = ("scores", "score", "rewards", "reward", "ratings", "rating", "overall_score", "pm_score")
 RANKS = ("ranks", "rank", "ranking")
 PREFERRED = ("winner", "preferred", "preference", "better")
@@ -55,6 +58,7 @@ def _named(row: Row, one: str, other: str) -> list[tuple[str, float | None]]:
             if better is not None and worse is not None:
                 row.taken.update((name, beside))
                 leads.append((name, worse - better if RANK.search(lower) else better - worse))
+    leads += _aspects(row, one, other) if not leads else []
     if row.has("margin") and one == "chosen" and (margin := _number(row.values["margin"])) is not None and margin < 0:
         leads.append(("margin", margin))
     for name in (*SCORES, *RANKS):
@@ -65,6 +69,19 @@ def _named(row: Row, one: str, other: str) -> list[tuple[str, float | None]]:
                 leads.append((name, worse - better if name in RANKS else better - worse))
     leads += [(name, -1.0) for name in PREFERRED if one == "chosen" and row.values.get(name) == other]
     return leads
+
+
+def _aspects(row: Row, one: str, other: str) -> list[tuple[str, float | None]]:
+    """Of columns of aspects that are named after the two responses (`helpfulness_a`), how far the first is ahead on average."""
+    leads: dict[str, float] = {}
+    for name in list(row.values):
+        beside = _beside_name(name, one, other)
+        if _parts(name, one) and ASPECT.search(name.lower()) and beside != name and row.has(beside):
+            better, worse = _number(row.values[name]), _number(row.values[beside])
+            if better is not None and worse is not None:
+                row.taken.update((name, beside))
+                leads[name] = better - worse
+    return [(next(iter(leads)), sum(leads.values()) / len(leads))] if leads else []
 
 
 def _stem(name: str) -> str:
@@ -101,7 +118,11 @@ def _listed(row: Row, texts: tuple[str, str]) -> list[tuple[str, float | None]]:
 
 
 def _number(value: object) -> float | None:
-    """A number, or one that is written out; None for anything else."""
+    """A number, or one that is written out; the mean of an object's, which are of aspects; None for anything else."""
+    if isinstance(value, dict) and value:
+        numbers = [_number(aspect) for aspect in value.values()]
+        known = [number for number in numbers if number is not None]
+        return sum(known) / len(known) if len(known) == len(numbers) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -149,15 +170,26 @@ def _beside(row: Row, count: int) -> list[tuple[str, list[float]]]:
 
 def _numbers(row: Row, name: str, values: object, count: int, is_rank: bool) -> list[float]:
     row.taken.add(name)
+    if isinstance(values, dict):
+        values = _by_aspect(row, name, values, count)
     if not isinstance(values, list):
         raise row.error(f"expected a list of numbers, got {kind(values)}", name)
     if not values or any(value is None for value in values):
         row.unusable("expected a number for each response", UNJUDGED, name)
-    for place, value in enumerate(values):
+    each: list[Any] = [_number(value) if isinstance(value, dict) else value for value in values]  # of aspects: the mean
+    for place, value in enumerate(each):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise row.error(f"expected a number, got {kind(value)}", f"{name}[{place}]")
         if not math.isfinite(value):
             row.unusable(f"expected a number, got {value}", UNJUDGED, f"{name}[{place}]")
-    if len(values) != count:
-        raise row.error(f"expected {count} numbers, one for each response, got {len(values)}", name)
-    return [float(value) if is_rank else -float(value) for value in values]
+    if len(each) != count:
+        raise row.error(f"expected {count} numbers, one for each response, got {len(each)}", name)
+    return [float(value) if is_rank else -float(value) for value in each]
+
+
+def _by_aspect(row: Row, name: str, aspects: dict[str, Any], count: int) -> list[object]:
+    """Of a list of numbers for each aspect, the mean for each response."""
+    for aspect, values in aspects.items():
+        if not isinstance(values, list) or len(values) != count:
+            raise row.error(f"expected {count} numbers, one for each response", f"{name}.{aspect}")
+    return [_number(dict(enumerate(column))) for column in zip(*aspects.values(), strict=True)]

@@ -91,6 +91,8 @@ def in_one_line(place: str, kind: str) -> Iterator[None]:
                 "runs; give a model of a family that transformers knows"
             ) from None
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if type(error).__name__ == "UnpicklingError":  # torch's own text advises to run what is in the file
+            reason = "its .bin or .pt file holds no weights that can be read without running code in it"
         raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None
 
 

@@ -57,10 +57,24 @@ def cached(
 
     def run(journal: Journal) -> R:
         values = {name: made if made is None or stage.takes_made else made.value for name, made in inputs.items()}
-        return stage.run(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
+        result = stage.run(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
+        for line in told(stage.name, getattr(result, "summary", {})):
+            cache.env.progress.tell(line)
+        return result
 
     digest = fingerprint(stage, {name: made.digest for name, made in given.items()}, settings, files, contents)
     return cache.make(stage, digest, [made.digest for made in given.values()], run)
+
+
+def told(stage: str, summary: Mapping[str, Any]) -> list[str]:
+    """The lengths that a stage took from the data, what it left out or cut and why, a line each."""
+    kinds = (("left_out", "left out"), ("cut", "cut"))
+    note = summary.get("lengths", {}).get("note")
+    return [f"{stage}: {note}"] * bool(note) + [
+        f"{stage}: {row['rows']:,} {row['what']} {done}: {row['reason']}"
+        for key, done in kinds
+        for row in summary.get(key, ())
+    ]
 
 
 def fingerprint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,12 @@ from trueward.config import ComparisonsConfig, DataConfig, JudgeConfig, SamplerC
 from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
-from trueward.data.control_tokens import UnreadableError
+from trueward.data.conversations import named
+from trueward.data.lengths import Limits
 from trueward.data.loading import Loaded
+from trueward.data.truncation import Fitter, prompt_lengths
 from trueward.models.network import Network
-from trueward.pipeline import demonstration_pairs
+from trueward.pipeline import demonstration_pairs, sources
 from trueward.pipeline.answers import sample_with_progress
 from trueward.pipeline.judge_labels import judge_comparisons
 from trueward.pipeline.prepare import Prepared
@@ -130,39 +131,26 @@ def sample_pairs(
 
 
 def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig) -> Compared:
-    name = comparisons.source if comparisons.source != "file" else comparisons.path
+    name = comparisons_name(comparisons)
     files = snapshots.compared(comparisons.source, comparisons.path)
-    return that_fit(compared.read_all(files, data.tolerate), name, policy, data)
-
-
-def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataConfig) -> Compared:
-    """People's comparisons that are short enough, and what was left out. `ValueError` if none is."""
     collator = Collator(policy.tokenizer, policy.context)
-    kept, long = [], 0
-    unreadable: Counter[str] = Counter()
-    for comparison in loaded.rows:
-        fits = True
-        try:
-            for side in comparison.completions():
-                prompt = len(collator.prompt_ids(side.prompt))
-                most = min(data.max_response_tokens, policy.context - prompt)
-                response = len(collator.response_ids(side.response, side.finished, strict=True))
-                fits = fits and prompt <= data.max_prompt_tokens and response <= most
-        except UnreadableError as error:
-            unreadable[str(error)] += 1
-            continue
-        kept += [comparison] if fits else []
-        long += not fits
+    return that_fit(compared.read_all(files, sources.options(data)), name, collator, data)
+
+
+def comparisons_name(comparisons: ComparisonsConfig) -> str:
+    """What errors and summaries call people's comparisons."""
+    return comparisons.path if comparisons.source == "file" else comparisons.source
+
+
+def that_fit(loaded: Loaded[Comparison], name: str, collator: Collator, data: DataConfig) -> Compared:
+    """People's comparisons that are short enough, and what was left out. `ValueError` if none is."""
+    with named([(c.prompt, where) for c, where in zip(loaded.rows, loaded.where, strict=False)], name):
+        fitter = fitter_for(loaded.rows, collator, data)
+        kept = [c for c in map(fitter.comparison, loaded.rows) if c]
     if not kept:
-        raise ValueError(
-            f"{name}: none of its {len(loaded.rows)} comparisons fits "
-            f"data.max_prompt_tokens = {data.max_prompt_tokens} and data.max_response_tokens = {data.max_response_tokens}"
-        )
-    reasons = loaded.left_out + unreadable
-    left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in reasons.items()]
-    if long:
-        reason = "longer than data.max_prompt_tokens or data.max_response_tokens"
-        left_out.append({"what": "comparisons", "reason": reason, "rows": long})
+        raise ValueError(f"{name}: none of its {len(loaded.rows)} comparisons is left{fitter.too_long('comparisons')}")
+    too_long, cut = fitter.rows()
+    left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
     agreement = compared.agreement(kept)
     summary = {
         "comparisons": len(kept),
@@ -170,9 +158,25 @@ def that_fit(loaded: Loaded[Comparison], name: str, policy: Network, data: DataC
         "agreement": None if agreement is None else round(agreement, 4),
         "temperature": None,
         "ties": sum(c.probability == 0.5 for c in kept),
-        "left_out": left_out,
+        "lengths": fitter.limits.table(),
+        "left_out": left_out + too_long,
+        "cut": cut,
     }
     return Compared(kept, summary)
+
+
+def fitter_for(rows: Sequence[Comparison], collator: Collator, data: DataConfig) -> Fitter:
+    """What makes comparisons fit: as long as the recipe sets, else as nearly all of them are."""
+    prompts: list[list[int]] = []
+    responses: list[list[int]] = []
+    if data.max_prompt_tokens is None:
+        unique = {c.prompt.id: c.prompt for c in rows}
+        prompts = [prompt_lengths(collator, unique.values())]
+    if data.max_response_tokens is None:
+        ids = collator.responses_ids((side.text, side.finished) for c in rows for side in (c.first, c.second))
+        responses = [[len(i) for i in ids]]
+    limits = Limits.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
+    return Fitter(collator, limits, data.truncation)
 
 
 def write(result: Compared, folder: Path) -> dict[str, Any]:

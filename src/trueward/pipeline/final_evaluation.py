@@ -33,6 +33,7 @@ from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Row, Stage
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.scorers.scorer import scores
+from trueward.scorers.user_function import Columns
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
@@ -63,15 +64,15 @@ def evaluate(
     judge: JudgeConfig | None,
     env: Env,
     journal: Journal,
+    columns: Columns | None = None,
 ) -> FinalEvaluation:
     """Every policy on the same prompts.
 
     They are the last ones in the seed's order, so that no evaluation in training used them if there are enough for both. model:
-    what SFT started from, if it is measured too.
+    what SFT started from, if it is measured too. columns: of the prompts' rows, for the user's scorers.
     """
-    setup = EvalSetup(
-        prepared, sft, ScorerFactory(env, seed, rewarding, judge, evaluation.options), sampler, evaluation.truths, seed
-    )
+    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, columns=columns or {})
+    setup = EvalSetup(prepared, sft, factory, sampler, evaluation.truths, seed)
     proxy = policy.refitted() or setup.proxy(reward)
     base = env.load(model.base, seed) if model else None
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):

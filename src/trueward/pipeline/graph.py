@@ -36,7 +36,7 @@ def graph(
     wants_control: whether to run the control, given the results so far. before_report: called before the report is made.
     """
     part, make = Parts(recipe), partial(cached, cache)
-    read = {"source": source}
+    read, beside = {"source": source}, {"columns": source.columns}  # for the user's scorers; they follow from the files
     prepared = make(PREPARE, {}, part.preparing, source.files + part.base_files, read)
     yield prepared
     sft = make(SFT, {"prepared": prepared}, part.imitating, part.sft_files)
@@ -51,17 +51,17 @@ def graph(
         given = {**lower, "comparisons": comparisons if part.fits else None}
         reward = make(REWARD_MODEL, given, part.fitting, part.reward_files)
     else:
-        reward = make(REWARD, lower, part.scaling, part.scorer_files)
+        reward = make(REWARD, lower, part.scaling, part.scorer_files, beside)
     yield reward
     given = {**lower, "reward": reward, "comparisons": comparisons if part.learns_from_comparisons else None}
-    policy = make(POLICY, given, part.optimising, part.policy_files)
+    policy = make(POLICY, given, part.optimising, part.policy_files, beside)
     yield policy
     scored = {**lower, "reward": reward, "policy": policy}
-    evaluation = make(EVALUATION, scored, part.evaluating, part.base_files + part.truth_files)
+    evaluation = make(EVALUATION, scored, part.evaluating, part.base_files + part.truth_files, beside)
     yield evaluation
     control = None
     if part.may_need_control and wants_control({made.name: made for made in (reward, policy, evaluation)}):
-        control = make(CONTROL, given, part.optimising, part.policy_files)
+        control = make(CONTROL, given, part.optimising, part.policy_files, beside)
         yield control
     before_report()
     whole = {**scored, "comparisons": comparisons, "evaluation": evaluation}

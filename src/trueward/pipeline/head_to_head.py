@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from trueward import artifacts, config
 from trueward.batches import Rollout, micro_batches
 from trueward.config import Recipe
 from trueward.data import loading as texts
+from trueward.data.options import ReadOptions
 from trueward.evaluation.statistics import Z, standard_error, win_rate
 from trueward.losses import kl
 from trueward.models import heads, loading
 from trueward.models.network import Network
 from trueward.models.run_paths import is_model, model_path
+from trueward.pipeline import sources
+from trueward.pipeline.parts import Parts
 from trueward.pipeline.program_reward import read_scale
 from trueward.pipeline.records import ANSWERS, read_completions, read_prompts
 from trueward.pipeline.relabel import refitted_proxy
@@ -32,7 +36,9 @@ from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.scorers import ensemble, reward_model, simulated
+from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.scorer import Scale, Scorer, fit_scale
+from trueward.scorers.user_function import Columns
 from trueward.seeds import generator
 from trueward.training.env import Env
 
@@ -69,6 +75,11 @@ class RunHome:
                     return cls(run, config.read(str(run / "recipe.toml")))
         return None
 
+    @cached_property
+    def columns(self) -> Columns:
+        """Columns of its prompts' rows, if it has scorers of the user's own, which may ask for them."""
+        return sources.read(self.recipe).columns if Parts(self.recipe).own_scorers else {}
+
     def named(self) -> list[str]:
         """The names of its scorers: the truths, and the proxy."""
         proxy = ["proxy"] if any(artifacts.load(self.run / stage) for stage in ("reward_model", "reward")) else []
@@ -90,6 +101,9 @@ def evaluate(request: EvalRequest, progress: Progress) -> Row:
     if not names:
         raise ValueError("evaluate: this model belongs to no run, so say by what to score it: --scorer model:DIRECTORY")
     scorers = {name: _scorer(name, home, device) for name in names}
+    for name, (scorer, _) in scorers.items():
+        if isinstance(scorer, FunctionScorer):
+            scorer.check(prompts, f"--scorer {name}")
     settings = home.recipe.sampler if home else config.SamplerConfig()
     how = SamplingParams(
         settings.temperature if request.temperature is None else request.temperature,
@@ -137,7 +151,7 @@ def compare(
 
 def _prompts(request: EvalRequest, home: RunHome | None) -> list[Prompt]:
     if request.prompts:
-        prompts = texts.used(request.prompts, texts.prompts(request.prompts)).rows
+        prompts = texts.prompts(request.prompts, options=ReadOptions(in_recipe=True, keep=True)).rows
         return prompts[: request.count]
     if home is None:
         raise ValueError("evaluate: this model belongs to no run, so say what to answer: --prompts FILE")
@@ -152,7 +166,7 @@ def _prompts(request: EvalRequest, home: RunHome | None) -> list[Prompt]:
 def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
     """A scorer and the scale it is reported on: that of the run's SFT policy where there is one."""
     alone, env = Scale(0.0, 1.0), Env(device)
-    factory = ScorerFactory.of(home.recipe, env) if home else ScorerFactory(env)
+    factory = ScorerFactory.of(home.recipe, env, home.columns) if home else ScorerFactory(env)
     if name.startswith("model:"):
         return reward_model.load(Path(name.removeprefix("model:")), device), alone
     if ":" in name or name == "judge":

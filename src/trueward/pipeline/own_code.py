@@ -8,6 +8,7 @@ from typing import Any
 
 from trueward.algorithms import grpo, online_dpo, ppo
 from trueward.config import PolicyConfig, Recipe
+from trueward.pipeline.parts import Parts
 from trueward.scorers import custom
 from trueward.training.policy_loss import CustomPolicyLoss
 from trueward.training.setup import Algorithm
@@ -44,13 +45,9 @@ def check_policy_code(config: PolicyConfig) -> None:
 
 def named_code(recipe: Recipe) -> dict[str, str]:
     """The own code that a recipe names, by setting: its name and file."""
-    policy, reward = recipe.policy, recipe.reward
+    policy = recipe.policy
     names = {"policy.kind": policy.kind if policy.is_own else "", "policy.loss": policy.loss}
-    names["reward.verifier"] = reward.verifier if reward.kind == "verifier" else ""
-    if reward.kind == "mix":
-        names |= {f"reward.parts.{i}.scorer": part.scorer for i, part in enumerate(reward.parts)}
-    names |= {f"evaluation.truths.{i}": name for i, name in enumerate(recipe.evaluation.truths)}
-    own = {setting: name for setting, name in names.items() if custom.is_custom(name)}
+    own = {setting: name for setting, name in names.items() if name} | Parts(recipe).own_scorers
     return {setting: f"{name} ({_place(name)})" for setting, name in own.items()}
 
 

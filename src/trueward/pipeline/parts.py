@@ -18,7 +18,7 @@ from trueward.config import (
     SamplerConfig,
     Section,
 )
-from trueward.data import snapshots
+from trueward.data import llama_factory, snapshots
 from trueward.pipeline.judge_labels import uses_judge
 from trueward.pipeline.model_files import model_files
 from trueward.scorers import custom
@@ -163,6 +163,17 @@ class Parts:
         }
 
     @property
+    def own_scorers(self) -> dict[str, str]:
+        """The scorers of the user's own, by the settings that name them."""
+        reward, names = self.recipe.reward, {}
+        if reward.kind == "verifier":
+            names["reward.verifier"] = reward.verifier
+        if reward.kind == "mix":
+            names |= {f"reward.parts.{i}.scorer": part.scorer for i, part in enumerate(reward.parts)}
+        names |= {f"evaluation.truths.{i}": name for i, name in enumerate(self.recipe.evaluation.truths)}
+        return {setting: name for setting, name in names.items() if custom.is_custom(name)}
+
+    @property
     def base_files(self) -> list[Path]:
         """Files of the base model."""
         return model_files(self.recipe.model.base)
@@ -182,7 +193,8 @@ class Parts:
     def comparison_files(self) -> list[Path]:
         """Files that the stage `comparisons` reads."""
         comparisons = self.recipe.comparisons
-        files = snapshots.compared(comparisons.source, comparisons.path)
+        named = snapshots.compared(comparisons.source, comparisons.path)
+        files = [file for path in named for file in llama_factory.files(path)]
         return files + (self.judge_files if comparisons.source == "judge" else [])
 
     @property

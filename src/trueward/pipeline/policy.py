@@ -27,6 +27,7 @@ from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
 from trueward.pipeline.trained_policy import TrainedPolicy, read, write, write_summary
 from trueward.scorers.scorer import Scorer
+from trueward.scorers.user_function import Columns
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
@@ -51,14 +52,16 @@ def optimise(
     is_control: bool = False,
     scorer: Scorer | None = None,
     given: Mapping[str, Scorer] | None = None,
+    columns: Columns | None = None,
 ) -> TrainedPolicy:
     """Train by the optimiser that `policy.kind` names.
 
     rewarding: how the proxy was made and is shaped. labels: who compares the policy's new answers, with relabelling.
     distilling: SFT's settings for the best of n answers. judge: where one is a truth or the proxy. given: the caller's
-    scorers, by name. is_control: train on a random reward. scorer: optimised in place of the proxy.
+    scorers, by name. columns: of the prompts' rows, for the user's scorers. is_control: train on a random reward. scorer:
+    optimised in place of the proxy.
     """
-    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, given or {})
+    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, given or {}, columns or {})
     relabelling = None
     if policy.relabel.every:
         assert comparisons is not None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,9 @@ from trueward.artifacts import Artifact
 from trueward.config import DataConfig, ModelConfig
 from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
-from trueward.data.control_tokens import UnreadableError
+from trueward.data.conversations import named
+from trueward.data.lengths import Limits, nearly_all
+from trueward.data.truncation import Fitter, prompt_lengths
 from trueward.models import loading as models
 from trueward.pipeline.records import read_completions, read_prompts
 from trueward.pipeline.sources import Source
@@ -29,6 +30,8 @@ from trueward.seeds import generator
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
+UTILITIES = ("a", "b")
+"""The simulated utilities that there are for the texts that ship."""
 EXAMINED = 4000  # reviews on which a classifier's accuracy is measured: ± 1 %
 T = TypeVar("T", Completion, Prompt)
 
@@ -58,68 +61,56 @@ def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, j
     env.progress.start("prepare", 4)
     tokenizer, context = models.tokenizer(model.base)
     collator = Collator(tokenizer, context)
-    if data.max_prompt_tokens >= context:
-        raise ValueError(
-            f"data.max_prompt_tokens: {data.max_prompt_tokens} leaves no room for an answer in the model's context of "
-            f"{context} tokens"
-        )
-    dropped: Counter[tuple[str, str]] = Counter()
-
-    def fits(prompt: Prompt, what: str) -> bool:
-        try:
-            if len(collator.prompt_ids(prompt)) <= data.max_prompt_tokens:
-                return True
-        except UnreadableError as error:
-            dropped[what, str(error)] += 1
-            return False
-        dropped[what, f"prompt longer than data.max_prompt_tokens = {data.max_prompt_tokens}"] += 1
-        return False
-
     demonstrations = []
-    for d in source.demonstrations:
-        if not fits(d.prompt, "demonstrations"):
-            continue
-        most = min(data.max_response_tokens, context - len(collator.prompt_ids(d.prompt)))
-        try:
-            length = len(collator.response_ids(d.response, True, strict=True))
-        except UnreadableError as error:
-            dropped["demonstrations", str(error)] += 1
-            continue
-        if length > most:
-            is_context = most < data.max_response_tokens
-            limit = "the model's context" if is_context else f"data.max_response_tokens = {data.max_response_tokens}"
-            dropped["demonstrations", f"response longer than {limit}"] += 1
-            continue
-        demonstrations.append(Completion(prompt=d.prompt, response=d.response))
-    once: dict[str, Prompt] = {}
-    for prompt in source.prompts:
-        once.setdefault(prompt.id, prompt)
-    prompts = [p for p in once.values() if fits(p, "prompts")]
+    with named(source.places, "data.prompts"):
+        fitter = Fitter(collator, _limits(source, data, collator), data.truncation)
+        for d in source.demonstrations:
+            prompt = fitter.prompt(d.prompt, "demonstrations")
+            if prompt and (fitting := fitter.response(prompt, d.response, True, "demonstrations")):
+                demonstrations.append(Completion(prompt=prompt, response=fitting[0], finished=fitting[1]))
+        prompts = fitter.prompts(once(source.prompts), "prompts")
+        held_out = fitter.prompts(once(source.held_out), "held-out prompts")
+    if data.prompts and (others := repeated(source)):
+        fitter.left_out["prompts", "repeated, with other columns"] = others
     env.progress.at(1)
 
     if source.held_out:
-        held_out = [p for p in {p.id: p for p in source.held_out}.values() if fits(p, "held-out prompts")]
         unseen = {p.id for p in held_out}
         train_prompts = [p for p in prompts if p.id not in unseen]
         if shared := len(prompts) - len(train_prompts):
-            dropped["prompts", "among the held-out ones"] = shared
+            fitter.left_out["prompts", "among the held-out ones"] = shared
         if not train_prompts or not held_out:
-            raise ValueError(f"data.prompts: {len(train_prompts)} are left to train on and {len(held_out)} held out")
+            too_long = fitter.too_long("prompts") or fitter.too_long("held-out prompts")
+            raise ValueError(
+                f"data.prompts: {len(train_prompts)} are left to train on and {len(held_out)} held out{too_long}"
+            )
     else:
-        train_prompts, held_out = split(prompts, data.held_out, "prompts")
-    texts, texts_held_out = split(demonstrations, data.held_out, "demonstrations") if data.demonstrations else ([], [])
+        train_prompts, held_out = split(prompts, data.held_out, "prompts", fitter.too_long("prompts"))
+    texts, texts_held_out = (
+        split(demonstrations, data.held_out, "demonstrations", fitter.too_long("demonstrations"))
+        if data.demonstrations
+        else ([], [])
+    )
     counts = {"prompts": len(train_prompts), "prompts_held_out": len(held_out)}
     if data.demonstrations:
         counts |= {"demonstrations": len(texts), "demonstrations_held_out": len(texts_held_out)}
     env.progress.at(2)
 
     utilities, classifiers = annotators(data.demonstrations or data.prompts, env)
-    left_out = source.left_out + [{"what": w, "reason": r, "rows": n} for (w, r), n in dropped.items()]
+    longer, cut = fitter.rows()
+    left_out = source.left_out + longer
     env.progress.end(
         f"{counts.get('demonstrations', 0):,} demonstrations, {counts['prompts']:,} prompts, "
         f"{sum(row['rows'] for row in left_out):,} rows left out"
     )
-    summary = {**counts, "left_out": left_out, "ignored_columns": source.ignored, "classifiers": classifiers}
+    summary = {
+        **counts,
+        "lengths": fitter.limits.table() | response_lengths(fitter.responses),
+        "left_out": left_out,
+        "cut": cut,
+        "ignored_columns": source.ignored,
+        "classifiers": classifiers,
+    }
     return Prepared(train_prompts, held_out, texts, texts_held_out, utilities, summary)
 
 
@@ -150,8 +141,45 @@ def read_stage(artifact: Artifact, env: Env) -> Prepared:
     )
 
 
-def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
-    """Rows to train on and rows to hold out, by prompt: equal prompts are on the same side, in every run."""
+def _limits(source: Source, data: DataConfig, collator: Collator) -> Limits:
+    """The lengths that the recipe sets, else those of the data."""
+    prompts: list[list[int]] = []
+    responses: list[list[int]] = []
+    if data.max_prompt_tokens is None:
+        kinds = ([d.prompt for d in source.demonstrations], once(source.prompts), once(source.held_out))
+        prompts = [prompt_lengths(collator, kind) for kind in kinds if kind]
+    if data.max_response_tokens is None and source.demonstrations:
+        ids = collator.responses_ids((d.response, True) for d in source.demonstrations)
+        responses = [[len(i) for i in ids]]
+    return Limits.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
+
+
+def response_lengths(lengths: Sequence[int]) -> dict[str, int]:
+    """Of the demonstrations' responses: how long the median and nearly all are, in tokens. Empty if there are none."""
+    if not lengths:
+        return {}
+    return {"response_median": sorted(lengths)[len(lengths) // 2], "response_most": nearly_all(lengths)}
+
+
+def once(prompts: Iterable[Prompt]) -> list[Prompt]:
+    """Equal prompts once, in order."""
+    unique: dict[str, Prompt] = {}
+    for prompt in prompts:
+        unique.setdefault(prompt.id, prompt)
+    return list(unique.values())
+
+
+def repeated(source: Source) -> int:
+    """How many prompts have other columns than the first one with their text, which is the one that counts."""
+    known = {prompt.id: prompt.columns for prompt in once(source.prompts)}
+    return source.repeated + sum(bool(p.columns) and p.columns != known[p.id] for p in source.prompts)
+
+
+def split(rows: list[T], share: float, what: str, too_long: str = "") -> tuple[list[T], list[T]]:
+    """Rows to train on and rows to hold out, by prompt: equal prompts are on the same side, in every run.
+
+    too_long: what the error adds, if rows were too long.
+    """
     kept: list[T] = []
     held_out: list[T] = []
     for row in rows:
@@ -159,9 +187,11 @@ def split(rows: list[T], share: float, what: str) -> tuple[list[T], list[T]]:
         key = prompt.text or prompt.as_json()
         (held_out if reviews.held_out(key, share) else kept).append(row)
     if not kept or not held_out:
+        if too_long and not rows:
+            raise ValueError(f"data.{what}: none is left{too_long}")
         raise ValueError(
-            f"data.{what}: {len(rows)} usable rows leave {len(kept)} to train on and {len(held_out)} held out; "
-            "give more rows or another data.held_out"
+            f"data.{what}: {len(rows)} usable rows leave {len(kept)} to train on and {len(held_out)} held out"
+            + (too_long or "; give more rows or another data.held_out")
         )
     return kept, held_out
 

@@ -14,7 +14,8 @@ from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
-from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
+from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs
+from trueward.scorers.user_function import Columns
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
@@ -40,11 +41,12 @@ def fit_reward(
     env: Env,
     journal: Journal,
     given: Mapping[str, Scorer] | None = None,
+    columns: Columns | None = None,
 ) -> ProgramReward:
     """The scale, from the SFT policy's own answers.
 
     judge: where it rates or is a part. annotator: the simulated utility that it is compared with. given: the caller's
-    scorers, by name.
+    scorers, by name. columns: of the prompts' rows, for the user's scorers.
     """
     env.progress.start("reward", 1)
     if reward.kind == "judge":
@@ -53,8 +55,8 @@ def fit_reward(
         scale, figures = rating_scale(sft.answers, prepared.annotators, annotator, judge, seed, env)
         return _with_scale(reward.kind, scale, {"judge": figures}, env)
     what = "the verifier" if reward.kind == "verifier" else "the mixture"
-    program = ScorerFactory(env, seed, reward, judge, given=given or {}).program()
-    raw = scores(program, sft.answers).reshape(-1, 2)
+    program = ScorerFactory(env, seed, reward, judge, given=given or {}, columns=columns or {}).program()
+    raw = judged_pairs(program, sft.answers, what)
     if raw.max() == raw.min():
         raise ValueError(
             f"{what} gives {raw.min():g} to all of the SFT policy's {raw.size} answers, so there is nothing to learn "

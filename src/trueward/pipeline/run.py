@@ -11,15 +11,22 @@ from trueward.artifacts import Artifact
 from trueward.config import Recipe
 from trueward.data import comparisons as compared
 from trueward.data import snapshots
+from trueward.data.collate import Collator
 from trueward.evaluation.verdict import UNMOVED
+from trueward.models import loading as models
+from trueward.models.run_paths import is_model
+from trueward.models.tabular import is_tabular
 from trueward.pipeline import human_eval, relabel_people, sources
 from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
+from trueward.pipeline.comparisons import comparisons_name, that_fit
 from trueward.pipeline.graph import Results, graph
 from trueward.pipeline.model_checks import check_models
 from trueward.pipeline.own_code import check_policy_code
-from trueward.pipeline.parts import Parts
+from trueward.pipeline.parts import Parts, custom_files
+from trueward.pipeline.prepare import UTILITIES
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.requirements import require_extras
+from trueward.pipeline.reward_templates import refuse_refused_prompts
 from trueward.pipeline.run_verdict import run_verdict
 from trueward.pipeline.scorer_factory import check_scorers
 from trueward.pipeline.surroundings import run_env
@@ -110,29 +117,72 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
     """
     require_extras(recipe)
     compares = Parts(recipe).compares
-    if compares:
-        compared.read_all(snapshots.compared(recipe.comparisons.source, recipe.comparisons.path), recipe.data.tolerate)
+    pairs = compared.read_all(comparison_files(recipe), sources.options(recipe.data)) if compares else None
     source = sources.read(recipe)
     check_models(recipe, source.prompts, until)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
-        check_scorers(recipe, source.prompts, env)
+        refuse_absent_models(recipe)
+        custom_files(
+            [*Parts(recipe).own_scorers.values(), recipe.policy.kind, recipe.policy.loss]
+        )  # forgets older imports
+        if pairs and pairs.rows and recipe.comparisons.source != "judge":
+            tokenizer, context = models.tokenizer(recipe.sft.model or recipe.model.base)
+            that_fit(pairs, comparisons_name(recipe.comparisons), Collator(tokenizer, context), recipe.data)
+        refuse_refused_prompts(recipe, source)
+        check_scorers(recipe, source.prompts, env, source.columns)
         check_policy_code(recipe.policy)
     return source
 
 
+def comparison_files(recipe: Recipe) -> list[Path]:
+    """The files of people's comparisons."""
+    return snapshots.compared(recipe.comparisons.source, recipe.comparisons.path)
+
+
+def refuse_absent_models(recipe: Recipe) -> None:
+    """`ValueError` for a reward model that is named and isn't there; what is in it is known when it's loaded."""
+    named = {"reward.model": recipe.reward.model if Parts(recipe).is_model else ""}
+    programs = [(f"evaluation.truths.{i}", name) for i, name in enumerate(recipe.evaluation.truths)]
+    if recipe.reward.kind == "mix":
+        programs += [(f"reward.parts.{i}.scorer", part.scorer) for i, part in enumerate(recipe.reward.parts)]
+    named |= {where: name.removeprefix("model:") for where, name in programs if name.startswith("model:")}
+    for where, place in named.items():
+        path = Path(place)
+        if place and path.exists() and not is_model(path) and not is_tabular(path):
+            raise ValueError(f"{where}: {place}: not a model directory (it has no config.json)")
+        if (
+            place
+            and not path.exists()
+            and (path.is_absolute() or place.startswith((".", "~")) or place.count("/") != 1)
+        ):
+            raise ValueError(f"{where}: {place}: no such model directory")
+
+
 def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
-    """`ValueError` if simulated annotators are named for data other than the texts that ship."""
+    """`ValueError` if simulated annotators are named for data other than the texts that ship, or by a name that is none."""
+    utilities = [name for name in recipe.evaluation.truths if ":" not in name and name != "judge"]
     if (recipe.data.demonstrations or recipe.data.prompts).startswith("trueward:"):
+        if unknown := [name for name in utilities if name not in UTILITIES]:
+            raise ValueError(
+                f"evaluation.truths: there is no simulated utility {unknown[0]!r}; known: {', '.join(UTILITIES)}; or give "
+                "model:DIRECTORY, verifier:NAME, or [] to measure no truth"
+            )
+        by_utility = compares and recipe.comparisons.source == "simulated"
+        if by_utility and recipe.comparisons.annotator not in UTILITIES:
+            raise ValueError(
+                f"comparisons.annotator: there is no simulated utility {recipe.comparisons.annotator!r}; known: "
+                f"{', '.join(UTILITIES)}"
+            )
         return
     if compares and recipe.comparisons.source == "simulated":
         raise ValueError(
             'comparisons.source = "simulated" stands in for people on trueward:reviews and trueward:toy alone; '
             'for other data give source = "file" and path, or reward.model'
         )
-    if unknown := [t for t in recipe.evaluation.truths if ":" not in t and t != "judge"]:
+    if utilities:
         raise ValueError(
-            f"evaluation.truths: the simulated utility {unknown[0]!r} is there for trueward:reviews and trueward:toy "
+            f"evaluation.truths: the simulated utility {utilities[0]!r} is there for trueward:reviews and trueward:toy "
             "alone; for other data give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
         )
 

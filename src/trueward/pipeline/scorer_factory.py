@@ -12,12 +12,13 @@ from trueward.evaluation.evaluator import Truth
 from trueward.pipeline.judge_labels import build_judge, uses_judge
 from trueward.records import Completion, Prompt
 from trueward.scorers import custom, reward_model, simulated
-from trueward.scorers.custom import CustomScorer
+from trueward.scorers.custom import CustomScorer, FunctionScorer, with_neutral
 from trueward.scorers.judge.rating import JudgeScorer
 from trueward.scorers.mix import Ingredient, Mix, length
 from trueward.scorers.normalized import Normalized
-from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
+from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs
 from trueward.scorers.simulated import Annotator
+from trueward.scorers.user_function import Columns
 from trueward.scorers.verifiers import catalogue, selftest
 from trueward.scorers.verifiers.verifier import Verifier
 from trueward.training.env import Env
@@ -35,12 +36,14 @@ class ScorerFactory:
     """Options of truths that are verifiers, by the truth's name."""
     given: Mapping[str, Scorer] = field(default_factory=dict)
     """The caller's scorers, by their names in settings."""
+    columns: Columns = field(default_factory=dict)
+    """Columns of the prompts' rows, by the prompt's id, for the user's scorers."""
 
     @classmethod
-    def of(cls, recipe: Recipe, env: Env) -> ScorerFactory:
+    def of(cls, recipe: Recipe, env: Env, columns: Columns | None = None) -> ScorerFactory:
         """The factory of a recipe."""
         judge = recipe.judge if recipe.judge.model else None
-        return cls(env, recipe.seed, recipe.reward, judge, recipe.evaluation.options)
+        return cls(env, recipe.seed, recipe.reward, judge, recipe.evaluation.options, columns=columns or {})
 
     def judge_scorer(self, neutral: float | None = None) -> Scorer:
         """The judge's rating as a scorer. neutral: the score of an answer without a rating."""
@@ -62,7 +65,7 @@ class ScorerFactory:
         if custom.is_custom(name):
             if options:
                 raise ValueError(f"{where}: {name} is a function of your own, and takes no options")
-            return CustomScorer(name)
+            return CustomScorer(name, self.columns)
         return catalogue.make(name.removeprefix("verifier:"), options, where)
 
     def truth(self, name: str) -> Scorer:
@@ -81,9 +84,9 @@ class ScorerFactory:
         """The truths of these names, people aside, each on its scale under the SFT policy's answers (two to each prompt)."""
         truths = []
         for name in (name for name in names if not name.startswith("people:")):
-            scorer = self._truth(name, annotators)
-            scale = fit_scale(scores(scorer, answers).reshape(-1, 2), f"evaluation.truths: {name}")
-            truths.append(Truth(name, scorer, scale))
+            scorer, where = self._truth(name, annotators), f"evaluation.truths: {name}"
+            scale = fit_scale(judged_pairs(scorer, answers, where), where)
+            truths.append(Truth(name, with_neutral(scorer, scale.mean), scale))
         return truths
 
     def _truth(self, name: str, annotators: Mapping[str, Annotator]) -> Scorer:
@@ -110,7 +113,7 @@ class ScorerFactory:
         if config.kind == "verifier":
             own = custom.is_custom(config.verifier) or config.verifier in self.given
             name = config.verifier if own else f"verifier:{config.verifier}"
-            return self.named(name, config.options, "reward.options")
+            return with_neutral(self.named(name, config.options, "reward.options"), neutral)
         ingredients = [
             Ingredient(
                 p.name or p.scorer.removeprefix("verifier:"),
@@ -120,19 +123,19 @@ class ScorerFactory:
             )
             for i, p in enumerate(config.parts)
         ]
-        return Mix(ingredients, config.floor)
+        return Mix(ingredients, config.floor, neutral)
 
     def normalized_program(self, scale: Scale) -> Normalized:
         """The same in SDs under the SFT policy."""
         return Normalized(self.program(scale.mean), scale)
 
 
-def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env) -> int:
+def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env, columns: Columns | None = None) -> int:
     """Make every program that the recipe names and test it on the recipe's prompts; returns the number of cases.
 
     It is called before training, so that a verifier which rewards the empty answer is found before a policy exploits it.
     """
-    factory = ScorerFactory.of(recipe, env)
+    factory = ScorerFactory.of(recipe, env, columns)
     programs: dict[str, Scorer] = {}
     if uses_judge(recipe):
         build_judge(recipe.judge, recipe.seed, env)  # fails before training if there is no such model, or no key
@@ -145,6 +148,10 @@ def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env) -> int:
     if verifiers:
         refuse_two_keys(prompts)
     unique = list({p.id: p for p in prompts}.values())
+    for where, program in programs.items():
+        if isinstance(program, FunctionScorer):
+            program.check(unique, where)
+            program.try_out(unique)
     return sum(selftest.require(v, unique, where) for where, v in verifiers.items())
 
 

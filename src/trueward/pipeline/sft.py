@@ -60,6 +60,8 @@ def fine_tune(
 ) -> SftPolicy:
     """SFT on the demonstrations, or the ready model that `sft.model` names; then two answers to each of some prompts."""
     demonstrations, held_out = prepared.demonstrations, prepared.demonstrations_held_out
+    if cut := cut_short(prepared.summary, sampler.max_new_tokens):
+        env.progress.tell(f"sft: {cut}")
     budget = env.micro_batch_tokens
     policy = env.load(sft.model or model.base, seed)
     before = after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if held_out else None
@@ -89,6 +91,17 @@ def fine_tune(
         "parameters": loading.parameters(policy.model),
     }
     return SftPolicy(lambda: policy, answers, summary)
+
+
+def cut_short(prepared: dict[str, Any], longest: int) -> str:
+    """A sentence if answers as long as most demonstrations would be cut; empty otherwise. prepared: that stage's summary."""
+    lengths = prepared.get("lengths", {})
+    if lengths.get("response_median", 0) <= longest:
+        return ""
+    return (
+        f"sampler.max_new_tokens = {longest} cuts answers as long as most demonstrations, of which half have more than "
+        f"{lengths['response_median']} tokens, and 99% no more than {lengths['response_most']}"
+    )
 
 
 def write(sft: SftPolicy, folder: Path) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trueward.config import DataConfig, Recipe
 from trueward.data import comparisons, loading, nano, reviews, snapshots, toy
 from trueward.data.loading import Loaded
+from trueward.data.options import ReadOptions
+from trueward.pipeline.parts import Parts
 from trueward.records import Demonstration, Message, Prompt
 from trueward.scorers.verifiers import gym
 
@@ -27,50 +30,87 @@ class Source:
     ignored: dict[str, int] = field(default_factory=dict)
     held_out: list[Prompt] = field(default_factory=list)
     """Prompts to evaluate on, if they are given; else some are held out by a hash of their text."""
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Other columns of the prompts' rows, by the prompt's id, where a scorer of the user's own may ask for them."""
+    repeated: int = 0
+    """How many of the prompts have other such columns than an earlier one with their text."""
+    places: list[tuple[Prompt, str]] = field(default_factory=list)
+    """Where each prompt was read, as errors name it: "people.jsonl, line 7"."""
 
 
 GIVEN = "given"
 """In the place of a name in [data]: the rows are in memory."""
 
 
-def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None) -> Source:
+def options(data: DataConfig, keep: bool = False) -> ReadOptions:
+    """How [data] has files read. keep: prompts keep the other columns of their rows."""
+    return ReadOptions(
+        columns=data.columns,
+        roles=data.roles,
+        contradictions=data.contradictions,
+        order=data.order,
+        tolerate=data.tolerate,
+        in_recipe=True,
+        keep=keep,
+    )
+
+
+def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None, keep: bool = False) -> Source:
     """The data that the recipe names in [data], read and checked. `ValueError` in one line if it can't be used.
 
-    given: rows in memory, for "demonstrations" and "prompts" where the recipe says `GIVEN`.
+    given: rows in memory, for "demonstrations" and "prompts" where the recipe says `GIVEN`. keep: whether prompts keep the
+    other columns of their rows; else these are beside them, if the recipe has a scorer of the user's own.
     """
     source = Source([], [])
     data, given = recipe.data, given or {}
+    beside = bool(Parts(recipe).own_scorers) and not keep
+    how = options(data, keep or beside)
     if data.demonstrations:
         load = (
             (lambda name: given["demonstrations"])
             if data.demonstrations == GIVEN
-            else _shared(loading.demonstrations, data)
+            else partial(loading.demonstrations, options=how)
         )
         source.demonstrations = _read(data.demonstrations, load, source, "demonstrations", {})
     if data.prompts == "comparisons":
         judged = snapshots.compared(recipe.comparisons.source, recipe.comparisons.path) or [
             Path(recipe.comparisons.path)
         ]
-        source.prompts = [c.prompt for c in comparisons.read_all(judged, data.tolerate).rows]
-        source.files += judged
+        compared = comparisons.read_all(judged, how)
+        source.prompts = [c.prompt for c in compared.rows]
+        source.places += zip(source.prompts, compared.where, strict=False)
+        source.files += compared.files
     elif data.prompts:
-        load = (lambda name: given["prompts"]) if data.prompts == GIVEN else _shared(loading.prompts, data)
+        load = (lambda name: given["prompts"]) if data.prompts == GIVEN else partial(loading.prompts, options=how)
         rows = _read(data.prompts, load, source, "prompts", data.task)
         source.prompts = [getattr(row, "prompt", row) for row in rows]
     else:
         source.prompts = [d.prompt for d in source.demonstrations]
-    return instructed(source, data.instruction) if data.instruction else source
+    if data.instruction:
+        source = instructed(source, data.instruction)
+    return detached(source) if beside else source
 
 
-def _shared(load: Callable[..., Loaded[Any]], data: DataConfig) -> Callable[[str], Loaded[Any]]:
-    """The reader, with what the recipe says of all files."""
-    return lambda name: load(name, tolerate=data.tolerate)
+def detached(source: Source) -> Source:
+    """The columns beside the prompts, not in them, so that no stage's result depends on who reads them."""
+    prompts = [*(d.prompt for d in source.demonstrations), *source.prompts]
+    columns = {p.id: p.columns for p in reversed(prompts) if p.columns}  # of equal prompts the first one's
+    bare: dict[str, Any] = {"columns": {}}
+    return replace(
+        source,
+        demonstrations=[
+            d.model_copy(update={"prompt": d.prompt.model_copy(update=bare)}) for d in source.demonstrations
+        ],
+        prompts=[p.model_copy(update=bare) for p in source.prompts],
+        columns=columns,
+        repeated=sum(bool(p.columns) and p.columns != columns[p.id] for p in source.prompts),
+    )
 
 
 def named_prompts(name: str) -> Source:
     """The prompts of a file, a data set or a text that ships, without demonstrations."""
     source = Source([], [])
-    rows = _read(name, loading.prompts, source, "prompts", {})
+    rows = _read(name, partial(loading.prompts, options=ReadOptions(in_recipe=True, keep=True)), source, "prompts", {})
     source.prompts = [getattr(row, "prompt", row) for row in rows]
     return source
 
@@ -82,7 +122,7 @@ def instructed(source: Source, instruction: str) -> Source:
         if prompt.messages:
             return prompt
         text = instruction.replace("{prompt}", prompt.text)
-        return Prompt(messages=(Message(role="user", content=text),), answer=prompt.answer)
+        return prompt.model_copy(update={"text": "", "messages": (Message(role="user", content=text),)})
 
     demonstrations = [
         d
@@ -90,7 +130,12 @@ def instructed(source: Source, instruction: str) -> Source:
         else Demonstration(prompt=as_conversation(d.prompt), response=d.response.lstrip() or d.response)
         for d in source.demonstrations
     ]
-    return replace(source, demonstrations=demonstrations, prompts=[as_conversation(p) for p in source.prompts])
+    return replace(
+        source,
+        demonstrations=demonstrations,
+        prompts=[as_conversation(p) for p in source.prompts],
+        places=[(as_conversation(p), where) for p, where in source.places],
+    )
 
 
 def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any]) -> list[Any]:
@@ -121,4 +166,5 @@ def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any])
     source.files += loaded.files
     source.left_out += [{"what": what, "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
     source.ignored |= dict(loaded.ignored)
+    source.places += zip((getattr(row, "prompt", row) for row in loaded.rows), loaded.where, strict=False)
     return list(loaded.rows)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from jinja2 import TemplateError
-
 from trueward.data.collate import Collator
+from trueward.data.conversations import RefusedError
 from trueward.models.network import Network
 from trueward.records import Completion, Message, Prompt
 from trueward.sampling.draws import Draws
@@ -102,8 +101,8 @@ class Conversation:
             messages += [Message(role="user", content=written), Message(role="assistant", content=answered)]
         try:
             return self.collator.prompt_ids(Prompt(messages=tuple(messages[:-1])))
-        except TemplateError as error:
-            raise ValueError(f"the model's chat template refuses this conversation: {error}") from None
+        except RefusedError as error:
+            raise ValueError(f"the model's chat template refuses this conversation: {error.reason}") from None
 
 
 def _joined(parts: list[str]) -> str:

@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trueward.records import Completion, Score
+from trueward.records import Completion, Prompt, Score
 from trueward.scorers import own_module
+from trueward.scorers.scorer import ABSTAINED, Scorer
+from trueward.scorers.user_function import Columns, UserFunction, described
 
+TRIED = " This is an answer."
 PREFIXES = ("people", "model", "verifier", "reasoning-gym")
 
 
 class FunctionScorer:
-    """A function as a scorer. `ValueError` if it returns anything but one finite score a completion."""
+    """A function as a scorer. `ValueError` if it raises, or returns anything but one finite score a completion, or None.
 
-    def __init__(self, name: str, function: Callable[[list[Completion]], Any]) -> None:
-        """name: as errors call it, `module:function`. function: from n completions to n numbers or `Score`s."""
-        self.name, self.function = name, function
+    None abstains: the score is `neutral`, or the mean of the others in the call if that isn't known, with the part `abstained`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        columns: Columns | None = None,
+        neutral: float | None = None,
+    ) -> None:
+        """name: as errors call it, `module:function`. function: from n completions to n numbers, `Score`s or Nones, in
+        trueward's form or TRL's. columns: of the prompts' rows, for the latter. neutral: the score that stands for None."""
+        self.name, self.neutral = name, neutral
+        self.function = UserFunction(name, function, columns or {})
+
+    def check(self, prompts: Sequence[Prompt], where: str) -> None:
+        """`ValueError` if it can't be called for these prompts. where: what the error calls the setting."""
+        self.function.check(prompts, where)
+
+    def try_out(self, prompts: Sequence[Prompt]) -> None:
+        """Call it once, with a made-up answer to each of two prompts: what it does wrong is then known before training."""
+        self([Completion(prompt=prompt, response=TRIED) for prompt in prompts[:2]])
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """One score for each completion, in order."""
-        values = self.function(list(completions))
+        values = self.function(completions)
         if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
             raise ValueError(f"{self.name} returned {_kind(values)}; expected a list of numbers or of Scores")
-        scored = [self._score(value, i) for i, value in enumerate(values)]
+        scored = [None if value is None else self._score(value, i) for i, value in enumerate(values)]
         if len(scored) != len(completions):
             raise ValueError(
                 f"{self.name} returned {len(scored)} scores for {len(completions)} completions; expected one each"
             )
-        return scored
+        spoken = [score.score for score in scored if score]
+        neutral = self.neutral if self.neutral is not None else sum(spoken) / max(1, len(spoken))
+        return [score or Score(score=neutral, parts={ABSTAINED: 1.0}, note="abstained") for score in scored]
 
     def _score(self, value: Any, at: int) -> Score:
         if isinstance(value, Score):
@@ -48,8 +73,17 @@ class FunctionScorer:
 class CustomScorer(FunctionScorer):
     """The function that `module:function` names, as a scorer."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, function_of(name))
+    def __init__(self, name: str, columns: Columns | None = None) -> None:
+        super().__init__(name, function_of(name), columns)
+
+
+def with_neutral(scorer: Scorer, neutral: float | None) -> Scorer:
+    """The scorer, if it's a function of the user's one that gives this score where it abstains; another as it is."""
+    if neutral is None or not isinstance(scorer, FunctionScorer):
+        return scorer
+    known = copy.copy(scorer)
+    known.neutral = neutral
+    return known
 
 
 def is_custom(name: str) -> bool:
@@ -86,7 +120,7 @@ def function_of(name: str, expected: str = "a function") -> Any:
     except AttributeError:
         raise ValueError(f"{name}: the module {module} has no {attribute}") from None
     except Exception as error:  # whatever a user's module does when it's imported, the line says which one it was
-        raise ValueError(f"{name}: {module} can't be imported: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{name}: {module} can't be imported: {described(error)}") from error
     if expected == "a function" and not callable(function):
         raise ValueError(f"{name}: expected a function, got {_kind(function)}")
     return function

@@ -17,6 +17,7 @@ from torch import Tensor
 from trueward.batches import micro_batches
 from trueward.data.collate import talk
 from trueward.data.control_tokens import Talk
+from trueward.data.conversations import refusals
 from trueward.data.encoder import encoder
 from trueward.models import loading
 from trueward.models.network import Network
@@ -72,10 +73,11 @@ def encode(network: Network, completion: Completion) -> Encoded:
 def _chat(tokenizer: Any, completion: Completion) -> list[int]:
     """The conversation through the template; a truncated response is left open."""
     asked, response = talk(completion.prompt), _response(tokenizer, completion)
-    if not completion.finished:
-        return encoder(tokenizer).conversation(asked, response)
-    whole = [*asked.messages, {"role": ASSISTANT, "content": response}]
-    return encoder(tokenizer).conversation(Talk(whole, asked.tools), None)
+    with refusals(completion.prompt):
+        if not completion.finished:
+            return encoder(tokenizer).conversation(asked, response)
+        whole = [*asked.messages, {"role": ASSISTANT, "content": response}]
+        return encoder(tokenizer).conversation(Talk(whole, asked.tools), None)
 
 
 def _response(tokenizer: Any, completion: Completion) -> str:

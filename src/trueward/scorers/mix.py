@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trueward.records import Completion, Score
-from trueward.scorers.scorer import Scorer
+from trueward.scorers.scorer import ABSTAINED, Scorer
 from trueward.scorers.verifiers.constraints import words
 
 
@@ -21,11 +21,14 @@ class Ingredient:
 
 
 class Mix:
-    """Σ weight·score over the parts that are not gates; `floor` for an answer that does not pass all gates."""
+    """Σ weight·score over the parts that are not gates; `floor` for an answer that does not pass all gates.
 
-    def __init__(self, ingredients: Sequence[Ingredient], floor: float) -> None:
-        """floor: the score of an answer that fails a gate."""
-        self.ingredients, self.floor = tuple(ingredients), floor
+    A part that abstains adds nothing, and a gate that abstains is open. If all parts do, the mixture abstains: `neutral`.
+    """
+
+    def __init__(self, ingredients: Sequence[Ingredient], floor: float, neutral: float | None = None) -> None:
+        """floor: the score of an answer that fails a gate. neutral: of one from which all parts abstain; None: 0."""
+        self.ingredients, self.floor, self.neutral = tuple(ingredients), floor, neutral
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """One score for each completion; its parts are every ingredient's score and that one's own parts."""
@@ -34,14 +37,19 @@ class Mix:
 
     def _sum(self, verdicts: Sequence[Score]) -> Score:
         parts: dict[str, float] = {}
-        total, shut = 0.0, []
+        total, shut, spoken = 0.0, [], False
         for ingredient, verdict in zip(self.ingredients, verdicts, strict=True):
+            if ABSTAINED in verdict.parts:
+                parts[f"{ingredient.name}.{ABSTAINED}"] = 1.0
+                continue
             parts[ingredient.name] = verdict.score
             parts |= {f"{ingredient.name}.{name}": value for name, value in verdict.parts.items()}
             if not ingredient.gate:
-                total += ingredient.weight * verdict.score
+                total, spoken = total + ingredient.weight * verdict.score, True
             elif verdict.score < 1.0:
                 shut.append(ingredient.name)
+        if not shut and not spoken:
+            total, parts = self.neutral or 0.0, {**parts, ABSTAINED: 1.0}
         note = f"did not pass {', '.join(shut)}" if shut else "; ".join(v.note for v in verdicts if v.note)
         return Score(score=self.floor if shut else total, parts=parts, cost=sum(v.cost for v in verdicts), note=note)
 

@@ -11,6 +11,8 @@ import numpy as np
 from trueward.records import Completion, Score
 from trueward.tracking import beats
 
+ABSTAINED = "abstained"
+"""The part, 1, of a score that stands for none: the scorer abstained, or has nothing to say of that answer."""
 LOGGED = ("unshaped", "member_sd")  # parts of a score: that before shaping, the SD between an ensemble's members
 
 
@@ -71,6 +73,18 @@ class Scale:
     def apply(self, score: np.ndarray) -> np.ndarray:
         """(score − mean) / SD, any shape."""
         return (score - self.mean) / self.sd
+
+
+def judged_pairs(scorer: Scorer, answers: Sequence[Completion], what: str) -> np.ndarray:
+    """The scores of the reference policy's answers, two to each prompt, [prompts, 2], where it abstained from neither.
+
+    `ValueError` if that leaves none. what: its name there.
+    """
+    scored = scorer(answers)
+    spoken = np.array([ABSTAINED not in v.parts for v in scored]).reshape(-1, 2).all(axis=1)
+    if not spoken.any():
+        raise ValueError(f"{what} abstains from all of the SFT policy's answers (it returns None): nothing to optimise")
+    return np.array([v.score for v in scored], dtype=np.float64).reshape(-1, 2)[spoken]
 
 
 def fit_scale(score: np.ndarray, what: str) -> Scale:
