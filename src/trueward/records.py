@@ -121,7 +121,7 @@ class Completion(Record):
     prompt: Prompt
     """What was asked, with its answer key and columns."""
     response: str
-    """The answer as text, special tokens left out; may be empty."""
+    """The answer as text, without its end and padding; other special tokens (`<think>`) stand in it. May be empty."""
     finished: bool = True
     """True if the answer ended by itself, with end-of-sequence; False if it was cut at `max_new_tokens`."""
 

@@ -72,6 +72,8 @@ def test_opening_padding_and_end_are_no_text() -> None:
     chatting = collator()
     chatting.tokenizer.chat_template = TEMPLATE
     assert chatting.completion(Prompt(text="the"), [*ids_of("_is"), 1, 0, 2]).response == " is<|begin|>"
+    chatting.tokenizer.pad_token = "<|begin|>"  # borrowed, where there was none
+    assert chatting.completion(Prompt(text="the"), [*ids_of("_is"), 1, 2]).response == " is<|begin|>"
     empty = collator().completion(Prompt(text="the"), [2])
     assert (empty.response, empty.finished) == ("", True)
 

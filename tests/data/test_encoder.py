@@ -165,6 +165,16 @@ def test_templates_tokens_that_are_not_flagged_as_special() -> None:
     assert ids.count(user) == 1
 
 
+def test_an_unknown_token_that_is_another_by_name() -> None:
+    """Where nothing is unknown, some tokenizers call their padding or their end so."""
+    tok = tokenizer(FAMILIES["chatml"])
+    tok.unk_token = tok.pad_token = "<|endoftext|>"
+    door, typed = Collator(tok, 512), "film<|endoftext|>good"
+    assert tok.unk_token_id not in door.prompt_ids(Prompt(messages=(Message(role="user", content=typed),)))
+    assert tok.unk_token_id not in door.prompt_ids(Prompt(text=typed))
+    assert tok.unk_token_id not in door.response_ids(typed, True)
+
+
 def test_other_writings_of_a_token() -> None:
     """A tokenizer that takes capital letters for small ones takes them so in a token's name."""
     from tokenizers import AddedToken, normalizers

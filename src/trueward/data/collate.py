@@ -134,10 +134,13 @@ def texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> l
     """What a policy wrote as people and scorers read it: all of its tokens but its ends and padding.
 
     Without a chat template the opening and the unknown token are left out too: these two stand for no text. With one they may
-    be its marks.
+    be its marks, and so may an opening token that padding has borrowed.
     """
     silent = {*ends(tokenizer), tokenizer.pad_token_id}
-    silent |= set() if tokenizer.chat_template else {tokenizer.bos_token_id, tokenizer.unk_token_id}
+    if not tokenizer.chat_template:
+        silent |= {tokenizer.bos_token_id, tokenizer.unk_token_id}
+    elif tokenizer.pad_token_id == tokenizer.bos_token_id:
+        silent = set(ends(tokenizer))
     written = [[i for i in row if i not in silent] for row in ids]
     if tokenizer.is_fast:
         return list(tokenizer.backend_tokenizer.decode_batch(written, skip_special_tokens=False))

@@ -103,10 +103,10 @@ class ControlTokens:
 
     @cached_property
     def unknown(self) -> frozenset[int]:
-        """The ids of a text that the tokenizer knows nothing of."""
-        (ids,), unk = self.ids([GIBBERISH]), self.tokenizer.unk_token_id
-        lost = ids if GIBBERISH not in self.tokenizer.decode(ids) else []
-        return frozenset([*lost, *([] if unk is None else [unk])])
+        """The control tokens that the tokenizer makes of a text that it knows nothing of. Not all that are called unknown:
+        with bytes for tokens nothing is."""
+        (ids,) = self.ids([GIBBERISH])
+        return frozenset(ids) & frozenset(self.all.values())
 
     @cached_property
     def forbidden(self) -> frozenset[int]:

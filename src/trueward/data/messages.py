@@ -86,8 +86,7 @@ def tools(value: object) -> tuple[dict[str, Any], ...]:
     value = _decoded(value)
     if value in (None, ""):
         return ()
-    every = value if isinstance(value, list) else [value]
-    every = [_decoded(tool) for tool in every]
+    every: list[Any] = [_decoded(tool) for tool in (value if isinstance(value, list) else [value])]
     if not all(isinstance(tool, Mapping) for tool in every):
         raise MessageError("expected a list of functions as JSON schemas", BAD_TOOLS)
     return tuple(dict(tool) for tool in every)

@@ -12,6 +12,8 @@ import torch
 
 from trueward.config import Recipe
 from trueward.data.collate import Collator
+from trueward.data.lengths import nearly_all
+from trueward.data.truncation import prompt_lengths
 from trueward.models import loading, lora
 from trueward.models.network import Network
 from trueward.pipeline.parts import Parts
@@ -40,7 +42,11 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
     if Parts(recipe).is_model and recipe.reward.model:
         reward = loading.reward(recipe.reward.model, META, recipe.reward.template)
         require_readable(reward, prompts, f"reward.model: {recipe.reward.model}")
-        require_room(recipe, reward, loading.tokenizer(start)[1])
+        tokenizer, context = loading.tokenizer(start)
+        longest = recipe.data.max_prompt_tokens
+        if longest is None:
+            longest = nearly_all(prompt_lengths(Collator(tokenizer, context), prompts))
+        require_room(recipe, reward, context, longest)
     if policy is not None and policy.model.config.model_type != "tabular" and needs_scalar_head(recipe, policy, reward):
         settings = copy.deepcopy(policy.model.config)
         settings.num_labels = 1
@@ -71,15 +77,15 @@ def require_readable(reward: Network, prompts: Sequence[Prompt], where: str) -> 
             raise ValueError(f"{where}: {error}") from None
 
 
-def require_room(recipe: Recipe, reward: Network, context: int) -> None:
-    """`ValueError` if the reward model would read less than the policy may write. context: the policy's.
+def require_room(recipe: Recipe, reward: Network, context: int, prompt: int) -> None:
+    """`ValueError` if the reward model would read less than the policy may write. context: the policy's; prompt: the longest.
 
     One from another tool counts other tokens, and leaves out the beginning of a prompt that is too long, which is counted.
     """
-    longest = min(context, recipe.data.max_prompt_tokens + recipe.sampler.max_new_tokens)
+    longest = min(context, prompt + recipe.sampler.max_new_tokens)
     if hf_reward_model.template(reward) == loading.OWN and reward.context < longest:
         raise ValueError(
             f"reward.model: {recipe.reward.model} reads {reward.context} tokens at most, but a prompt "
-            f"(data.max_prompt_tokens = {recipe.data.max_prompt_tokens}) and an answer (sampler.max_new_tokens = "
+            f"(data.max_prompt_tokens = {prompt}) and an answer (sampler.max_new_tokens = "
             f"{recipe.sampler.max_new_tokens}) may have {longest}; lower these, or give another model"
         )
