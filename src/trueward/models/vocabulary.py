@@ -30,7 +30,7 @@ def known_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def settle(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Note on a language model which of its logits are of tokens that the tokenizer knows; nothing where all are."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if not hasattr(config, "get_text_config"):  # a table is made for its tokenizer, and a head alone has no logits
         return
     size = config.get_text_config().vocab_size
