@@ -239,7 +239,7 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
 
 def _load(
     auto: Any, place: str, kind: str, labels: int | None = None, on_meta: bool = False
-) -> tuple[whole.Loaded, PreTrainedTokenizerBase]:
+) -> tuple[whole.LoadedWeights, PreTrainedTokenizerBase]:
     """A model with what did not fit, and its tokenizer. labels: of a classifier; by default as many as its files say."""
     places.require_model(place)
     with places.in_one_line(place, kind):

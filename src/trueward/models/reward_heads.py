@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trueward.artifacts import read_json
 from trueward.models.places import find_file
-from trueward.models.whole import Loaded
+from trueward.models.whole import LoadedWeights
 
 # TRL's and LLaMA-Factory's `v_head.summary`, OpenRLHF's `value_head` and `score`, UltraRM's and Eurus's `regression_head` …
 HEADS = frozenset(
@@ -26,7 +26,7 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 
 
-def settle(loaded: Loaded, place: str) -> None:
+def settle(loaded: LoadedWeights, place: str) -> None:
     """Put the head that the files hold on the model, if there is exactly one with one output; what fitted is ticked off.
 
     A head is one matrix of one row, with a bias or without, under one of `HEADS`, maybe below further names (`score.0.weight`).
@@ -72,7 +72,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return head.requires_grad_(True)
 
 
-def _read(place: str, names: Iterable[str], loaded: Loaded) -> dict[str, Tensor]:
+def _read(place: str, names: Iterable[str], loaded: LoadedWeights) -> dict[str, Tensor]:
     """Tensors of a model's files by their names in the model, in float32."""
     wanted = set(names)
     out: dict[str, Tensor] = {}
