@@ -34,6 +34,7 @@ from trueward.models import (
     whole,
 )
 from trueward.models.network import Network, context_length
+from trueward.models.padding import separate_pad, separate_pad_token
 from trueward.models.quiet import quiet
 
 MEAN, SD = "trueward_mean", "trueward_sd"  # a reward model's scale, in its config.json
@@ -97,7 +98,7 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
     elif lora.find_adapter(Path(name)) == Path(name):
         standing, context = tokenizer(lora.base_of(Path(name)))
         tok = adapter_files.tokenizer(Path(name), standing)
-        _separate_pad_token(tok)
+        separate_pad_token(tok)
     else:
         place = places.shipped(name)
         places.require_model(place)
@@ -107,7 +108,7 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
         config = whole_config.get_text_config()
         _require_end(tok, place)
         conventions.declare_ends(place, tok, whole_config)
-        _separate_pad_token(tok)
+        separate_pad_token(tok)
         config.pad_token_id = tok.pad_token_id  # the positions of some models are counted from it
         context = context_length(config)
     return tok, context
@@ -133,8 +134,8 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
         loaded, tokenizer = _load(AutoModelForSequenceClassification, place, A_REWARD, on_meta=device.type == "meta")
         with places.in_one_line(place, A_REWARD):
             reward_heads.settle(loaded, place)
-        if loaded.model.config.num_labels != 1:
-            _refuse_labels(place, loaded)
+        if (labels := loaded.model.config.num_labels) != 1 and not loaded.missing:
+            raise ValueError(f"{place}: a reward model has 1 label, this one has {labels}")
         loaded.require_whole(place, A_REWARD)
         model = loaded.model
         conventions.declare_ends(place, tokenizer, model.config)
@@ -151,13 +152,6 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
     elif config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     return Network(model.to(device).eval(), tokenizer)
-
-
-def _refuse_labels(place: str, loaded: whole.Found) -> None:
-    """`ValueError` for several labels; a policy, whose configuration says nothing of labels, lacks its head instead."""
-    if loaded.missing:
-        loaded.require_whole(place, A_REWARD)
-    raise ValueError(f"{place}: a reward model has 1 label, this one has {loaded.model.config.num_labels}")
 
 
 def _merged(standing: Network, adapter: Path) -> Network:
@@ -245,7 +239,7 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
 
 def _load(
     auto: Any, place: str, kind: str, labels: int | None = None, on_meta: bool = False
-) -> tuple[whole.Found, PreTrainedTokenizerBase]:
+) -> tuple[whole.LoadedWeights, PreTrainedTokenizerBase]:
     """A model with what did not fit, and its tokenizer. labels: of a classifier; by default as many as its files say."""
     places.require_model(place)
     with places.in_one_line(place, kind):
@@ -260,30 +254,6 @@ def _load(
 def _require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
     if tokenizer.eos_token_id is None:
         raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
-
-
-def separate_pad(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make padding a token of its own: a reward is read at the last token that isn't padding, and that may be the end."""
-    _separate_pad_token(tokenizer)
-    rows = vocabulary.embeddings(model)
-    if rows is not None and tokenizer.pad_token_id >= rows:  # it was added, here or by another tool
-        model.resize_token_embeddings(tokenizer.pad_token_id + 1, mean_resizing=model.device.type != "meta")
-    model.config.pad_token_id = tokenizer.pad_token_id
-    if getattr(model, "generation_config", None) is not None:
-        model.generation_config.pad_token_id = tokenizer.pad_token_id
-
-
-def _separate_pad_token(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """The tokenizer's part of it, once for all. Whether a token was added."""
-    end = tokenizer.eos_token_id
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != end:
-        return False
-    # Not the unknown token, which can be an answer's last; the opening one never is.
-    if tokenizer.bos_token is not None and tokenizer.bos_token_id != end:
-        tokenizer.pad_token = tokenizer.bos_token
-        return False
-    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
-    return True
 
 
 @quiet()

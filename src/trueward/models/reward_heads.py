@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trueward.artifacts import read_json
 from trueward.models.places import find_file
-from trueward.models.whole import Found
+from trueward.models.whole import LoadedWeights
 
 # TRL's and LLaMA-Factory's `v_head.summary`, OpenRLHF's `value_head` and `score`, UltraRM's and Eurus's `regression_head` …
 HEADS = frozenset(
@@ -26,22 +26,22 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 
 
-def settle(found: Found, place: str) -> None:
+def settle(loaded: LoadedWeights, place: str) -> None:
     """Put the head that the files hold on the model, if there is exactly one with one output; what fitted is ticked off.
 
     A head is one matrix of one row, with a bias or without, under one of `HEADS`, maybe below further names (`score.0.weight`).
-    Whatever else didn't fit stays in `found`.
+    Whatever else didn't fit stays in `loaded`.
     """
-    own = next((name for name in OWN if isinstance(getattr(found.model, name, None), nn.Linear)), "")
+    own = next((name for name in OWN if isinstance(getattr(loaded.model, name, None), nn.Linear)), "")
     if not own:
         return
     needed = {f"{own}.weight", f"{own}.bias"}
-    if not found.missing & needed and not set(found.mismatched) & needed:
-        found.unexpected = {name for name in found.unexpected if not name.startswith(LANGUAGE)}
-    extra = {name for name in found.unexpected | set(found.mismatched) if name.split(".")[0] in HEADS}
-    tensors = _read(place, extra, found) | (_beside(place) if found.missing & needed else {})
+    if not loaded.missing & needed and not set(loaded.mismatched) & needed:
+        loaded.unexpected = {name for name in loaded.unexpected if not name.startswith(LANGUAGE)}
+    extra = {name for name in loaded.unexpected | set(loaded.mismatched) if name.split(".")[0] in HEADS}
+    tensors = _read(place, extra, loaded) | (_beside(place) if loaded.missing & needed else {})
     weights = [name for name, t in tensors.items() if name.endswith("weight") and t.ndim == 2 and t.shape[0] == 1]
-    lacking = found.missing & needed or set(found.mismatched) & needed
+    lacking = loaded.missing & needed or set(loaded.mismatched) & needed
     if lacking and len(weights) == 1:
         stem = weights[0].removesuffix("weight")
         used = {weights[0], f"{stem}bias"} & set(tensors)
@@ -51,16 +51,16 @@ def settle(found: Found, place: str) -> None:
         bias = tensors[f"{own}.bias"]
     else:
         return
-    weight = tensors[weights[0]] if weights else getattr(found.model, own).weight.detach()
-    if weight.shape[1] != getattr(found.model, own).in_features or (bias is not None and bias.numel() != len(weight)):
+    weight = tensors[weights[0]] if weights else getattr(loaded.model, own).weight.detach()
+    if weight.shape[1] != getattr(loaded.model, own).in_features or (bias is not None and bias.numel() != len(weight)):
         return
-    setattr(found.model, own, _linear(weight, bias))
-    found.model.config.num_labels = found.model.num_labels = len(weight)
-    found.missing -= needed
-    found.unexpected -= used
+    setattr(loaded.model, own, _linear(weight, bias))
+    loaded.model.config.num_labels = loaded.model.num_labels = len(weight)
+    loaded.missing -= needed
+    loaded.unexpected -= used
     for name in used | needed:
-        found.mismatched.pop(name, None)
-    found.unexpected = {name for name in found.unexpected if not name.startswith(LANGUAGE)}
+        loaded.mismatched.pop(name, None)
+    loaded.unexpected = {name for name in loaded.unexpected if not name.startswith(LANGUAGE)}
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -72,12 +72,12 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return head.requires_grad_(True)
 
 
-def _read(place: str, names: Iterable[str], found: Found) -> dict[str, Tensor]:
+def _read(place: str, names: Iterable[str], loaded: LoadedWeights) -> dict[str, Tensor]:
     """Tensors of a model's files by their names in the model, in float32."""
     wanted = set(names)
     out: dict[str, Tensor] = {}
     for path in _files(place) if wanted else ():
-        with_name = {found.plain_name(name): name for name in _names(path)}
+        with_name = {loaded.plain_name(name): name for name in _names(path)}
         out |= _tensors(path, {plain: with_name[plain] for plain in wanted & set(with_name)})
     return out
 

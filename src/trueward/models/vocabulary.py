@@ -5,6 +5,7 @@ A policy is a distribution over known tokens, whoever computes it: the sampler, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ def known_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def settle(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Note on a language model which of its logits are of tokens that the tokenizer knows; nothing where all are."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if not hasattr(config, "get_text_config"):  # a table is made for its tokenizer, and a head alone has no logits
         return
     size = config.get_text_config().vocab_size
@@ -61,6 +62,17 @@ def narrow(model: Any, logits: Tensor) -> Tensor:
 def embeddings(model: Any) -> int | None:
     """How many ids a model has an embedding for; None for a table."""
     return int(model.get_input_embeddings().num_embeddings) if hasattr(model, "get_input_embeddings") else None
+
+
+def require_ids(model: Any, ids: Iterable[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> None:
+    """`ValueError` if a text has a token that the model has no embedding for."""
+    size = embeddings(model)
+    most = max((max(row, default=0) for row in ids), default=0)
+    if size is not None and most >= size:
+        token = tokenizer.convert_ids_to_tokens(most)
+        raise ValueError(
+            f"a text has the token {token!r}, which the tokenizer knows and the model has no embedding for"
+        )
 
 
 def require_embedded(model: Any, tokenizer: PreTrainedTokenizerBase, place: str) -> None:

@@ -23,7 +23,7 @@ MOST = 3  # names in an error
 
 
 @dataclass
-class Found:
+class LoadedWeights:
     """A model with what did not fit: names of tensors that its files lack, that it has no place for, that differ in shape."""
 
     model: Any
@@ -56,26 +56,26 @@ class Found:
             raise ValueError(f"{place}: can't be loaded whole as {kind}: {'; '.join(faults)}")
 
 
-def load(auto: Any, place: str, config: Any, *, on_meta: bool = False) -> Found:
+def load(auto: Any, place: str, config: Any, *, on_meta: bool = False) -> LoadedWeights:
     """The model in float32 and what did not fit. A known wrapper before all names is taken away.
 
     auto: a class as `AutoModelForCausalLM`. config: from `places.read_config`. on_meta: names and shapes alone are read,
     and the weights are nowhere. Quantised weights become plain numbers where their library can do that.
     """
-    found = _load(auto, place, config, {}, on_meta)
-    if not (found.missing and found.unexpected):
-        return found
-    renamed = {rf"(^|\.){name}\.": r"\1" for name in INSIDE if any(_has(u, name) for u in found.unexpected)}
-    prefix = wrapper(found.missing, (_without(u) for u in found.unexpected), found.model.base_model_prefix)
+    first = _load(auto, place, config, {}, on_meta)
+    if not (first.missing and first.unexpected):
+        return first
+    renamed = {rf"(^|\.){name}\.": r"\1" for name in INSIDE if any(_has(u, name) for u in first.unexpected)}
+    prefix = wrapper(first.missing, (_without(u) for u in first.unexpected), first.model.base_model_prefix)
     if prefix:
         renamed |= {"^" + prefix.replace(".", r"\."): ""}
     if not renamed:
-        return found
+        return first
     again = _load(auto, place, config, renamed, on_meta)
-    if len(again.missing) < len(found.missing):
+    if len(again.missing) < len(first.missing):
         again.prefix, again.renamed = prefix, renamed
         return again
-    return found
+    return first
 
 
 def wrapper(missing: Iterable[str], unexpected: Iterable[str], base: str) -> str:
@@ -103,7 +103,7 @@ def wrapper(missing: Iterable[str], unexpected: Iterable[str], base: str) -> str
     return max(sorted(prefixes), key=lambda p: prefixes[p], default="")
 
 
-def _load(auto: Any, place: str, config: Any, renamed: dict[str, str], on_meta: bool) -> Found:
+def _load(auto: Any, place: str, config: Any, renamed: dict[str, str], on_meta: bool) -> LoadedWeights:
     more: dict[str, Any] = {"key_mapping": renamed} if renamed else {}
     if on_meta:
         more["device_map"] = "meta"
@@ -122,7 +122,7 @@ def _load(auto: Any, place: str, config: Any, renamed: dict[str, str], on_meta: 
         vars(model).pop("_weight_conversions", None)
     mismatched = {name: (tuple(given), tuple(wanted)) for name, given, wanted in info["mismatched_keys"]}
     unexpected = {name for name in info["unexpected_keys"] if not name.endswith(NO_WEIGHTS)}
-    return Found(model, set(info["missing_keys"]), unexpected, mismatched)
+    return LoadedWeights(model, set(info["missing_keys"]), unexpected, mismatched)
 
 
 def plain(model: Any) -> None:

@@ -20,7 +20,7 @@ from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
 from trueward.data.ends import ends as ends_of
 from trueward.models.network import Network
-from trueward.models.vocabulary import narrow
+from trueward.models.vocabulary import narrow, require_ids
 from trueward.records import Prompt
 from trueward.sampling.decoder_pool import DecoderPool
 from trueward.sampling.draws import Draws
@@ -100,6 +100,7 @@ def sample(
             raise ValueError(
                 f"a prompt of {len(tokens)} tokens leaves no room in a context of {network.context}: {str(prompt)[:60]!r}"
             )
+    require_ids(network.model, ids, network.tokenizer)
     room = [min(params.max_new_tokens, network.context - len(t)) for t in ids]
     uniforms = draws.uniforms(len(ids), params.max_new_tokens).to(network.device)
     there = network.model, params.quantize

@@ -8,7 +8,7 @@ import torch
 
 from trueward.data.ends import ends
 from trueward.models.network import Network
-from trueward.models.vocabulary import narrow
+from trueward.models.vocabulary import narrow, require_ids
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, decoder_for, draw
 
@@ -22,6 +22,7 @@ def stream(network: Network, ids: Sequence[int], params: SamplingParams, draws: 
     room = min(params.max_new_tokens, network.context - len(ids))
     if room < 1:
         raise ValueError(f"a prompt of {len(ids)} tokens leaves no room in a context of {network.context}")
+    require_ids(network.model, [ids], network.tokenizer)
     device, over = network.device, ends(network.tokenizer)
     uniforms = draws.uniforms(1, params.max_new_tokens).to(device)
     decoder = decoder_for(network, params.quantize)

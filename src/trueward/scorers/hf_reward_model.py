@@ -22,6 +22,7 @@ from trueward.data.encoder import encoder
 from trueward.models import loading
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
+from trueward.models.vocabulary import require_ids
 from trueward.records import ASSISTANT, Completion
 
 HEADS = ("score", "classifier", "classification_head")
@@ -112,6 +113,7 @@ def _pair(network: Network, completion: Completion) -> Encoded:
 def read(network: Network, completions: Sequence[Completion], micro_batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
     """The model's raw scores [n] and what its head reads [n, d], both float64."""
     encoded = [encode(network, c) for c in completions]
+    require_ids(network.model, (e.ids for e in encoded), network.tokenizer)
     lengths = torch.tensor([len(e.ids) for e in encoded], dtype=torch.long)
     raw, states = np.zeros(len(encoded)), np.zeros((len(encoded), 0))
     for rows in micro_batches(lengths, micro_batch_tokens):
