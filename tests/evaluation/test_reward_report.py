@@ -58,7 +58,7 @@ def test_a_reward_model_that_is_the_annotators_utility() -> None:
     margin, label = rr.margins(raw(1 / 0.7), held_out)
     nll = np.logaddexp(0, np.where(label == 1, -margin, margin))
     assert abs(nll.mean() - figures["nll_floor"]) <= 4.5 * nll.std() / math.sqrt(len(nll))
-    right = rr._right(margin, label)
+    right = rr.right(margin, label)
     assert abs(right.mean() - figures["best_accuracy"]) <= 4.5 * right.std() / math.sqrt(len(right))
     assert figures["true_accuracy"] == 1.0
     assert figures["slope_low"] < 1 < figures["slope_high"]

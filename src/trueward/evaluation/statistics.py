@@ -24,8 +24,11 @@ def student_quantile(level: float, freedom: int) -> float:
     return float(special.stdtrit(freedom, level))
 
 
-def wilson(successes: float, n: int, z: float = Z) -> tuple[float, float]:
-    """Wilson's score interval for a share (Wilson 1927); ties may count half. (0, 1) for n = 0."""
+def wilson(successes: float, n: float, z: float = Z) -> tuple[float, float]:
+    """Wilson's score interval for a share of n observations (Wilson 1927). (0, 1) for n = 0.
+
+    n may be an effective number, and successes a sum of halves; of ties `win_rate` knows more.
+    """
     if n == 0:
         return 0.0, 1.0
     p = successes / n
