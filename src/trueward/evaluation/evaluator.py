@@ -19,8 +19,9 @@ from trueward.evaluation.feature_shift import ScoredAnswer, feature_shift
 from trueward.evaluation.lengths import correlation, matched_gain
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.paired import paired
-from trueward.evaluation.statistics import standard_error, win_rate
+from trueward.evaluation.statistics import standard_error
 from trueward.evaluation.token_strip import strip
+from trueward.evaluation.win_rate import win_rate
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
 from trueward.models import heads

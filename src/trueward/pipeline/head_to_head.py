@@ -18,7 +18,8 @@ from trueward import artifacts, config
 from trueward.batches import Rollout, micro_batches
 from trueward.config import Recipe
 from trueward.data import loading as texts
-from trueward.evaluation.statistics import Z, standard_error, win_rate
+from trueward.evaluation.statistics import Z, standard_error
+from trueward.evaluation.win_rate import win_rate
 from trueward.losses import kl
 from trueward.models import heads, loading
 from trueward.models.network import Network

@@ -37,7 +37,7 @@ class PolicyRow(Contract):
     win_rate: Figure
     """Share of prompts on which the policy's answer has the higher truth, ties half."""
     win_rate_low: Figure
-    """Lower end of its 95 % interval (Wilson)."""
+    """Lower end of its 95 % interval (score interval; a tie is no coin flip)."""
     win_rate_high: Figure
     """Upper end."""
     kl: Figure
