@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation import best_of_n_gain, calibration
+from trueward.evaluation import calibration
 from trueward.evaluation.clustered import numbered, share
+from trueward.evaluation.noise import without_noise
+from trueward.evaluation.order_statistics import promised_truth
 from trueward.evaluation.statistics import standard_error
 from trueward.records import Comparison, Completion
 from trueward.scorers.scorer import Scorer, fit_scale, scores
@@ -74,13 +76,10 @@ def report(
         **_by_length_alone(train, held_out),
         "warning": few(len(train)),
     }
-    cleaned = [
-        None if agreement is None or not n else best_of_n_gain.without_noise(a, agreement)
-        for a in (accuracy, low, high)
-    ]
+    cleaned = [None if agreement is None or not n else without_noise(a, agreement) for a in (accuracy, low, high)]
     figures["clean_accuracy"] = _number(cleaned[0])
     figures["promised"] = [
-        {"n": k, **{end: _number(best_of_n_gain.best_of_n_gain(a, k))
+        {"n": k, **{end: _number(promised_truth(a, k))
                     for end, a in zip(("gain", "low", "high"), cleaned, strict=True) if a is not None}}
         for k in CHOICES if None not in cleaned
     ]  # fmt: skip
