@@ -26,11 +26,11 @@ from trueward.losses import kl
 from trueward.losses import logprobs as lp
 from trueward.models import heads
 from trueward.models.network import Network
-from trueward.records import Prompt
+from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
-from trueward.scorers.scorer import Scale, ScoredBatch, Scorer, scores
+from trueward.scorers.scorer import Scale, ScoredBatch, Scorer, bounds, scores
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,22 @@ class Truth:
     name: str
     scorer: Scorer
     scale: Scale
+
+    @property
+    def span(self) -> float | None:
+        """The highest possible score less the lowest, SDs; None where nothing bounds them (`scorer.bounds`)."""
+        ends = bounds(self.scorer)
+        return None if ends is None else (ends[1] - ends[0]) / self.scale.sd
+
+    def __call__(self, completions: Sequence[Completion]) -> np.ndarray:
+        """The scores of completions, SDs, [n]. `ValueError` for one outside of the scorer's bounds."""
+        raw, ends = scores(self.scorer, completions), bounds(self.scorer)
+        if ends and len(raw) and not (ends[0] <= raw.min() and raw.max() <= ends[1]):
+            wrong = raw.min() if raw.min() < ends[0] else raw.max()
+            raise ValueError(
+                f"evaluation.truths: {self.name} scored {wrong:g}, outside of its bounds, {ends[0]:g} to {ends[1]:g}"
+            )
+        return self.scale.apply(raw)
 
 
 @dataclass(frozen=True)
@@ -82,11 +98,11 @@ class Evaluator:
         rollout = answer(policy, prompts, Draws.purpose(self.seed, "look", *purpose, "policy"))
         rival = self.sample(self.reference, prompts, Draws.purpose(self.seed, "look", *purpose, "reference"))
         unknown = np.full(len(prompts), np.nan)
-        truths = {t.name: t.scale.apply(scores(t.scorer, rollout.completions)) for t in self.truths}
+        truths = {t.name: t(rollout.completions) for t in self.truths}
         truth, theirs = unknown, unknown
         if self.truths:
             first = self.truths[0]
-            truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
+            truth, theirs = truths[first.name], first(rival.completions)
         proxy, rival_proxy, is_outlier = unknown, unknown, unknown
         between: dict[str, Any] = {}
         if self.proxy:
@@ -113,7 +129,7 @@ class Evaluator:
             "truth": _number(truth.mean()),
             "truth_se": _number(standard_error(truth)),
             "truths": {name: _number(values.mean()) for name, values in truths.items()},
-            **paired_gain("truth_gain", truth, theirs),
+            **paired_gain("truth_gain", truth, theirs, self.truths[0].span if self.truths else None),
             **paired_gain("proxy_gain", proxy, rival_proxy),
             "win_rate": _number(wins),
             "win_rate_low": _number(low),
@@ -160,8 +176,7 @@ class Evaluator:
         """The first truth of `answers` fresh answers to each prompt, SDs: [prompts, answers]."""
         repeated = [prompt for prompt in prompts for _ in range(answers)]
         completions = self.sample(policy, repeated, Draws.purpose(self.seed, "look", *purpose)).completions
-        first = self.truths[0]
-        return first.scale.apply(scores(first.scorer, completions)).reshape(len(prompts), answers)
+        return self.truths[0](completions).reshape(len(prompts), answers)
 
     @torch.no_grad()
     def _figures(
@@ -200,9 +215,12 @@ class Evaluator:
         return out, ratios
 
 
-def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
-    """The policy's scores minus the reference's, paired by prompt: mean, standard error, test score; keys begin with `name`."""
-    test = paired(ours, theirs)
+def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray, span: float | None = None) -> dict[str, float | None]:
+    """The policy's scores minus the reference's, paired by prompt: mean, standard error, test score; keys begin with `name`.
+
+    span: as in `paired`.
+    """
+    test = paired(ours, theirs, span)
     return {name: _number(test.mean), f"{name}_se": _number(test.se), f"{name}_z": _number(test.z)}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trueward.evaluation.paired import needed
+from trueward.evaluation.paired import FEWEST, needed
 
 Row = Mapping[str, Any]
 Word = Literal["broken", "no signal", "pinned", "hacking", "over-optimised", "learning", "inconclusive"]
@@ -82,6 +82,9 @@ def decide(
     now = after[-1]
     if now.get("truth_gain_z") is None:
         return verdict("inconclusive", "nothing measures the truth, and the proxy cannot be its own judge")
+    if (prompts := now.get("truth_prompts", now.get("prompts"))) is not None and prompts < FEWEST:
+        rule = f"{prompts} prompts are too few to test a mean on: {FEWEST} are the least"
+        return verdict("inconclusive", rule, prompts_missing=FEWEST - prompts)
     if control and not rose and not sank and _no_further(now, control):
         return verdict(
             "pinned", "the policy is no further from SFT than a random reward takes it, and the truth has not moved"

@@ -61,7 +61,9 @@ class VerdictMonitor:
         prompts = self.unused(step)
         theirs = self.evaluator.truth(self.best(), prompts, ANSWERS, "fall", step, "peak")
         ours = self.evaluator.truth(self.policy, prompts, ANSWERS, "fall", step, "policy")
-        return fall(self.evaluator.seed, peak_step, theirs, ours, test, step, least=least)
+        return fall(
+            self.evaluator.seed, peak_step, theirs, ours, test, step, least=least, span=self.evaluator.truths[0].span
+        )
 
     def unused(self, step: int) -> list[Prompt]:
         """As many held-out prompts as an evaluation uses: first those that evaluations do not use, in a random order."""
@@ -71,12 +73,19 @@ class VerdictMonitor:
 
 
 def fall(
-    seed: int, peak_step: int, peak: np.ndarray, now: np.ndarray, test: int, *where: str | int, least: float = 0.0
+    seed: int,
+    peak_step: int,
+    peak: np.ndarray,
+    now: np.ndarray,
+    test: int,
+    *where: str | int,
+    least: float = 0.0,
+    span: float | None = None,
 ) -> Row:
     """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs.
 
-    least: the smallest drop that counts. where: names the purpose of the random draws.
+    least: the smallest drop that counts. span: as in `paired`. where: names the purpose of the random draws.
     """
-    drop = paired(peak, now)
+    drop = paired(peak, now, span)
     low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
     return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)

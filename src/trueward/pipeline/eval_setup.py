@@ -21,7 +21,7 @@ from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.normalized import Normalized
-from trueward.scorers.scorer import Scorer, scores
+from trueward.scorers.scorer import Scorer
 from trueward.scorers.shaping import shaped
 
 AnyProxy = Proxy | Normalized
@@ -68,9 +68,7 @@ def best_of_n_rows(candidates: best_of_n.Candidates, truths: Sequence[Truth]) ->
     """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and the gain of normal scores."""
     values = {"proxy": candidates.score.numpy()}
     if truths:
-        first = truths[0]
-        truth = first.scale.apply(scores(first.scorer, candidates.completions))
-        values["truth"] = truth.reshape(candidates.score.shape)
+        values["truth"] = truths[0](candidates.completions).reshape(candidates.score.shape)
     rows = best_of_n_curve(candidates.rewards.numpy(), values)
     missing = {} if truths else {"truth": None, "truth_se": None}
     return [

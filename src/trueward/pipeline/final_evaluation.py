@@ -106,7 +106,9 @@ def evaluate(
         "samples": _side_by_side([str(p) for p in prompts[:SHOWN]], answers),
         "best_of_n": curve,
         "feature_shift": feature_shifts(answers["policy"]),
-        "fall": final_fall(policy, evaluation, seed, rows, answers),
+        "fall": final_fall(
+            policy, evaluation, seed, rows, answers, evaluator.truths[0].span if evaluator.truths else None
+        ),
     }
     return FinalEvaluation(rows, answers, summary)
 

@@ -39,15 +39,19 @@ def final_fall(
     seed: int,
     rows: Mapping[str, Row],
     samples: Mapping[str, Sequence[Row]],
+    span: float | None = None,
 ) -> Row | None:
-    """The last policy against the best checkpoint on the fresh answers of the final evaluation; None if there is no test."""
+    """The last policy against the best checkpoint on the fresh answers of the final evaluation; None if there is no test.
+
+    span: of the truth, as in `paired`.
+    """
     best_step, truth = policy.summary["best_step"], rows["policy"]["truth"]
     if "best" not in samples or truth is None or best_step in (None, policy.summary["steps"]):
         return None
     peak, now = (np.array([s["truth"] for s in samples[name]], dtype=np.float64) for name in ("best", "policy"))
     evaluations = policy.evaluations
     least = verdict.least_drop(evaluations, best_step, evaluation.least_fall)
-    return fall(seed, best_step, peak, now, verdict.tests_made(evaluations) + 1, "evaluation", least=least)
+    return fall(seed, best_step, peak, now, verdict.tests_made(evaluations) + 1, "evaluation", least=least, span=span)
 
 
 def run_verdict(policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None) -> verdict.RunVerdict:

@@ -20,6 +20,12 @@ class FunctionScorer:
     def __init__(self, name: str, function: Callable[[list[Completion]], Any]) -> None:
         """name: as errors call it, `module:function`. function: from n completions to n numbers or `Score`s."""
         self.name, self.function = name, function
+        self.bounds = getattr(function, "bounds", None)
+        """The lowest and the highest score, if the function has an attribute of this name."""
+
+    def __str__(self) -> str:
+        """Its name, as errors call it."""
+        return self.name
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """One score for each completion, in order."""
