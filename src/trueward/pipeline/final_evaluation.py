@@ -24,6 +24,7 @@ from trueward.evaluation.evaluator import Evaluator, feature_shifts
 from trueward.models.network import Network
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.eval_setup import EvalSetup, best_of_n_rows
+from trueward.pipeline.held_out import divide
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.reward_model import FittedReward
@@ -66,8 +67,8 @@ def evaluate(
 ) -> FinalEvaluation:
     """Every policy on the same prompts.
 
-    They are the last ones in the seed's order, so that no evaluation in training used them if there are enough for both. model:
-    what SFT started from, if it is measured too.
+    They are the last ones in the seed's order; no evaluation in training used them, unless too few are held out. model: what
+    SFT started from, if it is measured too.
     """
     setup = EvalSetup(
         prepared, sft, ScorerFactory(env, seed, rewarding, judge, evaluation.options), sampler, evaluation.truths, seed
@@ -77,7 +78,8 @@ def evaluate(
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):
         base = None  # its vocabulary is not the reference's, so KL and perplexity are undefined
     evaluator = replace(setup.evaluator(proxy), base=base)
-    prompts = prepared.held_out_in_order(seed)[::-1][: evaluation.final_prompts]
+    held_out = divide(prepared.held_out_in_order(seed), 0 if config.kind == "best_of_n" else evaluation.step_prompts)
+    prompts = held_out.final(evaluation.final_prompts)
     best, last_is_best = policy.load_best, policy.summary["best_step"] == policy.summary["steps"]
     policies: dict[str, Callable[[], Network]] = {"sft": lambda: sft.policy, "policy": policy.load}
     if base:
@@ -101,14 +103,20 @@ def evaluate(
     if best and last_is_best:  # the same weights: one measurement, not two that differ by chance
         rows["best"], answers["best"] = rows["policy"], answers["policy"]
     env.progress.end(f"{len(prompts)} held-out prompts")
+    span = evaluator.truths[0].span if evaluator.truths else None
+    fall = None if held_out.missing else final_fall(policy, evaluation, seed, rows, answers, span)
     summary = {
         "policies": rows,
         "samples": _side_by_side([str(p) for p in prompts[:SHOWN]], answers),
         "best_of_n": curve,
         "feature_shift": feature_shifts(answers["policy"]),
-        "fall": final_fall(
-            policy, evaluation, seed, rows, answers, evaluator.truths[0].span if evaluator.truths else None
-        ),
+        "fall": fall,
+        "prompts_missing": held_out.missing,
+        "evaluated_on": {
+            "prompts": len(prompts),
+            "used_before": held_out.used_before(evaluation.final_prompts),
+            "missing": held_out.missing,
+        },
     }
     return FinalEvaluation(rows, answers, summary)
 
@@ -154,4 +162,4 @@ def read(artifact: Artifact, env: Env) -> FinalEvaluation:
     return FinalEvaluation(rows, answers, artifact.summary)
 
 
-EVALUATION = Stage("evaluation", evaluate, write, read)
+EVALUATION = Stage("evaluation", evaluate, write, read, version=2)

@@ -54,9 +54,18 @@ def final_fall(
     return fall(seed, best_step, peak, now, verdict.tests_made(evaluations) + 1, "evaluation", least=least, span=span)
 
 
-def run_verdict(policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None) -> verdict.RunVerdict:
+def run_verdict(
+    policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None, least_fall: float = verdict.LEAST_FALL
+) -> verdict.RunVerdict:
     """The verdict of the whole run, with the final evaluation as the last. reward, final, control: summaries."""
     rows, steps = final["policies"], max(1, policy.summary["steps"])
     history = policy.evaluations or [{**rows["sft"], "step": 0}]
     now = {**rows["policy"], "step": steps, "final": True, "fall": final["fall"]}
-    return verdict.decide([*history, now], examined=reward, ratio_first=policy.ratio_first, control=control)
+    return verdict.decide(
+        [*history, now],
+        examined=reward,
+        ratio_first=policy.ratio_first,
+        control=control,
+        prompts_missing=final.get("prompts_missing", 0),
+        least_fall=least_fall,
+    )

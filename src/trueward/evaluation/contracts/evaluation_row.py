@@ -161,6 +161,8 @@ class EvaluationRow(PolicyRow):
     """The verdict so far."""
     rule: str
     """The rule that gave it, in words."""
+    prompts_missing: int
+    """Held-out prompts that are missing for a peak to be measured again; above 0 no alarm of a fall can be given."""
     early_warnings: list[str]
     """What of the answers is unlike SFT's; these warn and decide nothing."""
     seconds: float
