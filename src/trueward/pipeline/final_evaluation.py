@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Row, Stage
 from trueward.pipeline.trained_policy import TrainedPolicy
+from trueward.records import Prompt
 from trueward.scorers.scorer import scores
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
+SFT_ANSWERS = 4  # to each prompt, which all policies are measured against
 SHOWN = 10  # prompts whose answers are in the report
 
 
@@ -77,7 +79,7 @@ def evaluate(
     base = env.load(model.base, seed) if model else None
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):
         base = None  # its vocabulary is not the reference's, so KL and perplexity are undefined
-    evaluator = replace(setup.evaluator(proxy), base=base)
+    evaluator = replace(setup.evaluator(proxy), base=base, answers=SFT_ANSWERS)
     held_out = divide(prepared.held_out_in_order(seed), 0 if config.kind == "best_of_n" else evaluation.step_prompts)
     prompts = held_out.final(evaluation.final_prompts)
     best, last_is_best = policy.load_best, policy.summary["best_step"] == policy.summary["steps"]
@@ -93,8 +95,10 @@ def evaluate(
     for done, (name, load) in enumerate(policies.items(), 1):
         chooser = None
         if name == "policy" and config.kind == "best_of_n":
-            chooser = _chooser(setup, evaluator, config, curve)
-        measured = replace(evaluator, choose=chooser).measure(load(), prompts, "evaluation", name)
+            chooser = _chooser(setup, evaluator, config, prompts, curve)
+        measured = replace(evaluator, choose=chooser).measure(
+            load(), prompts, "evaluation", name, is_reference=name == "sft"
+        )
         if chooser:  # the network is SFT's; only the choice differs
             bound = round(best_of_n.kl(config.best_of_n.n), 5)
             measured.row.update(kl=bound, kl_se=None, kl_k1=None, kl_k1_se=None)
@@ -121,17 +125,19 @@ def evaluate(
     return FinalEvaluation(rows, answers, summary)
 
 
-def _chooser(setup: EvalSetup, evaluator: Evaluator, config: PolicyConfig, curve: list[Row]) -> Any:
+def _chooser(
+    setup: EvalSetup, evaluator: Evaluator, config: PolicyConfig, prompts: Sequence[Prompt], curve: list[Row]
+) -> Any:
     """A sampler of the best of n; adds to `curve` the figures of the best of fewer."""
     proxy = evaluator.proxy
     assert proxy is not None
-    reward = setup.reward(proxy)
+    reward, home = setup.reward(proxy), evaluator.baseline(prompts)
 
     def on_candidates(candidates: best_of_n.Candidates) -> None:
         own = candidates.score
         if reward is not proxy:
             own = torch.as_tensor(scores(proxy, candidates.completions)).view_as(own)
-        curve.extend(best_of_n_rows(replace(candidates, score=own), evaluator.truths))
+        curve.extend(best_of_n_rows(replace(candidates, score=own), evaluator.truths, home, proxy))
 
     sample = exact_sampler(setup.sampler, setup.factory.env)
     return best_of_n.sampler(config.best_of_n.n, reward, sample, config.missing_eos_penalty, on_candidates)

@@ -220,7 +220,9 @@ class Optimisation:
 
     def evaluate(self, step: int) -> Evaluation:
         """Evaluate the policy after `step` steps; sends pairs to people if the recipe says so."""
-        measured = self.evaluator.measure(self.policy, self.step_prompts, "step", step, by_token=True)
+        measured = self.evaluator.measure(
+            self.policy, self.step_prompts, "step", step, by_token=True, is_reference=not step
+        )
         if step and self.evaluation.step_pairs:
             if self.journal.directory is None:
                 raise ValueError("evaluation.step_pairs: people are asked by a run on disk, which can wait for them")

@@ -52,7 +52,7 @@ def picture(sweep: Row, kind: str, narrow: bool = False) -> str:
 
 def table(sweep: Row) -> Table:
     """A row for each value, at most 100 columns wide."""
-    title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on fresh prompts", style="bold")
+    title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on held-out prompts", style="bold")
     caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %, from the seeds where there are several"
     out = Table(box=box.SIMPLE_HEAD, title=title, caption=caption, title_justify="left", caption_justify="left")
     out.add_column(named(sweep["over"]))
