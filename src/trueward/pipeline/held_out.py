@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from trueward.evaluation.paired import FEWEST
 from trueward.records import Prompt
+from trueward.seeds import generator
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class HeldOut:
     def used_before(self, most: int) -> int:
         """How many of the final evaluation's prompts evaluations in training used."""
         return max(0, len(self.final(most)) - len(self.reserved))
+
+
+def in_order(prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
+    """All held-out prompts, in an order that depends on the seed."""
+    order = torch.randperm(len(prompts), generator=generator(seed, "held-out prompts"))
+    return [prompts[i] for i in order.tolist()]
 
 
 def divide(prompts: Sequence[Prompt], step_prompts: int) -> HeldOut:
