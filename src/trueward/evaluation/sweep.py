@@ -1,7 +1,6 @@
 """A sweep's results: proxy, truth and KL by the value that was swept, the value to take, and what fails on either side.
 
-Rows are finished runs, one for each value and seed. Everything is measured on the last policy's fresh answers to held-out
-prompts, in SDs under the SFT policy.
+Rows are finished runs, one for each value and seed. All is of the last policy's answers, in SDs above the SFT policy's.
 """
 
 from __future__ import annotations
@@ -194,10 +193,8 @@ def hacked(verdicts: Mapping[str, int], seeds: int) -> bool:
 
 
 def _side(worse: Sequence[Point], best: Point) -> str:
-    """What goes wrong at the worse values of one side, in the words of their runs' verdicts.
-
-    "hacking" if the runs of one of them say so; "past" the best if they are farther from SFT and the proxy is no lower;
-    "pinned" if they are closer to SFT; else "worse".
+    """What goes wrong at the worse values of one side: "hacking" if the runs of one of them say so; "past" the best if they are
+    farther from SFT and the proxy is no lower; "pinned" if they are closer to SFT; else "worse".
     """
     if not worse:
         return ""
@@ -271,9 +268,8 @@ def sentence(key: str, advice: Advice | None) -> str:
     """The advice in words. key: the setting that was swept."""
     if advice is None:
         return "Fewer than two values were measured: nothing to compare."
-    name = "β" if key == "policy.kl_coef" else key
     others = [v for v in advice.as_good if v != advice.best]
-    text = f"Take {name} = {_show(advice.best)}"
+    text = f"Take {'β' if key == 'policy.kl_coef' else key} = {_show(advice.best)}"
     if others and all(isinstance(v, int | float) for v in advice.as_good):
         text += f" (from {_show(min(advice.as_good))} to {_show(max(advice.as_good))} nothing tells them apart)"
     elif others:
