@@ -83,7 +83,7 @@ CASES: dict[str, tuple[str, ...]] = {
         "evaluation.control=unmoved",
         "evaluation.final_prompts=24",
         "evaluation.step_prompts=24",
-    ),  # fmt: skip
+    ),
 }
 UPPER = ("policy", "control", "evaluation", "report")
 WEIGHTS = "model.safetensors"
