@@ -49,20 +49,22 @@ def judge_runs(
 ) -> Found:
     """`truth[k]` is the true gain over SFT at evaluation k + 1, SDs; what differs from prompt to prompt stays through a run.
 
+    SFT's two answers to each prompt are drawn once for all evaluations, as the evaluator does.
     At `lucky_evaluation` all answers of the policy happen to score 3 standard errors higher: a peak that is nothing but noise.
     """
     draw = np.random.default_rng(seed)
     theirs = sft_noise or noise
     taste = prompt_sd * draw.standard_normal((runs, prompts))
+    baseline = taste + theirs(draw, (runs, prompts, 2)).mean(axis=2)
     columns: list[dict[str, np.ndarray]] = []
     for k, gain in enumerate(truth, 1):
         ours = taste + gain + noise(draw, (runs, prompts)) + (3 / math.sqrt(prompts)) * (k == lucky_evaluation)
-        difference = ours - (taste + theirs(draw, (runs, prompts)))
+        difference = ours - baseline
         se = difference.std(axis=1, ddof=1) / math.sqrt(prompts)
         mean = difference.mean(axis=1)
         columns.append({
-            "truth": ours.mean(axis=1), "truth_se": ours.std(axis=1, ddof=1) / math.sqrt(prompts),
-            "truth_gain": mean, "truth_gain_se": se, "truth_gain_z": normal_score(mean, se, skewness(difference), prompts),
+            "truth": mean, "truth_se": se, "truth_gain": mean, "truth_gain_se": se,
+            "truth_gain_z": normal_score(mean, se, skewness(difference), prompts),
         })  # fmt: skip
     tables = [{key: column.tolist() for key, column in one.items()} for one in columns]
     first_alarm, words, measured = np.zeros(runs, dtype=int), [], 0

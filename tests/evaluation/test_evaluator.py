@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from trueward.batches import Rollout
-from trueward.evaluation.evaluator import Evaluator, Measurement, Truth
+from trueward.evaluation.evaluator import Evaluator, Measurement
 from trueward.evaluation.outliers import Outliers, fit_home
+from trueward.evaluation.truth import Truth
 from trueward.records import Completion, Score
 from trueward.sampling import sampler
 from trueward.sampling.draws import Draws

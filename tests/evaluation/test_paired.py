@@ -105,8 +105,13 @@ def test_a_prompt_answered_twice_is_one_observation() -> None:
 def test_what_does_not_vary() -> None:
     same, more = np.zeros(5), np.ones(5)
     assert p.paired(same, same).z == 0.0
-    assert p.paired(more, same).z == p.FAR
-    assert p.paired(same, more).z == -p.FAR
+    assert p.paired(more, same).z == 0.0, "one answer that wasn't drawn may undo five"
+    many = p.paired(np.ones(128), np.zeros(128)).z
+    assert 5 < many < p.FAR
+    assert p.paired(np.zeros(128), np.ones(128)).z == pytest.approx(-many)
+    assert p.paired(np.full(128, 0.1), np.zeros(128)).z < 0.2
+    tenths = p.paired(np.full(64, 0.3) + 0.6, np.full(64, 0.9 - 1e-15))  # differ by rounding alone
+    assert abs(tenths.z) < 0.2
     assert math.isnan(p.paired(same[:1], more[:1]).z)
     assert math.isnan(p.paired(same * np.nan, more).z)
 

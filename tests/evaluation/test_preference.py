@@ -7,13 +7,14 @@ import pytest
 
 from trueward.evaluation.preference import any_time, preferred
 from trueward.evaluation.statistics import wilson
+from trueward.evaluation.win_rate import score_interval
 
 
 def test_the_win_rate_by_hand() -> None:
     row = preferred([1.0, 1.0, 0.5, 0.0, None])
     assert (row["pairs"], row["judged"], row["complete"]) == (5, 4, False)
     assert row["win_rate"] == pytest.approx(2.5 / 4)
-    assert (row["win_rate_low"], row["win_rate_high"]) == pytest.approx(wilson(2.5, 4), abs=1e-5)
+    assert (row["win_rate_low"], row["win_rate_high"]) == pytest.approx(score_interval(2, 1, 4), abs=1e-5)
     assert row["any_time_low"] == 0.0
     assert row["any_time_high"] == 1.0
     assert preferred([1.0])["complete"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from trueward.evaluation import reward_report as rr
-from trueward.evaluation.best_of_n_gain import best_of_n_gain
 from trueward.evaluation.calibration import sigmoid
+from trueward.evaluation.noise import without_noise
+from trueward.evaluation.order_statistics import promised_truth
 from trueward.records import Comparison, Completion, Prompt, Response, Score
 
 
@@ -58,7 +59,7 @@ def test_a_reward_model_that_is_the_annotators_utility() -> None:
     margin, label = rr.margins(raw(1 / 0.7), held_out)
     nll = np.logaddexp(0, np.where(label == 1, -margin, margin))
     assert abs(nll.mean() - figures["nll_floor"]) <= 4.5 * nll.std() / math.sqrt(len(nll))
-    right = rr._right(margin, label)
+    right = rr.right(margin, label)
     assert abs(right.mean() - figures["best_accuracy"]) <= 4.5 * right.std() / math.sqrt(len(right))
     assert figures["true_accuracy"] == 1.0
     assert figures["slope_low"] < 1 < figures["slope_high"]
@@ -83,10 +84,13 @@ def test_the_accuracy_promises_the_gain_that_is_measured() -> None:
     held_out = drawn(3, 4000)
     figures = rr.report(raw(1.0, 1.5), [], held_out, agreement=0.73,
                       annotators=rr.NoisyAnnotators(utility, 0.7), reference=answers(4000))  # fmt: skip
-    promised = best_of_n_gain(figures["true_accuracy"], 2)
+    promised = promised_truth(figures["true_accuracy"], 2)
     assert abs(figures["gain"] - promised) <= 4.5 * figures["gain_se"] + 0.02
     assert [row["n"] for row in figures["promised"]] == [2, 4, 8, 16]
     assert all(row["low"] < row["gain"] < row["high"] for row in figures["promised"])
+    points = rr.right(*rr.margins(raw(1.0, 1.5), held_out))
+    assert figures["clean_accuracy"] == pytest.approx(without_noise(float(points.mean()), 0.73), abs=1e-4)
+    assert figures["promised"][3]["gain"] == pytest.approx(promised_truth(figures["clean_accuracy"], 16), abs=1e-3)
 
 
 def test_prompts_that_it_was_fitted_to_are_no_measure() -> None:

@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from trueward.evaluation.statistics import bootstrap, standard_error, student_quantile, wilson, win_rate
+from trueward.evaluation.statistics import bootstrap, standard_error, student_quantile, wilson
 
 
 def test_standard_error() -> None:
@@ -35,12 +35,6 @@ def test_wilson_solves_its_own_equation() -> None:
     for end in wilson(30, 80):
         assert abs(30 / 80 - end) / math.sqrt(end * (1 - end) / 80) == pytest.approx(1.959964)
     assert wilson(0, 0) == (0.0, 1.0)
-
-
-def test_win_rate_counts_ties_half() -> None:
-    rate, low, high = win_rate(np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 1.0, 5.0]))
-    assert rate == 0.625
-    assert (low, high) == wilson(2.5, 4)
 
 
 @pytest.mark.parametrize("level", [0.6, 0.95, 0.975, 0.999])

@@ -70,11 +70,33 @@ def test_the_sweet_spot_lies_between_two_failures() -> None:
     assert advice is not None
     assert advice.best in (0.1, 0.3)
     assert set(advice.as_good) == {0.1, 0.3}
-    assert (advice.below, advice.above, advice.edge) == ("hacking", "pinned", "")
+    assert (advice.below, advice.above, advice.edge) == ("past", "pinned", "")
     sentence = sweep.sentence("policy.kl_coef", advice)
     assert sentence.startswith(f"Take β = {advice.best:g} (from 0.1 to 0.3 nothing tells them apart).")
-    assert "hacked" in sentence
+    assert "past the best" in sentence
+    assert "hacked" not in sentence, "none of its runs says so"
     assert "too tightly" in sentence
+
+
+def test_words_follow_the_runs_own_verdicts() -> None:
+    """Two values below the best one: the runs of one say hacking, those of the other learning."""
+    rows = []
+    for value, truth, proxy, kl, word in (
+        (0.0, -2.0, 4.0, 80.0, "hacking"),
+        (0.1, 0.7, 3.0, 20.0, "learning"),
+        (0.3, 1.5, 1.5, 6.0, "learning"),
+    ):
+        rows += [{**run(value, seed, truth + 0.01 * seed, proxy, kl), "verdict": word} for seed in range(3)]
+    swept = sweep.points(rows)
+    advice = sweep.advise(swept)
+    assert advice is not None
+    assert (advice.best, advice.below) == (0.3, "hacking")
+    assert "hacked, by its runs’ own verdicts" in sweep.sentence("policy.kl_coef", advice)
+    table = {"advice": advice.table(), "points": [p.table() for p in swept]}
+    standings = {p["value"]: sweep_page.standing(p, table) for p in table["points"]}
+    assert standings == {0.0: "hacked", 0.1: "past the best", 0.3: "best"}
+    for point in table["points"]:
+        assert (standings[point["value"]] == "hacked") == ("hacking" in point["verdicts"])
 
 
 def test_a_best_value_at_the_edge_says_so() -> None:
@@ -96,7 +118,7 @@ def test_a_value_whose_runs_raise_the_alarm_is_not_as_good() -> None:
         row["verdict"] = word
     advice = sweep.advise(sweep.points([*rows, *loose]))
     assert advice is not None
-    assert (advice.as_good, advice.below) == ((0.3,), "hacking")
+    assert (advice.as_good, advice.below) == ((0.3,), "past")
     loose[1]["verdict"] = "learning"
     advice = sweep.advise(sweep.points([*rows, *loose]))
     assert advice is not None
@@ -204,6 +226,6 @@ def test_the_table_fits_the_terminal() -> None:
     console.print(sweep_page.table(result()))
     text = console.export_text()
     assert [line.split()[0] for line in text.splitlines() if line[2:3].isdigit()] == ["0", "0.1", "3"]
-    assert "hacked" in text
+    assert "past the best" in text
     assert "held too tightly" in text
     assert max(map(len, text.splitlines())) <= 100

@@ -131,6 +131,9 @@ def test_a_loss_by_its_name_is_that_loss() -> None:
         right = [float(b > w) for b, w in zip(better, worse, strict=True)]
         right[1] = 0.5
         assert figures["rewards/accuracies"].tolist() == right
+        if name == "simpo":  # which needs no anchor
+            alone = direct(logprobs, reference, lengths, label, loss=name, **settings | {"beta": 0.0})[1]
+            assert alone["rewards/accuracies"].tolist() == right, "the order of the implicit rewards, at any β"
 
 
 def test_labels_from_scores() -> None:

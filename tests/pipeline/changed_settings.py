@@ -203,7 +203,9 @@ CHANGES = {
     "evaluation.least_fall": Change(
         "0.5", "policy", "policy/evaluations.jsonl", (*HACKED, "policy.learning_rate=0.003")
     ),
-    "evaluation.control": Change("unmoved", "control", "report/report.json"),
+    "evaluation.control": Change(
+        "unmoved", "control", "report/report.json", ("evaluation.step_prompts=24", "evaluation.final_prompts=24")
+    ),
 }
 # The same settings under other kinds of policy, and other values of theirs.
 AGAIN = [

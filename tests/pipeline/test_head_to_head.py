@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trueward import config
+from trueward.pipeline import head_to_head
 from trueward.pipeline.head_to_head import blind
+from trueward.pipeline.records import read_prompts
 from trueward.records import Completion, Prompt, Score
 
 Command = Callable[..., tuple[int, str, str]]
@@ -65,6 +68,22 @@ def test_a_run_is_set_beside_its_sft_policy(command: Command, baseline: Path) ->
     assert found["kl"]["mean"] > 0
     again = json.loads(command("evaluate", str(baseline), "--json")[1])
     assert again == found
+
+
+def test_the_best_checkpoint_never_answers_the_prompts_that_it_was_picked_on(command: Command, baseline: Path) -> None:
+    """Not even if more are wanted than are left; the last policy, which nothing picked, answers all."""
+    held_out = read_prompts(baseline / "prepare" / "prompts_held_out.jsonl")
+    recipe = config.read(str(baseline / "recipe.toml"))
+    used = {json.loads(row)["prompt"] for row in (baseline / "policy/samples.jsonl").read_text().splitlines()}
+    unused = head_to_head.not_picked_on(held_out, recipe)
+    assert {str(p) for p in held_out} - {str(p) for p in unused} == used
+    for model, count in (("best", len(unused)), ("", len(held_out))):
+        named = str(baseline / "policy" / model) if model else str(baseline)
+        code, out, _ = command("evaluate", named, "--scorer", "b", "--max-new-tokens", "2", "--json")
+        assert code == 0
+        assert json.loads(out)["prompts"] == count
+    with pytest.raises(ValueError, match="was picked on all 16 held-out prompts"):
+        head_to_head.not_picked_on(held_out[:16], recipe)
 
 
 def test_a_model_against_itself_is_a_draw(command: Command, baseline: Path) -> None:

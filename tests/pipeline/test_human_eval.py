@@ -117,7 +117,8 @@ def test_people_compare_and_the_report_says_what_they_prefer(
 
 
 def test_with_people_as_the_truth_the_verdict_is_theirs(run: Path, climb: Any, data: Path) -> None:
-    climb(run.parent, "theirs", *FIRST)
+    enough = (*FIRST, "evaluation.final_prompts=24", "evaluation.final_pairs=24")
+    climb(run.parent, "theirs", *enough)
     theirs = run.parent / "theirs"
     report = artifacts.read_json(theirs / "report.json")
     assert report["verdict"]["word"] == "inconclusive"
@@ -126,7 +127,7 @@ def test_with_people_as_the_truth_the_verdict_is_theirs(run: Path, climb: Any, d
     with sitting.people(data) as people:
         people.judge("film", policy_wins(theirs))
         people.close_round("film")
-    climb(run.parent, "theirs", *FIRST)  # the same command reads the closed round
+    climb(run.parent, "theirs", *enough)  # the same command reads the closed round
     report = artifacts.read_json(theirs / "report.json")
     assert report["verdict"]["word"] == "learning"
     assert report["people"]["win_rate_low"] > 0.5

@@ -77,7 +77,13 @@ CASES: dict[str, tuple[str, ...]] = {
     "tiny: adapters alone": ("tiny", "policy.kind=grpo", "lora.rank=2", "lora.save=adapter", *BEHIND, *RELABEL),
     "tiny: comparisons with demonstrations": ("tiny", "comparisons.source=demonstrations", "policy.ptx_coef=0.5"),
     "tiny: a sampler that is behind": ("tiny", *BEHIND, "policy.target_kl=0.1"),
-    "tiny: the control": ("tiny", "policy.learning_rate=1e-9", "evaluation.control=unmoved"),
+    "tiny: the control": (
+        "tiny",
+        "policy.learning_rate=1e-9",
+        "evaluation.control=unmoved",
+        "evaluation.final_prompts=24",
+        "evaluation.step_prompts=24",
+    ),
 }
 UPPER = ("policy", "control", "evaluation", "report")
 WEIGHTS = "model.safetensors"

@@ -23,6 +23,7 @@ HACKED = (  # the truth is minus the proxy, so it falls as surely as the proxy r
     "evaluation.step_prompts=64",
     "evaluation.final_prompts=64",
 )
+ENOUGH = ("evaluation.step_prompts=24", "evaluation.final_prompts=24")  # for a mean to be tested
 STOP = 'evaluation.stop_when="truth falls"'
 
 
@@ -108,7 +109,7 @@ def seems_to_move(report: dict[str, Any]) -> bool:
 
 def test_a_control_beside_a_run_that_did_not_move(baseline: Path, climb: Any) -> None:
     """With a rate at which nothing happens the run is pinned, and the control trained as many steps."""
-    climb(baseline.parent, "pinned", "policy.learning_rate=1e-9", "evaluation.control=unmoved")
+    climb(baseline.parent, "pinned", "policy.learning_rate=1e-9", "evaluation.control=unmoved", *ENOUGH)
     run = baseline.parent / "pinned"
     control = artifacts.read_json(run / "control/manifest.json")["summary"]
     report = artifacts.read_json(run / "report.json")
@@ -125,7 +126,7 @@ def test_a_control_beside_a_run_that_did_not_move(baseline: Path, climb: Any) ->
 def test_every_kind_that_trains_has_a_control(baseline: Path, climb: Any, kind: str) -> None:
     changes = (
         f"policy.kind={kind}", "policy.learning_rate=1e-9", "policy.dpo.learning_rate=1e-9", "sft.learning_rate=1e-9",
-        "policy.best_of_n.prompts=16", "policy.best_of_n.n=2", "evaluation.control=unmoved",
+        "policy.best_of_n.prompts=16", "policy.best_of_n.n=2", "evaluation.control=unmoved", *ENOUGH,
     )  # fmt: skip
     climb(baseline.parent, f"control {kind}", *changes)
     report = artifacts.read_json(baseline.parent / f"control {kind}/report.json")

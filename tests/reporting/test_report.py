@@ -312,6 +312,7 @@ def best_of_4(report: dict[str, Any]) -> dict[str, Any]:
         for n in (1, 2, 4)
     ]
     report["optimiser"] = {"kind": "best_of_n", "steps": 0, "n": 4, "kl_bound": 0.6363}
+    report["reward_model"] |= {"clean_accuracy": 0.7, "promised": [{"n": 2, "gain": 0.4711}]}
     del report["policies"]["best"]
     return {**report, "history": [], "best_step": None, "best_of_n": rows}
 
@@ -330,15 +331,15 @@ def test_best_of_n_is_said_and_drawn(best_of_4: dict[str, Any], read_tags: Any) 
         assert text in seen, text
     assert "nothing to plot" not in seen
     assert [t for t in re.findall(r'text-anchor="middle">(\d+)<', page)] == ["1", "2", "4"] * 2
-    # sin(π(clean − ½))·E[max_2], clean = (.712 − ε)/(1 − 2ε), ε = (1 − √(2·.73 − 1))/2 = .1609
-    assert "+0.47" in seen
+    assert "+0.47" in seen, "the reward model's own page says so"
+    assert "+0.61" in seen, "sin(π(.7 − ½))·E[max_4] = .588·1.029"
     assert any("best of 4 answers" in line for line in reports.summary(best_of_4))
 
 
 def test_best_of_n_may_be_missing_in_part(best_of_4: dict[str, Any], read_tags: Any) -> None:
     for row in best_of_4["best_of_n"]:
         row |= {"truth": None, "truth_se": None}
-    best_of_4["reward_model"]["agreement"] = None
+    best_of_4["reward_model"] |= {"agreement": None, "clean_accuracy": None}
     best_of_4["annotators"] = None
     page = reports.page(best_of_4)
     assert not read_tags(page).open

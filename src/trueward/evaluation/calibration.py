@@ -1,4 +1,4 @@
-"""Calibration of a reward model: whether its confidence matches how often it is right. In numpy alone.
+"""Calibration of a reward model: whether its confidence matches how often it is right.
 
 margin: reward of the first response minus that of the second, in raw units, so that σ(margin) is the model's probability
 that the first one is better, [n]. label: the annotator's choice, 1, 0, or .5 for a tie, [n].
@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from trueward.evaluation.clustered import sums
+from trueward.evaluation.statistics import student_quantile
 
 BINS = 10
 DRAWS = 1000
@@ -77,14 +80,18 @@ class Slope:
     high: float
 
 
-def fitted_slope(margin: np.ndarray, label: np.ndarray, steps: int = 50) -> Slope | None:
+def fitted_slope(
+    margin: np.ndarray, label: np.ndarray, clusters: np.ndarray | None = None, steps: int = 50
+) -> Slope | None:
     """s of P(first is better) = σ(s·margin), by Newton's method; logistic regression without intercept, a tie as half of both.
 
-    The interval is ±1.96 standard errors by the sandwich. None if no finite s is best: the margins separate the labels.
+    clusters [n]: numbers of the prompts; every comparison is one of its own if not given. The interval is by the sandwich over
+    clusters, with Student's quantile. None if no finite s is best: the margins separate the labels, which soft labels (.8 for
+    the first) never are.
     """
-    signed = margin * np.sign(label - 0.5)
-    if not (signed > 0).any() or not ((signed < 0).any() or ((label == 0.5) & (margin != 0)).any()):
-        return None
+    size, won = np.abs(margin), folded(margin, label)[1]
+    if not float((size * won).sum()) > 0 or not float((size * (1 - won)).sum()) > 0:
+        return None  # the loss falls without end as s grows, or as it sinks
     s = 0.0
     for _ in range(steps):
         p = sigmoid(s * margin)
@@ -96,9 +103,13 @@ def fitted_slope(margin: np.ndarray, label: np.ndarray, steps: int = 50) -> Slop
         s += min(max(step, -limit), limit)
         if abs(step) < 1e-10 * max(1.0, abs(s)):
             break
-    residual = label - sigmoid(s * margin)
-    error = math.sqrt(float((margin**2 * residual**2).sum())) / max(curvature, 1e-12)
-    return Slope(s, s - 1.96 * error, s + 1.96 * error)
+    groups = np.arange(len(margin)) if clusters is None else clusters
+    scores = sums(margin * (label - sigmoid(s * margin)), groups)
+    if len(scores) < 2:
+        return Slope(s, -math.inf, math.inf)
+    error = math.sqrt(len(scores) / (len(scores) - 1) * float((scores**2).sum())) / max(curvature, 1e-12)
+    half = student_quantile(0.975, len(scores) - 1) * error
+    return Slope(s, s - half, s + half)
 
 
 def loss(margin: np.ndarray, label: np.ndarray) -> float:

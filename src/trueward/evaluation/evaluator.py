@@ -1,13 +1,14 @@
 """The evaluator: measures a policy's answers to held-out prompts, beside those of the reference policy.
 
-Proxy and truths are in SDs under the reference policy (within a prompt), the KL is that of whole answers in nats.
+Proxy and truths are in SDs under the reference policy (within a prompt), above the mean of the reference's own answers to the
+same prompts; the KL is that of whole answers in nats.
 Nothing that is measured here is ever optimised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ import torch
 
 from trueward.batches import Rollout, micro_batches
 from trueward.evaluation import diversity
+from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.feature_shift import ScoredAnswer, feature_shift
 from trueward.evaluation.lengths import correlation, matched_gain
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.paired import paired
-from trueward.evaluation.statistics import standard_error, win_rate
+from trueward.evaluation.statistics import standard_error
 from trueward.evaluation.token_strip import strip
+from trueward.evaluation.truth import Truth
+from trueward.evaluation.win_rate import win_rate
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
 from trueward.models import heads
@@ -29,16 +33,7 @@ from trueward.records import Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
-from trueward.scorers.scorer import Scale, ScoredBatch, Scorer, scores
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A scorer that is never optimised, and its scale under the reference policy."""
-
-    name: str
-    scorer: Scorer
-    scale: Scale
+from trueward.scorers.scorer import ScoredBatch, Scorer
 
 
 @dataclass(frozen=True)
@@ -64,56 +59,77 @@ class Evaluator:
     seed: int
     micro_batch_tokens: int
     choose: Sample | None = None
-    """Samples the policy's answers in the place of `sample`, e.g. the best of n. The reference always answers once."""
+    """Samples the policy's answers in the place of `sample`, e.g. the best of n; never the reference's."""
     outliers: Outliers | None = None
     base: Network | None = None
     """The model that SFT started from, for a perplexity."""
+    answers: int = 2
+    """Of the reference to each prompt, which every policy is measured against."""
+    baselines: dict[tuple[str, ...], Baseline] = field(default_factory=dict, repr=False, compare=False)
+    """Those that were drawn, by the ids of their prompts."""
 
     def measure(
-        self, policy: Network, prompts: Sequence[Prompt], *purpose: str | int, by_token: bool = False
+        self,
+        policy: Network,
+        prompts: Sequence[Prompt],
+        *purpose: str | int,
+        by_token: bool = False,
+        is_reference: bool = False,
     ) -> Measurement:
-        """Evaluate `policy` and the reference on fresh answers, one of each to a prompt.
+        """Evaluate `policy` on fresh answers, one to each prompt, beside the reference's (`baseline`).
 
         purpose: names the evaluation; its answers are drawn with a generator of its own. by_token: samples also hold
-        log π/π_ref of each token, nats.
+        log π/π_ref of each token, nats. is_reference: the policy is the reference itself; then its answers are the baseline's
+        first ones, and what it gains is 0.
         """
-        answer = self.choose or self.sample
-        rollout = answer(policy, prompts, Draws.purpose(self.seed, "look", *purpose, "policy"))
-        rival = self.sample(self.reference, prompts, Draws.purpose(self.seed, "look", *purpose, "reference"))
+        if is_reference:
+            home = self.baseline(prompts)
+            rollout = home.rollouts[0]
+        else:
+            answer = self.choose or self.sample
+            rollout = answer(policy, prompts, Draws.purpose(self.seed, "look", *purpose, "policy"))
+            home = self.baseline(prompts)
         unknown = np.full(len(prompts), np.nan)
-        truths = {t.name: t.scale.apply(scores(t.scorer, rollout.completions)) for t in self.truths}
-        truth, theirs = unknown, unknown
+        truths = {t.name: t(rollout.completions) for t in self.truths}
+        truth, theirs = unknown, unknown[:, None]
         if self.truths:
-            first = self.truths[0]
-            truth, theirs = truths[first.name], first.scale.apply(scores(first.scorer, rival.completions))
-        proxy, rival_proxy, is_outlier = unknown, unknown, unknown
+            first = self.truths[0].name
+            truth, theirs = truths[first], home.truths[first]
+        proxy, rival_proxy, is_outlier = unknown, unknown[:, None], unknown
         between: dict[str, Any] = {}
         if self.proxy:
             if self.outliers:
                 scored, is_outlier = self.outliers(rollout.completions)
             else:
                 scored = ScoredBatch.of(self.proxy, rollout.completions)
-            their_scored = ScoredBatch.of(self.proxy, rival.completions)
-            proxy, rival_proxy = scored.score, their_scored.score
+            their_scored = home.scored(self.proxy)
+            proxy, rival_proxy = scored.score, home.by_prompt(their_scored.score)
             between = member_spread(scored, their_scored)
         figures, ratios = self._figures(policy, rollout)
-        wins, low, high = win_rate(truth, theirs) if self.truths else (np.nan, np.nan, np.nan)
+        wins = low = high = np.nan  # of the reference against itself there is no win rate
+        if self.truths and not is_reference:
+            wins, low, high = win_rate(truth, theirs)
         exact = figures["kl"]
         tokens = float(rollout.tokens.response_lengths.sum())
+        rival = home.rollouts[0]
         lengths, their_lengths = (r.tokens.response_lengths.double().numpy() for r in (rollout, rival))
         at_length = {
-            name: matched_gain(ours, rival_proxy, lengths, their_lengths)
-            for name, ours, rival_proxy in (("proxy", proxy, rival_proxy), ("truth", truth, theirs))
+            name: matched_gain(ours, others[:, 0], lengths, their_lengths)
+            for name, ours, others in (("proxy", proxy, rival_proxy), ("truth", truth, theirs))
         }
+        span = self.truths[0].span if self.truths else None
+        gains = {
+            **paired_gain("truth", theirs if is_reference else truth, theirs, span),
+            **paired_gain("proxy", rival_proxy if is_reference else proxy, rival_proxy),
+        }
+        level = rival_proxy if is_reference else proxy
         row = {
-            "proxy": _number(proxy.mean()),
-            "proxy_raw": raw(self.proxy, _number(proxy.mean())),
-            "proxy_se": _number(standard_error(proxy)),
-            "truth": _number(truth.mean()),
-            "truth_se": _number(standard_error(truth)),
-            "truths": {name: _number(values.mean()) for name, values in truths.items()},
-            **paired_gain("truth_gain", truth, theirs),
-            **paired_gain("proxy_gain", proxy, rival_proxy),
+            **gains,
+            "proxy_raw": raw(self.proxy, _number(level.mean())),
+            "truths": {
+                t.name: 0.0 if is_reference else _number((truths[t.name] - home.truths[t.name].mean(axis=1)).mean())
+                for t in self.truths
+            },
             "win_rate": _number(wins),
             "win_rate_low": _number(low),
             "win_rate_high": _number(high),
@@ -146,8 +162,8 @@ class Evaluator:
                 "length": int(rollout.tokens.response_lengths[i]),
                 "reference": rival.completions[i].response,
                 "reference_finished": rival.completions[i].finished,
-                "reference_proxy": _number(rival_proxy[i]),
-                "reference_truth": _number(theirs[i]),
+                "reference_proxy": _number(rival_proxy[i, 0]),
+                "reference_truth": _number(theirs[i, 0]),
                 "outlier": bool(is_outlier[i]) if self.outliers else None,
                 **({"tokens": strip(policy.tokenizer, *ratios[i], c.response)} if by_token else {}),
             }
@@ -155,12 +171,22 @@ class Evaluator:
         ]
         return Measurement(row, samples)
 
+    def baseline(self, prompts: Sequence[Prompt]) -> Baseline:
+        """The reference's `answers` answers to each of these prompts: drawn once, the same for every policy and evaluation."""
+        key = tuple(prompt.id for prompt in prompts)
+        if key not in self.baselines:
+            rollouts = [
+                self.sample(self.reference, prompts, Draws.purpose(self.seed, "look", "baseline", k))
+                for k in range(self.answers)
+            ]
+            self.baselines[key] = Baseline.of(rollouts, self.truths)
+        return self.baselines[key]
+
     def truth(self, policy: Network, prompts: Sequence[Prompt], answers: int, *purpose: str | int) -> np.ndarray:
         """The first truth of `answers` fresh answers to each prompt, SDs: [prompts, answers]."""
         repeated = [prompt for prompt in prompts for _ in range(answers)]
         completions = self.sample(policy, repeated, Draws.purpose(self.seed, "look", *purpose)).completions
-        first = self.truths[0]
-        return first.scale.apply(scores(first.scorer, completions)).reshape(len(prompts), answers)
+        return self.truths[0](completions).reshape(len(prompts), answers)
 
     @torch.no_grad()
     def _figures(
@@ -199,10 +225,20 @@ class Evaluator:
         return out, ratios
 
 
-def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
-    """The policy's scores minus the reference's, paired by prompt: mean, standard error, test score; keys begin with `name`."""
-    test = paired(ours, theirs)
-    return {name: _number(test.mean), f"{name}_se": _number(test.se), f"{name}_z": _number(test.z)}
+def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray, span: float | None = None) -> dict[str, float | None]:
+    """The policy's scores minus the reference's, paired by prompt: mean, standard error and test, as `name` and `name_gain`.
+
+    span: as in `paired`. The two are one number: the reference's own mean on these prompts is what 0 stands for.
+    """
+    test = paired(ours, theirs, span)
+    mean, se = _number(test.mean), _number(test.se) if ours is not theirs else None
+    return {
+        name: mean,
+        f"{name}_se": se,
+        f"{name}_gain": mean,
+        f"{name}_gain_se": se,
+        f"{name}_gain_z": _number(test.z),
+    }
 
 
 def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:

@@ -6,6 +6,7 @@ evaluations, however much they depend on each other, the chance of a single fals
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -13,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation.statistics import standard_error
+from trueward.evaluation.betting import bounded_score
+from trueward.evaluation.statistics import ROUNDING, standard_error
 
 NORMAL = NormalDist()
 FAR = 30.0  # a normal score that no data pass: its tail is 1e-197
+FEWEST = 20  # prompts; on fewer no mean is tested (verdict.py)
+UNSEEN = 10.0  # SDs under SFT: how far an answer that wasn't drawn may be, where those that were drawn don't vary
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,17 @@ class Paired:
     prompts: int
 
 
-def paired(ours: np.ndarray, theirs: np.ndarray) -> Paired:
+def paired(ours: np.ndarray, theirs: np.ndarray, span: float | None = None) -> Paired:
     """Ours less theirs, prompt by prompt: [prompts], or [prompts, answers], whose answers are averaged first.
 
-    A prompt is one observation however often it was answered, since answers to one prompt are alike.
+    A prompt is one observation however often it was answered, since answers to one prompt are alike. span: the highest
+    score that there can be less the lowest, where that is known: then the test holds for any distribution within (`betting`);
+    otherwise it is `normal_score`.
     """
     difference = by_prompt(ours) - by_prompt(theirs)
     mean, se, n = float(difference.mean()), standard_error(difference), len(difference)
+    if span is not None and n > 1:
+        return Paired(mean, se, bounded_score(difference, span), n)
     return Paired(mean, se, float(normal_score(mean, se, skewness(difference), n)), n)
 
 
@@ -59,22 +67,30 @@ def normal_score(mean: Any, se: Any, skew: Any, n: int) -> np.ndarray:
     skewness γ, g = t + γ(t²/3 + 1/6)/√n + γ²t³/(27n) (Hall 1992, "On the removal of skewness by transformation"). Far out
     in the tail, where late evaluations are decided, t alone is wrong four times as often as its level if differences are as
     skewed as an exponential; g alone 1.5 times if they are symmetric with long tails (docs/instruments.md). 0 where they
-    have opposite signs. Without any variance ±FAR, or 0; NaN for fewer than two prompts.
+    have opposite signs. NaN for fewer than two prompts.
+
+    Differences that don't vary say nothing of the answers that weren't drawn, one of which may undo them all. They are tested
+    with one more, `UNSEEN` SDs on the other side: 128 prompts that are all an SD better are clearly so, two are not.
     """
     from scipy import special  # here, not above: it takes a fifth of a second, and reading a sweep does not need it
 
     mean, se, skew = (np.asarray(x, dtype=np.float64) for x in (mean, se, skew))
     if n < 2:
         return np.full(np.broadcast(mean, se, skew).shape, np.nan)
-    varies = se > 0
-    t = np.where(varies, mean / np.where(varies, se, 1.0), 0.0)
+    varies = se > ROUNDING * (1 + np.abs(mean))
+    unseen = -UNSEEN * np.sign(mean)
+    together = (n * mean + unseen) / (
+        n + 1
+    )  # the mean of n equal values and that one; below, its error and its skewness
+    skew = np.where(varies, skew, (n - 1) / math.sqrt(n) * np.sign(unseen))
+    se = np.where(varies, se, np.where(unseen == 0, 1.0, np.abs(unseen - mean) / (n + 1)))
+    t = np.where(varies, mean, np.where(together * mean > 0, together, 0.0)) / se
     g = t + skew * (t**2 / 3 + 1 / 6) / np.sqrt(n) + skew**2 * t**3 / (27 * n)
     weaker = np.where(
         t * g > 0, np.minimum(np.abs(t), np.abs(g)), 0.0
     )  # a tail falls with t, so this is the weaker test
     tail = student_tail(weaker, n - 1)
-    z = np.where(tail > 1e-197, -special.ndtri(np.maximum(tail, 1e-197)), FAR)
-    score: np.ndarray = np.where(varies, np.sign(t) * z, np.sign(mean) * FAR)
+    score: np.ndarray = np.sign(t) * np.where(tail > 1e-197, -special.ndtri(np.maximum(tail, 1e-197)), FAR)
     return score
 
 

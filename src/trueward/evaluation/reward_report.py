@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation import best_of_n_gain, calibration
-from trueward.evaluation.statistics import standard_error, wilson
+from trueward.evaluation import calibration
+from trueward.evaluation.clustered import numbered, share
+from trueward.evaluation.noise import without_noise
+from trueward.evaluation.order_statistics import promised_truth
+from trueward.evaluation.statistics import standard_error
 from trueward.records import Comparison, Completion
 from trueward.scorers.scorer import Scorer, fit_scale, scores
 
@@ -47,11 +50,11 @@ def report(
     """
     margin, label = margins(raw, held_out)
     decided = label != 0.5
-    right, n = _right(margin, label), int(decided.sum())
-    slope = calibration.fitted_slope(margin, label)
+    points, n = right(margin, label), int(decided.sum())
+    clusters = by_prompt(held_out)
+    slope = calibration.fitted_slope(margin, label, clusters)
     floor, floor_high = calibration.error_floor(margin)
-    accuracy = float(right[decided].mean()) if n else float("nan")
-    low, high = wilson(accuracy * n, n) if n else (float("nan"), float("nan"))
+    accuracy, low, high = share(points[decided], clusters[decided])
     figures = {
         **_truth(margin, held_out, annotators),
         "slope": slope and _number(slope.slope),
@@ -73,13 +76,10 @@ def report(
         **_by_length_alone(train, held_out),
         "warning": few(len(train)),
     }
-    cleaned = [
-        None if agreement is None or not n else best_of_n_gain.without_noise(a, agreement)
-        for a in (accuracy, low, high)
-    ]
+    cleaned = [None if agreement is None or not n else without_noise(a, agreement) for a in (accuracy, low, high)]
     figures["clean_accuracy"] = _number(cleaned[0])
     figures["promised"] = [
-        {"n": k, **{end: _number(best_of_n_gain.best_of_n_gain(a, k))
+        {"n": k, **{end: _number(promised_truth(a, k))
                     for end, a in zip(("gain", "low", "high"), cleaned, strict=True) if a is not None}}
         for k in CHOICES if None not in cleaned
     ]  # fmt: skip
@@ -91,6 +91,11 @@ def margins(raw: Raw, comparisons: Sequence[Comparison]) -> tuple[np.ndarray, np
     """Reward of the first less that of the second, and the label, each [n]."""
     rewards = raw([side for c in comparisons for side in c.completions()]).reshape(-1, 2)
     return rewards[:, 0] - rewards[:, 1], np.array([c.probability for c in comparisons])
+
+
+def by_prompt(comparisons: Sequence[Comparison]) -> np.ndarray:
+    """The number of each comparison's prompt, [n]: the clusters of intervals, since its comparisons share answers."""
+    return numbered([c.prompt.id for c in comparisons])
 
 
 def few(comparisons: int) -> str | None:
@@ -111,7 +116,7 @@ def groups(margin: np.ndarray, comparisons: Sequence[Comparison]) -> list[dict[s
     """
     label = np.array([c.probability for c in comparisons])
     rows = np.flatnonzero(label != 0.5)
-    right, size = _right(margin, label), np.abs(margin)
+    points, size = right(margin, label), np.abs(margin)
     gap = np.array([_gap(c) for c in comparisons]) * np.sign(label - 0.5)
     kinds: list[tuple[str, str, float | None, np.ndarray]] = []
     for part in _parts(size, rows, _tenths(len(rows))):
@@ -125,7 +130,8 @@ def groups(margin: np.ndarray, comparisons: Sequence[Comparison]) -> list[dict[s
     for strength in (1, 2, 3):
         part = rows[strengths[rows] == strength]
         kinds.append(("strength", ("slightly better", "better", "much better")[strength - 1], None, part))
-    return [_group(by, name, at, right[part]) for by, name, at, part in kinds if len(part)]
+    clusters = by_prompt(comparisons)
+    return [_group(by, name, at, points[part], clusters[part]) for by, name, at, part in kinds if len(part)]
 
 
 def measured_gain(raw: Raw, answers: Sequence[Completion], annotators: NoisyAnnotators | None) -> dict[str, Any]:
@@ -167,9 +173,9 @@ def _by_length_alone(train: Sequence[Comparison], held_out: Sequence[Comparison]
     decided = [c for c in held_out if c.probability != 0.5]
     prefers = -1.0 if taste < 0 else 1.0
     points = [(1 + prefers * np.sign(_gap(c)) * np.sign(c.probability - 0.5)) / 2 for c in decided]
-    low, high = wilson(float(sum(points)), len(points))
+    mean, low, high = share(np.array(points, dtype=np.float64), by_prompt(decided))
     return {
-        "length_accuracy": _number(float(np.mean(points))) if points else None,
+        "length_accuracy": _number(mean),
         "length_accuracy_low": _number(low),
         "length_accuracy_high": _number(high),
         "length_prefers": "shorter" if prefers < 0 else "longer",
@@ -180,7 +186,7 @@ def _gap(c: Comparison) -> int:
     return len(c.first.text.split()) - len(c.second.text.split())
 
 
-def _right(margin: np.ndarray, label: np.ndarray) -> np.ndarray:
+def right(margin: np.ndarray, label: np.ndarray) -> np.ndarray:
     """1 where the better response has the higher reward, ½ where both have the same; [n]."""
     points: np.ndarray = (np.sign(margin) * np.sign(label - 0.5) + 1) / 2
     return points
@@ -208,9 +214,9 @@ def _words(low: int, high: int) -> str:
     return in_words(low) if low == high else f"{in_words(low)} to {in_words(high)}"
 
 
-def _group(by: str, name: str, at: float | None, right: np.ndarray) -> dict[str, Any]:
-    low, high = wilson(float(right.sum()), len(right))
-    return {"by": by, "name": name, "at": _number(at), "comparisons": len(right), "accuracy": _number(right.mean()),
+def _group(by: str, name: str, at: float | None, right: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
+    mean, low, high = share(right, clusters)
+    return {"by": by, "name": name, "at": _number(at), "comparisons": len(right), "accuracy": _number(mean),
             "low": _number(low), "high": _number(high)}  # fmt: skip
 
 

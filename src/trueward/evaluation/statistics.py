@@ -24,21 +24,17 @@ def student_quantile(level: float, freedom: int) -> float:
     return float(special.stdtrit(freedom, level))
 
 
-def wilson(successes: float, n: int, z: float = Z) -> tuple[float, float]:
-    """Wilson's score interval for a share (Wilson 1927); ties may count half. (0, 1) for n = 0."""
+def wilson(successes: float, n: float, z: float = Z) -> tuple[float, float]:
+    """Wilson's score interval for a share of n observations (Wilson 1927). (0, 1) for n = 0.
+
+    n may be an effective number, and successes a sum of halves; where ties count half, `win_rate.score_interval`.
+    """
     if n == 0:
         return 0.0, 1.0
     p = successes / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def win_rate(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
-    """Share of prompts on which ours scores higher, ties half, with Wilson's interval. One answer of each to a prompt."""
-    wins = float((ours > theirs).sum() + 0.5 * (ours == theirs).sum())
-    low, high = wilson(wins, len(ours))
-    return (wins / len(ours) if len(ours) else 0.5), low, high
 
 
 def bootstrap(x: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:

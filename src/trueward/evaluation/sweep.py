@@ -1,13 +1,12 @@
 """A sweep's results: proxy, truth and KL by the value that was swept, the value to take, and what fails on either side.
 
-Rows are finished runs, one for each value and seed. Everything is measured on the last policy's fresh answers to held-out
-prompts, in SDs under the SFT policy.
+Rows are finished runs, one for each value and seed. All is of the last policy's answers, in SDs above the SFT policy's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +120,7 @@ class Advice:
     best: Any
     as_good: tuple[Any, ...]
     edge: str  # "low" or "high" if the best value is the first or the last one swept, else ""
-    below: str  # what goes wrong on that side: "hacking", "pinned", "worse", or "" if nothing does
+    below: str  # what goes wrong on that side: "hacking", "past", "pinned", "worse", or "" if nothing does
     above: str
     seeds: int
 
@@ -188,13 +187,22 @@ def alarmed(point: Point) -> bool:
     return 2 * sum(point.verdicts.get(word, 0) for word in ALARMS) > point.seeds
 
 
+def hacked(verdicts: Mapping[str, int], seeds: int) -> bool:
+    """Whether more than half of a value's runs say so themselves."""
+    return 2 * verdicts.get("hacking", 0) > seeds
+
+
 def _side(worse: Sequence[Point], best: Point) -> str:
-    """What the worse values of one side have in common: "hacking" (farther from SFT, a proxy no lower), "pinned" or "worse"."""
+    """What goes wrong at the worse values of one side: "hacking" if the runs of one of them say so; "past" the best if they are
+    farther from SFT and the proxy is no lower; "pinned" if they are closer to SFT; else "worse".
+    """
     if not worse:
         return ""
+    if any(hacked(p.verdicts, p.seeds) for p in worse):
+        return "hacking"
     kl, proxy = float(np.mean([p.kl for p in worse])), float(np.mean([p.proxy for p in worse]))
     if kl > best.kl and proxy >= best.proxy - best.proxy_half:
-        return "hacking"
+        return "past"
     return "pinned" if kl < best.kl else "worse"
 
 
@@ -260,16 +268,16 @@ def sentence(key: str, advice: Advice | None) -> str:
     """The advice in words. key: the setting that was swept."""
     if advice is None:
         return "Fewer than two values were measured: nothing to compare."
-    name = "β" if key == "policy.kl_coef" else key
     others = [v for v in advice.as_good if v != advice.best]
-    text = f"Take {name} = {_show(advice.best)}"
+    text = f"Take {'β' if key == 'policy.kl_coef' else key} = {_show(advice.best)}"
     if others and all(isinstance(v, int | float) for v in advice.as_good):
         text += f" (from {_show(min(advice.as_good))} to {_show(max(advice.as_good))} nothing tells them apart)"
     elif others:
         text += f" ({', '.join(_show(v) for v in others)} can't be told from it)"
     text += "."
     reasons = {
-        "hacking": "the proxy is no lower and the policy further from SFT, but the truth is lower: the reward is hacked",
+        "hacking": "the truth is lower and the reward is hacked, by its runs’ own verdicts",
+        "past": "the proxy is no lower and the policy further from SFT, but the truth is lower: that is past the best",
         "pinned": "the policy stays closer to SFT and the truth is lower: it is held too tightly",
         "worse": "the truth is lower",
     }

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trueward.evaluation.paired import needed
+from trueward.evaluation.paired import FEWEST, needed
 
 Row = Mapping[str, Any]
 Word = Literal["broken", "no signal", "pinned", "hacking", "over-optimised", "learning", "inconclusive"]
@@ -53,12 +53,15 @@ def decide(
     examined: Row | None = None,
     ratio_first: float | None = None,
     control: Row | None = None,
+    prompts_missing: int = 0,
+    least_fall: float = LEAST_FALL,
 ) -> RunVerdict:
     """The verdict after the last of `evaluations`; the first one is of step 0, the SFT policy itself.
 
     examined: the reward model's `accuracy` on held-out comparisons, with `accuracy_low` and `accuracy_high`. ratio_first:
     `val/ratio_first` of the first step. control: `kl` and `kl_se` of a run with a random reward. A rule whose input is missing
-    doesn't apply.
+    doesn't apply. prompts_missing: held-out prompts that are missing for a peak to be measured again: then no alarm of a fall
+    from it is given, and the verdict says so. least_fall: as in `suspected`.
     """
     after = [row for row in evaluations if row["step"]]
     peak = highest(after)
@@ -66,6 +69,9 @@ def decide(
     numbers = _numbers(after)
     if control:
         numbers |= {"control_kl": control.get("kl"), "control_kl_se": control.get("kl_se")}
+    if prompts_missing and after:
+        numbers |= {"prompts_missing": prompts_missing}
+    no_alarm = f"no alarm can be given: {prompts_missing} more held-out prompts are needed to measure a peak again"
 
     def verdict(word: Word, rule: str, **more: float | None) -> RunVerdict:
         return RunVerdict(word, rule, {**numbers, **more}, best_step)
@@ -82,6 +88,9 @@ def decide(
     now = after[-1]
     if now.get("truth_gain_z") is None:
         return verdict("inconclusive", "nothing measures the truth, and the proxy cannot be its own judge")
+    if (prompts := now.get("truth_prompts", now.get("prompts"))) is not None and prompts < FEWEST:
+        rule = f"{prompts} prompts are too few to test a mean on: {FEWEST} are the least"
+        return verdict("inconclusive", rule, prompts_missing=FEWEST - prompts)
     if control and not rose and not sank and _no_further(now, control):
         return verdict(
             "pinned", "the policy is no further from SFT than a random reward takes it, and the truth has not moved"
@@ -102,7 +111,11 @@ def decide(
             )
         rule = "the truth is down from its peak, but neither that peak nor the proxy was clearly above SFT’s"
         return verdict("inconclusive", rule, **drop)
+    if prompts_missing and suspected(evaluations, least_fall):
+        return verdict("inconclusive", f"the truth seems to be down from its peak, but {no_alarm}")
     if rose and z >= ONE_SIDED:
+        if prompts_missing:
+            return verdict("learning", f"the truth is above SFT’s; of a fall from its peak {no_alarm}")
         if slip := small_fall(after):
             rule = "the truth is above SFT’s; it is down from its peak, but by less than the least drop that counts"
             return verdict("learning", rule, **{key: slip[key] for key in SLIP})

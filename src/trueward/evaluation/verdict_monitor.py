@@ -25,9 +25,10 @@ Row = Mapping[str, Any]
 class VerdictMonitor:
     """Gives the verdict at each evaluation. It samples only if the truth seems to have fallen: then both policies answer again.
 
-    best: loads the checkpoint of the highest truth so far. prompts: all held-out ones; step_prompts: how many of them, from
-    the first on, each evaluation uses. examined: the reward model's accuracy on held-out comparisons with its interval, if
-    it was measured. least_fall: the share of the gain at the peak that a fall has to undo to count.
+    best: loads the checkpoint of the highest truth so far. reserved: prompts that no evaluation uses; step_prompts: how many of
+    them are answered at most when a peak is measured again; missing: how many more are needed for that, if there are too few.
+    examined: the reward model's accuracy on held-out comparisons with its interval, if it was measured. least_fall: the share
+    of the gain at the peak that a fall has to undo to count.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class VerdictMonitor:
         evaluator: Evaluator,
         policy: Network,
         best: Callable[[], Network],
-        prompts: Sequence[Prompt],
+        reserved: Sequence[Prompt],
         step_prompts: int,
+        missing: int = 0,
         examined: Row | None = None,
         least_fall: float = verdict.LEAST_FALL,
     ) -> None:
         self.evaluator, self.policy, self.best, self.examined = evaluator, policy, best, examined
-        self.prompts, self.most, self.least_fall = prompts, step_prompts, least_fall
+        self.reserved, self.most, self.missing, self.least_fall = reserved, step_prompts, missing, least_fall
 
     def __call__(
         self, evaluations: Sequence[Row], ratio_first: float | None = None
@@ -49,34 +51,50 @@ class VerdictMonitor:
         """Fields for the row of the last evaluation, and the verdict after it. evaluations: rows, the first one of step 0."""
         now = {**evaluations[-1], "fall": None}
         before = [row for row in evaluations[:-1] if row["step"]]
-        if now["step"] and (peak := verdict.suspected([*evaluations[:-1], now], self.least_fall)):
+        peak = verdict.suspected([*evaluations[:-1], now], self.least_fall) if now["step"] else None
+        if peak and not self.missing:
             least = verdict.least_drop(evaluations, int(peak["step"]), self.least_fall)
             now["fall"] = self.measure_again(int(peak["step"]), now["step"], verdict.tests_made(before) + 1, least)
-        decided = verdict.decide([*evaluations[:-1], now], examined=self.examined, ratio_first=ratio_first)
+        decided = verdict.decide(
+            [*evaluations[:-1], now],
+            examined=self.examined,
+            ratio_first=ratio_first,
+            prompts_missing=self.missing,
+            least_fall=self.least_fall,
+        )
         signs = early_warnings(now, evaluations[0]) if now["step"] else []
-        return {"fall": now["fall"], "verdict": decided.word, "rule": decided.rule, "early_warnings": signs}, decided
+        told = {"verdict": decided.word, "rule": decided.rule, "prompts_missing": self.missing}
+        return {"fall": now["fall"], **told, "early_warnings": signs}, decided
 
     def measure_again(self, peak_step: int, step: int, test: int, least: float = 0.0) -> Row:
-        """The `fall` of the present policy from the peak's checkpoint, both on fresh answers to `unused` prompts."""
-        prompts = self.unused(step)
+        """The `fall` of the present policy from the peak's checkpoint, both on fresh answers to reserved prompts."""
+        prompts = self.drawn(step)
         theirs = self.evaluator.truth(self.best(), prompts, ANSWERS, "fall", step, "peak")
         ours = self.evaluator.truth(self.policy, prompts, ANSWERS, "fall", step, "policy")
-        return fall(self.evaluator.seed, peak_step, theirs, ours, test, step, least=least)
+        return fall(
+            self.evaluator.seed, peak_step, theirs, ours, test, step, least=least, span=self.evaluator.truths[0].span
+        )
 
-    def unused(self, step: int) -> list[Prompt]:
-        """As many held-out prompts as an evaluation uses: first those that evaluations do not use, in a random order."""
-        others = self.prompts[self.most :]
-        order = torch.randperm(len(others), generator=generator(self.evaluator.seed, "look", "fall", step))
-        return [*(others[i] for i in order.tolist()), *self.prompts[: self.most]][: self.most]
+    def drawn(self, step: int) -> list[Prompt]:
+        """As many reserved prompts as an evaluation uses, or all if there are fewer, in a random order."""
+        order = torch.randperm(len(self.reserved), generator=generator(self.evaluator.seed, "look", "fall", step))
+        return [self.reserved[i] for i in order.tolist()[: self.most]]
 
 
 def fall(
-    seed: int, peak_step: int, peak: np.ndarray, now: np.ndarray, test: int, *where: str | int, least: float = 0.0
+    seed: int,
+    peak_step: int,
+    peak: np.ndarray,
+    now: np.ndarray,
+    test: int,
+    *where: str | int,
+    least: float = 0.0,
+    span: float | None = None,
 ) -> Row:
     """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs.
 
-    least: the smallest drop that counts. where: names the purpose of the random draws.
+    least: the smallest drop that counts. span: as in `paired`. where: names the purpose of the random draws.
     """
-    drop = paired(peak, now)
+    drop = paired(peak, now, span)
     low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
     return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)

@@ -109,7 +109,10 @@ def direct(
         assert loss == "sigmoid", loss
         losses = dpo(margin, probability, label_smoothing)
     chosen = probability >= 0.5
-    sign = torch.sign(margin) * torch.sign(probability - 0.5)  # 0 for equal margins and ties: half right
+    ratios = dpo_margin(
+        first, second, ref_first, ref_second, 1.0
+    )  # their order is the rewards', and is there at β = 0, too
+    sign = torch.sign(ratios) * torch.sign(probability - 0.5)  # 0 for equal margins and ties: half right
     rewards = beta * (logprobs - ref_logprobs).view(-1, 2).detach()
     better, worse = torch.where(chosen, rewards[:, 0], rewards[:, 1]), torch.where(chosen, rewards[:, 1], rewards[:, 0])
     return losses, {

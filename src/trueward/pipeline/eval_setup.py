@@ -10,9 +10,11 @@ import numpy as np
 
 from trueward.algorithms import best_of_n
 from trueward.config import SamplerConfig
-from trueward.evaluation.evaluator import Evaluator, Truth
+from trueward.evaluation.baseline import Baseline
+from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.order_statistics import best_of_n_curve, expected_maximum
 from trueward.evaluation.outliers import fit_outliers
+from trueward.evaluation.truth import Truth
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.program_reward import ProgramReward
@@ -21,7 +23,7 @@ from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.normalized import Normalized
-from trueward.scorers.scorer import Scorer, scores
+from trueward.scorers.scorer import Scorer
 from trueward.scorers.shaping import shaped
 
 AnyProxy = Proxy | Normalized
@@ -64,13 +66,17 @@ class EvalSetup:
         return shaped(config, proxy, self.sft.answers, self.sft.policy, sample, self.seed)
 
 
-def best_of_n_rows(candidates: best_of_n.Candidates, truths: Sequence[Truth]) -> list[dict[str, Any]]:
-    """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and the gain of normal scores."""
-    values = {"proxy": candidates.score.numpy()}
+def best_of_n_rows(
+    candidates: best_of_n.Candidates, truths: Sequence[Truth], home: Baseline, proxy: Scorer
+) -> list[dict[str, Any]]:
+    """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and the gain of normal scores.
+
+    home: the SFT policy's answers to the same prompts, whose means are 0.
+    """
+    values = {"proxy": candidates.score.numpy() - home.by_prompt(home.scored(proxy).score).mean(axis=1)[:, None]}
     if truths:
-        first = truths[0]
-        truth = first.scale.apply(scores(first.scorer, candidates.completions))
-        values["truth"] = truth.reshape(candidates.score.shape)
+        truth = truths[0](candidates.completions).reshape(candidates.score.shape)
+        values["truth"] = truth - home.truths[truths[0].name].mean(axis=1)[:, None]
     rows = best_of_n_curve(candidates.rewards.numpy(), values)
     missing = {} if truths else {"truth": None, "truth_se": None}
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from trueward.evaluation.evaluator import Evaluator, feature_shifts
 from trueward.models.network import Network
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.eval_setup import EvalSetup, best_of_n_rows
+from trueward.pipeline.held_out import divide
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.reward_model import FittedReward
@@ -32,11 +33,13 @@ from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Row, Stage
 from trueward.pipeline.trained_policy import TrainedPolicy
+from trueward.records import Prompt
 from trueward.scorers.scorer import scores
 from trueward.scorers.user_function import Columns
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
+SFT_ANSWERS = 4  # to each prompt, which all policies are measured against
 SHOWN = 10  # prompts whose answers are in the report
 
 
@@ -68,8 +71,8 @@ def evaluate(
 ) -> FinalEvaluation:
     """Every policy on the same prompts.
 
-    They are the last ones in the seed's order, so that no evaluation in training used them if there are enough for both. model:
-    what SFT started from, if it is measured too. columns: of the prompts' rows, for the user's scorers.
+    They are the last ones in the seed's order; no evaluation in training used them, unless too few are held out. model: what
+    SFT started from, if it is measured too. columns: of the prompts' rows, for the user's scorers.
     """
     factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, columns=columns or {})
     setup = EvalSetup(prepared, sft, factory, sampler, evaluation.truths, seed)
@@ -77,8 +80,9 @@ def evaluate(
     base = env.load(model.base, seed) if model else None
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):
         base = None  # its vocabulary is not the reference's, so KL and perplexity are undefined
-    evaluator = replace(setup.evaluator(proxy), base=base)
-    prompts = prepared.held_out_in_order(seed)[::-1][: evaluation.final_prompts]
+    evaluator = replace(setup.evaluator(proxy), base=base, answers=SFT_ANSWERS)
+    held_out = divide(prepared.held_out_in_order(seed), 0 if config.kind == "best_of_n" else evaluation.step_prompts)
+    prompts = held_out.final(evaluation.final_prompts)
     best, last_is_best = policy.load_best, policy.summary["best_step"] == policy.summary["steps"]
     policies: dict[str, Callable[[], Network]] = {"sft": lambda: sft.policy, "policy": policy.load}
     if base:
@@ -92,8 +96,10 @@ def evaluate(
     for done, (name, load) in enumerate(policies.items(), 1):
         chooser = None
         if name == "policy" and config.kind == "best_of_n":
-            chooser = _chooser(setup, evaluator, config, curve)
-        measured = replace(evaluator, choose=chooser).measure(load(), prompts, "evaluation", name)
+            chooser = _chooser(setup, evaluator, config, prompts, curve)
+        measured = replace(evaluator, choose=chooser).measure(
+            load(), prompts, "evaluation", name, is_reference=name == "sft"
+        )
         if chooser:  # the network is SFT's; only the choice differs
             bound = round(best_of_n.kl(config.best_of_n.n), 5)
             measured.row.update(kl=bound, kl_se=None, kl_k1=None, kl_k1_se=None)
@@ -102,27 +108,37 @@ def evaluate(
     if best and last_is_best:  # the same weights: one measurement, not two that differ by chance
         rows["best"], answers["best"] = rows["policy"], answers["policy"]
     env.progress.end(f"{len(prompts)} held-out prompts")
+    span = evaluator.truths[0].span if evaluator.truths else None
+    fall = None if held_out.missing else final_fall(policy, evaluation, seed, rows, answers, span)
     summary = {
         "policies": rows,
         "samples": _side_by_side([str(p) for p in prompts[:SHOWN]], answers),
         "best_of_n": curve,
         "feature_shift": feature_shifts(answers["policy"]),
-        "fall": final_fall(policy, evaluation, seed, rows, answers),
+        "fall": fall,
+        "prompts_missing": held_out.missing,
+        "evaluated_on": {
+            "prompts": len(prompts),
+            "used_before": held_out.used_before(evaluation.final_prompts),
+            "missing": held_out.missing,
+        },
     }
     return FinalEvaluation(rows, answers, summary)
 
 
-def _chooser(setup: EvalSetup, evaluator: Evaluator, config: PolicyConfig, curve: list[Row]) -> Any:
+def _chooser(
+    setup: EvalSetup, evaluator: Evaluator, config: PolicyConfig, prompts: Sequence[Prompt], curve: list[Row]
+) -> Any:
     """A sampler of the best of n; adds to `curve` the figures of the best of fewer."""
     proxy = evaluator.proxy
     assert proxy is not None
-    reward = setup.reward(proxy)
+    reward, home = setup.reward(proxy), evaluator.baseline(prompts)
 
     def on_candidates(candidates: best_of_n.Candidates) -> None:
         own = candidates.score
         if reward is not proxy:
             own = torch.as_tensor(scores(proxy, candidates.completions)).view_as(own)
-        curve.extend(best_of_n_rows(replace(candidates, score=own), evaluator.truths))
+        curve.extend(best_of_n_rows(replace(candidates, score=own), evaluator.truths, home, proxy))
 
     sample = exact_sampler(setup.sampler, setup.factory.env)
     return best_of_n.sampler(config.best_of_n.n, reward, sample, config.missing_eos_penalty, on_candidates)
@@ -153,4 +169,4 @@ def read(artifact: Artifact, env: Env) -> FinalEvaluation:
     return FinalEvaluation(rows, answers, artifact.summary)
 
 
-EVALUATION = Stage("evaluation", evaluate, write, read)
+EVALUATION = Stage("evaluation", evaluate, write, read, version=2)

@@ -20,12 +20,14 @@ from trueward.batches import Rollout, micro_batches
 from trueward.config import Recipe
 from trueward.data import loading as texts
 from trueward.data.options import ReadOptions
-from trueward.evaluation.statistics import Z, standard_error, win_rate
+from trueward.evaluation.statistics import Z, standard_error
+from trueward.evaluation.win_rate import win_rate
 from trueward.losses import kl
 from trueward.models import heads, loading
 from trueward.models.network import Network
 from trueward.models.run_paths import is_model, model_path
 from trueward.pipeline import sources
+from trueward.pipeline.held_out import divide, in_order
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.program_reward import read_scale
 from trueward.pipeline.records import ANSWERS, read_completions, read_prompts
@@ -159,8 +161,24 @@ def _prompts(request: EvalRequest, home: RunHome | None) -> list[Prompt]:
     if not path.is_file():
         raise ValueError(f"{home.run}: has no held-out prompts yet; give --prompts FILE")
     prompts = read_prompts(path)
+    best = home.run / "policy" / "best"
+    if best in [Path(model_path(name)) for name in (request.model, request.against) if name is not None]:
+        prompts = not_picked_on(prompts, home.recipe)
     order = torch.randperm(len(prompts), generator=generator(request.seed, "evaluated prompts")).tolist()
     return [prompts[i] for i in order[: request.count]]
+
+
+def not_picked_on(prompts: Sequence[Prompt], recipe: Recipe) -> list[Prompt]:
+    """Held-out prompts that no evaluation in training used: the best checkpoint was picked on the others.
+
+    `ValueError` if there is none.
+    """
+    unused = divide(in_order(prompts, recipe.seed), recipe.evaluation.step_prompts).reserved
+    if not unused:
+        raise ValueError(
+            f"evaluate: the best checkpoint was picked on all {len(prompts)} held-out prompts, so give others: --prompts FILE"
+        )
+    return unused
 
 
 def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:

@@ -155,11 +155,11 @@ def _sure(table: Row) -> bool:
 
 def _as_evaluation(row: Mapping[str, Any], values: np.ndarray) -> Row:
     """A row of evaluations.jsonl with people's preference as its truth."""
-    pairs = paired(values, np.zeros(len(values)))
+    pairs = paired(values, np.zeros(len(values)), 1.0)
     z = pairs.z if np.isfinite(pairs.z) else None
     se = pairs.se if np.isfinite(pairs.se) else None
     gain = {"truth": pairs.mean, "truth_se": se, "truth_gain": pairs.mean, "truth_gain_se": se, "truth_gain_z": z}
-    return {**row, **gain, "truths": {}, "fall": None}
+    return {**row, **gain, "truths": {}, "fall": None, "truth_prompts": len(values)}
 
 
 def refresh(run: Path) -> Row | None:

@@ -28,6 +28,7 @@ from trueward.pipeline import human_eval
 from trueward.pipeline.answers import exact_sampler, sampling_params
 from trueward.pipeline.comparisons import Compared
 from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
+from trueward.pipeline.held_out import divide
 from trueward.pipeline.own_code import online_algorithm
 from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.relabel import RelabelSetup, write_rows
@@ -89,8 +90,8 @@ class Optimisation:
         self.current_scorer = SwappableScorer(optimised)
         self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(self.current_scorer)
         self.evaluator: Evaluator = self.setup.evaluator(self.proxy)
-        in_order = self.setup.prepared.held_out_in_order(self.seed)
-        self.held_out, self.step_prompts = in_order, in_order[: self.evaluation.step_prompts]
+        self.held_out = divide(self.setup.prepared.held_out_in_order(self.seed), self.evaluation.step_prompts)
+        self.step_prompts = self.held_out.steps
 
     @property
     def common(self) -> dict[str, Any]:
@@ -211,14 +212,17 @@ class Optimisation:
             return kept
 
         examined = self.reward.summary
-        most, least = self.evaluation.step_prompts, self.evaluation.least_fall
-        monitor = VerdictMonitor(self.evaluator, self.policy, best, self.held_out, most, examined, least)
+        most, least = len(self.step_prompts), self.evaluation.least_fall
+        reserved, missing = self.held_out.reserved, self.held_out.missing
+        monitor = VerdictMonitor(self.evaluator, self.policy, best, reserved, most, missing, examined, least)
         judge = RunMonitor(monitor, self.evaluation, self.journal)
         return EvalSchedule(self.evaluation.every, self.evaluate, self.policy, judge)
 
     def evaluate(self, step: int) -> Evaluation:
         """Evaluate the policy after `step` steps; sends pairs to people if the recipe says so."""
-        measured = self.evaluator.measure(self.policy, self.step_prompts, "step", step, by_token=True)
+        measured = self.evaluator.measure(
+            self.policy, self.step_prompts, "step", step, by_token=True, is_reference=not step
+        )
         if step and self.evaluation.step_pairs:
             if self.journal.directory is None:
                 raise ValueError("evaluation.step_pairs: people are asked by a run on disk, which can wait for them")

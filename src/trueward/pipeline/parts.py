@@ -151,7 +151,9 @@ class Parts:
     @property
     def evaluating(self) -> Settings:
         """The settings of the stage `evaluation`."""
-        r, while_training = self.recipe, ("every", "step_prompts", "stop_when", "step_pairs")
+        r, while_training = self.recipe, ["every", "stop_when", "step_pairs"]
+        if r.policy.kind == "best_of_n":
+            while_training.append("step_prompts")  # no evaluation in training uses any
         return {
             "seed": r.seed,
             "model": None if r.sft.model else r.model,

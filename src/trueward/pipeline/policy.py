@@ -92,5 +92,5 @@ def optimise(
     return optimisation.offline() if policy.kind == "dpo" and not policy.dpo.online else optimisation.online()
 
 
-POLICY = Stage("policy", optimise, write, read)
-CONTROL = Stage("control", partial(optimise, is_control=True), write_summary, read)
+POLICY = Stage("policy", optimise, write, read, version=2)
+CONTROL = Stage("control", partial(optimise, is_control=True), write_summary, read, version=2)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from trueward import seeds
 from trueward.artifacts import Artifact
@@ -19,6 +18,7 @@ from trueward.data.conversations import named
 from trueward.data.lengths import Limits, nearly_all
 from trueward.data.truncation import Fitter, prompt_lengths
 from trueward.models import loading as models
+from trueward.pipeline.held_out import in_order
 from trueward.pipeline.records import read_completions, read_prompts
 from trueward.pipeline.sources import Source
 from trueward.pipeline.stage import Stage
@@ -26,7 +26,6 @@ from trueward.records import Completion, Prompt, line
 from trueward.scorers.nano_utility import DistinctWords
 from trueward.scorers.sentiment import Classifier, Lexicon
 from trueward.scorers.simulated import Annotator, SavedAnnotators, Utility
-from trueward.seeds import generator
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
@@ -48,12 +47,8 @@ class Prepared:
     summary: dict[str, Any]
 
     def held_out_in_order(self, seed: int) -> list[Prompt]:
-        """All held-out prompts, in an order that depends on the seed.
-
-        Evaluations in training use the first ones, the final evaluation the last ones.
-        """
-        order = torch.randperm(len(self.prompts_held_out), generator=generator(seed, "held-out prompts"))
-        return [self.prompts_held_out[i] for i in order.tolist()]
+        """All held-out prompts, in an order that depends on the seed (`pipeline.held_out` divides them)."""
+        return in_order(self.prompts_held_out, seed)
 
 
 def prepare(*, source: Source, model: ModelConfig, data: DataConfig, env: Env, journal: Journal) -> Prepared:

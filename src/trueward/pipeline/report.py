@@ -51,7 +51,10 @@ def report(
     """The stages' summaries as one table, with the verdict and the doctor's findings."""
     stages = [made for made in (prepared, sft, comparisons, reward, policy, evaluation, control) if made]
     rows, summary, is_model = evaluation.summary["policies"], policy.summary, reward.name == "reward_model"
-    verdict = run_verdict(policy.value, reward.summary, evaluation.summary, control.summary if control else None)
+    least_fall = recipe.evaluation.least_fall
+    verdict = run_verdict(
+        policy.value, reward.summary, evaluation.summary, control.summary if control else None, least_fall
+    )
     table: Row = {
         "format": 2,
         "trueward": __version__,
@@ -64,6 +67,7 @@ def report(
         "stopped": summary.get("stopped"),
         "early_warnings": early_warnings(rows["policy"], rows["sft"]),
         "policies": rows,
+        "evaluated_on": evaluation.summary["evaluated_on"],
         "best_step": summary["best_step"],
         "optimiser": {"kind": recipe.policy.kind}
         | {k: v for k, v in summary.items() if k not in ("best_step", "stopped")},
@@ -81,7 +85,11 @@ def report(
         "history": policy.value.evaluations,
         "samples": evaluation.summary["samples"],
         "left_out": [row for made in stages for row in made.summary.get("left_out", [])],
-        "notes": lengths(stages) + short(prepared, recipe) + notes(prepared.summary, recipe),
+        "notes": [
+            *lengths(stages),
+            *short(prepared, recipe),
+            *notes(prepared.summary, recipe, evaluation.summary["evaluated_on"]),
+        ],
         "peak_memory_mb": peak_memory_mb(),
     }
     summaries = {made.name: made.summary for made in stages}
@@ -133,20 +141,30 @@ def short(prepared: Made[Prepared], recipe: Recipe) -> list[str]:
     return [text] if text else []
 
 
-def notes(prepared: Row, recipe: Recipe) -> list[str]:
-    """What a reader should know before trusting the table."""
+def notes(prepared: Row, recipe: Recipe, evaluated_on: Row) -> list[str]:
+    """What a reader should know before trusting the table. evaluated_on: the final evaluation's prompts."""
     texts = [
         f"the column {column!r} of {rows:,} rows was not used" for column, rows in prepared["ignored_columns"].items()
     ]
     if not recipe.evaluation.truths:
         texts.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
     texts += config.notes(recipe)
-    there, settings = prepared["prompts_held_out"], recipe.evaluation
-    both = min(settings.final_prompts, there) + min(settings.step_prompts, there) - there
-    if both > 0 and recipe.policy.kind != "best_of_n":
+    there, missing, before = prepared["prompts_held_out"], evaluated_on["missing"], evaluated_on["used_before"]
+    if missing:
         texts.append(
-            f"{both} of the final evaluation's {min(settings.final_prompts, there)} prompts were used while training, too, for "
-            f"only {there} are held out: the best checkpoint was picked on them and may look better than it is"
+            f"no alarm of a fall from the peak can be given: {there} prompts are held out, and {missing} more are needed to "
+            "measure a peak again on prompts of its own (data.held_out, or more prompts)"
+        )
+    if before:
+        texts.append(
+            f"{before} of the final evaluation's {evaluated_on['prompts']} prompts were used while training, too: the best "
+            "checkpoint was picked on them and may look better than it is"
+        )
+    cut = recipe.policy.kind != "best_of_n" and not missing and there < 2 * recipe.evaluation.step_prompts
+    if cut:
+        texts.append(
+            f"evaluations in training used {(there + 1) // 2} of the {there} held-out prompts and not "
+            f"{recipe.evaluation.step_prompts}: the others are reserved for measuring what these pick"
         )
     return texts
 

@@ -10,7 +10,8 @@ import torch
 from trueward import seeds
 from trueward.algorithms import reward_model as algorithm
 from trueward.config import LoraConfig, RewardConfig
-from trueward.evaluation.statistics import wilson
+from trueward.evaluation import reward_report
+from trueward.evaluation.clustered import share
 from trueward.losses.preference import bradley_terry
 from trueward.models.derived import scalar_head
 from trueward.models.network import Network
@@ -41,15 +42,15 @@ def split_comparisons(comparisons: Sequence[Comparison], share: float) -> tuple[
 
 
 def evaluate_reward_model(model: Proxy, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Accuracy on the decided comparisons with its interval, and NLL on all, in nats."""
+    """Accuracy on the decided comparisons with its interval (clustered by prompt), and NLL on all, in nats."""
     sides = [side for c in comparisons for side in c.completions()]
     raw = torch.as_tensor(model.raw(sides)).view(-1, 2)
     probability = torch.tensor([c.probability for c in comparisons], dtype=torch.float64)
-    decided = int((probability != 0.5).sum())
-    accuracy = algorithm.accuracy(raw[:, 0] - raw[:, 1], probability)
-    low, high = wilson(accuracy * decided, decided) if decided else (0.0, 1.0)
+    decided = probability != 0.5
+    points = reward_report.right((raw[:, 0] - raw[:, 1]).double().numpy(), probability.numpy())[decided.numpy()]
+    accuracy, low, high = share(points, reward_report.by_prompt(comparisons)[decided.numpy()])
     return {
-        "accuracy": round(accuracy, 4) if decided else None,
+        "accuracy": round(accuracy, 4) if len(points) else None,
         "accuracy_low": round(low, 4),
         "accuracy_high": round(high, 4),
         "nll": round(float(bradley_terry(raw[:, 0], raw[:, 1], probability).mean()), 4),

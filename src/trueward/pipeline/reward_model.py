@@ -169,4 +169,4 @@ def read(artifact: Artifact, env: Env) -> FittedReward:
     )
 
 
-REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read)
+REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read, version=2)

@@ -39,20 +39,33 @@ def final_fall(
     seed: int,
     rows: Mapping[str, Row],
     samples: Mapping[str, Sequence[Row]],
+    span: float | None = None,
 ) -> Row | None:
-    """The last policy against the best checkpoint on the fresh answers of the final evaluation; None if there is no test."""
+    """The last policy against the best checkpoint on the fresh answers of the final evaluation; None if there is no test.
+
+    span: of the truth, as in `paired`.
+    """
     best_step, truth = policy.summary["best_step"], rows["policy"]["truth"]
     if "best" not in samples or truth is None or best_step in (None, policy.summary["steps"]):
         return None
     peak, now = (np.array([s["truth"] for s in samples[name]], dtype=np.float64) for name in ("best", "policy"))
     evaluations = policy.evaluations
     least = verdict.least_drop(evaluations, best_step, evaluation.least_fall)
-    return fall(seed, best_step, peak, now, verdict.tests_made(evaluations) + 1, "evaluation", least=least)
+    return fall(seed, best_step, peak, now, verdict.tests_made(evaluations) + 1, "evaluation", least=least, span=span)
 
 
-def run_verdict(policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None) -> verdict.RunVerdict:
+def run_verdict(
+    policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None, least_fall: float = verdict.LEAST_FALL
+) -> verdict.RunVerdict:
     """The verdict of the whole run, with the final evaluation as the last. reward, final, control: summaries."""
     rows, steps = final["policies"], max(1, policy.summary["steps"])
     history = policy.evaluations or [{**rows["sft"], "step": 0}]
     now = {**rows["policy"], "step": steps, "final": True, "fall": final["fall"]}
-    return verdict.decide([*history, now], examined=reward, ratio_first=policy.ratio_first, control=control)
+    return verdict.decide(
+        [*history, now],
+        examined=reward,
+        ratio_first=policy.ratio_first,
+        control=control,
+        prompts_missing=final.get("prompts_missing", 0),
+        least_fall=least_fall,
+    )

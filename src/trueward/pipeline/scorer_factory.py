@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.config import JudgeConfig, Recipe, RewardConfig
-from trueward.evaluation.evaluator import Truth
+from trueward.evaluation.truth import Truth
 from trueward.pipeline.judge_labels import build_judge, uses_judge
 from trueward.records import Completion, Prompt
 from trueward.scorers import custom, reward_model, simulated

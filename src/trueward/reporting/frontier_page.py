@@ -49,7 +49,7 @@ def picture(frontier: Row, narrow: bool = False) -> str:
 def table(frontier: Row) -> Table:
     """A row for each run and one for its best checkpoint, at most 100 columns wide."""
     caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %; best: the checkpoint of the highest truth"
-    title = Text(f"{_counted(frontier)}, measured on fresh prompts", style="bold")
+    title = Text(f"{_counted(frontier)}, measured on held-out prompts", style="bold")
     out = Table(
         box=box.SIMPLE_HEAD,
         collapse_padding=True,

@@ -58,6 +58,7 @@ def page(report: Report) -> str:
         ceiling=report_text.ceiling_line(report),
         optimiser=report_text.optimiser_line(report),
         untrained=report_rows.is_best_of_n(report),
+        prompts=report_text.prompts_line(report),
         by_n=report_rows.best_of_n(report),
         passes=report_text.verifier_line(report),
         judged=judge_text.sentences(report),
@@ -71,8 +72,8 @@ def page(report: Report) -> str:
 def table(report: Report) -> Table:
     """A row for each policy, at most 100 columns wide."""
     report = printable(report)
-    title = Text(f"{report.get('name') or 'run'}: measured on fresh prompts", style="bold")
-    caption = "proxy, truth: SDs under SFT; KL: nats; length: tokens; ± and ranges: 95 %"
+    title = Text(f"{report.get('name') or 'run'}: measured on {report_text.prompts_line(report)}", style="bold")
+    caption = "proxy, truth: SDs above SFT’s mean; KL: nats; length: tokens; ± and ranges: 95 %"
     out = Table(box=box.SIMPLE_HEAD, title=title, caption=caption, title_justify="left", caption_justify="left")
     out.add_column("")
     for name in ("proxy", "truth", "win rate\nagainst SFT", "KL", "length", "ended", "distinct-1"):

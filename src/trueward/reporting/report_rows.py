@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from trueward.evaluation.noise import flips, undo_noise
 from trueward.evaluation.order_statistics import promised_truth
 
 Report = dict[str, Any]
@@ -46,17 +45,17 @@ def is_best_of_n(report: Report) -> bool:
 
 
 def best_of_n(report: Report) -> list[Report]:
-    """The rows of best of n, each with the truth that the reward model's accuracy predicts, if it is known.
+    """The rows of best of n, each with the truth that the reward model's accuracy without noise predicts, if it is known.
 
-    The accuracy is against noisy choices: their noise is removed as if every choice were equally likely to be flipped.
+    For the numbers that the reward model's own page prints, they are those.
     """
     model = report.get("reward_model") or {}
-    accuracy, agreement = model.get("accuracy"), model.get("agreement")
+    accuracy = model.get("clean_accuracy")
+    known = {row["n"]: row["gain"] for row in model.get("promised") or []}
     rows: list[Report] = [row for row in report.get("best_of_n") or [] if row.get("n") is not None]
-    if accuracy is None or agreement is None or not 0.5 < agreement <= 1:
+    if accuracy is None:
         return rows
-    noiseless = undo_noise(accuracy, flips(agreement))
-    return [{**row, "promised": promised_truth(noiseless, int(row["n"]))} for row in rows]
+    return [{**row, "promised": known.get(row["n"], promised_truth(accuracy, int(row["n"])))} for row in rows]
 
 
 def total_seconds(report: Report) -> float | None:

@@ -44,6 +44,18 @@ def headline(report: Report) -> str:
     return text
 
 
+def prompts_line(report: Report) -> str:
+    """The prompts of the final evaluation: `512 fresh prompts` if no evaluation in training used one, or what else they are."""
+    on = report.get("evaluated_on") or {}
+    rows = [report_rows.policy(report, key) for key in report_rows.POLICIES]
+    prompts = next((row["prompts"] for row in rows if row.get("prompts")), None)
+    number = "" if prompts is None else f"{count(prompts)} "
+    if on.get("used_before") == 0 and not report_rows.is_best_of_n(report):
+        return f"{number}fresh prompts"
+    used = f", {count(on['used_before'])} of them used while training" if on.get("used_before") else ""
+    return f"{number}held-out prompts{used}"
+
+
 def hacked_line(report: Report) -> str:
     """The first feature that the proxy rewards and the truth does not, with its numbers; empty if there is none."""
     row = next((r for r in report.get("feature_shift") or [] if r.get("hacked")), None)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from trueward.evaluation.printable import printable
 from trueward.evaluation.statistics import NINETY_FIVE
+from trueward.evaluation.sweep import hacked
 from trueward.reporting.chart_mark import Mark
 from trueward.reporting.chart_series import Series
 from trueward.reporting.chart_style import STYLE, TONE_STYLE, TONES, Kind
@@ -20,7 +21,7 @@ from trueward.reporting.formatting import MISSING, SPACE, percent, plain, signed
 from trueward.reporting.template import template
 
 Row = dict[str, Any]
-SIDES = {"hacking": "hacked", "pinned": "held too tightly", "worse": "worse"}
+SIDES = {"past": "past the best", "pinned": "held too tightly", "worse": "worse"}
 
 
 def page(sweep: Row) -> str:
@@ -52,8 +53,8 @@ def picture(sweep: Row, kind: str, narrow: bool = False) -> str:
 
 def table(sweep: Row) -> Table:
     """A row for each value, at most 100 columns wide."""
-    title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on fresh prompts", style="bold")
-    caption = "proxy, truth: SDs under SFT; KL: nats; ±: 95 %, from the seeds where there are several"
+    title = Text(f"{sweep['recipe']} over {sweep['over']}: the last policy on held-out prompts", style="bold")
+    caption = "proxy, truth: SDs above SFT; KL: nats; ±: 95 %, from the seeds where there are several"
     out = Table(box=box.SIMPLE_HEAD, title=title, caption=caption, title_justify="left", caption_justify="left")
     out.add_column(named(sweep["over"]))
     for name in ("seeds", "proxy", "truth", "win rate", "KL"):
@@ -84,15 +85,22 @@ def ordered(points: list[Row]) -> list[Row]:
 
 
 def standing(point: Row, sweep: Row) -> str:
-    """ "best", "as good", or what goes wrong at this value."""
+    """ "best", "as good", or what goes wrong at this value: "hacked" only if its own runs' verdicts say so."""
     advice = sweep.get("advice") or {}
     if not advice or point["value"] == advice["best"]:
         return "best" if advice else ""
     if point["value"] in advice["as_good"]:
         return "as good"
+    if hacked(point["verdicts"], point["seeds"]):
+        return "hacked"
     if not isinstance(point["value"], int | float) or not isinstance(advice["best"], int | float):
         return "worse"
-    return SIDES.get(advice["below"] if point["value"] < advice["best"] else advice["above"], "worse")
+    side = advice["below"] if point["value"] < advice["best"] else advice["above"]
+    best = next((p for p in sweep["points"] if p["value"] == advice["best"]), point)
+    if side == "hacking":  # of another value on this side
+        far = point["kl"] is not None and best["kl"] is not None and point["kl"] > best["kl"]
+        side = "past" if far else "worse"
+    return SIDES.get(side, "worse")
 
 
 def named(key: str) -> str:

@@ -32,6 +32,7 @@ def facts(numbers: Numbers) -> list[tuple[str, str]]:
         ("Down from its peak", _drop(rest)),
         ("Test of the fall", _test_of_fall(rest)),
         ("A fall counts from", _least(rest)),
+        ("No alarm can be given", _missing(rest)),
         ("Reward model’s accuracy", _accuracy(rest)),
         ("KL of a random reward", _gain(rest, "control_kl", "nats", "")),
     ]
@@ -112,6 +113,11 @@ def _test_of_fall(rest: dict[str, Any]) -> str:
 def _least(rest: dict[str, Any]) -> str:
     least = rest.pop("drop_least", None)
     return "" if least is None else f"{least:.2f}{SPACE}SD"
+
+
+def _missing(rest: dict[str, Any]) -> str:
+    missing = rest.pop("prompts_missing", None)
+    return "" if missing is None else f"{missing} held-out prompt{'s' if missing > 1 else ''} missing"
 
 
 def _accuracy(rest: dict[str, Any]) -> str:

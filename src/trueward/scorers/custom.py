@@ -35,6 +35,12 @@ class FunctionScorer:
         trueward's form or TRL's. columns: of the prompts' rows, for the latter. neutral: the score that stands for None."""
         self.name, self.neutral = name, neutral
         self.function = UserFunction(name, function, columns or {})
+        self.bounds = getattr(function, "bounds", None)
+        """The lowest and the highest score, if the function has an attribute of this name."""
+
+    def __str__(self) -> str:
+        """Its name, as errors call it."""
+        return self.name
 
     def check(self, prompts: Sequence[Prompt], where: str) -> None:
         """`ValueError` if it can't be called for these prompts. where: what the error calls the setting."""

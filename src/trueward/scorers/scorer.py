@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,23 @@ class Scorer(Protocol):
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """The scores of n completions."""
+
+
+def bounds(scorer: Scorer) -> tuple[float, float] | None:
+    """The lowest and the highest score that there can be, the scorer's attribute `bounds`; None if it has none.
+
+    A truth with bounds is tested by a test that needs no more than them (`evaluation.betting`). `ValueError` for other values.
+    """
+    ends = getattr(scorer, "bounds", None)
+    if ends is None:
+        return None
+    try:
+        low, high = (float(end) for end in ends)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"{scorer}: bounds: expected two numbers, the lowest and the highest score, got {ends!r}")
+    return low, high
 
 
 def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:

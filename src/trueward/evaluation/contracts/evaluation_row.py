@@ -8,22 +8,22 @@ from trueward.evaluation.verdict import Word
 
 
 class PolicyRow(Contract):
-    """A policy's answers to held-out prompts, beside fresh ones of the SFT policy. Standard errors are over prompts."""
+    """A policy's answers to held-out prompts, beside the SFT policy's, whose mean is 0. Standard errors are over prompts."""
 
     proxy: Figure
-    """Mean score of the proxy, SDs."""
+    """Mean score of the proxy above that of SFT's answers to the same prompts, SDs."""
     proxy_raw: Figure
     """The same before it was put on its scale; of a verifier of 0 and 1, the share of right answers."""
     proxy_se: Figure
-    """Standard error of `proxy`."""
+    """Standard error of `proxy`; null for the SFT policy."""
     truth: Figure
-    """Mean of the first truth, SDs; null without truths."""
+    """Mean of the first truth above that of SFT's answers to the same prompts, SDs; null without truths."""
     truth_se: Figure
-    """Standard error of `truth`."""
+    """Standard error of `truth`; null for the SFT policy."""
     truths: dict[str, Figure]
-    """Each truth's mean by name, SDs of its own."""
+    """Each truth's mean by name above that of SFT's answers, SDs of its own."""
     truth_gain: Figure
-    """Mean over prompts of the truth of the policy's answer less that of the SFT policy's, SDs."""
+    """Mean over prompts of the truth of the policy's answer less the mean of SFT's answers, SDs: the same as `truth`."""
     truth_gain_se: Figure
     """Standard error of `truth_gain`."""
     truth_gain_z: Figure
@@ -35,9 +35,9 @@ class PolicyRow(Contract):
     proxy_gain_z: Figure
     """Its test against 0, as a normal score."""
     win_rate: Figure
-    """Share of prompts on which the policy's answer has the higher truth, ties half."""
+    """Share of SFT's answers to the same prompts that have a lower truth, ties half; null for the SFT policy itself."""
     win_rate_low: Figure
-    """Lower end of its 95 % interval (Wilson)."""
+    """Lower end of its 95 % interval (score interval; a tie is no coin flip)."""
     win_rate_high: Figure
     """Upper end."""
     kl: Figure
@@ -161,6 +161,8 @@ class EvaluationRow(PolicyRow):
     """The verdict so far."""
     rule: str
     """The rule that gave it, in words."""
+    prompts_missing: int
+    """Held-out prompts that are missing for a peak to be measured again; above 0 no alarm of a fall can be given."""
     early_warnings: list[str]
     """What of the answers is unlike SFT's; these warn and decide nothing."""
     seconds: float

@@ -20,7 +20,7 @@ class PreferenceRow(Contract):
     win_rate: Figure
     """Share of pairs in which the policy's answer is preferred, equal answers a half."""
     win_rate_low: Figure
-    """Lower end of its 95 % interval (Wilson), for when all pairs are judged."""
+    """Lower end of its 95 % interval (score interval), for when all pairs are judged."""
     win_rate_high: Figure
     """Upper end."""
     any_time_low: Figure

@@ -140,6 +140,17 @@ class Sample(Contract):
     """By policy."""
 
 
+class EvaluatedOn(Contract):
+    """The prompts of the final evaluation."""
+
+    prompts: int
+    """How many."""
+    used_before: int
+    """How many of them evaluations in training used, which picked the best checkpoint on them."""
+    missing: int
+    """Held-out prompts that are missing for a peak to be measured again; above 0 no alarm of a fall can be given."""
+
+
 class Report(Contract):
     """A run's report.json."""
 
@@ -165,6 +176,8 @@ class Report(Contract):
     """Of the last policy: what of its answers is unlike SFT's."""
     policies: Policies
     """The final evaluation."""
+    evaluated_on: EvaluatedOn
+    """The prompts of the final evaluation."""
     best_step: int | None
     """The step of the highest truth in training, step 0 aside; null without truths and with `best_of_n`."""
     optimiser: Optimiser

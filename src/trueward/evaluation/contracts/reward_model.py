@@ -45,7 +45,7 @@ class AccuracyGroup(Contract):
     accuracy: Figure
     """On them."""
     low: Figure
-    """Lower end of its 95 % interval (Wilson)."""
+    """Lower end of its 95 % interval, clustered by prompt."""
     high: Figure
     """Upper end."""
 
@@ -71,7 +71,7 @@ class LearningCurvePoint(Contract):
     accuracy: Figure
     """Share of the decided held-out comparisons ranked right."""
     accuracy_low: float
-    """Lower end of its 95 % interval (Wilson)."""
+    """Lower end of its 95 % interval, clustered by prompt."""
     accuracy_high: float
     """Upper end."""
     nll: float
@@ -117,7 +117,7 @@ class FittedRewardModel(ReadyRewardModel):
     accuracy: Figure
     """Share of the decided held-out comparisons ranked right; null if all are ties."""
     accuracy_low: float
-    """Lower end of its 95 % interval (Wilson)."""
+    """Lower end of its 95 % interval, clustered by prompt."""
     accuracy_high: float
     """Upper end."""
     nll: float
@@ -135,7 +135,7 @@ class FittedRewardModel(ReadyRewardModel):
     slope: Figure
     """Of the label on the margin: 1 is right, below it is too sure; null if margins separate all labels."""
     slope_low: Figure
-    """Lower end of its 95 % interval."""
+    """Lower end of its 95 % interval, clustered by prompt."""
     slope_high: Figure
     """Upper end."""
     ece: Figure
@@ -151,7 +151,7 @@ class FittedRewardModel(ReadyRewardModel):
     length_accuracy: Figure
     """Accuracy of the rule that reads nothing but the number of words."""
     length_accuracy_low: Figure
-    """Lower end of its 95 % interval (Wilson)."""
+    """Lower end of its 95 % interval, clustered by prompt."""
     length_accuracy_high: Figure
     """Upper end."""
     length_prefers: Literal["longer", "shorter"]

@@ -22,7 +22,7 @@ class SweepEvaluation(Contract):
 
 
 class SweepRow(Contract):
-    """A finished run. Figures without a word on whose are those of the last policy's fresh answers to held-out prompts."""
+    """A finished run. Figures without a word on whose are those of the last policy's answers to held-out prompts."""
 
     value: Any
     """The value of the swept setting, as in the recipe."""
@@ -39,7 +39,7 @@ class SweepRow(Contract):
     truth_se: Figure
     """Its standard error over prompts."""
     win_rate: Figure
-    """Share of prompts won against fresh SFT answers by the truth, ties half."""
+    """Share of SFT's answers won against by the truth, ties half."""
     kl: Figure
     """Mean KL of whole answers to the SFT policy, nats."""
     length: Figure

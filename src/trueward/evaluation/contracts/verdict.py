@@ -43,6 +43,8 @@ class VerdictNumbers(Contract):
     """The score that this test has to reach."""
     drop_least: Figure = None
     """The smallest drop that counts, SDs."""
+    prompts_missing: int | None = None
+    """Held-out prompts that are missing, where there are too few for a test or for a peak to be measured again."""
     accuracy: Figure = None
     """The reward model's accuracy on held-out comparisons, where that decided."""
     accuracy_low: Figure = None

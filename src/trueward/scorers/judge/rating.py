@@ -14,6 +14,8 @@ class JudgeScorer:
     def __init__(self, judge: LlmJudge, neutral: float | None = None) -> None:
         """neutral: the score of a response without a rating; None: the mean of the others."""
         self.judge, self.neutral = judge, neutral
+        self.bounds = (1.0, float(len(judge.settings.ratings)))
+        """The lowest and the highest score."""
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """One score for each completion. `ValueError` if none was rated and `neutral` is None."""

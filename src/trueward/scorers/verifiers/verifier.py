@@ -26,6 +26,8 @@ class Verifier(ABC, Generic[O]):
     summary: ClassVar[str]
     """One line for `trueward verifiers list`."""
     options_type: ClassVar[type[Options]] = Options
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    """The lowest and the highest score."""
     unique: ClassVar[bool] = True
     """Whether a prompt has one right answer, so that two answers at once are wrong."""
     slow: ClassVar[bool] = False

@@ -54,13 +54,15 @@ export function Run({ name }) {
   const band = (key, side) => evaluations.map((row) => (row[key] == null || row[`${key}_se`] == null ? null : row[key] + side * 1.96 * row[`${key}_se`]));
   const line = (key, label, colour) => ({ name: label, colour, values: column(key), low: band(key, -1), high: band(key, 1) });
   const best = evaluations.reduce((top, row) => (row.truth != null && (!top || row.truth > top.truth) ? row : top), null);
+  const end = run.policies?.policy || last; // of a finished run what its report prints, which its verdict is about
+  const peak = run.policies?.best?.truth ?? best?.truth;
   return html`
     <p class="small" style=${{ margin: 0 }}><${Link} to="/runs">Runs</${Link}></p>
     <div class="row apart"><h1>${name}</h1><div class="row">${!live.connected.value && html`<span class="chip warn">reconnecting</span>`}<span data-test="badge"><${Badge} state=${run.state} /></span></div></div>
     <${Tags} name=${name} tags=${run.tags} onChange=${(tags) => (live.run.value = { ...live.run.value, tags })} />
     <ol class="pipeline" aria-label="Stages">${run.stages.map((row) => html`<li class=${row.state}>${row.state === "done" ? "✓" : row.state === "running" ? "…" : "✕"} ${row.name}${row.seconds ? html` <span class="soft num">${Math.round(row.seconds)} s</span>` : ""}</li>`)}</ol>
     ${word && html`<div class="card gap"><div class="verdict" data-test="verdict"><${Verdict} word=${word} /><span>${rule}</span>${!run.verdict && html`<span class="soft small">so far, at step ${last.step}</span>`}</div>
-      ${last && html`<div class="stats gap"><${Stat} name="truth" value=${signed(last.truth)} hint="SD under SFT" /><${Stat} name="proxy" value=${signed(last.proxy)} hint="SD under SFT" /><${Stat} name="win rate against SFT" value=${percent(last.win_rate)} hint=${last.win_rate_low == null ? "" : `${percent(last.win_rate_low)} to ${percent(last.win_rate_high)}`} /><${Stat} name="KL to SFT" value=${number(last.kl, 1)} hint="nats" />${best && html`<${Stat} name="best step by truth" value=${best.step} hint=${signed(best.truth)} />`}</div>`}
+      ${end && html`<div class="stats gap"><${Stat} name="truth" value=${signed(end.truth)} hint="SD above SFT" /><${Stat} name="proxy" value=${signed(end.proxy)} hint="SD above SFT" /><${Stat} name="win rate against SFT" value=${percent(end.win_rate)} hint=${end.win_rate_low == null ? "" : `${percent(end.win_rate_low)} to ${percent(end.win_rate_high)}`} /><${Stat} name="KL to SFT" value=${number(end.kl, 1)} hint="nats" />${best && html`<${Stat} name="best step by truth" value=${best.step} hint=${signed(peak)} />`}</div>`}
       ${last?.early_warnings?.length > 0 && html`<details class="small gap"><summary>Early warnings (they decide nothing)</summary><ul>${last.early_warnings.map((warning) => html`<li>${warning}</li>`)}</ul></details>`}</div>`}
     ${evaluations.length > 0
       ? html`<div class="card gap"><div class="charts">

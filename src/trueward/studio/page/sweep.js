@@ -4,7 +4,7 @@ import { number, percent, signed, useData, Verdict } from "./parts.js";
 import { Link } from "./place.js";
 import { html } from "./vendor.js";
 
-const STANDINGS = { best: "good", "as good": "info", hacked: "bad", "held too tightly": "warn", worse: "warn" };
+const STANDINGS = { best: "good", "as good": "info", hacked: "bad", "past the best": "bad", "held too tightly": "warn", worse: "warn" };
 const half = (width) => (Number.isFinite(width) ? html` <span class="soft small">± ${number(width)}</span>` : "");
 
 export function Sweep({ name }) {
@@ -31,7 +31,7 @@ export function Sweep({ name }) {
           <p class="small soft">The same runs by how far they went. A line that turns down has gone past the point to which the reward model can be trusted.</p></div>`
       : html`<div class="card empty gap"><p>The first run isn't finished yet. It is among the <${Link} to="/runs">runs</${Link}>.</p></div>`}
     ${data.runs.length > 0 && html`<div class="card"><h2>Every run</h2><div class="scroll" tabindex="0" role="region" aria-label="Every run"><table>
-      <thead><tr><th>run</th><th class="num">${data.short}</th><th class="num">seed</th><th class="num">truth</th><th class="num">proxy</th><th class="num">KL</th><th class="num">highest truth on the way</th><th>verdict</th></tr></thead>
+      <thead><tr><th>run</th><th class="num">${data.short}</th><th class="num">seed</th><th class="num">truth</th><th class="num">proxy</th><th class="num">KL</th><th class="num">best checkpoint’s truth</th><th>verdict</th></tr></thead>
       <tbody>${data.runs.map((run) => html`<tr key=${run.run}><td><${Link} to=${`/runs/${encoded(run.run)}`}>${run.run.split("/").at(-1)}</${Link}></td><td class="num">${run.text}</td><td class="num">${run.seed}</td><td class="num">${signed(run.truth)}</td><td class="num">${signed(run.proxy)}</td><td class="num">${number(run.kl, 1)}</td><td class="num">${signed(run.best_truth)}${run.best_step == null ? "" : html` <span class="soft small">step ${run.best_step}</span>`}</td><td>${run.error ? html`<span class="chip bad">failed</span>` : html`<${Verdict} word=${run.verdict} />`}</td></tr>`)}</tbody></table></div>
       ${data.command && html`<p class="small soft gap">Made with <code>${data.command}</code>. The same command goes on where it was; a value that is added is all that is trained.</p>`}</div>`}`;
 }

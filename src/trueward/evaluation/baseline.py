@@ -1,0 +1,46 @@
+"""The reference policy's answers that all policies of a run are measured against: one baseline, one number for one gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trueward.batches import Rollout
+from trueward.evaluation.truth import Truth
+from trueward.records import Completion
+from trueward.scorers.scorer import ScoredBatch, Scorer
+
+
+@dataclass
+class Baseline:
+    """Several answers of the reference to each of some prompts, with their truths."""
+
+    rollouts: list[Rollout]
+    """One answer to each prompt in each."""
+    truths: Mapping[str, np.ndarray]
+    """By name, SDs: [prompts, answers]."""
+    _scored: tuple[Scorer, ScoredBatch] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, rollouts: list[Rollout], truths: Sequence[Truth]) -> Baseline:
+        """Of rollouts of the same prompts in the same order."""
+        baseline = cls(rollouts, {})
+        baseline.truths = {t.name: baseline.by_prompt(t(baseline.completions)) for t in truths}
+        return baseline
+
+    @property
+    def completions(self) -> list[Completion]:
+        """All answers, rollout by rollout."""
+        return [c for rollout in self.rollouts for c in rollout.completions]
+
+    def by_prompt(self, values: np.ndarray) -> np.ndarray:
+        """Values of `completions` [answers · prompts] as [prompts, answers]."""
+        return values.reshape(len(self.rollouts), -1).T
+
+    def scored(self, proxy: Scorer) -> ScoredBatch:
+        """The proxy's scores of `completions`; kept, until another proxy is given (a reward model that was fitted again)."""
+        if self._scored is None or self._scored[0] is not proxy:
+            self._scored = proxy, ScoredBatch.of(proxy, self.completions)
+        return self._scored[1]
