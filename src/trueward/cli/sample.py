@@ -38,10 +38,10 @@ def as_text(completion: Completion) -> str:
 
 def show(models: list[str], prompts: list[str], count: int, temperature: float, max_new_tokens: int, seed: int) -> None:
     """Print `count` answers of each model to each prompt."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from trueward.cli import terminal
     from trueward.models import loading
     from trueward.models.run_paths import model_path
     from trueward.records import Prompt
@@ -63,4 +63,4 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     for i, prompt in enumerate(repeated):
         cells = [Text(as_text(c[i])) for c in columns]
         table.add_row(Text(str(prompt)), *cells)
-    Console().print(table)
+    terminal.console().print(table)

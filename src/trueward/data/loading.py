@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from trueward.artifacts import expanded
 from trueward.data import cells, compressed, context, hub, tables
 from trueward.data.options import HALF, ReadOptions
 from trueward.data.rows import Row, UnusableRowError, as_prompt
@@ -88,7 +89,7 @@ def prompts_of(rows: Iterable[Row], name: str) -> Loaded[Prompt]:
 def _load(source: str, base: Path, parse: Callable[[Row], T | str], tolerate: float) -> Loaded[T]:
     ignored: Counter[str] = Counter()
     rows, files = _open(source, base, ignored)
-    place = base / Path(source).expanduser()
+    place = base / expanded(source)
     return _collect(rows, parse, str(place) if place.exists() else source, files, ignored, tolerate)
 
 
@@ -123,7 +124,7 @@ def _collect(
 def _open(source: str, base: Path, ignored: Counter[str]) -> tuple[Iterator[Row], list[Path]]:
     if not source.strip():
         raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
-    path = base / Path(source).expanduser()
+    path = base / expanded(source)
     if any(compressed.ending(path) in endings for endings in tables.CONTAINERS.values()) and not path.is_dir():
         return tables.rows(path), [path]
     if path.is_file():

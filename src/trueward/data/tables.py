@@ -2,7 +2,7 @@
 
 Parquet and Arrow need the package pyarrow, imported when such a file is named. A CSV's cells are text: lists in them
 (messages, ranks) are JSON, and an empty cell is a field without a value, unless it's one of `TEXTS`. Any of them may be
-packed (`.gz`, `.zst`).
+packed (`.gz`, `.zst`). A text that a sheet would run as a formula is written with an apostrophe before it, and read without.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.artifacts import replacing
-from trueward.data import compressed, jsonl
+from trueward.data import compressed, jsonl, sheets
 from trueward.data.rows import Row
 from trueward.extras import missing
 
@@ -92,7 +92,7 @@ def _values(names: Sequence[str], cells: Sequence[str], row: Row) -> Iterator[tu
             except (json.JSONDecodeError, RecursionError):
                 raise row.error("expected a list as JSON", name) from None
         else:
-            yield name, cell if cell or name in TEXTS else None
+            yield name, sheets.unquoted(cell) if cell or name in TEXTS else None
 
 
 def _arrow(path: Path, kind: str) -> Iterator[Row]:
@@ -183,5 +183,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return sheets.quoted(value)
     return json.dumps(value, ensure_ascii=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trueward.artifacts import is_run, no_such_run
+from trueward.artifacts import home, is_run, no_such_run
 
 STAGES = ("policy", "sft")
 OTHERS = ("policy/best", "reward_model")
@@ -37,8 +37,8 @@ def model_path(model: str) -> str:
 
 def _in_cache(model: str) -> bool:
     """Whether the hub's old names without an owner, such as gpt2, were fetched before."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    place = os.environ.get("HF_HOME") or (home() or Path("/")) / ".cache" / "huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(place, "hub"))
     return bool(model) and (hub / f"models--{model}").is_dir()
 
 

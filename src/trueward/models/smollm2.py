@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from trueward.artifacts import flush, sha256, sync_directory
+from trueward.artifacts import expanded, flush, home, sha256, sync_directory
 from trueward.extras import missing, pip, require
 from trueward.models.quiet import quiet
 
@@ -47,8 +47,11 @@ def cache() -> Path:
     """The directory of converted models."""
     own, base = os.environ.get("TRUEWARD_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
-        return Path(own).expanduser()
-    return (Path(base) if base else Path.home() / ".cache") / "trueward"
+        return expanded(own)
+    place = Path(base) if base else home()
+    if place is None:
+        raise ValueError("this account has no home directory; TRUEWARD_CACHE names the directory of converted models")
+    return (place if base else place / ".cache") / "trueward"
 
 
 def directory() -> Path:

@@ -162,7 +162,12 @@ class RunCache:
                 raise ValueError(f"{self.run}: another process is at work on this run") from None
             artifacts.remove_leftovers(self.run)
             artifacts.write_text(saved, self.recipe.toml())
-            yield self
+            try:
+                yield self
+            except BaseException:  # between a stage's first row and its work, too
+                if self.rows and (last := self.rows[-1])["state"] == "running":
+                    self._row(last["name"], last["digest"], last["parents"], "stopped", last["seconds"])
+                raise
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
         """As `StageCache`: from this run, from another run under the same home, or made in the stage's directory."""
