@@ -77,7 +77,7 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
         return tokenizer(lora.base_of(Path(name)))
     else:
         place = _shipped(name)
-        _require_model(place)
+        require_model(place)
         with _in_one_line(place, "a model"):
             tok = AutoTokenizer.from_pretrained(place)
             config = AutoConfig.from_pretrained(place).get_text_config()
@@ -169,12 +169,23 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
 
 
 def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
-    _require_model(place)
+    require_model(place)
     with _in_one_line(place, "a model"):
         tokenizer = AutoTokenizer.from_pretrained(place)
         # attention "sdpa" and float32: the same numbers wherever it is loaded
         model = kind.from_pretrained(place, dtype=torch.float32, **settings)
+    _require_numbers(model, place)
     return model, tokenizer
+
+
+def _require_numbers(model: nn.Module, place: str) -> None:
+    """`ValueError` if a weight is NaN or infinite: every answer would be nonsense, and every loss NaN."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.numel() and not (p.min().isfinite() and p.max().isfinite()):  # NaN is both
+                raise ValueError(
+                    f"{place}: {name} holds weights that are not finite numbers; take another copy of the model"
+                )
 
 
 def _shipped(name: str) -> str:
@@ -182,7 +193,7 @@ def _shipped(name: str) -> str:
     return str(importlib.resources.files("trueward") / "assets" / "base") if name == "trueward:base" else name
 
 
-def _require_model(place: str) -> None:
+def require_model(place: str) -> None:
     """`ValueError` for a path that can't be a model's directory; a name may be the hub's."""
     path = Path(place)
     if path.is_dir() and not (path / "config.json").is_file():

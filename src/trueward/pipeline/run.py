@@ -12,6 +12,7 @@ from trueward.config import Recipe
 from trueward.data import comparisons as compared
 from trueward.data import snapshots
 from trueward.evaluation.verdict import UNMOVED
+from trueward.models import loading
 from trueward.pipeline import human_eval, relabel_people, sources
 from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
 from trueward.pipeline.graph import Results, graph
@@ -47,6 +48,8 @@ def run_pipeline(
     with process_settings(recipe):
         env = run_env(recipe, progress)
         source = check_inputs(recipe, env, until)
+        if until != "prepare" and not (home / name / "sft" / artifacts.MANIFEST).is_file():
+            check_models(recipe)  # before the run's directory is there; a finished run needs its base no more
         with RunCache(home, name, recipe, env).open() as cache:
             wait = partial(_wait_for_people, cache.run, recipe)
             stages = graph(recipe, source, cache, command, wants_control, wait)
@@ -117,6 +120,17 @@ def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
         check_scorers(recipe, source.prompts, env)
         check_policy_code(recipe.policy)
     return source
+
+
+def check_models(recipe: Recipe) -> None:
+    """`ValueError` if the base model or the ready SFT model isn't one, or a reward model isn't there. Reads no weights."""
+    for name in (recipe.sft.model, "" if recipe.sft.model else recipe.model.base):
+        if name and not name.startswith("trueward:"):
+            loading.tokenizer(name)
+    named = [*recipe.evaluation.truths, *(part.scorer for part in recipe.reward.parts)]
+    for name in (recipe.reward.model, *(n.removeprefix("model:") for n in named if n.startswith("model:"))):
+        if name:
+            loading.require_model(name)
 
 
 def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
