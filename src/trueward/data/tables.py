@@ -28,7 +28,6 @@ CONTAINERS = {
 }
 LISTS = frozenset({"messages", "responses", "answers", "ranks", "scores", "conversation_a", "conversation_b"})
 TEXTS = frozenset({"prompt", "first", "second", "chosen", "rejected", "response_a", "response_b"})
-LARGEST_CELL = 2**31 - 1
 
 
 def container(path: Path, given: str = "") -> str:
@@ -56,7 +55,7 @@ def _csv(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise ValueError(f"{path}, line {line}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
-    csv.field_size_limit(LARGEST_CELL)
+    csv.field_size_limit(jsonl.LONGEST_LINE)
     lines = csv.reader(
         io.StringIO(text, newline=""), delimiter=SEPARATORS.get(compressed.ending(path), ","), strict=True
     )
