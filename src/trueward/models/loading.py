@@ -6,6 +6,7 @@ Tables (models/tabular.py) are the exception: no other tool knows them.
 from __future__ import annotations
 
 import importlib.resources
+import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ from trueward.models.quiet import quiet
 
 MEAN, SD = "trueward_mean", "trueward_sd"  # a reward model's scale, in its config.json
 READS, OWN = "trueward_reads", "own"  # how it reads a completion: `own`, as it was trained here, or one of these
+NO_CODE: dict[str, Any] = {
+    "trust_remote_code": False
+}  # else transformers asks on standard input, where prompts come from
 TEMPLATES = ("chat", "plain", "pair")
 
 
@@ -79,8 +83,8 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
         place = _shipped(name)
         require_model(place)
         with _in_one_line(place, "a model"):
-            tok = AutoTokenizer.from_pretrained(place)
-            config = AutoConfig.from_pretrained(place).get_text_config()
+            tok = AutoTokenizer.from_pretrained(place, **NO_CODE)
+            config = AutoConfig.from_pretrained(place, **NO_CODE).get_text_config()
         _require_end(tok, place)
         _separate_pad_token(tok)
         config.pad_token_id = tok.pad_token_id  # the positions of some models are counted from it
@@ -128,7 +132,7 @@ def _merged(standing: Network, adapter: Path) -> Network:
 def _reward_adapter(adapter: Path, device: torch.device) -> tuple[Any, PreTrainedTokenizerBase]:
     policy = causal(lora.base_of(adapter), 0, device)
     policy.model.requires_grad_(False)
-    model = lora.with_scalar_head(policy.model, AutoConfig.from_pretrained(adapter / lora.MODEL))
+    model = lora.with_scalar_head(policy.model, AutoConfig.from_pretrained(adapter / lora.MODEL, **NO_CODE))
     network = _merged(Network(model, policy.tokenizer), adapter)
     return network.model, network.tokenizer
 
@@ -171,9 +175,9 @@ def _load_table(place: str, *kinds: type) -> tuple[Any, PreTrainedTokenizerBase]
 def _load(kind: Any, place: str, **settings: Any) -> tuple[Any, PreTrainedTokenizerBase]:
     require_model(place)
     with _in_one_line(place, "a model"):
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place, **NO_CODE)
         # attention "sdpa" and float32: the same numbers wherever it is loaded
-        model = kind.from_pretrained(place, dtype=torch.float32, **settings)
+        model = kind.from_pretrained(place, dtype=torch.float32, **NO_CODE, **settings)
     _require_numbers(model, place)
     return model, tokenizer
 
@@ -214,6 +218,10 @@ def _in_one_line(place: str, kind: str) -> Iterator[None]:
     """Whatever the libraries raise for a broken directory or an unknown name, as a `ValueError` of one line."""
     try:
         yield
+    except pickle.UnpicklingError:
+        raise ValueError(
+            f"{place}: its weights aren't plain numbers but hold code, which is not run; use safetensors"
+        ) from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None

@@ -81,7 +81,7 @@ def reward(place: Path, device: torch.device, template: str = "auto") -> Network
         return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template)).network()
     standing = policy(lora.base_of(adapter), 0, device)
     assert standing.base is not None
-    settings = AutoConfig.from_pretrained(place / lora.MODEL if adapter == place else place)
+    settings = AutoConfig.from_pretrained(place / lora.MODEL if adapter == place else place, **loading.NO_CODE)
     model = lora.with_scalar_head(standing.model, settings)
     lora.attach(model, adapter, standing.base.digest)
     return Network(model, standing.tokenizer, standing.base)

