@@ -1,7 +1,7 @@
 """Fuzz what reads files, settings and answers of others: `python scripts/fuzz.py [--seconds 60] [--only NAME]`.
 
-The targets are the tests in tests/fuzz. With atheris (`pip install atheris`) each is steered by the lines it reaches, for so long
-in seconds; without, hypothesis draws examples for about as long. Exit code 1 if a target fails; the failing input is printed.
+The targets are the tests in tests/fuzz. With atheris (`pip install atheris`) each is steered by the lines it reaches; without,
+hypothesis draws examples for about as long. Exit code 1 if a target fails; the failing input is printed.
 """
 
 from __future__ import annotations

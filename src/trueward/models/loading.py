@@ -220,7 +220,7 @@ def _in_one_line(place: str, kind: str) -> Iterator[None]:
         yield
     except pickle.UnpicklingError:
         raise ValueError(
-            f"{place}: its weights aren't plain numbers but hold code, which is not run; use safetensors"
+            f"{place}: its weights are no plain numbers but code, which is not run; use safetensors"
         ) from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

