@@ -10,6 +10,7 @@
 # make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
 # make golden  write the golden trajectories anew (tests/golden), print what moved
+# make fuzz    feed readers of files, settings and answers with bytes of all kinds (SECONDS=60 each; atheris steers, if it is there)
 # make mutants break losses/ in every small way, one at a time: which breaks do the tests not see
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test learning quick check verify site wheel-check release-check bench golden mutants clean browser postgresql
+.PHONY: run test learning quick check verify site wheel-check release-check bench golden fuzz mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -62,6 +63,11 @@ bench: .venv/quickstart
 
 golden: .venv/dev
 	$(BIN)/python -m pytest tests/golden/test_trajectories.py --record -q
+
+SECONDS ?= 60
+
+fuzz: .venv/dev
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/python scripts/fuzz.py --seconds $(SECONDS) --only "$(ONLY)"
 
 mutants: .venv/dev
 	rm -rf mutants

@@ -32,22 +32,25 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with writing(path):
+        with writing(path, temporary):
             yield temporary
-        flush(temporary)
-        temporary.replace(path)
+            flush(temporary)
+            temporary.replace(path)
         sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Errors of a full disk name a path, those of libraries that write files themselves (in Rust) too."""
+def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Errors of a full disk or a read-only one name a path, those of libraries that write files themselves (in Rust) too.
+
+    temporary: a name that nobody knows, in whose place `path` is named.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
     except Exception as error:
@@ -55,6 +58,22 @@ def writing(path: Path) -> Iterator[None]:
         if not found:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+
+
+def home() -> Path | None:
+    """This account's home directory; None for one that has none, as in a container under a number without a name."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` replaced. `ValueError` if there is no such home directory."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home directory") from None
 
 
 def sync_directory(path: Path) -> None:

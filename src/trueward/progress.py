@@ -13,6 +13,8 @@ from rich.progress import Progress as RichProgress
 from rich.progress import Task, TaskID
 from rich.text import Text
 
+from trueward.console import ScreenConsole, printed
+
 
 class WaitingError(ValueError):
     """A run has to wait for people's answers; the message says in one line for which. The run's state is saved first."""
@@ -20,7 +22,7 @@ class WaitingError(ValueError):
 
 def note(text: str) -> None:
     """One line on standard error, whatever progress is printed."""
-    print(f"trueward: note: {text}", file=sys.stderr, flush=True)
+    print(f"trueward: note: {printed(text)}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -166,7 +168,7 @@ def bar_line(what: str, done: int, total: int, times: str, note: str, width: int
 @contextmanager
 def terminal_progress() -> Iterator[Progress]:
     """Bars where standard error is a terminal, lines elsewhere."""
-    console = Console(stderr=True)
+    console = ScreenConsole(stderr=True)
     if not console.is_terminal:
         yield ProgressLines()
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,24 @@ def test_comparisons_in_one_json_array(tmp_path: Path) -> None:
     path.write_text(json.dumps([*rows, {"prompt": "p", "chosen": "x"}]), encoding="utf-8")
     with pytest.raises(ValueError, match=r"people\.json, row 3: missing field \"rejected\""):
         comparisons.read(path)
+
+
+RUN = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "\r=1", " =1", "\u00a0=1", "\ufeff=1", "\u200b=1",
+       "＝1", "＋1", "－1", "＠1", "﹦1",
+       "'=1", "''=1", "'\n=1")  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_no_cell_is_run_by_a_sheet_and_none_is_lost(tmp_path: Path, ending: str) -> None:
+    texts = [*RUN, "1+1", "a=b", "'quoted'", "'tis", "", "'", "—so", '"=1"', "5", "'-5"]
+    rows = [{"prompt": text or "x", "first": f"{text}", "second": "b"} for text in texts]
+    path = tmp_path / f"rows{ending}"
+    tables.write(path, rows)
+    with path.open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file, delimiter=tables.SEPARATORS[ending]) for cell in row]
+    for cell in cells:
+        bare = "".join(c for c in cell if not c.isspace() and c.isprintable())
+        assert unicodedata.normalize("NFKC", bare[:1]) not in tuple("=+-@"), cell
+        assert cell[:1] not in ("\t", "\n", "\r")
+    assert [row.values for row in tables.rows(path)] == rows
+    assert all(tables.as_read("csv", row) == row for row in rows)

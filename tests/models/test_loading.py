@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +194,17 @@ def test_the_labs_policy_only_ever_says_words() -> None:
     assert chances.shape == (123, 123)
     assert not chances[:, :3].any()
     assert (chances[:, 3:] > 0).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path, value: float) -> None:
+    network = loading.causal("trueward:base", 0, torch.device("cpu"))
+    name, weights = list(network.model.named_parameters())[-1]
+    with torch.no_grad():
+        weights.view(-1)[-1] = value
+    loading.save(network, tmp_path / "model")
+    with pytest.raises(
+        ValueError, match=f"model: {re.escape(name)} holds weights that are not finite numbers"
+    ) as refused:
+        loading.causal(str(tmp_path / "model"), 0, torch.device("cpu"))
+    assert "\n" not in str(refused.value)

@@ -341,6 +341,24 @@ def test_a_run_that_was_moved_finds_its_base(folder: Path, tmp_path: Path) -> No
         loading.causal(str(tmp_path / "elsewhere" / "policy" / "model"), 0, CPU)
 
 
+def test_a_run_that_was_copied_has_its_own_base(folder: Path, tmp_path: Path) -> None:
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    shutil.copytree(folder, run / "sft" / "model")
+    base = shared_base.policy(str(run / "sft" / "model"), 0, CPU)
+    policy = move(shared_base.adapted(base, LoraConfig(rank=2, save="adapter"), 0))
+    loading.save(policy, run / "policy" / "model")
+    expected = heads.response_logprobs(policy.model, tokens())
+    shutil.copytree(run, copy)
+    loading.save(loading.causal("trueward:tiny", 4, CPU), run / "sft" / "model")  # the run was made again
+    result = loading.causal(str(copy / "policy" / "model"), 0, CPU)
+    assert (heads.response_logprobs(result.model, tokens()) - expected).abs().max() < 1e-5
+    assert json.loads((copy / "policy" / "model" / lora.PLACE).read_text()) == {"place": "../../sft/model"}
+    for damaged in ("{}", "[]", '{"place": 3}', '{"place": "/etc"}', "not JSON"):
+        (copy / "policy" / "model" / lora.PLACE).write_text(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            loading.causal(str(copy / "policy" / "model"), 0, CPU)
+
+
 def test_another_base_under_the_same_name_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "base")
     loading.save(

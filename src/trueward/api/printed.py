@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from rich.console import Console
+from trueward.console import ScreenConsole
 
 WIDTH = 100
 
@@ -13,8 +13,8 @@ WIDTH = 100
 def printed(table: Any, *lines: str) -> str:
     """A rich table and the lines under it."""
     out = io.StringIO()
-    console = Console(file=out, width=WIDTH, color_system=None, force_jupyter=False)
+    console = ScreenConsole(file=out, width=WIDTH, color_system=None, force_jupyter=False)
     console.print(table)
     for line in lines:
-        console.print(line.replace("\u00a0", " "), highlight=False, markup=False)
+        console.print(line.replace("\u00a0", " "))
     return "\n".join(row.rstrip() for row in out.getvalue().replace("\u00a0", " ").rstrip().splitlines())

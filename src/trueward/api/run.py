@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from trueward.evaluation.contracts.verdict import VerdictRow
 from trueward.pipeline import KNOWN_STAGES, run_pipeline
 from trueward.pipeline.announcements import announcements
 from trueward.progress import Progress
+from trueward.progress import note as tell
 from trueward.reporting import report as page
 from trueward.reporting import verdict_text
 from trueward.training.journal import BEST, EVALUATIONS, METRICS, ROLLOUTS, SAMPLES, Row, read_log
@@ -195,7 +195,7 @@ def run(
         run_pipeline(resolved, directory.parent, directory.name, Progress(), until=until, command=command)
         return Run(directory)
     for note in announcements(resolved, directory):
-        print(f"trueward: note: {note}", file=sys.stderr)
+        tell(note)
     with shown_progress() as told:
         run_pipeline(resolved, directory.parent, directory.name, told, until=until, command=command)
     return Run(directory)

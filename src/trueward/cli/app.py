@@ -29,7 +29,9 @@ from trueward.cli import (
     verifiers,
     verify,
 )
+from trueward.console import ReaderGoneError, guarded, printed
 from trueward.progress import WaitingError
+from trueward.signals import StoppedBySignal, stopped_by_signals
 from trueward.studio import command as studio
 
 app = typer.Typer(
@@ -108,8 +110,16 @@ def version(
 
 def main() -> None:
     """The entry point: one line and exit code 2 for whatever is wrong with the input or the disk."""
+    with guarded():
+        call()
+
+
+def call() -> None:
+    """Do what the command line says, and exit."""
     try:
-        code = app(standalone_mode=False)
+        with stopped_by_signals():
+            code = app(standalone_mode=False)
+        sys.stdout.flush()
     except (click.exceptions.Exit, typer.Exit) as stop:
         code = stop.exit_code
     except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
@@ -117,9 +127,10 @@ def main() -> None:
     except WRONG_USAGE as error:
         option = config.explain_option(getattr(error, "option_name", None) or "")
         fail(option or (error.format_message() if hasattr(error, "format_message") else str(error)), 2)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except ReaderGoneError:  # whoever read has enough
         code = 0
+    except StoppedBySignal as stop:
+        fail(f"stopped by {stop}; the same command goes on from here", 128 + stop.number)
     except WaitingError as error:
         fail(f"{error}; the same command goes on from here", WAITING)
     except ValueError as error:
@@ -137,5 +148,5 @@ def main() -> None:
 
 def fail(message: str, code: int) -> None:
     """Print the message in one line on standard error, and exit with the code."""
-    print("trueward: " + " ".join(message.split()), file=sys.stderr)
+    print(printed("trueward: " + " ".join(message.split())), file=sys.stderr)
     sys.exit(code)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueward.evaluation.printable import printable
+from trueward.console import visible
 
 if TYPE_CHECKING:
     from trueward.sampling.conversation import Conversation
@@ -74,7 +74,7 @@ def greet(talks: dict[str, Conversation]) -> None:
 
 def note(text: str) -> None:
     """Print a message that is no answer, on standard error, so that standard output has only answers."""
-    print(f"({printable(text)})", file=sys.stderr, flush=True)
+    print(f"({visible(text)})", file=sys.stderr, flush=True)
 
 
 def lines() -> Iterator[str]:
@@ -135,7 +135,7 @@ def answer(talks: dict[str, Conversation], text: str) -> None:
     for piece in talk.answer(text):
         out = piece if begun else piece.lstrip()
         begun = begun or bool(out)
-        sys.stdout.write(printable(out))
+        sys.stdout.write(visible(out))
         sys.stdout.flush()
     sys.stdout.write(("" if begun else "(an empty answer)") + ending(talk) + "\n")
     sys.stdout.flush()
@@ -155,6 +155,6 @@ def side_by_side(answers: dict[str, str]) -> None:
 
     table = Table(show_lines=True)
     for name in answers:
-        table.add_column(Text(printable(name)), ratio=1)
-    table.add_row(*(Text(printable(text.strip()) or "(an empty answer)") for text in answers.values()))
+        table.add_column(Text(visible(name)), ratio=1)
+    table.add_row(*(Text(visible(text.strip()) or "(an empty answer)") for text in answers.values()))
     console().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import tomli_w
 import typer
 
 from trueward.cli import terminal
+from trueward.console import as_json as as_json_text
 
 if TYPE_CHECKING:
     from trueward.data.options import ReadOptions
@@ -85,7 +85,7 @@ def import_(
     importing.save(target, imported.rows)
     table = imported.table()
     if as_json:
-        print(json.dumps({"file": str(target), **table}, ensure_ascii=False, indent=1))
+        print(as_json_text({"file": str(target), **table}))
         return
     console = terminal.console()
     about = [f"{table['comparisons']:,} comparisons of {table['prompts']:,} prompts"]
@@ -116,7 +116,7 @@ def _feedback(sources: list[str], format: str, options: ReadOptions, target: Pat
     up = sum(row.liked for row in rows)
     if as_json:
         table = {"feedback": len(rows), "up": up, "down": len(rows) - up, "left_out": dict(left_out)}
-        print(json.dumps({"file": str(target), **table}, ensure_ascii=False, indent=1))
+        print(as_json_text({"file": str(target), **table}))
         return
     console = terminal.console()
     _say(console, f"{len(rows):,} answers judged alone, {up:,} up and {len(rows) - up:,} down, in {target}")
@@ -145,7 +145,7 @@ def agree(
         known.append(c.model_copy(update={"check": "first" if c.probability > 0.5 else "second"}))
     figures = annotators.examine(comparisons.read(file, format).rows, known)
     if as_json:
-        print(json.dumps(figures, ensure_ascii=False, indent=1, allow_nan=False))
+        print(as_json_text(figures))
         return
     console = terminal.console()
     for table in annotators_table.tables(figures):
@@ -183,11 +183,7 @@ def export(
     rows = comparisons.read(file).rows
     lost = comparisons.write(target, rows, form, extra=extra)
     if as_json:
-        print(
-            json.dumps(
-                {"file": str(target), "comparisons": len(rows), "lost": dict(lost)}, ensure_ascii=False, indent=1
-            )
-        )
+        print(as_json_text({"file": str(target), "comparisons": len(rows), "lost": dict(lost)}))
         return
     console = terminal.console()
     not_written = {reason: lost[reason] for reason in comparisons.WHOLE if lost[reason]}

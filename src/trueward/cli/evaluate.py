@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from trueward.cli import terminal
 from trueward.cli.terminal import run_directory
+from trueward.console import as_json as as_json_text
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
         model, against, tuple(scorer or ()), prompts, count, temperature, max_new_tokens, seed
     )
     if as_json:
-        print(json.dumps(head_to_head.evaluate(request, Progress()), ensure_ascii=False, indent=1))
+        print(as_json_text(head_to_head.evaluate(request, Progress())))
         return
     with terminal_progress() as progress:
         result = head_to_head.evaluate(request, progress)

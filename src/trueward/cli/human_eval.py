@@ -6,11 +6,11 @@ The first call sends the pairs to the studio; every call counts the votes so far
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from trueward.console import as_json as as_json_text
 from trueward.data.snapshots import data_directory
 
 
@@ -18,7 +18,7 @@ def evaluate(run: Path, project: str, most: int, as_json: bool) -> None:
     """Send the pairs, count the votes, write the report again and print the result."""
     from trueward.config.schema import PROJECT
 
-    if not PROJECT.match(project):
+    if not PROJECT.fullmatch(project):
         raise ValueError(f"--people {project}: expected the name of a studio's project")
     if not (run / "report.json").is_file():
         raise ValueError(f"{run}: has no report yet; `trueward run` makes one")
@@ -35,7 +35,7 @@ def evaluate(run: Path, project: str, most: int, as_json: bool) -> None:
         jsonl.write(run / human_eval.FOLDER / human_eval.VOTES, [line(vote) for vote in votes])
     result = human_eval.write(run, project, votes)
     if as_json:
-        print(json.dumps(result, ensure_ascii=False, indent=1))
+        print(as_json_text(result))
         return
     for text in people_text.sentences(result):
         print(text.replace("\u00a0", " "))

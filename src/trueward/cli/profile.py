@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from trueward.cli import terminal
+from trueward.console import as_json as as_json_text
 
 
 def profile(
@@ -27,7 +27,7 @@ def profile(
 
     if as_json:
         profiled = profiler.profile(recipe, changes or [], steps, Progress())
-        print(json.dumps(profiled, ensure_ascii=False, indent=1))
+        print(as_json_text(profiled))
         return
     with terminal_progress() as progress:
         profiled = profiler.profile(recipe, changes or [], steps, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from trueward.cli import terminal
 from trueward.cli.terminal import Verbose, run_directory
+from trueward.console import as_json as as_json_text
 
 
 def report(
@@ -19,6 +19,7 @@ def report(
 ) -> None:
     """Print a finished run's table, and write its page again."""
     from trueward import artifacts
+    from trueward.progress import note
     from trueward.reporting import report as page
 
     path = run_directory(run) / "report.json"
@@ -26,9 +27,12 @@ def report(
         raise ValueError(f"{path.parent}: has no report yet; `trueward run` makes one")
     table = artifacts.read_json(path)
     if as_json:
-        print(path.read_text(encoding="utf-8"), end="")
+        print(as_json_text(table))
         return
-    artifacts.write_text(path.with_suffix(".html"), page.page(table))
+    try:
+        artifacts.write_text(path.with_suffix(".html"), page.page(table))
+    except OSError as error:  # somebody else's run, or one on a read-only disk: it can be read
+        note(f"{path.with_suffix('.html')}: {error.strerror}; the page is as it was")
     terminal.show(table, path.with_suffix(".html"), verbose)
 
 
@@ -42,7 +46,7 @@ def doctor(
 
     diagnosis = diagnose_run(run_directory(run))
     if as_json:
-        print(json.dumps(diagnosis.table(), ensure_ascii=False, indent=1))
+        print(as_json_text(diagnosis.table()))
         return
     console = terminal.console()
     for text in doctor_text.lines(diagnosis):
@@ -68,7 +72,7 @@ def frontier(
     if out or not as_json:
         artifacts.write_text(page, frontier_page.page(table))
     if as_json:
-        print(json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False))
+        print(as_json_text(table))
         return
     console = terminal.console()
     console.print(frontier_page.table(table))

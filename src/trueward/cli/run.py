@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from trueward import config
+from trueward import artifacts, config
 from trueward.cli import terminal
 from trueward.cli.terminal import Out, Quiet, Set, Verbose, run_pipeline
 from trueward.config import ablations
+from trueward.console import as_json as as_json_text
 
 STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
 
@@ -57,7 +58,7 @@ def sweep(
         with terminal_progress() as progress:
             result = pipeline.sweep(recipe, changes or [], parsed, seeds, jobs, home, progress, command)
     if as_json:
-        print((home / "sweep.json").read_text(encoding="utf-8"), end="")
+        print(as_json_text(artifacts.read_json(home / "sweep.json")))
     elif not quiet:
         from trueward.reporting import sweep_page
 

@@ -40,6 +40,7 @@ def run_pipeline(
     from trueward import pipeline
     from trueward.pipeline.announcements import announcements
     from trueward.progress import Progress, terminal_progress
+    from trueward.progress import note as tell
 
     if until not in pipeline.KNOWN_STAGES:
         raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(pipeline.KNOWN_STAGES)}")
@@ -49,7 +50,7 @@ def run_pipeline(
         pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
         return
     for note in announcements(recipe, out):
-        print(f"trueward: note: {note}", file=sys.stderr)
+        tell(note)
     with terminal_progress() as progress:
         run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":
@@ -73,9 +74,9 @@ def show_end(until: str, stage: Path, run: Path) -> None:
 
 def console(width: int = 100) -> Console:
     """Standard output; `width` columns wide if it is not a terminal."""
-    from rich.console import Console
+    from trueward.console import ScreenConsole
 
-    return Console(width=None if sys.stdout.isatty() else width)
+    return ScreenConsole(width=None if sys.stdout.isatty() else width)
 
 
 def show(table: dict[str, Any], page: Path, verbose: bool = False) -> None:

@@ -162,7 +162,7 @@ class PolicyConfig(Section):
 
     @model_validator(mode="after")
     def _there_is_such_an_algorithm(self) -> PolicyConfig:
-        if self.is_own and not re.match(OWN, self.kind):
+        if self.is_own and not re.fullmatch(OWN, self.kind):
             raise ValueError(f"kind: expected {', '.join(KINDS)} or module:NAME, got {self.kind!r}")
         if self.options and not self.is_own:
             raise ValueError(f"options are those of an algorithm of your own, and {self.kind} is none")

@@ -53,10 +53,8 @@ def read(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         )
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists in lists
         raise ValueError(f"{where}: not a TOML file: {error}") from None
-    except RecursionError:
-        raise ValueError(f"{where}: expected a recipe, got one that is nested too deep") from None
     table.setdefault("name", name)
     for override in sorted(overrides, key=lambda o: not sets_preset(o)):  # the others count more than a preset
         put(table, override)
@@ -136,8 +134,8 @@ def put(table: dict[str, Any], override: str) -> None:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = value
-    except RecursionError:
-        raise ValueError(f"--set {key}: expected a value, got one that is nested too deep") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"--set {key.strip()}: {error}") from None
     if sets_preset(override):
         presets.clear(whole, table[last])
 

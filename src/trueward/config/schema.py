@@ -107,7 +107,7 @@ class EvaluationConfig(Section):
     @model_validator(mode="after")
     def _people_fit(self) -> EvaluationConfig:
         people = [name for name in self.truths if name.startswith("people:")]
-        if wrong := next((name for name in people if not PROJECT.match(name.removeprefix("people:"))), ""):
+        if wrong := next((name for name in people if not PROJECT.fullmatch(name.removeprefix("people:"))), ""):
             raise ValueError(f"truths: expected people:NAME with the name of a studio's project, got {wrong!r}")
         if len(people) > 1:
             raise ValueError(f"truths: people can be asked in one project, got {people[0]!r} and {people[1]!r}")
@@ -121,7 +121,7 @@ class EvaluationConfig(Section):
         return next((name.removeprefix("people:") for name in self.truths if name.startswith("people:")), "")
 
 
-PROJECT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOT_ANNOTATORS = {"demonstrations": "demonstrations can't", "judge": "a judge can't"}
 
 

@@ -14,6 +14,12 @@ from typing import IO, Any, cast
 from trueward.extras import missing
 
 PACKED = (".gz", ".zst")
+SMALL, MOST_TIMES = (
+    256 << 20,
+    200,
+)  # bytes that any file may unpack to, and how many times its own size a larger one may
+CHUNK = 1 << 20
+PIECE = 4 << 10  # of a packed file at a time: what it unpacks to is in memory whole
 
 
 def ending(path: Path) -> str:
@@ -30,9 +36,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as raw:
             if kind == ".gz":
                 with gzip.open(raw, "rb") as inner:
-                    yield cast("IO[bytes]", inner)
+                    yield cast("IO[bytes]", Unpacked(inner, path))
             elif kind == ".zst":
-                yield io.BytesIO(_unpacked(raw.read(), path))
+                yield cast("IO[bytes]", Unpacked(io.BufferedReader(Frames(raw, path)), path))
             else:
                 yield raw
     except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
@@ -48,20 +54,60 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def read(path: Path) -> bytes:
     """All of it."""
     with opened(path) as file:
-        return file.read()
+        return b"".join(iter(lambda: file.read(CHUNK), b""))
 
 
-def _unpacked(packed: bytes, path: Path) -> bytes:
-    """What all frames of a Zstandard file hold. `EOFError` for one that ends within a frame."""
-    frame = _frames(path)
-    whole = []
-    while packed:
-        reader = frame()
-        whole.append(reader.decompress(packed))
-        if not reader.eof:
-            raise EOFError("it ends in the middle, as a file that was not written whole")
-        packed = reader.unused_data
-    return b"".join(whole)
+class Unpacked:
+    """What comes out of a packed file. `ValueError` for more than any text gives: a few bytes can be made to fill a disk."""
+
+    def __init__(self, inner: Any, path: Path) -> None:
+        self.inner, self.path, self.size = inner, path, 0
+        self.most = max(SMALL, path.stat().st_size * MOST_TIMES)
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+        return self._counted(self.inner.read(size))
+
+    def readline(self, size: int) -> bytes:
+        """The rest of a line, at most so many bytes of it; nothing at the end."""
+        return self._counted(self.inner.readline(size))
+
+    def _counted(self, part: bytes) -> bytes:
+        self.size += len(part)
+        if self.size > self.most:
+            raise ValueError(
+                f"{self.path}: unpacks to more than {MOST_TIMES} times its size, which no text does; unpack it yourself if "
+                "you trust it"
+            )
+        return part
+
+
+class Frames(io.RawIOBase):
+    """What all frames of a Zstandard file hold, a piece at a time. `EOFError` for a file that ends within a frame."""
+
+    def __init__(self, packed: IO[bytes], path: Path) -> None:
+        self.packed, self.make = packed, _frames(path)
+        self.frame, self.rest, self.ready = self.make(), b"", b""
+        self.begun = False
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As many bytes as there are and fit; 0 at the end."""
+        while not self.ready:
+            piece = self.rest or self.packed.read(PIECE)
+            if not piece:
+                if self.begun:
+                    raise EOFError("it ends in the middle, as a file that was not written whole")
+                return 0
+            self.ready, self.rest, self.begun = self.frame.decompress(piece), b"", True
+            if self.frame.eof:
+                self.rest, self.frame, self.begun = self.frame.unused_data, self.make(), False
+        size = min(len(buffer), len(self.ready))
+        buffer[:size], self.ready = self.ready[:size], self.ready[size:]
+        return size
 
 
 def _frames(path: Path) -> Callable[[], Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trueward.artifacts import expanded
 from trueward.data.rows import Row
 from trueward.extras import missing
 
@@ -17,7 +18,7 @@ ENDINGS = (".parquet", ".jsonl", ".json", ".arrow")
 def load(source: str, base: Path) -> tuple[Any, list[Path]]:
     """One split of a data set, and the files it was read from; `ValueError` in one line if that can't be."""
     name, _, split = source.rpartition(":") if ":" in source else (source, "", "")
-    for folder, part in ((base / Path(source).expanduser(), ""), (base / Path(name).expanduser(), split)):
+    for folder, part in ((base / expanded(source), ""), (base / expanded(name), split)):
         if folder.is_dir():
             return _folder(folder, part)
     if Path(name).suffix.lower() in (*ENDINGS, ".csv", ".txt", ".gz"):

@@ -13,6 +13,8 @@ from typing import Any
 from trueward.artifacts import replacing
 from trueward.data import compressed
 
+LONGEST_LINE = 8 << 20  # bytes, longer than any model's context
+
 KINDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number"}
 
 
@@ -73,6 +75,8 @@ def _array(path: Path, lenient: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     while text[at] != "]":
         number += 1
         _, end = decoder.raw_decode(text, at)
+        if end - at > LONGEST_LINE:
+            raise ValueError(f"{path}, row {number}: expected at most {LONGEST_LINE >> 20} MiB, got a longer row")
         # read as a line is, so that the same mistakes give the same errors
         yield number, _object(text[at:end].encode("utf-8", "surrogatepass"), f"{path}, row {number}", lenient)
         at = _after(text, end)
@@ -87,7 +91,11 @@ def _after(text: str, at: int) -> int:
 
 def _objects(path: Path, lenient: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     with compressed.opened(path) as lines:  # as bytes: only \n ends a line, and a wrong byte is found on its own line
-        for number, raw in enumerate(lines, 1):
+        number = 0
+        while raw := lines.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(raw) > LONGEST_LINE:
+                raise ValueError(f"{path}, line {number}: expected at most {LONGEST_LINE >> 20} MiB, got a longer line")
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if raw.strip():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from trueward.artifacts import expanded
 from trueward.data import cells, compressed, context, hub, llama_factory, tables
 from trueward.data.options import HALF, ReadOptions
 from trueward.data.rows import Row, UnusableRowError, as_prompt
@@ -94,7 +95,7 @@ def prompts_of(rows: Iterable[Row], name: str, options: ReadOptions) -> Loaded[P
 def _load(source: str, base: Path, parse: Callable[[Row], T | str], options: ReadOptions) -> Loaded[T]:
     ignored: Counter[str] = Counter()
     rows, files = _open(source, base, ignored, options)
-    place = base / Path(source).expanduser()
+    place = base / expanded(source)
     return _collect(rows, parse, str(place) if place.exists() else source, files, ignored, options)
 
 
@@ -148,7 +149,7 @@ def _with(record: T, columns: dict[str, Any]) -> T:
 def _open(source: str, base: Path, ignored: Counter[str], options: ReadOptions) -> tuple[Iterator[Row], list[Path]]:
     if not source.strip():
         raise ValueError("expected a file, a folder or a Hugging Face data set, got an empty name")
-    path = base / Path(source).expanduser()
+    path = base / expanded(source)
     if llama_factory.is_one(path):
         return llama_factory.rows(path)
     if any(compressed.ending(path) in endings for endings in tables.CONTAINERS.values()) and not path.is_dir():

@@ -12,7 +12,7 @@ from pathlib import Path
 from trueward import artifacts
 
 PREFIX = "studio:"
-NAMED = re.compile(r"^studio:([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:@([1-9]\d*))?$")
+NAMED = re.compile(r"studio:([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:@([1-9][0-9]{0,8}))?")
 
 
 def data_directory() -> Path:
@@ -30,7 +30,7 @@ def snapshots(source: str, data: Path | None = None) -> list[Path]:
 
     `ValueError` in one line if there is no such project, no closed round, or a file is not what was closed.
     """
-    if not (named := NAMED.match(source)):
+    if not (named := NAMED.fullmatch(source)):
         raise ValueError(f"{source}: expected studio:NAME, or studio:NAME@ROUND")
     project, last = named[1], named[2]
     data = data or data_directory()

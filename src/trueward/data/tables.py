@@ -2,7 +2,7 @@
 
 Parquet and Arrow need the package pyarrow, imported when such a file is named. A CSV's cells are text: lists in them
 (messages, ranks) are JSON, and an empty cell is a field without a value, unless it's one of `TEXTS`. Any of them may be
-packed (`.gz`, `.zst`).
+packed (`.gz`, `.zst`). A text that a sheet would run as a formula is written with an apostrophe before it, and read without.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.artifacts import replacing
-from trueward.data import compressed, jsonl
+from trueward.data import compressed, jsonl, sheets
 from trueward.data.rows import Row
 from trueward.extras import missing
 
@@ -28,7 +28,6 @@ CONTAINERS = {
 }
 LISTS = frozenset({"messages", "responses", "answers", "ranks", "scores", "conversation_a", "conversation_b"})
 TEXTS = frozenset({"prompt", "first", "second", "chosen", "rejected", "response_a", "response_b"})
-LARGEST_CELL = 2**31 - 1
 
 
 def container(path: Path, given: str = "") -> str:
@@ -56,7 +55,7 @@ def _csv(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise ValueError(f"{path}, line {line}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
-    csv.field_size_limit(LARGEST_CELL)
+    csv.field_size_limit(jsonl.LONGEST_LINE)
     lines = csv.reader(
         io.StringIO(text, newline=""), delimiter=SEPARATORS.get(compressed.ending(path), ","), strict=True
     )
@@ -92,7 +91,7 @@ def _values(names: Sequence[str], cells: Sequence[str], row: Row) -> Iterator[tu
             except (json.JSONDecodeError, RecursionError):
                 raise row.error("expected a list as JSON", name) from None
         else:
-            yield name, cell if cell or name in TEXTS else None
+            yield name, sheets.unquoted(cell) if cell or name in TEXTS else None
 
 
 def _arrow(path: Path, kind: str) -> Iterator[Row]:
@@ -183,5 +182,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return sheets.quoted(value)
     return json.dumps(value, ensure_ascii=False)

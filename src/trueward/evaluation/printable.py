@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
+
+from trueward.console import visible
 
 
 def printable(value: Any) -> Any:
@@ -15,7 +16,4 @@ def printable(value: Any) -> Any:
         return [printable(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        visible = re.sub(r"[\x00-\x08\x0b-\x1f]", lambda m: chr(0x2400 + ord(m[0])), value.replace("\r\n", "\n"))
-        return re.sub(r"[\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", visible)
-    return value
+    return visible(value) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ MODEL = (
 )
 FOLDER = "adapter"  # in a merged model's directory
 BASE = "trueward_base"  # in the file's metadata, the digest of the weights that the adapter is for
+PLACE = "trueward_base.json"  # beside an adapter in a run: where its base is from there, wherever the run is moved
 INSIDE = "base_model.model."  # what peft calls the model in an adapter's file
 
 
@@ -144,6 +146,8 @@ def save(model: Any, folder: Path, base: str, digest: str) -> None:
     if hasattr(model, HEAD):
         settings["modules_to_save"] = [HEAD]
     write_json(folder / CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()})
+    if (place := _place(base, folder)) is not None:
+        write_json(folder / PLACE, {"place": place})
     from peft import get_peft_model_state_dict
 
     tensors = get_peft_model_state_dict(model, adapter_name=NAME, save_embedding_layers=False)
@@ -169,12 +173,31 @@ def base_of(folder: Path) -> str:
     if not name:
         raise ValueError(f"{folder / CONFIG}: base_model_name_or_path is missing: which model is this adapter for?")
     path = Path(name)
+    if (folder / PLACE).is_file() and (beside := folder.absolute() / _read_place(folder / PLACE)).is_dir():
+        return os.path.normpath(beside)
     if path.is_absolute() and not path.is_dir():
         for parent in folder.absolute().parents:
             if (moved := parent / path.parent.name / path.name).is_dir():
                 return str(moved)
         raise ValueError(f"{folder}: the model that this adapter is for is gone: {name}")
     return name
+
+
+def _place(base: str, folder: Path) -> str | None:
+    """The relative path to a base in the same run, RUN/sft/model; None for any other, whose place no move changes."""
+    path = Path(base).absolute()
+    run = path.parent.parent
+    if not path.is_dir() or run == Path(run.anchor) or run not in folder.absolute().parents:
+        return None
+    return Path(os.path.relpath(path, folder.absolute())).as_posix()
+
+
+def _read_place(file: Path) -> str:
+    table = read_json(file)
+    place = table.get("place") if isinstance(table, dict) else None
+    if not isinstance(place, str) or not place or Path(place).is_absolute():
+        raise ValueError(f"{file}: damaged, expected the relative path of the model that the adapter is for")
+    return place
 
 
 def weight_files(path: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trueward.artifacts import is_run, no_such_run
+from trueward.artifacts import MANIFEST, home, is_run, load, no_such_run
 
 STAGES = ("policy", "sft")
 OTHERS = ("policy/best", "reward_model")
@@ -20,11 +20,11 @@ def model_path(model: str) -> str:
         if is_run(path):
             for stage in STAGES:
                 if is_model(path / stage / "model"):
-                    return str(path / stage / "model")
+                    return whole(path / stage / "model")
             raise ValueError(f"{model}: this run has no model yet")
         for folder in (path, path / "model"):
             if is_model(folder):
-                return str(folder)
+                return whole(folder)
     run, _, stage = model.partition("/")
     if (stage in (*STAGES, *OTHERS) or "/" not in model) and not (
         ":" in model or Path(model).exists() or _in_cache(model)
@@ -35,10 +35,23 @@ def model_path(model: str) -> str:
     return model
 
 
+def whole(folder: Path) -> str:
+    """The directory's path, if the files of the finished stage that it is in are as they were; those of another size or time
+    are hashed. `ValueError` in one line if one isn't.
+    """
+    for stage in (folder.parent, folder.parent.parent):
+        if (stage / MANIFEST).is_file() and '"files"' in (stage / MANIFEST).read_text(
+            encoding="utf-8", errors="replace"
+        ):
+            load(stage)
+            break
+    return str(folder)
+
+
 def _in_cache(model: str) -> bool:
     """Whether the hub's old names without an owner, such as gpt2, were fetched before."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    place = os.environ.get("HF_HOME") or (home() or Path("/")) / ".cache" / "huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(place, "hub"))
     return bool(model) and (hub / f"models--{model}").is_dir()
 
 

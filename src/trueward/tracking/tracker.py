@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from trueward.console import printed
 from trueward.tracking.rows import Row, logged, of_evaluation, of_step
 
 MARKS = "tracking.json"  # in the run's directory: up to which step each stage's rows were sent, by service
@@ -145,7 +146,7 @@ class Sender(Tracker):
             if not self.broken:
                 lines = str(error).strip().splitlines()
                 why = lines[0] if lines else type(error).__name__
-                print(f"trueward: {self.kind}: {why}; the run goes on without it", file=sys.stderr, flush=True)
+                print(printed(f"trueward: {self.kind}: {why}; the run goes on without it"), file=sys.stderr, flush=True)
             self.broken = True
 
     def _mark(self) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from trueward.config import JudgeCallsConfig, JudgeConfig
 from trueward.scorers.judge.budget import CapError
-from trueward.scorers.judge.endpoint import ANSWER_TOKENS, Endpoint, retry_after
+from trueward.scorers.judge.endpoint import ANSWER_TOKENS, Endpoint
 from trueward.scorers.judge.question import JudgeQuestion
+from trueward.scorers.judge.response import retry_after
 
 A, B = math.log(0.8), math.log(0.2)
 

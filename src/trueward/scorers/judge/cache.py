@@ -20,6 +20,11 @@ def key(endpoint: str, body: dict[str, Any]) -> str:
     return hashlib.sha256(canonical({"endpoint": endpoint, "body": body}).encode()).hexdigest()
 
 
+def _is_cost(value: Any) -> bool:
+    """A negative one would open the cap, and NaN compares with nothing."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+
+
 class Cache:
     """Answers by key, and `spent`, the cost of all requests, including those without an answer."""
 
@@ -48,10 +53,10 @@ class Cache:
     def _take(self, line: bytes) -> None:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return  # blank, or cut off when its process was killed
-        if isinstance(row, dict):
-            self.spent += float(row.get("cost", 0.0))
+        if isinstance(row, dict) and _is_cost(row.setdefault("cost", 0.0)):
+            self.spent += float(row["cost"])
             if isinstance(row.get("key"), str) and isinstance(row.get("answer"), dict):
                 self.answers[row["key"]] = row
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,12 @@ from trueward.scorers.judge.budget import Budget
 from trueward.scorers.judge.cache import Cache
 from trueward.scorers.judge.question import JudgeQuestion, Reply
 from trueward.scorers.judge.reading import read, shortened
+from trueward.scorers.judge.response import LONGEST_WAIT, TooLargeError, parse_completion, post, retry_after
 from trueward.seeds import seed_for
 
 ANSWER_TOKENS = 12  # for the choice itself, after any reasons
 LISTED = 20  # log-probs of the most probable tokens; services give no more
 AGAIN = (408, 409, 425, 429)  # and 5xx: worth another try
-LONGEST_WAIT = 60.0  # seconds
 ENOUGH = 1 << 62
 
 
@@ -33,7 +31,7 @@ class Endpoint:
         """seed: sent with requests at a temperature above 0. first_wait: seconds before the first retry, about."""
         self.judge, self.calls, self.seed, self.first_wait = judge, calls, seed, first_wait
         self.address = judge.endpoint.rstrip("/") + "/chat/completions"
-        self.headers = {"Content-Type": "application/json"}
+        self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         self.secret = os.environ.get(calls.key, "").strip() if calls.key else ""
         if calls.key and not self.secret:
             raise ValueError(f"runtime.judge.key: there is no environment variable {calls.key}, or it is empty")
@@ -57,14 +55,6 @@ class Endpoint:
         if judge.logprobs:
             body |= {"logprobs": True, "top_logprobs": LISTED}
         return body
-
-    def error_text(self, response: Any) -> str:
-        """A service's error message, on one line, with the key blanked out."""
-        try:
-            text = str(response.json()["error"]["message"])
-        except (ValueError, KeyError, TypeError):
-            text = response.text
-        return shortened(" ".join((text.replace(self.secret, "[key]") if self.secret else text).split()), 200)
 
     def ask(
         self,
@@ -170,21 +160,17 @@ class Asking:
         self.endpoint.requests += 1
         try:
             async with asyncio.timeout(self.endpoint.calls.timeout):
-                response = await client.post(self.endpoint.address, content=sent)
-            status = response.status_code
+                response = await post(client, self.endpoint.address, sent)
+            status, words = response.status, response.error_text(self.endpoint.secret)
             if status in AGAIN or status >= 500:
-                return f"HTTP {status}: {self.endpoint.error_text(response)}", retry_after(
-                    response.headers.get("Retry-After")
-                )
+                return f"HTTP {status}: {words}", retry_after(response.headers.get("Retry-After"))
             if status != 200:
-                self.stop = ValueError(
-                    f"the judge at {self.endpoint.address}: HTTP {status}: {self.endpoint.error_text(response)}"
-                )
+                self.stop = ValueError(f"the judge at {self.endpoint.address}: HTTP {status}: {words}")
                 return "refused", None
             cost = bound  # until the response says what it was
-            answer, used = parse_completion(response)
+            answer, used = parse_completion(response.content)
             if answer is None:
-                return f"not a chat completion: {self.endpoint.error_text(response)!r}", None
+                return f"not a chat completion: {words!r}", None
             if used is not None:
                 cost = budget.cost(*used)
             self.endpoint.cache.add(key, answer, cost)
@@ -192,6 +178,9 @@ class Asking:
         except TimeoutError:
             cost = bound
             return f"no answer within {self.endpoint.calls.timeout:g} s", None
+        except TooLargeError as error:
+            cost = bound
+            return str(error), None
         except httpx2.HTTPError as error:
             return f"{type(error).__name__}: {shortened(str(error))}".rstrip(": "), None
         finally:
@@ -204,31 +193,3 @@ class Asking:
         chance: float = seed_for(os.getpid(), "backoff", key, attempt) / 2**63
         longest: float = min(LONGEST_WAIT, self.endpoint.first_wait * 2.0**attempt)
         return longest * (0.5 + 0.5 * chance)
-
-
-def parse_completion(response: Any) -> tuple[dict[str, Any] | None, tuple[int, int] | None]:
-    """The first choice of a chat completion, and the numbers of tokens read and written; None for what it lacks."""
-    try:
-        table = response.json()
-        choice = table["choices"][0]
-        choice["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return None, None
-    usage = table.get("usage") or {}
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    fields = {k: choice[k] for k in ("message", "logprobs", "finish_reason") if choice.get(k) is not None}
-    return fields, (read, written) if isinstance(read, int) and isinstance(written, int) else None
-
-
-def retry_after(header: str | None) -> float | None:
-    """The seconds in a Retry-After header, a number or a date; None if it has neither."""
-    if not header:
-        return None
-    try:
-        return min(LONGEST_WAIT, max(0.0, float(header)))
-    except ValueError:
-        pass
-    try:
-        return min(LONGEST_WAIT, max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time()))
-    except ValueError:
-        return None

@@ -10,6 +10,8 @@ from typing import Any
 from trueward.scorers.judge.question import Reply
 
 AROUND = " \t\r\n\"'`*_()[]{}.,:;!“”‘’"  # what may stand around a choice
+LONGEST = 1 << 20  # characters of an answer
+LEAST, ROUNDING = -(10**6), 1e-3  # nats
 FLOOR = -25.0  # nats; below it services write stand-ins such as −9999
 
 
@@ -24,12 +26,14 @@ def read(choice: Any, choices: Sequence[str], reasons: bool) -> Reply:
     text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(text, str):
         return Reply(wrong="an answer without text")
+    if len(text) > LONGEST:
+        return Reply(wrong=f"not an answer: a text of {len(text):,} characters")
     words = [c.strip() for c in choices]
     named = parse(text, words, reasons)
     if named is None:
         return Reply(wrong=f"not an answer: {shortened(text)!r}")
-    content = (choice.get("logprobs") or {}).get("content") or []
-    logps = _logps(content, words, named)
+    listed = choice.get("logprobs")
+    logps = _logps(listed.get("content") if isinstance(listed, dict) else None, words, named)
     return Reply(logps=logps, named=named)
 
 
@@ -38,7 +42,7 @@ def parse(text: str, words: Sequence[str], reasons: bool) -> int | None:
 
     The text is the choice alone, or ends with a line `Answer: choice`; after reasons only the latter counts.
     """
-    lines = re.findall(r"^\W*answer\W*?:(.*)$", text, re.MULTILINE | re.IGNORECASE)
+    lines = re.findall(r"^[^\w\n]*answer[^\w\n]*?:(.*)$", text, re.MULTILINE | re.IGNORECASE)
     if lines:
         named = {line.strip(AROUND) for line in lines} if not reasons else {lines[-1].strip(AROUND)}
     elif reasons:
@@ -58,20 +62,29 @@ def _logps(content: Any, words: Sequence[str], named: int) -> tuple[float, ...] 
     for token in reversed(content):
         if not isinstance(token, dict) or str(token.get("token", "")).strip(AROUND) != words[named]:
             continue
-        listed = [t for t in token.get("top_logprobs") or [] if _is_listed(t)]
+        tops = token.get("top_logprobs")
+        listed = [t for t in tops if _is_listed(t)] if isinstance(tops, list) else []
         if not listed:
             return None
-        lowest = min(float(t["logprob"]) for t in listed)
+        lowest = min(_logprob(t) for t in listed)
         logps = []
         for word in words:
-            own = [float(t["logprob"]) for t in listed if t["token"].strip(AROUND) == word]
+            own = [_logprob(t) for t in listed if t["token"].strip(AROUND) == word]
             logps.append(max(FLOOR, _logsumexp(own) if own else lowest))
         return tuple(logps)
     return None
 
 
 def _is_listed(t: Any) -> bool:
-    return isinstance(t, dict) and isinstance(t.get("token"), str) and isinstance(t.get("logprob"), int | float)
+    """A token with the logarithm of a probability: a number, not above 0 but for rounding; −∞ of none."""
+    if not isinstance(t, dict) or not isinstance(t.get("token"), str):
+        return False
+    logprob = t.get("logprob")
+    return isinstance(logprob, int | float) and not isinstance(logprob, bool) and logprob < ROUNDING
+
+
+def _logprob(t: Any) -> float:
+    return float(max(LEAST, t["logprob"]))  # an integer may have more digits than a float has room for
 
 
 def _logsumexp(values: Sequence[float]) -> float:

@@ -15,6 +15,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from trueward.data import comparisons as compared
+from trueward.data import sheets
 from trueward.records import line
 from trueward.studio import agreement, demonstration, reading
 from trueward.studio.api.place import Admin, Anyone, Body, Here, Reader
@@ -188,7 +189,7 @@ def _csv(connection: Connection, project: DbRow, votes: list[DbRow]) -> str:
     table = csv.writer(out)
     if project.kind == "write":
         table.writerow(["prompt", "completion", "account", "at"])
-        table.writerows([_cell(_prompt(v)), _cell(v.text), v.name, v.at] for v in votes)
+        table.writerows([sheets.quoted(_prompt(v)), sheets.quoted(v.text), v.name, v.at] for v in votes)
         return out.getvalue()
     texts = rounds.responses(connection, [cast[0] for cast in by_item.values()])
     table.writerow(["prompt", "first", "second", "votes", "probability", "margin", "agreement"])
@@ -198,14 +199,9 @@ def _csv(connection: Connection, project: DbRow, votes: list[DbRow]) -> str:
         agree = agreement.raw(ps)
         first, second = texts[cast[0].first_id].text, texts[cast[0].second_id].text
         margin, mean = sum(signed) / len(signed), sum(ps) / len(ps)
-        cells = [_cell(_prompt(cast[0])), _cell(first), _cell(second)]
+        cells = [sheets.quoted(_prompt(cast[0])), sheets.quoted(first), sheets.quoted(second)]
         table.writerow([*cells, len(cast), mean, margin, "" if agree is None else agree])
     return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet reads as a formula: one that begins like it gets an apostrophe."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _prompt(vote: DbRow) -> str:

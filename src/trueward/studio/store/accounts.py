@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -12,11 +11,11 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Connection, delete, insert, select, update
 
+from trueward.studio.store import account_names
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
 ROLES = ("viewer", "annotator", "admin")
-NAME = re.compile(r"^[\w][\w .@+-]{0,78}$")
 DAY = 86400.0
 LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 3650 * DAY}
 SHORTEST_PASSWORD = 10
@@ -28,12 +27,14 @@ _NOBODY = _hasher.hash(secrets.token_hex(16))  # so that an unknown name takes a
 
 def create(connection: Connection, name: str, role: str, password: str = "") -> int:
     """A new account's id. `ValueError` if the name is taken, or name, role or password are not valid."""
-    if not NAME.match(name):
-        raise ValueError(f"account {name!r}: expected letters, digits, spaces and . @ + - _, at most 79")
+    if wrong := account_names.mistake(name):
+        raise ValueError(f"account {name!r}: {wrong}")
     if role not in ROLES:
         raise ValueError(f"account {name}: role: expected viewer, annotator or admin, got {role!r}")
     if by_name(connection, name) is not None:
         raise ValueError(f"account {name}: there is one of this name already")
+    if other := next((row.name for row in all_of(connection) if account_names.alike(name, row.name)), ""):
+        raise ValueError(f"account {name}: looks like {other}, which is there already")
     values = {"name": name, "role": role, "active": True, "created": time.time(), "password": None}
     if password:
         values["password"] = _hash(password)

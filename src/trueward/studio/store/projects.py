@@ -18,7 +18,7 @@ from trueward.studio import agreement
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KINDS = ("compare", "write")
 LEASE_SECONDS = 600.0
 CHUNK = 2000
@@ -42,7 +42,7 @@ def create(
     lease_seconds: float = LEASE_SECONDS,
 ) -> int:  # fmt: skip
     """A new project with an open first round; returns its id. `ValueError` if the name is taken or invalid."""
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"project {name!r}: expected letters, digits, dots, dashes and underscores, at most 64")
     if kind not in KINDS:
         raise ValueError(f"project {name}: kind: expected compare or write, got {kind!r}")

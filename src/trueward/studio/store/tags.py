@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from trueward.studio.store import tables as t
 
-NAME = re.compile(r"^[\w][\w .:@+-]{0,38}$")
+NAME = re.compile(r"\w[\w .:@+-]{0,38}")
 MOST = 20  # on one run
 
 
@@ -31,7 +31,7 @@ def change(connection: Connection, run: str, add: Iterable[str] = (), remove: It
     """Add and remove tags of a run; returns its tags. `ValueError` for an invalid tag, or too many."""
     new = [name.strip() for name in add]
     for name in new:
-        if not NAME.match(name):
+        if not NAME.fullmatch(name):
             raise ValueError(f"tag {name!r}: expected letters, digits, spaces and . : @ + - _, at most 39")
     connection.execute(delete(t.tag).where(t.tag.c.run == run, t.tag.c.name.in_(list(remove))))
     there = of(connection, run)
