@@ -20,6 +20,7 @@ NAME = re.compile(r"^[\w][\w .@+-]{0,78}$")
 DAY = 86400.0
 LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 90 * DAY}
 MOST_DAYS = 366  # that a token lasts
+LONGEST_LABEL = 80
 HANDLE = 12  # digits of a hash that name a credential in lists
 SHORTEST_PASSWORD = 10
 OWNER = "owner"
@@ -101,7 +102,10 @@ def grant(connection: Connection, account_id: int, kind: str, label: str = "", d
     """A new secret for the account, in clear; only its hash is stored.
 
     kind: session, invite or token. days: until it expires, by its kind if none. What has expired is deleted on the way.
+    `ValueError` for a label that is too long.
     """
+    if len(label) > LONGEST_LABEL:
+        raise ValueError(f"a label has at most {LONGEST_LABEL} characters")
     secret = f"tw_{secrets.token_urlsafe(32)}"
     now = time.time()
     connection.execute(delete(t.credential).where(t.credential.c.expires < now))
