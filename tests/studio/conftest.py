@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -23,6 +24,8 @@ from trueward.studio.api.place import Studio
 from trueward.studio.runs.library import Library
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
+
+sys.path.insert(0, str(Path(__file__).parent))  # for odd_requests, which is no test
 
 PORT = 8600
 ADDRESS = f"http://127.0.0.1:{PORT}"
