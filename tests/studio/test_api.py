@@ -169,7 +169,9 @@ ROUTES = [
     ("POST", "/api/accounts/1/invite", "admin"),
     ("POST", "/api/accounts/1/active", "admin"),
     ("POST", "/api/password", "anyone"),
+    ("GET", "/api/tokens", "anyone"),
     ("POST", "/api/tokens", "anyone"),
+    ("POST", "/api/tokens/0123456789ab/revoke", "anyone"),
 ]
 MAY = {"anyone": ("viewer", "annotator", "admin"), "reader": ("viewer", "admin"), "worker": ("annotator", "admin"),
        "admin": ("admin",)}  # fmt: skip
@@ -191,11 +193,11 @@ def test_who_may_do_what(client: Client) -> None:
 
 
 def test_no_route_is_forgotten() -> None:
-    from trueward.studio.api import manage, people, watch, work
+    from trueward.studio.api import manage, people, tokens, watch, work
 
     there = {
         (method, route.path)
-        for module in (manage, people, watch, work)
+        for module in (manage, people, tokens, watch, work)
         for route in module.router.routes
         for method in route.methods  # type: ignore[attr-defined]  # all are APIRoutes
         if route.path not in OPEN  # type: ignore[attr-defined]  # all are APIRoutes

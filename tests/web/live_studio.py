@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from sqlalchemy import select
 
-from trueward.studio import app
+from trueward.studio import app, serve
 from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
 from trueward.studio.runs.library import Library
@@ -89,8 +89,7 @@ def serving_studio(folder: Path, browser: Any) -> Iterator[Served]:
     database = Database(folder / "studio")
     (folder / "runs").mkdir(exist_ok=True)
     studio = Studio(folder / "studio", database, Library(folder / "runs"))
-    settings = uvicorn.Config(app.make(studio, Names.of(port)), log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(settings)
+    server = uvicorn.Server(serve.settings(app.make(studio, Names.of(port))))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:

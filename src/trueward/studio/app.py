@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from trueward.studio.api import manage, people, watch, work
-from trueward.studio.api.gate import Gate, Names
+from trueward.studio.api import manage, people, tokens, watch, work
+from trueward.studio.api.gate import BROKEN, Gate, Names
 from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
@@ -44,8 +47,9 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
     app.state.studio = studio
-    for module in (people, work, manage, watch):
+    for module in (people, tokens, work, manage, watch):
         app.include_router(module.router)
+    explain(app)
     app.mount("/page", Static(directory=PAGE))
     if studio.lab is not None:
         serve_lab(app, studio.lab)
@@ -58,6 +62,29 @@ def make(studio: Studio, names: Names) -> ASGIApp:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     return Gate(app, names)
+
+
+def explain(app: FastAPI) -> None:
+    """What the errors of handlers become: an answer that repeats nothing of what was sent."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        detail = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
+        return JSONResponse({"detail": detail}, 422)
+
+    @app.exception_handler(DataError)
+    async def unkept(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "the database can't keep a value: too long, or with a NUL character"}, 422)
+
+    async def away(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "the database doesn't answer; try again"}, 503, {"Retry-After": "2"})
+
+    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(kind, away)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": BROKEN}, 500)
 
 
 def serve_lab(app: FastAPI, files: dict[str, str]) -> None:

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from trueward.studio import app
+from trueward.studio import app, log
 from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
+from trueward.studio.connections import ACCEPTED, Connection, most_connections
 from trueward.studio.runs.library import Library
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ONE_ADDRESS = (
+    "No --trusted-proxy: where tries to sign in are limited, everybody counts as one address. Give the proxy's own."
+)
 
 
-def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str = "") -> None:
+def serve(
+    data: Path, database: str, runs: Path, host: str, port: int, url: str = "", proxies: Sequence[str] = ()
+) -> None:
     """Serve until Ctrl-C.
 
+    proxies: addresses or networks whose word for where a request comes from is believed.
     `ValueError` in one line if the address is in use, or if it is open to others and no admin has a password.
     """
     if url and urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"--url {url}: expected http://... or https://...")
+    trusted = [network(each) for each in proxies]
     store = Database(data, database)
     try:
         if host not in LOOPBACK or url:
@@ -45,12 +56,36 @@ def serve(data: Path, database: str, runs: Path, host: str, port: int, url: str 
             invite = store.write(lambda c: accounts.grant(c, accounts.owner(c), "invite", "printed"))
             print(f"The studio: {here}/#key={invite}", flush=True)
             print(f"Data in {data}, runs from {runs}. Ctrl-C ends it.", file=sys.stderr, flush=True)
-            settings = uvicorn.Config(
-                app.make(place, names), log_level="warning", timeout_graceful_shutdown=1, server_header=False
-            )
-            uvicorn.Server(settings).run(sockets=[listening])
+            if url and not trusted:
+                print(ONE_ADDRESS, file=sys.stderr, flush=True)
+            uvicorn.Server(settings(app.make(place, names), trusted)).run(sockets=[listening])
     finally:
         store.close()
+
+
+def settings(application: ASGIApp, proxies: Sequence[str] = ()) -> uvicorn.Config:
+    """How it is served: bounded connections and logs, and nobody's word for an address but that of `proxies`."""
+    Connection.most = most_connections()
+    return uvicorn.Config(
+        application,
+        http=Connection,
+        ws="none",
+        backlog=ACCEPTED,
+        log_config=log.settings(),
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),  # never uvicorn's own, which trusts loopback and an environment variable
+    )
+
+
+def network(text: str) -> str:
+    """An address or a network of `--trusted-proxy`, as it is; `ValueError` for what is none."""
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False)) if "/" in text else str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"--trusted-proxy {text}: expected an IP address or a network, as 10.0.0.0/8") from None
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import logging
+import time
+import traceback
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
-MOST_BYTES = 256 * 1024
-MOST_IMPORTED = 64 * 1024 * 1024
+KB = 1024
+MOST_BYTES = 256 * KB
+MOST_IMPORTED = 64 * KB * KB
+# of the body, by the end of the path: what a stranger may send is the least, and an answer may have 100,000 characters
+MOST = {
+    "/api/login": 32 * KB, "/api/enter": 32 * KB, "/api/logout": 32 * KB, "/api/password": 32 * KB,
+    "/api/answers": 512 * KB, "/import": MOST_IMPORTED,
+}  # fmt: skip
+BODY_SECONDS = 30.0  # for a whole body, or for each part of one to import
+SECRETS = ("/api/login", "/api/enter", "/api/password")  # what is sent here is never logged
+LOGGED = 6000  # characters of a traceback
+BROKEN = "something is wrong in the studio; its log says where"
+LOG = logging.getLogger("trueward.studio")
 # Trusted Types with no policy at all: a string never becomes markup or a script in these pages
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -48,7 +63,7 @@ class Names:
 
 
 class Gate:
-    """Allows only known hosts, own origins for unsafe methods, JSON bodies, and bodies up to a size limit."""
+    """Allows known hosts, own origins for unsafe methods, JSON bodies; bounds a body's size and time; logs what fails."""
 
     def __init__(self, app: ASGIApp, names: Names) -> None:
         """app: the application behind it."""
@@ -61,36 +76,39 @@ class Gate:
                 await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        most = MOST_IMPORTED if scope["path"].endswith("/import") else MOST_BYTES
-        if problem := self.refusal(scope["method"], headers, most):
+        body = LimitedBody(receive, scope["path"])
+        if problem := self.refusal(scope["method"], headers, body.most):
             await refuse(send, *problem)
             return
-
-        received = 0
-
-        async def limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > most:
-                raise TooLongError
-            return message
+        started = finished = False
 
         async def dressed(message: Message) -> None:
-            if received > most:
+            nonlocal started, finished
+            if body.problem:
                 return  # `refuse` answers instead of the application
             if message["type"] == "http.response.start":
+                started = True
                 had = {name.lower() for name, _ in message["headers"]}
                 more = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in had]
                 if b"cache-control" not in had:
                     more.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*message["headers"], *more]}
+            else:
+                finished = not message.get("more_body", False)
             await send(message)
 
-        with contextlib.suppress(TooLongError):
-            await self.app(scope, limited, dressed)
-        if received > most:
-            await refuse(send, 413, f"at most {most} bytes can be sent here")
+        try:
+            with contextlib.suppress(BodyError):
+                await self.app(scope, body.receive, dressed)
+        except Exception as error:
+            LOG.error("%s", described(error, scope["method"], scope["path"]))
+            if not started:
+                await refuse(send, 500, BROKEN)
+            elif not finished:
+                raise CutShortError from None  # the connection is closed, so that nobody takes half an answer for a whole one
+            return
+        if body.problem and not started:
+            await refuse(send, *body.problem)
 
     def refusal(self, method: str, headers: dict[str, str], most: int) -> tuple[int, str] | None:
         """Status and reason, or None for a request that is allowed. most: bytes of the body."""
@@ -104,13 +122,64 @@ class Gate:
             return 403, "the request comes from another origin"
         if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             return 415, "expected application/json"
-        if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > most:
-            return 413, f"at most {most} bytes can be sent here"
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            return 400, "content-length: expected a number"
+        if len(length) > 18 or int(length) > most:
+            return too_long(most)
         return None
 
 
-class TooLongError(Exception):
-    """The body is longer than announced or allowed."""
+class LimitedBody:
+    """Receives a request's body up to its limits of size and time. `problem`: status and reason, once one is broken."""
+
+    def __init__(self, receive: Receive, path: str) -> None:
+        self.pass_on, self.received, self.complete = receive, 0, False
+        self.most = next((most for end, most in MOST.items() if path.endswith(end)), MOST_BYTES)
+        self.until = 0.0
+        self.problem: tuple[int, str] | None = None
+
+    async def receive(self) -> Message:
+        """The next message. `BodyError` for one that comes too late, or is too much."""
+        if self.complete:
+            return await self.pass_on()  # nothing is waited for but the end of the connection
+        now = time.monotonic()
+        if not self.until or self.most == MOST_IMPORTED:
+            self.until = now + BODY_SECONDS
+        try:
+            message = await asyncio.wait_for(self.pass_on(), max(self.until - now, 0.001))
+        except TimeoutError:
+            self.problem = 408, f"nothing came for {BODY_SECONDS:.0f} seconds"
+            raise BodyError from None
+        self.received += len(message.get("body", b""))
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
+        if self.received > self.most:
+            self.problem = too_long(self.most)
+            raise BodyError
+        return message
+
+
+class BodyError(Exception):
+    """The body is longer than announced or allowed, or came too slowly."""
+
+
+class CutShortError(Exception):
+    """An answer could not be finished; why is in the log."""
+
+
+def too_long(most: int) -> tuple[int, str]:
+    """The refusal of a body of more bytes than `most`."""
+    return 413, f"at most {most} bytes can be sent here"
+
+
+def described(error: Exception, method: str, path: str) -> str:
+    """An error for the log: where it happened and what it says; not what it says where somebody sent a secret."""
+    if path in SECRETS:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        text = f"{frames}{type(error).__name__} (its message is left out: a secret was sent here)"
+    else:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    return f"{method} {path[:200]!r}: {text[-LOGGED:]}"
 
 
 async def refuse(send: Send, status: int, reason: str) -> None:

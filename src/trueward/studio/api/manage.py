@@ -19,11 +19,12 @@ from trueward.data import sheets
 from trueward.records import line
 from trueward.studio import agreement, demonstration, reading
 from trueward.studio.api.place import Admin, Anyone, Body, Here, Reader
+from trueward.studio.api.route import Route
 from trueward.studio.api.work import named
 from trueward.studio.store import answers, counts, history, labels, projects, queue, rounds
 from trueward.studio.store.tables import DbRow
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=Route)
 Format = Literal["own", "trl", "trl-implicit", "hh", "csv", "events", "demonstrations", "checks", "judges"]
 
 

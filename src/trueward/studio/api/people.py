@@ -1,16 +1,21 @@
-"""Signing in and out; accounts, invitations and tokens."""
+"""Signing in and out; accounts and invitations."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic import Field
 
-from trueward.studio.api.place import COOKIE, Admin, Anyone, Body, Here, Person, Role, Studio, whoever
+from trueward.studio.api import limits
+from trueward.studio.api.place import COOKIE, MOST_ID, Admin, Anyone, Body, Here, Person, Role, Studio, whoever
+from trueward.studio.api.route import Route
 from trueward.studio.store import accounts
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=Route)
+AccountId = Annotated[int, Path(ge=1, le=MOST_ID)]
 
 
 class Enter(Body):
@@ -46,12 +51,6 @@ class Active(Body):
     active: bool
 
 
-class TokenLabel(Body):
-    """A note on what a token is for."""
-
-    label: str = Field(max_length=80)
-
-
 @router.get("/me")
 def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[str, Any]:
     """The account of the request, if any, and whether the lab is there."""
@@ -62,11 +61,10 @@ def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[s
 @router.post("/enter")
 def enter(body: Enter, here: Here, request: Request, response: Response) -> dict[str, Any]:
     """Exchange a one-time token for a session."""
-    address = f"enter {request.client.host if request.client else ''}"
-    _wait(here, address)
-    session = here.database.write(lambda connection: accounts.enter(connection, body.token))
+    with _attempt(here, {f"enter {limits.network(_address(request))}": limits.ADDRESS}) as right:
+        session = here.database.write(lambda connection: accounts.enter(connection, body.token))
+        right(session is not None)
     if session is None:
-        here.limiter.failed(address)
         raise HTTPException(401, "this link has been used, or is too old")
     _cookie(here, response, session)
     return {}
@@ -75,13 +73,9 @@ def enter(body: Enter, here: Here, request: Request, response: Response) -> dict
 @router.post("/login")
 def login(body: Login, here: Here, request: Request, response: Response) -> dict[str, Any]:
     """Sign in with name and password."""
-    address = request.client.host if request.client else ""
-    keys = (f"{address} {body.name.lower()}",)
-    _wait(here, *keys)
     with here.database.reading() as connection:
         account = accounts.by_name(connection, body.name)
-    if not accounts.check_password(account, body.password) or account is None:
-        here.limiter.failed(*keys)
+    if not _is_right(here, limits.sign_in(body.name, _address(request)), account, body.password) or account is None:
         raise HTTPException(401, "wrong name or password")
     _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, account.id, "session")))
     return {}
@@ -98,19 +92,28 @@ def logout(here: Here, request: Request, response: Response) -> dict[str, Any]:
 
 @router.post("/password")
 def password(body: Password, here: Here, person: Anyone, request: Request, response: Response) -> dict[str, Any]:
-    """Set or change the password; ends all sessions of the account and starts a new one."""
-    key = f"password {person.name.lower()}"
-    _wait(here, key)
+    """Set or change the password.
+
+    All sessions, tokens and invitations of the account end, and a new session starts.
+    """
+    if person.by == "token":
+        raise HTTPException(403, "a token can't change the password: sign in")
     with here.database.reading() as connection:
         account = accounts.by_name(connection, person.name)
-    if account is not None and account.password and not accounts.check_password(account, body.current):
-        here.limiter.failed(key)
-        raise HTTPException(403, "the present password is another one")
+    if account is not None and account.password:
+        tries = {f"password {person.name.casefold()}": limits.PAIR}
+        if not _is_right(here, tries, account, body.current):
+            raise HTTPException(403, "the present password is another one")
+
+    def work(connection: Any) -> str:
+        accounts.set_password(connection, person.id, body.password)
+        return accounts.grant(connection, person.id, "session")
+
     try:
-        here.database.write(lambda connection: accounts.set_password(connection, person.id, body.password))
+        session = here.database.write(work)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
-    _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, person.id, "session")))
+    _cookie(here, response, session)
     return {}
 
 
@@ -139,7 +142,7 @@ def add(body: NewAccount, here: Here, person: Admin) -> dict[str, Any]:
 
 
 @router.post("/accounts/{account_id}/invite")
-def invite(account_id: int, here: Here, person: Admin) -> dict[str, Any]:
+def invite(account_id: AccountId, here: Here, person: Admin) -> dict[str, Any]:
     """Another one-time token for an account, for example after the first was lost."""
     if account_id not in {row["id"] for row in everyone(here, person)}:
         raise HTTPException(404, "there is no such account")
@@ -147,23 +150,41 @@ def invite(account_id: int, here: Here, person: Admin) -> dict[str, Any]:
 
 
 @router.post("/accounts/{account_id}/active")
-def active(account_id: int, body: Active, here: Here, person: Admin) -> dict[str, Any]:
-    """Allow or forbid an account to sign in."""
+def active(account_id: AccountId, body: Active, here: Here, person: Admin) -> dict[str, Any]:
+    """Allow or forbid an account to sign in; forbidding ends its sessions, tokens and invitations."""
     if account_id == person.id:
         raise HTTPException(422, "you can't lock yourself out")
     here.database.write(lambda connection: accounts.set_active(connection, account_id, body.active))
     return {}
 
 
-@router.post("/tokens")
-def token(body: TokenLabel, here: Here, person: Anyone) -> dict[str, Any]:
-    """A token for scripts, with the rights of the account. It is returned once and stored as a hash."""
-    return {"token": here.database.write(lambda connection: accounts.grant(connection, person.id, "token", body.label))}
+def _address(request: Request) -> str:
+    """Where a request comes from; a proxy's word for it counts only if the proxy is trusted (see `trueward.studio.serve`)."""
+    return request.client.host if request.client else ""
 
 
-def _wait(here: Studio, *keys: str) -> None:
-    if seconds := here.limiter.wait(*keys):
+def _is_right(here: Studio, tries: dict[str, int], account: Any, password: str) -> bool:
+    """Whether it is the account's password. The attempt counts before anything is hashed; error 429 if there were too many."""
+    with _attempt(here, tries) as right, here.hashing.place() as ours:
+        if not ours:
+            right(True)  # nothing was tried
+            raise HTTPException(429, "many are signing in; try again in a moment", {"Retry-After": "2"})
+        known = accounts.check_password(account, password)
+        right(known)
+    return known
+
+
+@contextmanager
+def _attempt(here: Studio, tries: dict[str, int]) -> Iterator[Any]:
+    """Count an attempt, and take it back if it is said to be right."""
+    if seconds := here.limiter.attempt(tries):
         raise HTTPException(429, f"too many tries; wait {seconds} seconds", {"Retry-After": str(seconds)})
+
+    def right(known: bool) -> None:
+        if known:
+            here.limiter.succeeded(tries)
+
+    yield right
 
 
 def _cookie(here: Studio, response: Response, session: str) -> None:

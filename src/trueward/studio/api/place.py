@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import defaultdict, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 
+from trueward.studio.api.limits import Hashing, Limiter
 from trueward.studio.runs.library import Library
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
@@ -19,43 +18,16 @@ from trueward.studio.store.inbox import Inbox
 from trueward.studio.store.queue import Free
 
 COOKIE = "trueward"
-FAILURES, WINDOW = 5, 300.0  # wrong passwords by one address for one name, in so many seconds
+MOST_STREAMS = 20  # open event streams of one account
+MOST_ID = 2**31 - 1  # of a row: PostgreSQL's integers
+MOST_NUMBER = 2**53 - 1  # that JSON can hold exactly
 Role = Literal["viewer", "annotator", "admin"]
 
 
 class Body(BaseModel):
-    """A request's body; unknown fields are refused."""
+    """A request's body; unknown fields are refused, and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Limiter:
-    """Limits the rate of failed attempts."""
-
-    def __init__(self, failures: int = FAILURES, window: float = WINDOW) -> None:
-        """failures: allowed in `window` seconds."""
-        self.failures, self.window = failures, window
-        self.seen: dict[str, deque[float]] = defaultdict(deque)
-        self.lock = threading.Lock()
-
-    def wait(self, *keys: str) -> int:
-        """Seconds to wait before the next attempt; 0 for none."""
-        now = time.monotonic()
-        with self.lock:
-            waits = [self.seen[key][0] + self.window - now for key in keys if self._count(key, now) >= self.failures]
-        return int(max(waits, default=0)) + bool(waits)
-
-    def failed(self, *keys: str) -> None:
-        """Record a failed attempt."""
-        with self.lock:
-            for key in keys:
-                self.seen[key].append(time.monotonic())
-
-    def _count(self, key: str, now: float) -> int:
-        seen = self.seen[key]
-        while seen and seen[0] + self.window < now:
-            seen.popleft()
-        return len(seen)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass
@@ -69,6 +41,8 @@ class Studio:
     lab: dict[str, str] | None = None
     free: Free = field(default_factory=Free)
     limiter: Limiter = field(default_factory=Limiter)
+    hashing: Hashing = field(default_factory=Hashing)
+    streams: Counter[int] = field(default_factory=Counter)  # open event streams by account
     overviews: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = field(
         default_factory=dict
     )  # by project, with a stamp
@@ -84,11 +58,13 @@ class Studio:
 
 @dataclass(frozen=True)
 class Person:
-    """The account of a request."""
+    """The account of a request. by: what stands for it, a session or a token. hashed: that secret's hash."""
 
     id: int
     name: str
     role: Role
+    by: Literal["session", "token"] = "session"
+    hashed: str = ""
 
 
 def studio_of(request: Request) -> Studio:
@@ -101,17 +77,27 @@ def studio_of(request: Request) -> Studio:
 Here = Annotated[Studio, Depends(studio_of)]
 
 
-def whoever(request: Request, here: Here) -> Person | None:
-    """The account of a session's cookie or a token; None without one."""
+def identify(request: Request) -> Person | None:
+    """The account of a session's cookie or a token; None without one. By the headers alone."""
     bearer = request.headers.get("authorization", "")
+    by: Literal["session", "token"] = "token" if bearer.startswith("Bearer ") else "session"
+    secret = bearer.removeprefix("Bearer ") if by == "token" else request.cookies.get(COOKIE)
+    if not secret:
+        return None
+    return holder(studio_of(request), accounts.digest(secret), by)
+
+
+def holder(here: Studio, hashed: str, by: Literal["session", "token"]) -> Person | None:
+    """The account for which a secret of this hash still stands."""
     with here.database.reading() as connection:
-        if bearer.startswith("Bearer "):
-            row = accounts.who(connection, bearer.removeprefix("Bearer "), "token")
-        elif cookie := request.cookies.get(COOKIE):
-            row = accounts.who(connection, cookie, "session")
-        else:
-            row = None
-    return None if row is None else Person(row.id, row.name, row.role)
+        row = accounts.holder(connection, hashed, by)
+    return None if row is None else Person(row.id, row.name, row.role, by, hashed)
+
+
+async def whoever(request: Request) -> Person | None:
+    """The account of a request; `Route` has identified it before the body was read."""
+    person: Person | None = request.state.person
+    return person
 
 
 def somebody(person: Annotated[Person | None, Depends(whoever)]) -> Person:

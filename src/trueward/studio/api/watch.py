@@ -12,30 +12,37 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
+from sqlalchemy.exc import DBAPIError as DatabaseError
 from starlette.concurrency import run_in_threadpool
 
 from trueward.records import Prompt
-from trueward.studio.api.place import Admin, Body, Here, Reader
+from trueward.studio.api import place
+from trueward.studio.api.place import MOST_NUMBER, MOST_STREAMS, Admin, Body, Here, Person, Reader, Studio
+from trueward.studio.api.route import Route
 from trueward.studio.api.work import named
 from trueward.studio.runs import files, frontiers, log, state, sweeps
 from trueward.studio.runs.library import STAGES, pipeline_stages
 from trueward.studio.store import projects, tags
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=Route)
 EVALUATIONS = "policy/evaluations"
 LOGS = {**{f"{stage}/metrics": f"{stage}/metrics.jsonl" for stage in STAGES}, EVALUATIONS: "policy/evaluations.jsonl"}
 PICTURE = "default-src 'none'; style-src 'unsafe-inline'"  # a chart has inline styles and loads nothing
 EVERY, BATCH = 0.5, 500
 Several = Annotated[list[str], Query(min_length=2, max_length=40)]
 Limit = Annotated[int, Query(ge=10, le=20_000)]
+Step = Annotated[int | None, Query(ge=0, le=MOST_NUMBER)]
+Cursor = Annotated[str, Query(max_length=500)]
+LastEvent = Annotated[str | None, Header(max_length=500)]
+MANY_STREAMS = f"at most {MOST_STREAMS} pages of one account can follow runs at a time"
 
 
 class Sent(Body):
     """A pair from a run's samples, by its step and index."""
 
     project: str = Field(max_length=64)
-    step: int = Field(ge=0)
-    index: int = Field(ge=0)
+    step: int = Field(ge=0, le=MOST_NUMBER)
+    index: int = Field(ge=0, le=MOST_NUMBER)
 
 
 class Tagged(Body):
@@ -109,7 +116,7 @@ def series(name: str, stage: str, here: Here, person: Reader, most: Limit = 1500
 
 
 @router.get("/runs/{name:path}/samples")
-def samples(name: str, here: Here, person: Reader, step: int | None = None) -> dict[str, Any]:
+def samples(name: str, here: Here, person: Reader, step: Step = None) -> dict[str, Any]:
     """The samples of a step, the last one if none is given."""
     result: dict[str, Any] = or_404(lambda: here.runs.samples(name, step))
     return result
@@ -121,19 +128,44 @@ def run_path(name: str, here: Here) -> Path:
     return path
 
 
-@router.get("/runs/{name:path}/events", response_class=EventSourceResponse)
+async def one_stream(here: Here, person: Reader) -> AsyncIterator[None]:
+    """Counts an account's open event streams; error 429 for too many."""
+    if here.streams[person.id] >= MOST_STREAMS:
+        raise HTTPException(429, MANY_STREAMS)
+    here.streams[person.id] += 1
+    try:
+        yield
+    finally:
+        here.streams[person.id] -= 1
+
+
+@router.get("/runs/{name:path}/events", response_class=EventSourceResponse, dependencies=[Depends(one_stream)])
 async def events(
+    here: Here,
     person: Reader,
     path: Annotated[Path, Depends(run_path)],
-    start: Annotated[str, Query(max_length=500)] = "{}",
-    last_event_id: Annotated[str | None, Header()] = None,
+    start: Cursor = "{}",
+    last_event_id: LastEvent = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """What a run writes, as it writes it. The id of an event holds the offsets in all logs, so a lost stream can resume."""
+    """What a run writes, as it writes it. The id of an event holds the offsets in all logs, so a lost stream can resume.
+
+    It ends when its viewer's session or token does, or may no longer watch.
+    """
     following = Following(path, _cursor(last_event_id or start))
-    while True:
-        for event in await run_in_threadpool(following.poll):
-            yield event
+    while (still := await run_in_threadpool(may_watch, here, person)) is not False:
+        if still:
+            for event in await run_in_threadpool(following.poll):
+                yield event
         await asyncio.sleep(EVERY)
+
+
+def may_watch(here: Studio, person: Person) -> bool | None:
+    """Whether a stream's viewer still stands and may watch; None while the database doesn't answer, which shows nothing new."""
+    try:
+        now = place.holder(here, person.hashed, person.by)
+    except DatabaseError:
+        return None
+    return now is not None and now.role != "annotator"
 
 
 @router.post("/runs/{name:path}/pairs")
@@ -220,8 +252,8 @@ def _cursor(text: str) -> dict[str, int]:
     """The offsets in the logs, from an event's id; the start if it is invalid."""
     try:
         table = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(table, dict):
         return {}
-    return {key: n for key, n in table.items() if key in LOGS and type(n) is int and n >= 0}
+    return {key: n for key, n in table.items() if key in LOGS and type(n) is int and 0 <= n <= MOST_NUMBER}

@@ -9,10 +9,11 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from trueward.studio.api.place import Body, Here, Worker
+from trueward.studio.api.route import Route
 from trueward.studio.store import answers, history, projects, queue
 from trueward.studio.store.tables import DbRow
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=Route)
 KEY = Field(min_length=8, max_length=64)
 
 

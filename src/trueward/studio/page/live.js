@@ -31,7 +31,10 @@ export function follow(name) {
       return;
     }
     stream.onopen = () => (state.connected.value = true);
-    stream.onerror = () => (state.connected.value = false);
+    stream.onerror = () => {
+      state.connected.value = false;
+      if (stream.readyState === EventSource.CLOSED) get(path).catch((problem) => (state.problem.value = problem.message)); // 401: signed out
+    };
     stream.addEventListener("rows", (event) => {
       const { log, rows } = JSON.parse(event.data);
       if (log === "policy/evaluations") state.evaluations.value = merged(state.evaluations.value, rows);

@@ -5,17 +5,20 @@ import { signal } from "./vendor.js";
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8000;
+const TRIES = 4; // of a click at which the studio itself fails; then the next one has its turn
 
 const place = () => `outbox:${me.value.name}`;
 export const waiting = signal(0);
 let sending = false;
 let wait = FIRST_WAIT;
 let timer = 0;
+let failed = { key: "", times: 0 };
 let listeners = [];
 
 export function read() {
   try {
-    return JSON.parse(localStorage.getItem(place())) || [];
+    const list = JSON.parse(localStorage.getItem(place()));
+    return Array.isArray(list) ? list.filter((each) => typeof each?.path === "string" && typeof each.body?.key === "string") : [];
   } catch {
     return [];
   }
@@ -37,6 +40,15 @@ export function put(path, body) {
   send();
 }
 
+// Whether the studio can't be asked now, whatever the click is: it waits, and the others behind it.
+const later = (status) => !status || [401, 408, 429, 502, 503, 504].includes(status);
+
+// Whether the studio has failed so often at this click that it would block all others for ever.
+function givenUp(key) {
+  failed = { key, times: failed.key === key ? failed.times + 1 : 1 };
+  return failed.times >= TRIES;
+}
+
 export async function send() {
   if (sending || !me.value) return;
   sending = true;
@@ -51,7 +63,7 @@ export async function send() {
         reply = await post(path, body);
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
-        if (!problem.status || problem.status === 401 || problem.status === 429 || problem.status >= 500) {
+        if (later(problem.status) || (problem.status >= 500 && !givenUp(body.key))) {
           offline.value = problem.status !== 401;
           timer = setTimeout(send, wait);
           wait = Math.min(2 * wait, LONGEST_WAIT);

@@ -1,5 +1,6 @@
 // People: accounts and invitations for an admin; for everybody their own password and way out.
 import { attempt, get, me, post, say } from "./api.js";
+import { Credentials } from "./credentials.js";
 import { Copy, useData } from "./parts.js";
 import { html, useState } from "./vendor.js";
 
@@ -9,7 +10,7 @@ export function People() {
     location.assign("/");
   };
   return html`<div class="row apart"><h1>People</h1><button onClick=${leave}>Sign out</button></div>
-    ${me.value.role === "admin" && html`<${Accounts} />`}<${Password} />${me.value.role === "admin" && html`<${Token} />`}`;
+    ${me.value.role === "admin" && html`<${Accounts} />`}<${Password} /><${Credentials} />`;
 }
 
 const address = (token) => `${location.origin}/#key=${token}`;
@@ -52,23 +53,11 @@ function Password() {
     const form = new FormData(event.target);
     const body = { password: form.get("password"), current: form.get("current") };
     if (await attempt(() => post("/api/password", body))) {
-      say("The password is changed, and other sessions have ended.");
+      say("The password is changed; your other sessions, tokens and links have ended.");
       event.target.reset();
     }
   };
   return html`<form class="card" onSubmit=${change}><h2>Your password</h2>
     <div class="grid"><label>The present one, if you have one<input name="current" type="password" autocomplete="current-password" /></label>
     <label>The new one, 10 characters or more<input name="password" type="password" minlength="10" required autocomplete="new-password" /></label></div><button>Change it</button></form>`;
-}
-
-function Token() {
-  const [made, setMade] = useState("");
-  const make = async (event) => {
-    event.preventDefault();
-    const reply = await attempt(() => post("/api/tokens", { label: new FormData(event.target).get("label") }));
-    if (reply) setMade(reply.token);
-  };
-  return html`<form class="card" onSubmit=${make}><h2>A token for scripts</h2>
-    <label>What for?<input name="label" maxlength="80" required /></label><button>Make one</button>
-    ${made && html`<div class="note gap"><p>Shown once: <code>Authorization: Bearer ${made}</code></p><${Copy} text=${made} /></div>`}</form>`;
 }

@@ -5,6 +5,9 @@ import { signal } from "./vendor.js";
 
 const AHEAD = 6; // items that are there before they are needed
 
+// A text that can be stored: halves of characters and NULs, which come in by pasting, are replaced.
+const whole = (text) => text.replace(/[\p{Surrogate}\0]/gu, "\ufffd");
+
 export function sitting(project) {
   const path = `/api/projects/${encodeURIComponent(project)}`;
   const state = {
@@ -47,6 +50,7 @@ export function sitting(project) {
   function answer(what) {
     const [item, ...rest] = state.items.value;
     const key = newKey();
+    if (what.text) what = { ...what, text: whole(what.text) };
     moves++;
     answered.add(item.assignment);
     state.made.value = [...state.made.value, { key, item, what }];
@@ -81,6 +85,13 @@ export function sitting(project) {
 
   const stop = outbox.listen((body, reply, refused) => {
     if (refused && refused.status === 404) state.problem.value = refused.message;
+    if (refused && body.assignment && ![403, 404, 409].includes(refused.status)) {
+      // the click as it was can't be stored: the item is still held, and comes back to be judged again
+      moves++;
+      stale = true;
+      answered.delete(body.assignment);
+      if (body.kind === "write") localStorage.setItem(`draft:${body.assignment}`, body.text);
+    }
     if (!outbox.waiting.value) refill();
   });
   outbox.send();

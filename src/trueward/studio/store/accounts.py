@@ -1,4 +1,4 @@
-"""Accounts, passwords, and secrets that are stored only as hashes."""
+"""Accounts, passwords, and secrets that stand for an account: stored only as hashes, they end and can be revoked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from trueward.studio.store.tables import DbRow
 
 ROLES = ("viewer", "annotator", "admin")
 DAY = 86400.0
-LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 3650 * DAY}
+LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 90 * DAY}
+MOST_DAYS = 366  # that a token lasts
+LONGEST_LABEL = 80
+HANDLE = 12  # digits of a hash that name a credential in lists
 SHORTEST_PASSWORD = 10
 OWNER = "owner"
 
@@ -66,17 +69,24 @@ def open_to_others(connection: Connection) -> bool:
 
 
 def set_password(connection: Connection, account_id: int, password: str) -> None:
-    """Set a password; ends all sessions of the account."""
+    """Set a password; ends all that stood for the account before: sessions, tokens and invitations."""
     hashed = _hash(password)
     connection.execute(update(t.account).where(t.account.c.id == account_id).values(password=hashed))
-    connection.execute(
-        delete(t.credential).where(t.credential.c.account_id == account_id, t.credential.c.kind == "session")
-    )
+    revoke_all(connection, account_id)
 
 
 def set_active(connection: Connection, account_id: int, active: bool) -> None:
-    """Allow or forbid an account to sign in."""
+    """Allow or forbid an account to sign in; forbidding ends its sessions, tokens and invitations for good."""
     connection.execute(update(t.account).where(t.account.c.id == account_id).values(active=active))
+    if not active:
+        revoke_all(connection, account_id)
+
+
+def set_role(connection: Connection, account_id: int, role: str) -> None:
+    """Give an account another role, from its next request on. `ValueError` for one that isn't."""
+    if role not in ROLES:
+        raise ValueError(f"role: expected viewer, annotator or admin, got {role!r}")
+    connection.execute(update(t.account).where(t.account.c.id == account_id).values(role=role))
 
 
 def check_password(account: DbRow | None, password: str) -> bool:
@@ -89,17 +99,24 @@ def check_password(account: DbRow | None, password: str) -> bool:
     return right and account is not None and stored is not _NOBODY and bool(account.active)
 
 
-def grant(connection: Connection, account_id: int, kind: str, label: str = "") -> str:
-    """A new secret for the account, in clear; only its hash is stored. kind: session, invite or token."""
+def grant(connection: Connection, account_id: int, kind: str, label: str = "", days: float | None = None) -> str:
+    """A new secret for the account, in clear; only its hash is stored.
+
+    kind: session, invite or token. days: until it expires, by its kind if none. What has expired is deleted on the way.
+    `ValueError` for a label that is too long.
+    """
+    if len(label) > LONGEST_LABEL:
+        raise ValueError(f"a label has at most {LONGEST_LABEL} characters")
     secret = f"tw_{secrets.token_urlsafe(32)}"
     now = time.time()
+    connection.execute(delete(t.credential).where(t.credential.c.expires < now))
     row = {
         "hash": digest(secret),
         "account_id": account_id,
         "kind": kind,
         "label": label,
         "created": now,
-        "expires": now + LASTS[kind],
+        "expires": now + (LASTS[kind] if days is None else days * DAY),
     }
     connection.execute(insert(t.credential).values(row))
     return secret
@@ -107,11 +124,16 @@ def grant(connection: Connection, account_id: int, kind: str, label: str = "") -
 
 def who(connection: Connection, secret: str, kind: str) -> DbRow | None:
     """The active account of a session's cookie or a token; None if there is none."""
+    return holder(connection, digest(secret), kind)
+
+
+def holder(connection: Connection, hashed: str, kind: str) -> DbRow | None:
+    """The same by the secret's hash: whether it still stands for somebody."""
     query = (
         select(t.account)
         .join(t.credential, t.credential.c.account_id == t.account.c.id)
         .where(
-            t.credential.c.hash == digest(secret),
+            t.credential.c.hash == hashed,
             t.credential.c.kind == kind,
             t.credential.c.expires > time.time(),
             t.account.c.active.is_(True),
@@ -141,6 +163,37 @@ def enter(connection: Connection, invite: str) -> str | None:
 def leave(connection: Connection, session: str) -> None:
     """End a session."""
     connection.execute(delete(t.credential).where(t.credential.c.hash == digest(session)))
+
+
+def standing(connection: Connection, account_id: int | None = None) -> Sequence[DbRow]:
+    """Tokens and sessions that still work, of one account or of all, oldest first, with their handle and account's name."""
+    query = (
+        select(t.credential, t.account.c.name)
+        .join(t.account, t.account.c.id == t.credential.c.account_id)
+        .where(t.credential.c.kind.in_(("token", "session")), t.credential.c.expires > time.time())
+        .order_by(t.credential.c.created, t.credential.c.hash)
+    )
+    if account_id is not None:
+        query = query.where(t.credential.c.account_id == account_id)
+    return connection.execute(query).all()
+
+
+def handle(row: DbRow) -> str:
+    """What names a credential in lists: the beginning of its hash, which says nothing about the secret."""
+    return str(row.hash)[:HANDLE]
+
+
+def revoke(connection: Connection, name: str, account_id: int | None = None) -> bool:
+    """End the token or session of this handle; False if there is none, or if it is not the account's."""
+    rows = [row for row in standing(connection, account_id) if handle(row) == name]
+    for row in rows:
+        connection.execute(delete(t.credential).where(t.credential.c.hash == row.hash))
+    return bool(rows)
+
+
+def revoke_all(connection: Connection, account_id: int) -> None:
+    """End all that stands for an account: sessions, tokens, and invitations that nobody has used."""
+    connection.execute(delete(t.credential).where(t.credential.c.account_id == account_id))
 
 
 def digest(secret: str) -> str:

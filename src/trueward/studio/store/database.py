@@ -54,14 +54,12 @@ class Database:
     def writing(self, lasting: bool = True) -> Iterator[Connection]:
         """A transaction: all of it is stored when the block ends, or none. On SQLite there is one writer at a time.
 
-        lasting: it survives a power failure from then on. Otherwise it survives only the end of the process, and doesn't wait
-        for the disk: enough for leases.
+        lasting: it survives a power failure from then on. Otherwise, on SQLite, it survives only the end of the process, and
+        doesn't wait for the disk: enough for leases. (A PostgreSQL that ends takes what it hasn't flushed with it.)
         """
         # writers of this process queue here: SQLite itself waits by sleeping and retrying, some for long
         with self.turn if self.is_sqlite else nullcontext():
             with self.engine.connect().execution_options(trueward_writes=True) as connection, connection.begin():
-                if not lasting and not self.is_sqlite:
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
                 yield connection
             self.stored += 1
             ticket = self.stored
@@ -127,9 +125,12 @@ class Database:
 def _engine(url: str) -> Engine:
     try:
         if not url.startswith("sqlite"):
-            return create_engine(url, pool_size=20, pool_pre_ping=True)
+            return create_engine(url, pool_size=20, pool_pre_ping=True, hide_parameters=True)
         # isolation_level=None: the driver begins nothing by itself, so that the listener below decides
-        engine = create_engine(url, connect_args={"isolation_level": None, "timeout": BUSY_SECONDS}, pool_size=20)
+        settled = {"isolation_level": None, "timeout": BUSY_SECONDS}
+        engine = create_engine(
+            url, connect_args=settled, pool_size=20, hide_parameters=True
+        )  # no value gets into a log
     except ImportError as error:
         raise missing(f"--database {url.partition(':')[0]} needs {error.name}", "postgresql") from None
     except ArgumentError as error:

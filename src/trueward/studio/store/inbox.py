@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError
 
 from trueward.data import jsonl
 from trueward.data.questions import ASKS, FOLDER
@@ -44,6 +45,10 @@ class Inbox:
                     self.refused.pop(path, None)
                 except ValueError as error:
                     self.refused[path] = str(error)
+                except DataError:
+                    self.refused[path] = (
+                        f"{path}: the database can't keep a value of it: too long, or with a NUL character"
+                    )
                 self.seen[path] = changed
         return added
 

@@ -22,6 +22,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KINDS = ("compare", "write")
 LEASE_SECONDS = 600.0
 CHUNK = 2000
+LONGEST_ID, LONGEST_WRITER = 200, 200
+IMPORTS = 0x7457_0001  # the number of PostgreSQL's lock for imports
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,17 @@ def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], ove
     for i, (key, pair) in enumerate(fresh):
         ids = (base + 2 * i, base + 2 * i + 1)
         for number, side, writer in zip(ids, (pair.first, pair.second), pair.writers, strict=True):
-            rows.append({"id": number, "name": side.id, "text": side.text, "finished": side.finished, "writer": writer})
+            if len(side.id) > LONGEST_ID:
+                raise ValueError(f"the id of a response has {len(side.id)} characters, expected at most {LONGEST_ID}")
+            rows.append(
+                {
+                    "id": number,
+                    "name": side.id,
+                    "text": side.text,
+                    "finished": side.finished,
+                    "writer": writer[:LONGEST_WRITER],
+                }
+            )
         items.append(
             {
                 **_item(project, round_id, key, pair.prompt, overlap),
@@ -197,6 +209,7 @@ def _fresh(connection: Connection, project: DbRow, made: list[tuple[str, Any]]) 
 def _next_id(connection: Connection, table: Any, count: int) -> int:
     """The first of `count` consecutive ids that no other writer takes."""
     if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(IMPORTS)))  # two imports take turns
         sequence = func.pg_get_serial_sequence(table.name, "id")
         taken = connection.execute(select(func.nextval(sequence)).select_from(func.generate_series(1, count))).scalars()
         ids = sorted(taken)

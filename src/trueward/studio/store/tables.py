@@ -16,11 +16,35 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
+from sqlalchemy.engine import Dialect
 
 DbRow: TypeAlias = Row[*tuple[Any, ...]]  # a row of any query
+
+MARK = "\U0010ffff"  # a character that stands for nothing, and no text has
+
+
+class ExactText(TypeDecorator[str]):
+    """A model's text as it is, NUL characters too, for which PostgreSQL has no place: there they are written with a mark."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as the database keeps it."""
+        if value is None or dialect.name == "sqlite":
+            return value
+        return value.replace(MARK, f"{MARK}1").replace("\0", f"{MARK}0")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as it was."""
+        if value is None or dialect.name == "sqlite" or MARK not in value:
+            return value
+        return value.replace(f"{MARK}0", "\0").replace(f"{MARK}1", MARK)
+
 
 metadata = MetaData(
     naming_convention={
@@ -55,6 +79,7 @@ credential = Table(
     Column("expires", Float, nullable=False),
     Column("used", Float),
 )
+Index("ix_credential_account_id", credential.c.account_id)
 
 # `kind`: compare or write. `secret` decides which answer stands on which side.
 project = Table(
@@ -88,7 +113,7 @@ response = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(200), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", ExactText, nullable=False),
     Column("finished", Boolean, nullable=False),
     Column("writer", String(200), nullable=False),
 )
