@@ -34,7 +34,7 @@ class Collator:
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Text with the tokenizer's own opening tokens, or messages through its chat template.
 
-        `ValueError` for messages without a template, or that the template refuses (`RefusedError`).
+        `ValueError` for messages without a template, or that the template refuses (`TemplateRefusalError`).
         """
         if prompt.messages:
             if not self.tokenizer.chat_template:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from trueward.data.collate import Collator
-from trueward.data.conversations import RefusedError
-from trueward.data.lengths import Limits
+from trueward.data.conversations import TemplateRefusalError
+from trueward.data.lengths import Lengths
 from trueward.records import Comparison, Message, Prompt
 
 Row = dict[str, Any]
@@ -22,7 +22,7 @@ class Fitter:
     `left_out` and `cut` count by (what, reason).
     """
 
-    def __init__(self, collator: Collator, limits: Limits, truncation: str = "drop") -> None:
+    def __init__(self, collator: Collator, limits: Lengths, truncation: str = "drop") -> None:
         self.collator, self.limits, self.truncation = collator, limits, truncation
         self.left_out: Counter[tuple[str, str]] = Counter()
         self.cut: Counter[tuple[str, str]] = Counter()
@@ -130,7 +130,7 @@ class Fitter:
     def _fits(self, prompt: Prompt) -> bool:
         try:
             return len(self.collator.prompt_ids(prompt)) <= self.limits.prompt
-        except RefusedError:  # what is left of a conversation is none that the model knows
+        except TemplateRefusalError:  # what is left of a conversation is none that the model knows
             return False
 
 
