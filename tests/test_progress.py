@@ -140,3 +140,18 @@ def test_bars_fit_the_terminal(width: int) -> None:
     rows = [row for row in out.getvalue().replace("\r", "\n").splitlines() if "policy" in row]
     assert rows
     assert all("over-optimised" in row for row in rows[1:])
+
+
+def test_a_line_that_stays(at: list[float]) -> None:
+    out = io.StringIO()
+    lines = ProgressLines(out)
+    lines.tell("prepare: 3 prompts left out: [why]")
+    assert out.getvalue() == "prepare: 3 prompts left out: [why]\n"
+    shown = io.StringIO()
+    with Bars(console=Console(file=shown, force_terminal=True, width=60)) as bars:
+        told = ProgressBars(bars)
+        told.start("prepare", 1)
+        told.tell("prepare: 3 prompts left out: [why]")
+        told.end()
+    assert "prepare: 3 prompts left out: [why]" in shown.getvalue()
+    Progress().tell("nothing")

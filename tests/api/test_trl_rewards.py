@@ -125,3 +125,30 @@ def test_in_a_run_all_columns_of_the_prompts_file_are_handed_on(
     one, two = digests(tmp_path / "run"), digests(tmp_path / "two")
     assert {name: one[name] for name in two} == two
     assert len(run.rollouts) == 16
+
+
+def test_calls_read_rows_as_their_settings_say() -> None:
+    shown = [{"frage": f"the film {i}", "reply": " is good"} for i in range(40)]
+    how = {"data": {"columns": {"prompt": "frage", "completion": "reply", "chosen": "gut", "rejected": "schlecht"}}}
+    sft = tw.sft("trueward:tiny", shown, epochs=0.1, **how, **QUICK)
+    assert len(sft.prompts) + len(sft.held_out) == 40
+    pairs = tw.compare(sft, shown[:6], annotator=lambda first, second: 0.5, **how, **QUICK)
+    assert pairs.summary["source"] == "annotator"
+    rated = [{"frage": f"the film {i}", "gut": " is good", "schlecht": " is dull"} for i in range(40)]
+    assert tw.fit_reward_model(sft, rated, **how, **QUICK).summary
+    with pytest.raises(ValueError, match=r'missing field of data.columns = \{prompt = "question"\}'):
+        tw.compare(sft, shown, annotator=lambda first, second: 0.5, data={"columns": {"prompt": "question"}}, **QUICK)
+    with pytest.raises(ValueError, match=r"trueward.sft: data.order"):
+        tw.sft("trueward:tiny", shown, data={"order": "worst-first"}, **QUICK)
+
+
+def test_lengths_come_from_the_data_and_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": f"the film {i}", "completion": " is good " * (30 if i == 7 else 3)} for i in range(300)]
+    sft = tw.sft("trueward:tiny", rows, epochs=0.02, **{**QUICK, "progress": True})
+    said = capsys.readouterr().err
+    assert "prepare: data.max_prompt_tokens = " in said
+    assert "prepare: 1 demonstrations left out: response longer than data.max_response_tokens = " in said
+    assert len(sft.prompts) + len(sft.held_out) == 300
+    again = tw.optimize(sft, "length", **LESS, **{**QUICK, "progress": True})
+    assert again.summary
+    assert "prompts left out" not in capsys.readouterr().err, "what is too long was left out before"

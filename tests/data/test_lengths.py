@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trueward.data.collate import Collator
-from trueward.data.lengths import Limits, nearly_all
+from trueward.data.lengths import Lengths, nearly_all
 from trueward.data.truncation import Fitter, shortened
 from trueward.models.tiny import make_tokenizer
 from trueward.records import Comparison, Message, Prompt, Response
@@ -29,15 +29,15 @@ def test_nearly_all(lengths: list[int], expected: int) -> None:
 
 
 def test_lengths_of_the_data_go_up_to_the_context() -> None:
-    of_data = Limits.of(None, None, 64, [[3] * 50, [10] * 50], [[20] * 50])
+    of_data = Lengths.of(None, None, 64, [[3] * 50, [10] * 50], [[20] * 50])
     assert (of_data.prompt, of_data.response) == (10, 20)
     assert "data.max_prompt_tokens = 10 and data.max_response_tokens = 20" in of_data.sentence
-    long = Limits.of(None, None, 64, [[300]], [[300]])
+    long = Lengths.of(None, None, 64, [[300]], [[300]])
     assert (long.prompt, long.response) == (63, 64)
     assert long.prompt_reason == "prompt longer than the model's context of 64 tokens"
-    assert Limits.of(5, 6, 64, [[10]], [[20]]) == Limits(5, 6, 64)
-    assert Limits.of(5, 6, 64).sentence == ""
-    half = Limits.of(5, None, 64, [], [[20]])
+    assert Lengths.of(5, 6, 64, [[10]], [[20]]) == Lengths(5, 6, 64)
+    assert Lengths.of(5, 6, 64).sentence == ""
+    half = Lengths.of(5, None, 64, [], [[20]])
     assert (half.prompt, half.response) == (5, 20)
     assert half.sentence.startswith("data.max_response_tokens = 20: as long as 99% of the data")
     assert half.prompt_reason == "prompt longer than data.max_prompt_tokens = 5"
@@ -48,7 +48,7 @@ def test_lengths_of_the_data_go_up_to_the_context() -> None:
 
 def test_a_prompt_leaves_room_for_an_answer() -> None:
     with pytest.raises(ValueError, match=r"data.max_prompt_tokens: 64 leaves no room for an answer"):
-        Limits.of(64, None, 64)
+        Lengths.of(64, None, 64)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_shortened(text: str, side: str, most: int, expected: str) -> None:
 def fitter(prompt: int, response: int, truncation: str, template: str | None = None) -> Fitter:
     tokenizer = make_tokenizer()
     tokenizer.chat_template = template
-    return Fitter(Collator(tokenizer, 64), Limits(prompt, response, 64), truncation)
+    return Fitter(Collator(tokenizer, 64), Lengths(prompt, response, 64), truncation)
 
 
 FILM = "the film is great and the story is dull and the end is good"

@@ -125,7 +125,7 @@ def compare(
         raise ValueError(f"{where}: expected one of annotator= and utility=")
     if not callable(annotator) and annotator not in (None, "judge"):
         raise ValueError(f'{where}: annotator: expected a function of two completions or "judge", got {annotator!r}')
-    loaded = read_prompts(prompts, f"{where}: prompts")
+    loaded = read_prompts(prompts, f"{where}: prompts", settings)
     rows = loaded.rows
     by_judge = annotator == "judge"
     source = {"source": "judge" if by_judge else "simulated"}

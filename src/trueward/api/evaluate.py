@@ -97,7 +97,7 @@ def evaluate(
     named = named_scorers(scorers, f"{where}: scorers")
     if not named:
         raise ValueError(f"{where}: expected scorers, as {{'truth': my_scorer}}")
-    rows = read_prompts(prompts, f"{where}: prompts").rows
+    rows = read_prompts(prompts, f"{where}: prompts", settings).rows
     if count is not None and count < 2:
         raise ValueError(f"{where}: count: expected at least 2, got {count}")
     if count is not None and count < len(rows):

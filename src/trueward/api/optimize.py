@@ -146,7 +146,7 @@ def optimize(
     if held_out is None and is_its_own:
         held_out = sft.held_out
     prompts = sft.prompts if prompts is None else prompts
-    unseen = [] if held_out is None else read_prompts(held_out, f"{where}: held_out").rows
+    unseen = [] if held_out is None else read_prompts(held_out, f"{where}: held_out", settings).rows
     text = GivenText.of(where, settings, demonstrations=demonstrations, prompts=prompts)
     base, named = base_of(sft, where), named_scorers(truths, f"{where}: truths")
     for name in named:

@@ -66,11 +66,12 @@ def options(where: str, settings: Mapping[str, Any]) -> ReadOptions:
     return sources.options(recipe_of(where, "data", data).data, keep=True)
 
 
-def read_prompts(data: Any, where: str) -> Loaded[Prompt]:
-    """Prompts from rows, or by the name of a file, a data set or a text that ships."""
+def read_prompts(data: Any, where: str, settings: Mapping[str, Any]) -> Loaded[Prompt]:
+    """Prompts from rows, or by the name of a file, a data set or a text that ships. settings: as in `options`."""
+    how = options(where, settings)
     if not given.is_name(data):
-        return given.prompts(data, where)
-    source = sources.named_prompts(str(data))
+        return given.prompts(data, where, how)
+    source = sources.named_prompts(str(data), how)
     left_out = Counter({row["reason"]: row["rows"] for row in source.left_out})
     return Loaded(source.prompts, left_out, source.files, Counter(source.ignored))
 

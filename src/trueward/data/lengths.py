@@ -12,7 +12,7 @@ PROMPT, RESPONSE = "data.max_prompt_tokens", "data.max_response_tokens"
 
 
 @dataclass(frozen=True)
-class Limits:
+class Lengths:
     """The longest prompt and response, in tokens, and the model's context, which prompt and response share."""
 
     prompt: int
@@ -30,7 +30,7 @@ class Limits:
         context: int,
         prompts: Iterable[Sequence[int]] = (),
         responses: Iterable[Sequence[int]] = (),
-    ) -> Limits:
+    ) -> Lengths:
         """What the recipe sets, or None for the data's own.
 
         prompts, responses: the lengths in each kind of data (demonstrations, prompts...); of each kind nearly all are to fit.

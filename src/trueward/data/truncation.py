@@ -9,8 +9,8 @@ from typing import Any
 
 from trueward.data.collate import Collator
 from trueward.data.control_tokens import UnreadableError
-from trueward.data.conversations import RefusedError
-from trueward.data.lengths import Limits
+from trueward.data.conversations import TemplateRefusalError
+from trueward.data.lengths import Lengths
 from trueward.records import Comparison, Message, Prompt
 
 Row = dict[str, Any]
@@ -24,7 +24,7 @@ class Fitter:
     `left_out` and `cut` count by (what, reason).
     """
 
-    def __init__(self, collator: Collator, limits: Limits, truncation: str = "drop") -> None:
+    def __init__(self, collator: Collator, limits: Lengths, truncation: str = "drop") -> None:
         self.collator, self.limits, self.truncation = collator, limits, truncation
         self.left_out: Counter[tuple[str, str]] = Counter()
         self.cut: Counter[tuple[str, str]] = Counter()
@@ -141,7 +141,7 @@ class Fitter:
     def _fits(self, prompt: Prompt) -> bool:
         try:
             return len(self.collator.prompt_ids(prompt)) <= self.limits.prompt
-        except (RefusedError, UnreadableError):  # what is left of a conversation is none that the model knows
+        except (TemplateRefusalError, UnreadableError):  # what is left of a conversation is none that the model knows
             return False
 
 

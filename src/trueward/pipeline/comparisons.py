@@ -16,7 +16,7 @@ from trueward.data import comparisons as compared
 from trueward.data import jsonl, snapshots
 from trueward.data.collate import Collator
 from trueward.data.conversations import named
-from trueward.data.lengths import Limits
+from trueward.data.lengths import Lengths
 from trueward.data.loading import Loaded
 from trueward.data.truncation import Fitter, prompt_lengths
 from trueward.models.network import Network
@@ -175,7 +175,7 @@ def fitter_for(rows: Sequence[Comparison], collator: Collator, data: DataConfig)
     if data.max_response_tokens is None:
         ids = collator.responses_ids((side.text, side.finished) for c in rows for side in (c.first, c.second))
         responses = [[len(i) for i in ids]]
-    limits = Limits.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
+    limits = Lengths.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
     return Fitter(collator, limits, data.truncation)
 
 

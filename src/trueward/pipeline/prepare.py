@@ -15,7 +15,7 @@ from trueward.config import DataConfig, ModelConfig
 from trueward.data import jsonl, nano, reviews, toy
 from trueward.data.collate import Collator
 from trueward.data.conversations import named
-from trueward.data.lengths import Limits, nearly_all
+from trueward.data.lengths import Lengths, nearly_all
 from trueward.data.truncation import Fitter, prompt_lengths
 from trueward.models import loading as models
 from trueward.pipeline.held_out import in_order
@@ -136,7 +136,7 @@ def read_stage(artifact: Artifact, env: Env) -> Prepared:
     )
 
 
-def _limits(source: Source, data: DataConfig, collator: Collator) -> Limits:
+def _limits(source: Source, data: DataConfig, collator: Collator) -> Lengths:
     """The lengths that the recipe sets, else those of the data."""
     prompts: list[list[int]] = []
     responses: list[list[int]] = []
@@ -146,7 +146,7 @@ def _limits(source: Source, data: DataConfig, collator: Collator) -> Limits:
     if data.max_response_tokens is None and source.demonstrations:
         ids = collator.responses_ids((d.response, True) for d in source.demonstrations)
         responses = [[len(i) for i in ids]]
-    return Limits.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
+    return Lengths.of(data.max_prompt_tokens, data.max_response_tokens, collator.context, prompts, responses)
 
 
 def response_lengths(lengths: Sequence[int]) -> dict[str, int]:

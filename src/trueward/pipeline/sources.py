@@ -107,10 +107,10 @@ def detached(source: Source) -> Source:
     )
 
 
-def named_prompts(name: str) -> Source:
+def named_prompts(name: str, how: ReadOptions) -> Source:
     """The prompts of a file, a data set or a text that ships, without demonstrations."""
     source = Source([], [])
-    rows = _read(name, partial(loading.prompts, options=ReadOptions(in_recipe=True, keep=True)), source, "prompts", {})
+    rows = _read(name, partial(loading.prompts, options=how), source, "prompts", {})
     source.prompts = [getattr(row, "prompt", row) for row in rows]
     return source
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from trueward.data.collate import Collator
-from trueward.data.conversations import RefusedError
+from trueward.data.conversations import TemplateRefusalError
 from trueward.models.network import Network
 from trueward.records import Completion, Message, Prompt
 from trueward.sampling.draws import Draws
@@ -101,7 +101,7 @@ class Conversation:
             messages += [Message(role="user", content=written), Message(role="assistant", content=answered)]
         try:
             return self.collator.prompt_ids(Prompt(messages=tuple(messages[:-1])))
-        except RefusedError as error:
+        except TemplateRefusalError as error:
             raise ValueError(f"the model's chat template refuses this conversation: {error.reason}") from None
 
 
