@@ -166,9 +166,9 @@ def guarded() -> Iterator[None]:
         occupy()
     # as much of a text stream as print and rich need
     if not isinstance(before[0], Guarded):
-        sys.stdout = Guarded(before[0] or Nowhere())  # type: ignore[assignment]
+        sys.stdout = Guarded(before[0] or Nowhere())
     if not isinstance(before[1], Guarded):
-        sys.stderr = Guarded(before[1] or Nowhere(), lossy=True)  # type: ignore[assignment]
+        sys.stderr = Guarded(before[1] or Nowhere(), lossy=True)
     try:
         yield
     finally:

@@ -41,7 +41,7 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     from rich.table import Table
     from rich.text import Text
 
-    from trueward.cli import terminal
+    from trueward.console import ScreenConsole
     from trueward.models import loading
     from trueward.models.run_paths import model_path
     from trueward.records import Prompt
@@ -63,4 +63,4 @@ def show(models: list[str], prompts: list[str], count: int, temperature: float, 
     for i, prompt in enumerate(repeated):
         cells = [Text(as_text(c[i])) for c in columns]
         table.add_row(Text(str(prompt)), *cells)
-    terminal.console().print(table)
+    ScreenConsole().print(table)
