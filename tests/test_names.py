@@ -14,7 +14,18 @@ from trueward.config import Recipe, Section
 SOURCE = Path(__file__).parents[1] / "src/trueward"
 FILES = sorted(SOURCE.rglob("*.py"))
 RIDDLES = {"found", "said", "asked", "paid", "shown"}  # participles that say nothing of what a thing is
-TOP_LEVEL = {"__init__", "__main__", "artifacts", "batches", "extras", "progress", "records", "seeds"}
+TOP_LEVEL = {
+    "__init__",
+    "__main__",
+    "artifacts",
+    "batches",
+    "console",
+    "extras",
+    "progress",
+    "records",
+    "seeds",
+    "signals",
+}
 MOST_LINES = 300
 
 

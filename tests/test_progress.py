@@ -88,7 +88,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True)
-    monkeypatch.setattr(progress, "Console", lambda **_: terminal)
+    monkeypatch.setattr(progress, "ScreenConsole", lambda **_: terminal)
     with progress.terminal_progress() as reporter:
         assert isinstance(reporter, ProgressBars)
         reporter.start("sft", 1)

@@ -11,12 +11,15 @@ from types import FrameType
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-class StoppedBySignal(BaseException):
+class StoppedBySignal(SystemExit):  # noqa: N818 (no error: nothing that handles errors, and no event loop, may keep it)
     """The process was asked to end. `number`: the signal's."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+        super().__init__(128 + number)
         self.number = number
+
+    def __str__(self) -> str:
+        return signal.Signals(self.number).name
 
 
 @contextmanager

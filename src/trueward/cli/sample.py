@@ -96,7 +96,7 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
-    from trueward.cli import terminal
+    from trueward.console import ScreenConsole
     from trueward.data.asked import asked
     from trueward.models import conventions, loading
     from trueward.models.run_paths import model_path
@@ -126,4 +126,4 @@ def show(
     for i, prompt in enumerate(repeated):
         cells = [Text(as_text(c[i])) for c in columns]
         table.add_row(Text(str(prompt)), *cells)
-    terminal.console().print(table)
+    ScreenConsole().print(table)

@@ -39,8 +39,8 @@ class Collator:
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Text with the tokenizer's own opening tokens, or messages through its chat template.
 
-        `ValueError` for messages without a template, or that the template refuses (`TemplateRefusalError`); `UnreadableError` for the
-        text of a control token that the tokenizer can't read as text, and for function calls that the template leaves out.
+        `ValueError` for messages without a template; `TemplateRefusalError` for those that it refuses; `UnreadableError` for
+        the text of a control token that the tokenizer can't read as text, and for calls that the template leaves out.
         """
         if prompt.messages:
             if not self.tokenizer.chat_template:

@@ -24,7 +24,7 @@ class TooLargeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Response:
+class ServiceResponse:
     """A whole response."""
 
     status: int
@@ -48,7 +48,7 @@ class Response:
         return shortened(" ".join((text.replace(secret, "[key]") if secret else text).split()), 200)
 
 
-async def post(client: Any, address: str, sent: bytes) -> Response:
+async def post(client: Any, address: str, sent: bytes) -> ServiceResponse:
     """The response to a request. `TooLargeError` for more than `LARGEST_BODY` bytes, packed or not."""
     async with client.stream("POST", address, content=sent) as response:
         if (packed := response.headers.get("Content-Encoding", "").lower()) not in PACKED:
@@ -58,7 +58,7 @@ async def post(client: Any, address: str, sent: bytes) -> Response:
             content += part
             if len(content) > LARGEST_BODY:
                 raise TooLargeError(f"the body is larger than {LARGEST_BODY >> 20} MiB")
-        return Response(response.status_code, response.headers, bytes(content))
+        return ServiceResponse(response.status_code, response.headers, bytes(content))
 
 
 def parse_completion(content: bytes) -> tuple[dict[str, Any] | None, tuple[int, int] | None]:
