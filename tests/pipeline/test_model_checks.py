@@ -18,6 +18,8 @@ from trueward.models.network import Network
 from trueward.pipeline import run as pipeline
 from trueward.pipeline.announcements import announcements
 from trueward.pipeline.value_network import reads_the_same_tokens
+from trueward.records import Completion, Prompt
+from trueward.scorers import hf_reward_model
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale
 from trueward.training.env import Env
@@ -86,6 +88,15 @@ def test_a_reward_model_that_reads_less_than_the_policy_writes(reward: Path, tmp
     check(f"reward.model={tmp_path / 'short'}", lengths[0], "sampler.max_new_tokens=8")
     plain = f"reward.model={tmp_path / 'short'}", "reward.template=plain", *lengths
     check(*plain)  # one from another tool counts other tokens, and loses the prompt's beginning, which is counted
+
+
+def test_answers_that_a_ready_reward_model_would_cut_are_counted(reward: Path) -> None:
+    network = loading.reward(reward, CPU)
+    answers = [Completion(prompt=Prompt(text="the film"), response=" great" * n) for n in (1, 5, 61, 62, 90)]
+    assert hf_reward_model.too_long(network, answers) == 2  # of 64 tokens, the prompt has 2 and the end is one
+    loading.save(network, reward.parent / "plain")
+    plain = loading.reward(reward.parent / "plain", CPU, "plain")
+    assert hf_reward_model.too_long(plain, answers) == 0
 
 
 def test_conversations_need_a_template_on_both_sides(base: Path, reward: Path, tmp_path: Path) -> None:
