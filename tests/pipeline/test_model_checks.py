@@ -12,6 +12,7 @@ import torch
 
 from trueward import config
 from trueward.artifacts import read_json
+from trueward.data.collate import Collator
 from trueward.data.ends import ends
 from trueward.models import loading, vocabulary
 from trueward.models.network import Network
@@ -92,8 +93,10 @@ def test_a_reward_model_that_reads_less_than_the_policy_writes(reward: Path, tmp
 
 def test_answers_that_a_ready_reward_model_would_cut_are_counted(reward: Path) -> None:
     network = loading.reward(reward, CPU)
-    answers = [Completion(prompt=Prompt(text="the film"), response=" great" * n) for n in (1, 5, 61, 62, 90)]
-    assert hf_reward_model.too_long(network, answers) == 2  # of 64 tokens, the prompt has 2 and the end is one
+    prompt = Prompt(text="the film")
+    room = network.context - len(Collator(network.tokenizer, network.context).prompt_ids(prompt)) - 1  # the end is one
+    answers = [Completion(prompt=prompt, response=" great" * n) for n in (1, 5, room, room + 1, 90)]
+    assert hf_reward_model.too_long(network, answers) == 2
     loading.save(network, reward.parent / "plain")
     plain = loading.reward(reward.parent / "plain", CPU, "plain")
     assert hf_reward_model.too_long(plain, answers) == 0
