@@ -149,7 +149,7 @@ def test_every_import_in_the_source_is_a_dependency_or_an_extras() -> None:
     """Of other packages; what comes with a dependency is named beside it."""
     own = {re.match(r"[\w-]+", d)[0].replace("-", "_") for d in PROJECT["dependencies"]}  # type: ignore[index]  # always one
     with_others = {"starlette": "fastapi", "referencing": "jsonschema", "huggingface_hub": "transformers"}
-    with_others["markupsafe"] = "jinja2"
+    with_others |= {"markupsafe": "jinja2", "pydantic_core": "pydantic", "h11": "uvicorn"}
     known = own | with_others.keys() | {m for modules in extras.MODULES.values() for m in modules}
     optional = {"pandas", "IPython", "matplotlib"}  # used where they are installed, and nothing is missed without
     strange = {(path.name, name) for path in SOURCE.rglob("*.py") for name in imported(path)}

@@ -16,7 +16,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ("artifacts", "cli", "config", "data", "lab", "progress", "records", "reporting", "seeds", "studio"), ()
     ),
     "tracking": ("tensorboard", "wandb", "trackio", "beats"),  # services that somebody asked for; marks in loops
-    "evaluation": ("evaluator", "outliers", "reward_report", "token_strip", "verdict_monitor"),
+    "evaluation": ("baseline", "evaluator", "outliers", "reward_report", "token_strip", "truth", "verdict_monitor"),
     "scorers.judge": ("local",),
     "scorers.sandbox": (),
     "scorers.verifiers": (),

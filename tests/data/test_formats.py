@@ -39,7 +39,7 @@ def test_the_examples_in_the_documentation(ending: str, noun: str, example: str,
 
 
 def test_the_documentation_has_an_example_of_every_form() -> None:
-    assert [noun for _, noun, _ in EXAMPLES] == ["demonstrations"] * 5 + ["prompts"] * 3 + ["comparisons"] * 6
+    assert [noun for _, noun, _ in EXAMPLES] == ["demonstrations"] * 6 + ["prompts"] * 3 + ["comparisons"] * 6
     forms = set(
         re.findall(r"^### .*\(`([\w-]+)`\)$", (DOCS / "comparisons.md").read_text(encoding="utf-8"), re.MULTILINE)
     )

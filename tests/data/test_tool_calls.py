@@ -15,6 +15,7 @@ from trueward.data import comparisons, jsonl
 from trueward.data.collate import Collator
 from trueward.data.control_tokens import UnreadableError
 from trueward.data.loading import demonstrations, prompts
+from trueward.data.options import ReadOptions
 from trueward.records import Message, Prompt, line
 
 USER = {"role": "user", "content": "How many legs has an ant?"}
@@ -95,7 +96,7 @@ def test_rows_that_cannot_be_used_are_counted_by_name(tmp_path: Path) -> None:
         {"messages": [USER | {"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, SIX]},
         {"messages": [USER, SIX | {"content": "Six again."}], "tools": "legs"},
     )
-    loaded = demonstrations(path, tolerate=1)
+    loaded = demonstrations(path, options=ReadOptions(tolerate=1))
     assert [row.response for row in loaded.rows] == ["Six."]
     assert loaded.left_out == Counter(
         {

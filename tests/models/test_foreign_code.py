@@ -124,6 +124,27 @@ def test_yes_on_standard_input_changes_nothing(way: str, tmp_path: Path) -> None
         assert done.stderr.count("\n") == 1
 
 
+class Marks:
+    """An object that leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.write_text, (self.mark, "x")
+
+
+def test_objects_in_a_file_of_weights_are_not_made(tmp_path: Path) -> None:
+    place = save_model(tmp_path / "model")
+    (place / "model.safetensors").unlink()
+    torch.save({"model.norm.weight": torch.ones(16), "other": Marks(tmp_path / MARK)}, place / "pytorch_model.bin")
+    for load in (lambda: loading.causal(str(place), 0, CPU), lambda: loading.reward(place, CPU)):
+        with pytest.raises(ValueError, match="its files hold Python objects beside tensors") as caught:
+            load()
+        assert "\n" not in str(caught.value)
+    assert not ran(tmp_path)
+
+
 def test_a_kernel_that_a_configuration_names_is_not_fetched(tmp_path: Path) -> None:
     place = save_model(tmp_path / "model")
     expected = loading.causal(str(place), 0, CPU).model.config._attn_implementation

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import CPU, save_model, tensors, variant
+from families import CPU, WEIGHTS, change, save_model, tensors, variant
 from torch import Tensor
 
 from trueward.models import loading, whole
@@ -123,6 +123,39 @@ def test_wrappers_and_faults_in_other_families(family: str, tmp_path: Path) -> N
     place = variant(base, tmp_path / "lost", {name: t for name, t in given.items() if name != lost})
     with pytest.raises(ValueError, match="its files have no "):
         loading.causal(str(place), 0, CPU)
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no weights": (lambda p: (p / WEIGHTS).unlink(), "no file named model.safetensors"),
+    "cut": (lambda p: (p / WEIGHTS).write_bytes((p / WEIGHTS).read_bytes()[:-100]), "file not fully covered"),
+    "a word for a number": (lambda p: change(p / "config.json", hidden_size="x"), "hidden_size"),
+    "an unknown activation": (lambda p: change(p / "config.json", hidden_act="nope"), "it names 'nope'"),
+    "an unknown family": (lambda p: change(p / "config.json", model_type="what"), "model type `what`"),
+    "no heads": (lambda p: change(p / "config.json", num_attention_heads=0), "zero"),
+}
+
+
+@pytest.mark.parametrize("which", BROKEN)
+def test_broken_files_are_one_line(which: str, base: Path, tmp_path: Path) -> None:
+    place = variant(base, tmp_path / "broken", tensors(base))
+    BROKEN[which][0](place)
+    with pytest.raises(ValueError, match="broken: can't be loaded as a model: ") as caught:
+        loading.causal(str(place), 0, CPU)
+    assert BROKEN[which][1] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_head_that_differs_from_the_embeddings_is_kept(tmp_path: Path) -> None:
+    """Although the configuration says that they are one."""
+    base = save_model(tmp_path / "base", tie_word_embeddings=True)
+    given = tensors(base)
+    assert "lm_head.weight" not in given
+    twice = given | {"lm_head.weight": 2 * given["model.embed_tokens.weight"]}
+    network = loading.causal(str(variant(base, tmp_path / "twice", twice)), 0, CPU)
+    loading.save(network, tmp_path / "saved")
+    for model in (network.model, loading.causal(str(tmp_path / "saved"), 0, CPU).model):
+        assert torch.equal(model.lm_head.weight, twice["lm_head.weight"])
+        assert torch.equal(model.model.embed_tokens.weight, given["model.embed_tokens.weight"])
 
 
 def test_a_prefix_is_taken_from_what_most_names_show() -> None:

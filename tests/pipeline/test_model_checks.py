@@ -12,12 +12,15 @@ import torch
 
 from trueward import config
 from trueward.artifacts import read_json
+from trueward.data.collate import Collator
 from trueward.data.ends import ends
 from trueward.models import loading, vocabulary
 from trueward.models.network import Network
 from trueward.pipeline import run as pipeline
 from trueward.pipeline.announcements import announcements
 from trueward.pipeline.value_network import reads_the_same_tokens
+from trueward.records import Completion, Prompt
+from trueward.scorers import hf_reward_model
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale
 from trueward.training.env import Env
@@ -86,6 +89,17 @@ def test_a_reward_model_that_reads_less_than_the_policy_writes(reward: Path, tmp
     check(f"reward.model={tmp_path / 'short'}", lengths[0], "sampler.max_new_tokens=8")
     plain = f"reward.model={tmp_path / 'short'}", "reward.template=plain", *lengths
     check(*plain)  # one from another tool counts other tokens, and loses the prompt's beginning, which is counted
+
+
+def test_answers_that_a_ready_reward_model_would_cut_are_counted(reward: Path) -> None:
+    network = loading.reward(reward, CPU)
+    prompt = Prompt(text="the film")
+    room = network.context - len(Collator(network.tokenizer, network.context).prompt_ids(prompt)) - 1  # the end is one
+    answers = [Completion(prompt=prompt, response=" great" * n) for n in (1, 5, room, room + 1, 90)]
+    assert hf_reward_model.too_long(network, answers) == 2
+    loading.save(network, reward.parent / "plain")
+    plain = loading.reward(reward.parent / "plain", CPU, "plain")
+    assert hf_reward_model.too_long(plain, answers) == 0
 
 
 def test_conversations_need_a_template_on_both_sides(base: Path, reward: Path, tmp_path: Path) -> None:

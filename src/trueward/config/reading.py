@@ -53,7 +53,9 @@ def read(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         )
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists in lists
+    except RecursionError:
+        raise ValueError(f"{where}: expected a recipe, got one that is nested too deep") from None
+    except ValueError as error:  # numbers of thousands of digits too
         raise ValueError(f"{where}: not a TOML file: {error}") from None
     table.setdefault("name", name)
     for override in sorted(overrides, key=lambda o: not sets_preset(o)):  # the others count more than a preset
@@ -134,7 +136,9 @@ def put(table: dict[str, Any], override: str) -> None:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = value
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"--set {key.strip()}: expected a value, got one that is nested too deep") from None
+    except ValueError as error:
         raise ValueError(f"--set {key.strip()}: {error}") from None
     if sets_preset(override):
         presets.clear(whole, table[last])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trueward.batches import Rollout
 from trueward.evaluation.truth import Truth
 from trueward.records import Completion
 from trueward.scorers.scorer import ScoredBatch, Scorer
+
+if TYPE_CHECKING:  # figures are read without torch
+    from trueward.batches import Rollout
 
 
 @dataclass

@@ -249,18 +249,8 @@ def _load(
             config.num_labels = labels
         loaded = whole.load(auto, place, config, on_meta=on_meta)
     if not on_meta:
-        _require_numbers(loaded.model, place)
+        whole.require_numbers(loaded.model, place)
     return loaded, tokenizer
-
-
-def _require_numbers(model: Any, place: str) -> None:
-    """`ValueError` if a weight is NaN or infinite: every answer would be nonsense, and every loss NaN."""
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.is_floating_point() and p.numel() and not (p.min().isfinite() and p.max().isfinite()):  # NaN is both
-                raise ValueError(
-                    f"{place}: {name} holds weights that are not finite numbers; take another copy of the model"
-                )
 
 
 def _require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:

@@ -90,10 +90,17 @@ def in_one_line(place: str, kind: str) -> Iterator[None]:
                 f"{place}: can't be loaded as {kind}: it needs Python code of its own (auto_map), which trueward never "
                 "runs; give a model of a family that transformers knows"
             ) from None
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if type(error).__name__ == "UnpicklingError":  # torch's own text advises to run what is in the file
-            reason = "its .bin or .pt file holds no weights that can be read without running code in it"
-        raise ValueError(f"{place}: can't be loaded as {kind}: {reason}") from None
+        raise ValueError(f"{place}: can't be loaded as {kind}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What a library's error says, in one line."""
+    if "Weights only load failed" in str(error) or type(error).__name__ == "UnpicklingError":
+        return "its files hold Python objects beside tensors, which trueward never makes; save it as safetensors"
+    if isinstance(error, KeyError):
+        return f"it names {error}, which nothing here knows"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(part.strip() for part in lines[: 2 if lines[0].rstrip().endswith(":") else 1])
 
 
 def _missing(place: str, error: ImportError) -> str:

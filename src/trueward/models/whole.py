@@ -184,3 +184,13 @@ def _names(names: set[str]) -> str:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) or "()"
+
+
+def require_numbers(model: Any, place: str) -> None:
+    """`ValueError` if a weight is NaN or infinite: every answer would be nonsense, and every loss NaN."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.is_floating_point() and p.numel() and not (p.min().isfinite() and p.max().isfinite()):  # NaN is both
+                raise ValueError(
+                    f"{place}: {name} holds weights that are not finite numbers; take another copy of the model"
+                )

@@ -70,7 +70,7 @@ def fit_reward_model(
     labels: the settings of the comparisons; None if none were made.
     """
     if comparisons is None:
-        return _ready(reward, sft.answers, env)
+        return _ready(reward, sft, env)
     assert labels is not None
     train, held_out = split_comparisons(comparisons.rows, reward.held_out)
     members = fit_members(sft.policy, train, sft.answers, reward, lora, seed, seed, journal, env)
@@ -111,9 +111,16 @@ def fit_reward_model(
     )
 
 
-def _ready(reward: RewardConfig, answers: Sequence[Completion], env: Env) -> FittedReward:
+def _ready(reward: RewardConfig, sft: SftPolicy, env: Env) -> FittedReward:
     """A ready reward model (`reward.model`)."""
+    answers = sft.answers
     network = loading.reward(reward.model, env.device, reward.template)
+    too_long = hf_reward_model.too_long(network, answers)
+    if too_long and network.context < sft.policy.context:
+        raise ValueError(
+            f"reward.model: {reward.model} reads {network.context} tokens at most, and {too_long} of the SFT policy's "
+            f"{len(answers)} answers have more with their prompts; lower sampler.max_new_tokens, or give another model"
+        )
     cut = hf_reward_model.left_out(network, answers)
     proxy = build_proxy(reward, [network], answers, env.micro_batch_tokens)
     summary = ({"left_out": cut} if cut else {}) | _scale(proxy, reward, answers, 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trueward.batches import micro_batches
-from trueward.data.collate import talk
+from trueward.data.collate import Collator, talk
 from trueward.data.control_tokens import Talk
 from trueward.data.conversations import refusals
 from trueward.data.encoder import encoder
@@ -156,6 +156,16 @@ def _state(head_input: Tensor, model: Any, ids: Tensor) -> Tensor:
         return head_input[:, 0]
     place = (torch.arange(ids.shape[1], device=ids.device) * (ids != model.config.pad_token_id)).argmax(1)
     return head_input[torch.arange(len(head_input), device=ids.device), place]
+
+
+def too_long(network: Network, completions: Sequence[Completion]) -> int:
+    """How many completions a reward model of trueward's own would read without their ends; 0 for others (see `left_out`)."""
+    if template(network) != loading.OWN:
+        return 0
+    reader = Collator(network.tokenizer, network.context)
+    responses = reader.responses_ids((c.response, c.finished) for c in completions)
+    both = zip(completions, responses, strict=True)
+    return sum(len(reader.prompt_ids(c.prompt)) + len(r) > network.context for c, r in both)
 
 
 def left_out(network: Network, completions: Sequence[Completion]) -> list[dict[str, Any]]:
