@@ -172,3 +172,17 @@ def test_sampling_settings_that_are_set_aside_are_said_before_a_run(base: Path, 
     lines = announcements(config.read("tiny", [f"sft.model={place}"]), tmp_path / "run")
     assert lines[-1].startswith("sft.model: ")
     assert not any("set aside" in line for line in announcements(config.read("tiny", []), tmp_path / "run"))
+
+
+def test_sample_says_what_is_set_aside_and_its_answers_alone_are_on_standard_output(
+    base: Path, tmp_path: Path, command: Any
+) -> None:
+    place = variant(base, tmp_path / "base", tensors(base))
+    change(place / "generation_config.json", repetition_penalty=1.1)
+    code, out, err = command("sample", str(place), "--prompt", "the film", "--max-new-tokens", "2")
+    assert code == 0
+    assert err == (
+        f"trueward: note: {place}: generation_config.json asks for repetition_penalty = 1.1: set aside, since tokens are "
+        "drawn by trueward's own settings alone\n"
+    )
+    assert "set aside" not in out

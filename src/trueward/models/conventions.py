@@ -75,8 +75,11 @@ def write_ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def set_aside(place: str) -> dict[str, Any]:
-    """The settings of a model's generation_config.json that change how tokens are drawn; trueward's own are taken instead."""
-    given = _generation(place)
+    """The settings of a model's generation_config.json that change how tokens are drawn; trueward's own are taken instead.
+
+    Of a model on the hub they are known once it was fetched.
+    """
+    given = _generation(place, fetch=False)
     return {
         name: given[name]
         for name, idle in SAMPLING.items()
@@ -96,8 +99,8 @@ def note(place: str, setting: str = "") -> str:
     )
 
 
-def _generation(place: str) -> dict[str, Any]:
-    path = None if place.startswith("trueward:") else places.find_file(place, FILE)
+def _generation(place: str, fetch: bool = True) -> dict[str, Any]:
+    path = None if place.startswith("trueward:") else places.find_file(place, FILE, fetch)
     if path is None:
         return {}
     try:

@@ -65,13 +65,16 @@ def quantisation(config: Any) -> str:
     return str(getattr(method, "value", method) or "")
 
 
-def find_file(place: str, name: str) -> Path | None:
-    """A file of a model, in its directory or from the hub; None if there is none, or the hub can't be reached."""
+def find_file(place: str, name: str, fetch: bool = True) -> Path | None:
+    """A file of a model, in its directory or from the hub; None if there is none, or the hub can't be reached.
+
+    fetch: whether the hub is asked for it; else only what was fetched before counts.
+    """
     if Path(place).is_dir():
         path = Path(place) / name
         return path if path.is_file() else None
     try:
-        got = cached_file(place, name)
+        got = cached_file(place, name, local_files_only=not fetch)
     except (OSError, ValueError, EntryNotFoundError, LocalEntryNotFoundError):
         return None
     return Path(got) if got else None
