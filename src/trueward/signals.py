@@ -11,7 +11,7 @@ from types import FrameType
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-class StoppedBySignal(SystemExit):  # noqa: N818 (no error: nothing that handles errors, and no event loop, may keep it)
+class StoppedBySignal(SystemExit):
     """The process was asked to end. `number`: the signal's."""
 
     def __init__(self, number: int) -> None:
