@@ -278,8 +278,8 @@ def test_taking_the_highest_evaluation_at_its_word_would_raise_false_alarms() ->
 @pytest.mark.parametrize(
     ("name", "least", "last"),
     [
-        ("0.3 SD below a peak of 1", 0.6, "over-optimised"),
-        ("0.5 SD below a peak of 1", 0.9, "over-optimised"),
+        ("0.3 SD below a peak of 1", 0.45, "over-optimised"),
+        ("0.5 SD below a peak of 1", 0.88, "over-optimised"),
         ("back to SFT’s", 0.95, "hacking"),
         ("far below SFT’s", 0.98, "hacking"),
         ("sinks from the start", 0.98, "hacking"),

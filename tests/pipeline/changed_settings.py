@@ -201,7 +201,7 @@ CHANGES = {
     "evaluation.step_prompts": Change("8", "policy", "policy/evaluations.jsonl"),
     "evaluation.stop_when": Change("truth falls", "policy", "policy/metrics.jsonl", HACKED),
     "evaluation.least_fall": Change(
-        "0.5", "policy", "policy/evaluations.jsonl", (*HACKED, "policy.learning_rate=0.003")
+        "0.5", "policy", "policy/evaluations.jsonl", (*HACKED, "policy.learning_rate=0.003", "seed=5")
     ),
     "evaluation.control": Change(
         "unmoved", "control", "report/report.json", ("evaluation.step_prompts=24", "evaluation.final_prompts=24")
