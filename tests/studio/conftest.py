@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,52 +18,18 @@ from trueward.studio.runs.library import Library
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one that are no tests
+import own_postgresql
+
 PORT = 8600
 ADDRESS = f"http://127.0.0.1:{PORT}"
-
-
-def postgres_binary(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The directory of a server's socket: a server of its own, that listens nowhere else and ends with the tests."""
-    initdb, server = postgres_binary("initdb"), postgres_binary("postgres")
-    if not initdb or not server:
-        pytest.skip("no PostgreSQL here (initdb and postgres): install one to run these tests on it too")
-    user = "postgres" if os.getuid() == 0 else None  # it refuses to be root
-    if user and user not in {entry.pw_name for entry in pwd.getpwall()}:
-        pytest.skip("PostgreSQL refuses to run as root, and there is no account `postgres` to run it")
-    folder = Path(tempfile.mkdtemp(prefix="trueward-postgres-"))
-    if user:
-        shutil.chown(folder, user)
-    subprocess.run(
-        [initdb, "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync"],
-        check=True, capture_output=True, user=user, cwd=folder,
-    )  # fmt: skip
-    settings = ("listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "max_connections=60")
-    running = subprocess.Popen(
-        [server, "-D", str(folder / "data"), *(part for each in settings for part in ("-c", each))],
-        user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_for(folder / ".s.PGSQL.5432")
-        yield str(folder)
-    finally:
-        running.send_signal(signal.SIGINT)  # PostgreSQL's fast way to stop
-        running.wait(timeout=30)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_for(path: Path) -> None:
-    for _ in range(300):
-        if path.exists():
-            time.sleep(0.3)  # the socket is there a little before it is answered
-            return
-        time.sleep(0.05)
-    pytest.fail(f"PostgreSQL did not come up: {path}")
+    with own_postgresql.server() as made:
+        yield str(made.folder)
 
 
 def fresh_postgres(folder: str) -> str:

@@ -36,7 +36,7 @@ def flat(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"expected UTF-8, got the byte 0x{raw[error.start]:02x}") from None
     fields: dict[str, Any] = {}
-    at = _expect(text, _skip(text, 0), "{")
+    at = _skip(text, _expect(text, _skip(text, 0), "{"))
     while text[at : at + 1] != "}":
         if fields:
             at = _skip(text, _expect(text, at, ","))
