@@ -105,11 +105,11 @@ def test_where_a_stream_goes_on(studio: Studio) -> None:
         b'{"prompt": "a\\ud800", "first": "b", "second": "c"}',
         b'{"prompt": "a", "first": "b", "second": "c", "probability": NaN}',
         b'{"prompt": {"text": "a"}, "first": {"id": "1", "text": "b"}, "second": {"id": "2", "text": "c"},'
-        b' "probability": 1e999}',
+        b' "source": "x", "probability": 1e999}',
         b'{"prompt": {"text": "a"}, "first": {"id": "'
         + b"9" * 300
         + b'", "text": "b"}, "second": {"id": "2", "text": "c"},'
-        b' "probability": 1}',
+        b' "source": "x", "probability": 1}',
         b'{"prompt": ' + b"[" * 3000 + b"]" * 3000 + b"}",
         b'{"prompt": ' + b"9" * 5000 + b"}",
         b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
