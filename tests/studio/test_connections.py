@@ -170,7 +170,7 @@ def test_a_record_is_short_and_what_was_left_out_is_said() -> None:
 
 
 def test_fewer_connections_where_few_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    for allowed, most in ((1024, 512), (512, 192), (100, 16), (-1, 512)):
+    for allowed, most in ((1024, 512), (700, 188), (100, 16), (-1, 512)):
         monkeypatch.setattr(connections.resource, "getrlimit", lambda _, allowed=allowed: (allowed, allowed))
         assert connections.most_connections() == most
 

@@ -14,7 +14,7 @@ HEAD_SECONDS = 10.0  # for the head of a request
 READ_SECONDS = 30.0  # for a client that doesn't read what it asked for
 LINGER_SECONDS = 5.0  # to send the rest of a body that was refused, so that the client gets to the refusal
 MOST, LEAST = 512, 16  # connections at a time
-ACCEPTED = 64  # at once, before the bound is looked at
+ACCEPTED = 256  # waiting in the kernel, and taken over at once, before the bound is looked at
 RESERVED = 256  # descriptors of files and databases
 
 
