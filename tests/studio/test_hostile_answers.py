@@ -39,6 +39,11 @@ HOSTILE = {
 FORMS = ("own", "trl", "trl-implicit", "hh", "csv", "events", "checks", "judges")
 
 
+def in_order() -> list[str]:
+    """Texts in the order of their prompts in a CSV, whose apostrophes aside."""
+    return sorted(HOSTILE.values(), key=lambda text: f"{text}?".lstrip("'"))
+
+
 @pytest.fixture
 def judged(client: Client, studio: Studio) -> TestClient:
     """A project whose every pair is hostile, judged by somebody with a hostile note; an admin."""
@@ -94,7 +99,8 @@ def test_every_export_and_page_holds_them_as_they_are(judged: TestClient, tmp_pa
     assert {row.first.text for row in rows} == set(HOSTILE.values())
     table = list(csv.DictReader(io.StringIO(texts["csv"], newline="")))
     assert len(table) == len(HOSTILE)
-    assert {row["first"].removeprefix("'") for row in table} == set(HOSTILE.values())
+    for row, text in zip(sorted(table, key=lambda row: row["prompt"].lstrip("'")), in_order(), strict=True):
+        assert row["first"] in (text, f"'{text}")
     assert all(None not in row for row in table)  # no row has more cells than the head
     for address in ("/api/projects", "/api/projects/p", "/api/projects/p/answers"):
         reply = judged.get(address)
