@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 # fragments of JSON, or of what a lenient parser takes for it; 422 in every field of every route
@@ -96,3 +98,9 @@ def filled(path: str, name: str = "", value: str = "x") -> str:
         )
         made += (value if parameter == name else usual) + rest
     return made
+
+
+def finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine, in a thread of its own: a browser's tests leave an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

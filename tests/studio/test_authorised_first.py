@@ -45,7 +45,7 @@ def request(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(application(scope, receive, send))  # type: ignore[arg-type]  # a coroutine
+    odd.finished(application(scope, receive, send))  # type: ignore[arg-type]  # a coroutine
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:]).decode()
 
 

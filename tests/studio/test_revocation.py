@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import odd_requests as odd
 import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
@@ -160,7 +160,7 @@ def test_an_event_stream_ends_with_its_viewer(
                 log.write_text('{"step": 1, "kl": 0.5}\n')
         return sent
 
-    assert len(asyncio.run(asyncio.wait_for(watching(), 20))) == 1
+    assert len(odd.finished(watching())) == 1
 
 
 def test_a_stream_shows_nothing_while_the_database_is_away(
@@ -195,7 +195,7 @@ def test_one_account_holds_few_streams(studio: Studio, monkeypatch: pytest.Monke
             await one.aclose()
         return refused.value.status_code, studio.streams[eve.id]
 
-    assert asyncio.run(opened()) == (429, 0)
+    assert odd.finished(opened()) == (429, 0)
 
 
 def test_the_commands(command: Command, tmp_path: Path) -> None:
