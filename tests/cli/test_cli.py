@@ -37,7 +37,7 @@ COMMANDS = (
 GROUPS = {
     "comparisons": ("import", "agree", "export", "make"),
     "verifiers": ("list", "test"),
-    "studio": ("account", "token"),
+    "studio": ("account", "token", "tokens", "revoke"),
 }
 WITHOUT_TORCH = """
 import sys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -132,9 +133,9 @@ def test_a_template_that_refuses_is_one_line(wide: Command, make_policy: Callabl
     network.tokenizer.chat_template = STRICT
     loading.save(network, tmp_path / "strict")
     name = str(tmp_path / "strict")
-    refused = "the model's chat template refuses this conversation: no system role"
+    refused = r"the model's chat template refuses the conversation 'system: be\nuser: film': no system role"
     assert wide(name, "-p", "film", "--system", "be")[::2] == (2, f"trueward: {name}: {refused}\n")
-    with pytest.raises(ValueError, match=refused):
+    with pytest.raises(ValueError, match=re.escape(refused)):
         load_policy(name).generate("film", system="be")
 
 

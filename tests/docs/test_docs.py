@@ -483,7 +483,7 @@ def small_run(words: list[str], directory: Path) -> list[str]:
         now: Any = operator.attrgetter(key)(resolved)
         if isinstance(value, tuple):
             less += [f"{key}={value[1]}"] if now == value[0] else []
-        elif now > value:
+        elif now is None or now > value:
             less.append(f"{key}={value}")
     if resolved.policy.minibatches > AT_MOST["policy.batch_size"]:
         less.append("policy.minibatches=2")

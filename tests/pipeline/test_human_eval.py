@@ -14,7 +14,7 @@ from trueward import artifacts, config
 from trueward.cli import app
 from trueward.data import jsonl, questions
 from trueward.evaluation.preference import preferred
-from trueward.evaluation.statistics import wilson
+from trueward.evaluation.win_rate import score_interval
 from trueward.progress import WaitingError
 from trueward.training.journal import read_log
 
@@ -105,7 +105,7 @@ def test_people_compare_and_the_report_says_what_they_prefer(
     assert found["complete"]
     assert found["votes"] == found["judged"] == len(different)
     equal = found["same"] / 10
-    low, high = wilson(sum(wins), len(wins))
+    low, high = score_interval(wins.count(1.0), wins.count(0.0), len(wins))
     assert found["win_rate"] == pytest.approx((1 - equal) * sum(wins) / len(wins) + equal / 2, abs=1e-5)
     assert found["win_rate_low"] == pytest.approx((1 - equal) * low + equal / 2, abs=1e-5)
     assert found["win_rate_high"] == pytest.approx((1 - equal) * high + equal / 2, abs=1e-5)

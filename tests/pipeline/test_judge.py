@@ -223,9 +223,8 @@ def test_ratings_are_a_reward_on_a_scale_of_their_own(baseline: Path, climb: Any
     assert judge["agreement_pairs"] <= len(answers) / 2
     assert "of SFT’s answers were rated by trueward:tiny" in (run / "report.html").read_text()
     for row in report["policies"].values():
-        assert row["proxy_raw"] == pytest.approx(
-            row["proxy"] * report["reward"]["sd"] + report["reward"]["mean"], abs=1e-4
-        )
+        start = report["policies"]["sft"]["proxy_raw"]
+        assert row["proxy_raw"] == pytest.approx(row["proxy"] * report["reward"]["sd"] + start, abs=1e-4)
         assert row["truths"]["judge"] == pytest.approx(row["proxy"], abs=1e-4), "the judge is both"
     scorer, _ = head_to_head._scorer("judge", head_to_head.RunHome.of(str(run)), torch.device("cpu"))
     assert isinstance(scorer, JudgeScorer), "and `trueward evaluate` knows it"

@@ -46,10 +46,12 @@ def test_the_route_climbs_only_what_it_needs(kind: str, baseline: Path, climb: A
     right = np.array([len(a.response.replace(".", "").split()) <= 5 and a.response.endswith(".") for a in answers])
     assert mean == pytest.approx(right.mean(), abs=1e-6)  # counted here by other means
     assert sd == pytest.approx(np.sqrt(right.reshape(-1, 2).var(axis=1, ddof=1).mean()), abs=1e-6)
+    start = report["policies"]["sft"]["proxy_raw"]  # of four answers to each of these prompts, and 0 on the axes
     for row in report["policies"].values():
-        assert row["proxy_raw"] == pytest.approx(row["proxy"] * sd + mean, abs=1e-4)
+        assert row["proxy_raw"] == pytest.approx(row["proxy"] * sd + start, abs=1e-4)
         assert row["truths"]["verifier:constraints"] == pytest.approx(row["proxy"], abs=1e-4), "the same options"
-        assert row["proxy_raw"] * row["prompts"] == pytest.approx(round(row["proxy_raw"] * row["prompts"]), abs=1e-2)
+        right_ones = row["proxy_raw"] * row["prompts"] * 4
+        assert right_ones == pytest.approx(round(right_ones), abs=1e-2)
     if kind in ("ppo", "grpo", "rloo"):
         steps, rows = read_log(run / "policy/metrics.jsonl"), rollouts(run)
         for step in steps:
@@ -112,7 +114,7 @@ def test_a_hackable_verifier_is_found_by_the_honest_one(
     first, last = looks[0], looks[-1]
     # Over five seeds the proxy rose by 23 to 31, and the truth fell by 0.7 to 1.7, of which two errors are 0.3.
     assert last["proxy"] > first["proxy"] + 3
-    assert last["truth"] < first["truth"] - 2 * np.hypot(first["truth_se"], last["truth_se"])
+    assert last["truth"] < first["truth"] - 2 * last["truth_se"]  # a paired error; SFT itself is 0
 
 
 def test_a_mixture_logs_every_part(baseline: Path, climb: Any) -> None:

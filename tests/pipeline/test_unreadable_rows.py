@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trueward.config import DataConfig, ModelConfig
+from trueward.data.collate import Collator
 from trueward.data.loading import Loaded
 from trueward.data.split_text import Splitter, UnsplittableError
 from trueward.models import loading
@@ -80,7 +81,7 @@ def test_comparisons_likewise(network: Network) -> None:
         return Comparison(prompt=prompt, first=first, second=second, probability=1, source="people")
 
     rows = [pair(user("film")), pair(user("film", tools=(TOOL,)))]
-    made = that_fit(Loaded(rows, Counter(), []), "people", network, DATA)
+    made = that_fit(Loaded(rows, Counter(), []), "people", Collator(network.tokenizer, network.context), DATA)
     assert made.rows == rows[:1]
     reason = "tools, which the model's chat template leaves out"
     assert made.summary["left_out"] == [{"what": "comparisons", "reason": reason, "rows": 1}]

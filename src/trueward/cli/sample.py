@@ -57,7 +57,10 @@ def typed(text: str, plain: bool = False) -> list[Prompt]:
     for number, row in enumerate(rows, 1):
         messages = whole or _messages(row)
         place = f"standard input, line {number}" if whole is None else "standard input"
-        prompts += [Prompt(text=row)] if messages is None else given.prompts([messages], place).rows
+        if messages is None:
+            prompts.append(Prompt(text=row))
+        else:  # no scorer reads what stands beside them
+            prompts += [p.model_copy(update={"columns": {}}) for p in given.prompts([messages], place).rows]
     return prompts
 
 

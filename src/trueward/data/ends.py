@@ -63,6 +63,7 @@ def _after_answer(tokenizer: PreTrainedTokenizerBase) -> int:
     _, there, rest = text.rpartition(SAMPLE)
     if not there:
         return own
-    special = {*_known(tokenizer), *tokenizer.added_tokens_decoder} - {tokenizer.bos_token_id}
+    others = {tokenizer.bos_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id} - {own}
+    special = {*_known(tokenizer), *tokenizer.added_tokens_decoder} - others
     ids = tokenizer(rest, add_special_tokens=False, verbose=False)["input_ids"]
     return next((token for token in ids if token in special), own)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from trueward.evaluation.doctor import DoctorInputs, Finding
-from trueward.evaluation.doctor_figures import gained, known, rounded, truth_gain
+from trueward.evaluation.doctor_figures import change, ends, gained, known, rounded, truth_gain
 from trueward.evaluation.doctor_thresholds import line
 
 
 def endings(inputs: DoctorInputs) -> Finding | None:
     """The reward model tells answers that end from answers that were cut, and little else."""
     (share,) = known(inputs.reward_model, "explained_by_ending")
-    if share <= line("explained") or gained(inputs, "truth"):
+    if share <= line("explained") or _earned(inputs):
         return None
     return Finding(
         "endings",
         "The reward model has learnt whether an answer ends, and hardly anything beside it: β buys endings.",
         _evidence(inputs, explained_by_ending=share, ended=inputs.policies.get("sft", {}).get("eos_rate"),
                   max_new_tokens=inputs.setting("sampler.max_new_tokens")),
-        f"more than {line('explained'):.0%} of the reward's variance over SFT's answers is whether they end, and no truth "
-        "was gained",
+        f"more than {line('explained'):.0%} of the reward's variance over SFT's answers is whether they end, and the truth "
+        f"gained less than {line('earned'):g} of what the proxy did",
         {"sampler.max_new_tokens": "more, so that nearly all of SFT's answers end",
          "comparisons.path": "pairs in which both answers end, so that they are about something else"},
     )  # fmt: skip
@@ -29,7 +29,7 @@ def endings(inputs: DoctorInputs) -> Finding | None:
 def length_reward(inputs: DoctorInputs) -> Finding | None:
     """The reward model counts words, and little else."""
     (share,) = known(inputs.reward_model, "explained_by_length")
-    if share <= line("explained") or gained(inputs, "truth"):
+    if share <= line("explained") or _earned(inputs):
         return None
     return Finding(
         "length-reward",
@@ -38,10 +38,20 @@ def length_reward(inputs: DoctorInputs) -> Finding | None:
                   length_only_accuracy=inputs.reward_model.get("length_accuracy"),
                   length_prefers=inputs.reward_model.get("length_prefers"),
                   length_bias=inputs.setting("comparisons.length_bias")),
-        f"more than {line('explained'):.0%} of the reward's variance over SFT's answers that end is their length, and no "
-        "truth was gained",
+        f"more than {line('explained'):.0%} of the reward's variance over SFT's answers that end is their length, and the "
+        f"truth gained less than {line('earned'):g} of what the proxy did",
         _advice(inputs),
     )  # fmt: skip
+
+
+def _earned(inputs: DoctorInputs) -> bool:
+    """Whether the truth rose with the proxy: then endings, or longer answers, are better ones."""
+    truth, proxy = (change(key, *ends(inputs)) for key in ("truth", "proxy")) if _is_optimised(inputs) else (None, None)
+    return bool(truth and proxy and gained(inputs, "truth") and truth[0] > line("earned") * proxy[0])
+
+
+def _is_optimised(inputs: DoctorInputs) -> bool:
+    return bool(inputs.policies.get("policy")) or len(inputs.history) > 1
 
 
 def _evidence(inputs: DoctorInputs, **figures: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def _chatting(place: str, template: str) -> Any:
         table = json.loads(config.read_text(encoding="utf-8"))
         if table.get(loading.READS) not in (None, "chat") or (loading.READS not in table and loading.SD in table):
             return None
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except Exception:  # whatever is wrong with it, the error for it comes when the model is loaded
         return None
     return tokenizer if tokenizer.chat_template else None

@@ -121,11 +121,12 @@ def check_inputs(recipe: Recipe, env: Env, until: str, has_sft: bool = False) ->
     compares = Parts(recipe).compares
     pairs = compared.read_all(comparison_files(recipe), sources.options(recipe.data)) if compares else None
     source = sources.read(recipe)
-    if not has_sft:
-        check_models(recipe, source.prompts, until)
     if until not in ("prepare", "sft"):
         refuse_absent_annotators(recipe, compares)
         refuse_absent_models(recipe)
+    if not has_sft:
+        check_models(recipe, source.prompts, until)
+    if until not in ("prepare", "sft"):
         custom_files(
             [*Parts(recipe).own_scorers.values(), recipe.policy.kind, recipe.policy.loss]
         )  # forgets older imports

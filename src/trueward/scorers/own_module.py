@@ -74,10 +74,13 @@ def _forget_if_old(name: str) -> None:
 
 
 def _found(name: str) -> ModuleSpec | None:
-    """Where the search path has it now, whatever was imported before."""
+    """Where the search path has it now, whatever was imported before; None in a package that isn't imported."""
     importlib.invalidate_caches()
-    parent = sys.modules.get(name.rpartition(".")[0])
-    return PathFinder.find_spec(name, getattr(parent, "__path__", None) if parent else None)
+    package, _, _ = name.rpartition(".")
+    if not package:
+        return PathFinder.find_spec(name)
+    places = getattr(sys.modules.get(package), "__path__", None)
+    return PathFinder.find_spec(name, places) if places else None
 
 
 def _changed(name: str, file: Path) -> bool:
