@@ -10,7 +10,8 @@
 # make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
 # make golden  write the golden trajectories anew (tests/golden), print what moved
-# make fuzz    feed readers of files, settings and answers with bytes of all kinds (SECONDS=60 each; atheris steers, if it is there)
+# make fuzz    feed readers of files, settings and answers with bytes of all kinds (SECONDS=60 each; atheris steers, if it is there),
+#              then the studio's routes with requests that its schema allows and forbids (SECONDS of each kind a route)
 # make mutants break losses/ in every small way, one at a time: which breaks do the tests not see
 
 PYTHON ?= python3
@@ -68,6 +69,7 @@ SECONDS ?= 60
 
 fuzz: .venv/dev
 	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/python scripts/fuzz.py --seconds $(SECONDS) --only "$(ONLY)"
+	$(if $(ONLY),,FUZZ_EXAMPLES=$(SECONDS) nice -n 15 $(BIN)/python -m pytest -q tests/studio/test_schemathesis.py)
 
 mutants: .venv/dev
 	rm -rf mutants
