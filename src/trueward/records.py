@@ -181,10 +181,11 @@ class Comparison(Record):
 
     def completions(self) -> tuple[Completion, Completion]:
         """Both sides as completions, the first one first."""
-        return tuple(  # type: ignore[return-value]
+        first, second = (
             Completion(prompt=self.prompt, response=side.text, finished=side.finished)
             for side in (self.first, self.second)
         )
+        return first, second
 
 
 class Score(Record):

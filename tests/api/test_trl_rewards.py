@@ -81,7 +81,7 @@ def test_a_column_that_is_missing_is_known_before_training(sft: tw.SupervisedPol
 
 def test_an_annotator_that_raises_is_one_line(sft: tw.SupervisedPolicy) -> None:
     def annotator(first: tw.Completion, second: tw.Completion) -> float:
-        return float(first.text)  # type: ignore[attr-defined]
+        return float(first.text)  # type: ignore[attr-defined]  # the mistake that is to be named
 
     with pytest.raises(ValueError, match=r"the annotator raised AttributeError: .*test_trl_rewards.py, line \d+\)$"):
         tw.compare(sft, sft.prompts, annotator=annotator, count=4, **QUICK)

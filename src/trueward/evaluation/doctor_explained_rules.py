@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueward.evaluation.doctor import DoctorInputs, Finding
+from trueward.evaluation.doctor_advice import against_length
 from trueward.evaluation.doctor_figures import change, ends, gained, known, rounded, truth_gain
 from trueward.evaluation.doctor_thresholds import line
 
@@ -40,28 +41,18 @@ def length_reward(inputs: DoctorInputs) -> Finding | None:
                   length_bias=inputs.setting("comparisons.length_bias")),
         f"more than {line('explained'):.0%} of the reward's variance over SFT's answers that end is their length, and the "
         f"truth gained less than {line('earned'):g} of what the proxy did",
-        _advice(inputs),
+        against_length(inputs),
     )  # fmt: skip
 
 
 def _earned(inputs: DoctorInputs) -> bool:
     """Whether the truth rose with the proxy: then endings, or longer answers, are better ones."""
-    truth, proxy = (change(key, *ends(inputs)) for key in ("truth", "proxy")) if _is_optimised(inputs) else (None, None)
-    return bool(truth and proxy and gained(inputs, "truth") and truth[0] > line("earned") * proxy[0])
-
-
-def _is_optimised(inputs: DoctorInputs) -> bool:
-    return bool(inputs.policies.get("policy")) or len(inputs.history) > 1
+    if not gained(inputs, "truth"):
+        return False
+    truth, proxy = (change(key, *ends(inputs)) for key in ("truth", "proxy"))
+    return bool(truth and proxy and truth[0] > line("earned") * proxy[0])
 
 
 def _evidence(inputs: DoctorInputs, **figures: Any) -> dict[str, Any]:
     accuracy = inputs.reward_model.get("accuracy")
     return rounded(**figures, reward_model_accuracy=accuracy, truth_gain=truth_gain(inputs))
-
-
-def _advice(inputs: DoctorInputs) -> dict[str, Any]:
-    if inputs.setting("comparisons.length_bias"):
-        return {"comparisons.length_bias": 0.0}
-    if inputs.setting("comparisons.source") == "demonstrations":
-        return {"data.demonstrations": "some of about the length of SFT's answers: length tells them apart from those"}
-    return {"comparisons.path": "pairs of about the same length, or annotators told to ignore it"}

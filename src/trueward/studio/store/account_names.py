@@ -36,7 +36,8 @@ def mistake(name: str) -> str:
 
 def skeletons(name: str) -> tuple[str, str]:
     """Two spellings by which look-alikes are equal: without regard to case, and with I as l."""
-    return tuple("".join(LATIN.get(c, c) for c in text.casefold()) for text in (name, name.replace("I", "l")))  # type: ignore[return-value]
+    one, other = ("".join(LATIN.get(c, c) for c in text.casefold()) for text in (name, name.replace("I", "l")))
+    return one, other
 
 
 def alike(name: str, other: str) -> bool:
