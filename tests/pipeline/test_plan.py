@@ -50,6 +50,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "description": ("Words.", ()),
     "data.tolerate": ("0.3", ()),
     "sft.turns": ("last", ()),
+    "evaluation.least_fall": ("0.5", ()),
     "data.columns": ('{{completion="answer"}}', ()),
     "data.roles": ('{{bot="assistant"}}', ()),
     "data.order": ("best-first", ()),

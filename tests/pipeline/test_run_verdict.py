@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from trueward import artifacts
+from trueward import artifacts, config
 from trueward.models import loading
 from trueward.pipeline import run_verdict
+from trueward.pipeline.cache import MemoryCache
+from trueward.pipeline.run import run_in_memory
 from trueward.training.journal import read_log
 
 pytestmark = pytest.mark.learned
@@ -133,3 +135,21 @@ def test_every_kind_that_trains_has_a_control(baseline: Path, climb: Any, kind: 
     assert report["verdict"]["numbers"]["control_kl"] is not None
     # SFT that learned nothing may say one thing only, which is broken.
     assert report["verdict"]["word"] in ("pinned", "broken") or seems_to_move(report)
+
+
+def test_the_least_fall_is_a_share_of_the_peaks_gain() -> None:
+    """Nano without an anchor, whose truth rose by 1.5 SD (0.2 over ten seeds) and then fell by 8 (2.3)."""
+    cache = MemoryCache()
+    counted = []
+    for share in (0.25, 0.5):
+        changes = ("policy.kl_coef=0", "policy.steps=60", "evaluation.every=10", f"evaluation.least_fall={share}")
+        rows = run_in_memory(config.read("nano", changes), cache, until="policy")["policy"].value.evaluations
+        truth = {row["step"]: row["truth"] for row in rows}
+        falls = [row["fall"] for row in rows if row["fall"]]
+        assert falls
+        for fall in falls:
+            least = share * (truth[fall["peak_step"]] - truth[0])
+            assert fall["drop_least"] == pytest.approx(least, abs=1e-4)
+            assert fall["is_fall"] == (fall["drop_z"] >= fall["drop_needed_z"] and fall["drop"] >= fall["drop_least"])
+        counted.append(falls[-1]["drop_least"])
+    assert 0 < counted[0] < counted[1]
