@@ -95,7 +95,7 @@ def test_a_healthy_run_has_no_finding(seen: Any) -> None:
         ("anchor", ("anchor",), ("policy.learning_rate=0.01", "policy.steps=30", *MORE)),
         # KL 0.04 to 0.12, line 0.5; the proxy gained 0.13 SD at the most, line 0.3 and 3 standard errors, which are 0.5
         ("slack", ("slack",), MORE),
-        # KL 0.004, line 0.5
+        # KL 0.004 to 0.008, line 0.5
         ("unmoved", (), ("policy.learning_rate=1e-5", SHORT, *MORE)),
         # none of the answers ends, where 73 to 81 % of SFT's do
         ("eos-penalty", ("eos-penalty",), ENDLESS),
