@@ -102,6 +102,15 @@ def test_what_standard_input_holds() -> None:
         typed('film\n{"messages": [{"role": "user", "content": 7}]}')
 
 
+@pytest.mark.parametrize("arguments", [("nosuch",), ("trueward:tiny", "--compare", "nosuch")])
+def test_a_name_that_is_no_model_is_answered_before_standard_input_is_read(
+    wide: Command, arguments: tuple[str, ...]
+) -> None:
+    code, out, err = wide(*arguments, typed="")
+    assert (code, out) == (2, "")
+    assert err.startswith("trueward: nosuch: there is no such run")
+
+
 def test_what_has_no_place_is_one_line(wide: Command, chatting: str, baseline: Path) -> None:
     system = json.dumps([{"role": "system", "content": "be"}, {"role": "user", "content": "film"}])
     cases = {

@@ -34,12 +34,16 @@ def sample(
 
     A prompt is the user's message where the model has a chat template. A line on standard input may be messages, as JSON.
     """
+    from trueward.models.run_paths import model_path
     from trueward.records import Prompt
 
+    models = [model, *([compare] if compare else [])]
+    for name in models:
+        model_path(name)  # a name that is none is answered before anything is read from standard input
     prompts = [Prompt(text=text) for text in prompt if text.strip()] if prompt else typed("".join(sys.stdin), plain)
     if not prompts or len(prompts) < len(prompt or []):
-        raise ValueError("sample: expected a prompt that isn't empty")
-    show([model, *([compare] if compare else [])], prompts, count, temperature, max_new_tokens, seed, system, plain)
+        raise ValueError("sample: expected a prompt that isn't empty: --prompt TEXT, or one a line on standard input")
+    show(models, prompts, count, temperature, max_new_tokens, seed, system, plain)
 
 
 def typed(text: str, plain: bool = False) -> list[Prompt]:
