@@ -48,6 +48,13 @@ def test_false_alarms_of_twenty_looks_stay_below_the_level(span):
     assert alarms / 300 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
 
 
+def test_every_row_spends_its_level_also_one_that_is_not_tested():
+    sure = {"gain_z": 2.0, "items": 100}  # beyond 5 %/2 one-sided, not beyond 5 %/6
+    silent = {"gain_z": None, "items": 0}
+    assert significant([sure], "above", 0.05)
+    assert not significant([silent, sure], "above", 0.05)
+
+
 def test_a_fall_is_found_and_few_items_are_not_tested():
     rows = [PairedItems("x", ITEMS, np.random.default_rng(2).normal(-0.5, 0.5, 100)).row()]
     assert significant(rows, "below", 0.05)

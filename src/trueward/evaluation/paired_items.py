@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trueward.evaluation.paired import FEWEST, needed, paired
+from trueward.evaluation.paired import FEWEST, by_prompt, needed, paired
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,11 @@ class PairedItems:
         cls, name: str, items: Sequence[str], ours: np.ndarray, theirs: np.ndarray, span: float | None = None
     ) -> PairedItems:
         """From the scores of both: each [n] or [n, answers], whose answers are averaged; NaN where one is missing."""
-        means = [s if s.ndim == 1 else s.mean(axis=1) for s in (ours, theirs)]
-        return cls(name, tuple(items), means[0] - means[1], span)
+        return cls(name, tuple(items), by_prompt(ours) - by_prompt(theirs), span)
 
     @property
     def missing(self) -> int:
-        """Items that were not measured: they count as neither better nor worse."""
+        """Items that were not measured: no figure counts them."""
         return int((~np.isfinite(self.differences)).sum())
 
     def row(self) -> dict[str, Any]:
