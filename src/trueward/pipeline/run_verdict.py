@@ -33,6 +33,9 @@ class RunMonitor:
         return EvalVerdict(row, current.word, f"{current.word}: {current.rule}" if stops else "")
 
 
+SAMPLE_DIGIT = 1e-5  # the last digit of a score in an evaluation's samples
+
+
 def final_fall(
     policy: TrainedPolicy,
     evaluation: EvaluationConfig,
@@ -49,6 +52,8 @@ def final_fall(
     if "best" not in samples or truth is None or best_step in (None, policy.summary["steps"]):
         return None
     peak, now = (np.array([s["truth"] for s in samples[name]], dtype=np.float64) for name in ("best", "policy"))
+    if span is not None:
+        span += SAMPLE_DIGIT  # two rounded scores may differ by so much more than exact ones
     evaluations = policy.evaluations
     least = verdict.least_drop(evaluations, best_step, evaluation.least_fall)
     return fall(seed, best_step, peak, now, verdict.tests_made(evaluations) + 1, "evaluation", least=least, span=span)
