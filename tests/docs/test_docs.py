@@ -224,6 +224,7 @@ ANY_KEY = {  # objects with names for keys, and what the documentation calls tho
     "seconds": "STAGE",
     "samples[].answers": "POLICY",
     "annotators.classifiers": "NAME",
+    "annotators.correlations": "NAME",
     "verdict.numbers": "NUMBER",
 }
 ELSEWHERE = {

@@ -112,6 +112,7 @@ CHANGES = {
     "reward.weight_decay": Change("0.5", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.max_grad_norm": Change("0.001", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.learning_curve": Change("false", "reward_model", "reward_model/report.json"),
+    "reward.probe": Change("0", "reward_model", "reward_model/report.json"),
     "reward.held_out": Change("0.4", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.members": Change("2", "reward_model", "policy/metrics.jsonl"),
     "reward.resample": Change("true", "reward_model", f"reward_model/{WEIGHTS}"),

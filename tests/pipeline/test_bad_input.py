@@ -39,8 +39,8 @@ RECIPES: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         "",
         ["run", "tinny"],
-        "there is no recipe 'tinny'; shipped are: arithmetic, best-of-n, constraints, direct, nano, principle, reviews, "
-        "smollm2, tiny (or give a path to a TOML file)",
+        "there is no recipe 'tinny'; shipped are: arithmetic, best-of-n, constraints, direct, loose-verifier, nano, principle, "
+        "reviews, smollm2, tiny (or give a path to a TOML file)",
     ),
     "no such file": ("", ["run", "mine.toml"], "mine.toml: no such recipe file"),
     "unknown key": ("[policy]\nkl_coeff = 1", [], "recipe.toml: unknown key policy.kl_coeff; did you mean kl_coef?"),
@@ -223,8 +223,8 @@ SETTINGS = {
     "data.max_response_tokens=1": "data.demonstrations: none is left: 4,000 have a response longer than",
     "data.held_out=0.9999": "data.prompts: ",
     "data.prompts=trueward:poems": "data.prompts: there is no trueward:poems; those that ship are",
-    'evaluation.truths=["c"]': "evaluation.truths: there is no simulated utility 'c'; known: a, b; or give model:DIRECTORY",
-    "comparisons.annotator=c": "there is no simulated utility 'c'; known: a, b",
+    'evaluation.truths=["c"]': "evaluation.truths: there is no simulated utility 'c' for trueward:toy; known: a, b; or",
+    "comparisons.annotator=c": "there is no simulated utility 'c' for trueward:toy; known: a, b",
     "comparisons.count=1": "reward.held_out: 1 comparisons leave",
     "comparisons.agreement=0.9999": "two annotators can agree on at most",
     "comparisons.tie_width=1e9": "the reward model gives the same score to all of the SFT policy's answers (SD 0)",

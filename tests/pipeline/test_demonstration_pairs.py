@@ -59,6 +59,7 @@ def test_each_demonstration_is_preferred_to_the_policys_own_answer(baseline: Pat
         "agreement": None,
         "temperature": None,
         "classifiers": {},
+        "correlations": {},
     }
     assert (run / "policy/model/model.safetensors").is_file()
 

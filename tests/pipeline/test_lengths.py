@@ -160,4 +160,5 @@ def test_shipped_recipes_set_their_lengths(name: str) -> None:
 
 
 def test_utilities_are_those_that_are_made() -> None:
-    assert set(prepare.annotators("trueward:toy", prepare.Env())[0]) == set(prepare.UTILITIES)
+    for text in ("trueward:toy", "trueward:nano"):
+        assert set(prepare.annotators(text, prepare.Env())[0]) == set(prepare.utilities_of(text))

@@ -140,7 +140,7 @@ SCORERS = {
     "mine:nothing": "mine:nothing: the module mine has no nothing",
     "nowhere:f": "nowhere:f: there is no module nowhere; it is searched in the current directory and on PYTHONPATH",
     "verifier:exakt": "there is no verifier 'exakt'; those that ship are exact, ",
-    "c": "evaluation.truths: there is no simulated utility 'c'; known: a, b; or give model:DIRECTORY",
+    "c": "evaluation.truths: there is no simulated utility 'c' for trueward:toy; known: a, b; or give model:DIRECTORY",
     "model:nowhere/at/all": "evaluation.truths.0: nowhere/at/all: no such model directory",
 }
 

@@ -70,6 +70,8 @@ class RewardConfig(SupervisedConfig):
     """How a `model` from elsewhere reads a completion: as a conversation, one text, or two; auto: by its tokenizer."""
     learning_curve: bool = False
     """Also fit to an eighth, a quarter and half of the comparisons, to estimate whether more would help."""
+    probe: Annotated[int, Field(ge=0)] = 1000
+    """Comparisons that a linear probe is fitted to, a check of the reward model on the same unseen prompts; 0: none."""
     members: Positive = 1
     """Reward models in the ensemble, fitted to the same comparisons with different seeds."""
     resample: bool = False

@@ -103,6 +103,26 @@ def overfitting(inputs: DoctorInputs) -> Finding | None:
     )  # fmt: skip
 
 
+def probe(inputs: DoctorInputs) -> Finding | None:
+    """A straight line through the states that the reward model began with does better than it, on the same unseen prompts."""
+    reward = inputs.reward_model
+    if reward.get("probe_ahead") is None:
+        raise NotMeasuredError("no probe was fitted beside the reward model")
+    ahead, low, accuracy, probed = known(reward, "probe_ahead", "probe_ahead_low", "accuracy", "probe_accuracy")
+    if low <= 0 or ahead < line("ahead"):
+        return None
+    rate = float(inputs.setting("reward.learning_rate"))
+    return Finding(
+        "probe",
+        "The reward model knows less than it began with: a straight line through its first states does better.",
+        rounded(accuracy=accuracy, probe_accuracy=probed, probe_ahead=ahead, probe_ahead_low=low,
+                probe_layer=reward.get("probe_layer"), probe_comparisons=reward.get("probe_comparisons"),
+                comparisons=reward.get("comparisons")),
+        f"a linear probe is ahead of it by more than {line('ahead'):.0%} of the held-out comparisons, surely (95 %)",
+        {"reward.learning_rate": rate * 3, "reward.epochs": 2.0},
+    )  # fmt: skip
+
+
 def tokens(inputs: DoctorInputs) -> Finding | None:
     """The reward model scores the comparisons that it was fitted to worse than it did while it was fitted."""
     if not inputs.reward_steps:

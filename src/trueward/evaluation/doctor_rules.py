@@ -12,6 +12,7 @@ RULES: dict[str, Rule] = {
     "labels": reward.labels,
     "comparisons": reward.comparisons,
     "overfitting": reward.overfitting,
+    "probe": reward.probe,
     "tokens": reward.tokens,
     "normalisation": reward.normalisation,
     "endings": explained.endings,

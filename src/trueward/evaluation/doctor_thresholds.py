@@ -26,6 +26,7 @@ LINES = {
     "slope": Line(0.4, "of labels on margins; 1 is right, here margins are 2.5 times too large"),
     "unit": Line(1.25, "the proxy's SD under SFT is 1 by construction; so far off, β is off by a quarter"),
     "centre": Line(0.5, "SDs; the proxy's mean under SFT is 0 by construction"),
+    "ahead": Line(0.02, "accuracy; less is within what another seed of the reward model changes"),
     "rescored": Line(0.15, "nats by which the loss on fitted comparisons may be above training's own last quarter"),
     "explained": Line(0.5, "of the reward's variance over SFT's answers; more of the scale is then that than all else"),
     "no_anchor": Line(0.01, "β; at the optimum a proxy gain of 1 SD is then worth 100 nats"),

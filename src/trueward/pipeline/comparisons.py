@@ -19,6 +19,7 @@ from trueward.data.conversations import named
 from trueward.data.lengths import Lengths
 from trueward.data.loading import Loaded
 from trueward.data.truncation import Fitter, prompt_lengths
+from trueward.evaluation.lengths import correlation
 from trueward.models.network import Network
 from trueward.pipeline import demonstration_pairs, sources
 from trueward.pipeline.answers import sample_with_progress
@@ -37,6 +38,7 @@ from trueward.training.env import Env
 from trueward.training.journal import Journal
 
 FILE = "comparisons.jsonl"
+CORRELATED = 1000  # answers of the SFT policy, on which utilities are compared
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,23 @@ def compare(
         assert judge is not None
         return Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
     utility = simulated.annotator(prepared.annotators, comparisons.annotator, comparisons.length_bias)
-    return simulated_comparisons(pairs, utility, comparisons, sft.answers, seed)
+    made = simulated_comparisons(pairs, utility, comparisons, sft.answers, seed)
+    others = {name: scorer for name, scorer in prepared.annotators.items() if name != comparisons.annotator}
+    return Compared(
+        made.rows, {**made.summary, "correlations": correlations(utility, others, sft.answers[:CORRELATED])}
+    )
+
+
+def correlations(
+    utility: Scorer, others: Mapping[str, Scorer], answers: Sequence[Completion]
+) -> dict[str, float | None]:
+    """Of the annotators' utility with each other one, on answers of the SFT policy; None where one of them is constant.
+
+    What a truth has in common with the annotators, it can't show as a hack.
+    """
+    own = scores(utility, answers)
+    found = {name: correlation(own, scores(other, answers)) for name, other in others.items()}
+    return {name: None if np.isnan(r) else round(r, 3) for name, r in found.items()}
 
 
 def simulated_comparisons(
@@ -190,4 +208,4 @@ def read(artifact: Artifact, env: Env) -> Compared:
     return Compared(read_comparisons(artifact.path / FILE), artifact.summary)
 
 
-COMPARISONS = Stage("comparisons", compare, write, read)
+COMPARISONS = Stage("comparisons", compare, write, read, version=2)

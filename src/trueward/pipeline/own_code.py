@@ -48,6 +48,7 @@ def named_code(recipe: Recipe) -> dict[str, str]:
     policy = recipe.policy
     names = {"policy.kind": policy.kind if policy.is_own else "", "policy.loss": policy.loss}
     own = {setting: name for setting, name in names.items() if name} | Parts(recipe).own_scorers
+    own = {setting: name for setting, name in own.items() if not name.startswith("trueward.")}  # that code is ours
     return {setting: f"{name} ({_place(name)})" for setting, name in own.items()}
 
 

@@ -24,14 +24,16 @@ from trueward.pipeline.sources import Source
 from trueward.pipeline.stage import Stage
 from trueward.records import Completion, Prompt, line
 from trueward.scorers.nano_utility import DistinctWords
+from trueward.scorers.reader import Reader
 from trueward.scorers.sentiment import Classifier, Lexicon
 from trueward.scorers.simulated import Annotator, SavedAnnotators, Utility
 from trueward.training.env import Env
 from trueward.training.journal import Journal
 
-UTILITIES = ("a", "b")
-"""The simulated utilities that there are for the texts that ship."""
+READER = "c"
+"""The simulated utility that shares no term with `a` and `b`."""
 EXAMINED = 4000  # reviews on which a classifier's accuracy is measured: ± 1 %
+READ = 0.05  # share of the long reviews that the reader's word pairs are counted in
 T = TypeVar("T", Completion, Prompt)
 
 
@@ -191,11 +193,16 @@ def split(rows: list[T], share: float, what: str, too_long: str = "") -> tuple[l
     return kept, held_out
 
 
-def annotators(text: str, env: Env) -> tuple[dict[str, Annotator], dict[str, Any]]:
-    """The utilities `a` and `b`, and the accuracies of their classifiers.
+def utilities_of(text: str) -> tuple[str, ...]:
+    """The names of the simulated utilities that there are for a text that ships."""
+    return ("a", "b", READER) if text == "trueward:reviews" else ("a", "b")
 
-    Annotators choose by `a`; `b`, fitted to other text, is a truth. text: the source of the demonstrations, or of the prompts
-    if there are none.
+
+def annotators(text: str, env: Env) -> tuple[dict[str, Annotator], dict[str, Any]]:
+    """The utilities `a` and `b`, for reviews also `c`, and the accuracies of their classifiers.
+
+    Annotators choose by `a`; `b`, the same program fitted to other text, is a truth, and `c` one that shares no term with
+    either (scorers/reader.py). text: the source of the demonstrations, or of the prompts if there are none.
     """
     if text == "trueward:nano":
         return {name: DistinctWords(nano.liked(name)) for name in ("a", "b")}, {}
@@ -230,11 +237,27 @@ def annotators(text: str, env: Env) -> tuple[dict[str, Annotator], dict[str, Any
             "accuracy_sentences": _accuracy(classifier([r.text for r in short[True]]), short[True]),
         }
         env.progress.at(3 + done)
+    utilities[READER], accuracies[READER] = _reader(short, imdb)
     return utilities, accuracies
 
 
-def _accuracy(log_odds: np.ndarray, texts: list[reviews.Review]) -> float:
+def _reader(
+    sentences: Mapping[bool, Sequence[reviews.Review]], others: Sequence[reviews.Review]
+) -> tuple[Reader, dict[str, Any]]:
+    """The reader `c`, and the accuracy of its sentiment. sentences: by whether their prompt is held out."""
+    own, unseen = sentences[False], sentences[True]
+    halves = [halved for r in own if (halved := reviews.halve(r.text))]
+    texts = [r.text for r in others if seeds.fraction("pairs:" + r.text) < READ]
+    reader = Reader.fit([r.text for r in own], [r.positive for r in own], halves, texts)
+    return reader, {
+        "examples": len(own),
+        "accuracy": None,
+        "accuracy_sentences": _accuracy(reader.letters([r.text for r in unseen]), unseen),
+    }
+
+
+def _accuracy(log_odds: np.ndarray, texts: Sequence[reviews.Review]) -> float:
     return round(float(np.mean((log_odds > 0) == np.array([r.positive for r in texts]))), 4)
 
 
-PREPARE = Stage("prepare", prepare, write, read_stage)
+PREPARE = Stage("prepare", prepare, write, read_stage, version=2)

@@ -120,6 +120,7 @@ def annotators(recipe: Recipe, prepared: Made[Prepared], comparisons: Made[Any] 
         "agreement": summary["agreement"],
         "temperature": summary["temperature"],
         "classifiers": prepared.summary["classifiers"] if is_simulated else {},
+        "correlations": summary.get("correlations", {}),
     }
 
 

@@ -18,6 +18,7 @@ from trueward.models import loading
 from trueward.pipeline.comparisons import Compared
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.reward_eval import evaluate_reward_model, learning_curve, split_comparisons
+from trueward.pipeline.reward_probe import probe_figures
 from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
@@ -89,12 +90,14 @@ def fit_reward_model(
         learning_curve(sft.policy, train, held_out, reward, lora, seed, journal, env) if reward.learning_curve else []
     )
     whole = {"comparisons": len(train), **examined}
+    probed = probe_figures(sft.policy, proxy, train, held_out, reward.probe, env)
     summary = {
         "comparisons": len(train),
         "held_out": len(held_out),
         **examined,
         **{f"train_{key}": again[key] for key in ("accuracy", "nll")},
         **report,
+        **probed,
         "learning_curve": [*curve, whole] if curve else [],
         **_scale(proxy, reward, sft.answers, len(members.networks)),
     }
@@ -176,4 +179,4 @@ def read(artifact: Artifact, env: Env) -> FittedReward:
     )
 
 
-REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read, version=2)
+REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read, version=3)

@@ -23,7 +23,7 @@ from trueward.pipeline.graph import Results, graph
 from trueward.pipeline.model_checks import check_models
 from trueward.pipeline.own_code import check_policy_code
 from trueward.pipeline.parts import Parts, custom_files
-from trueward.pipeline.prepare import UTILITIES
+from trueward.pipeline.prepare import utilities_of
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.requirements import require_extras
 from trueward.pipeline.reward_templates import refuse_refused_prompts
@@ -166,17 +166,19 @@ def refuse_absent_models(recipe: Recipe) -> None:
 def refuse_absent_annotators(recipe: Recipe, compares: bool) -> None:
     """`ValueError` if simulated annotators are named for data other than the texts that ship, or by a name that is none."""
     utilities = [name for name in recipe.evaluation.truths if ":" not in name and name != "judge"]
-    if (recipe.data.demonstrations or recipe.data.prompts).startswith("trueward:"):
-        if unknown := [name for name in utilities if name not in UTILITIES]:
+    text = recipe.data.demonstrations or recipe.data.prompts
+    if text.startswith("trueward:"):
+        known = utilities_of(text)
+        if unknown := [name for name in utilities if name not in known]:
             raise ValueError(
-                f"evaluation.truths: there is no simulated utility {unknown[0]!r}; known: {', '.join(UTILITIES)}; or give "
-                "model:DIRECTORY, verifier:NAME, or [] to measure no truth"
+                f"evaluation.truths: there is no simulated utility {unknown[0]!r} for {text}; known: {', '.join(known)}; or "
+                "give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
             )
         by_utility = compares and recipe.comparisons.source == "simulated"
-        if by_utility and recipe.comparisons.annotator not in UTILITIES:
+        if by_utility and recipe.comparisons.annotator not in known:
             raise ValueError(
-                f"comparisons.annotator: there is no simulated utility {recipe.comparisons.annotator!r}; known: "
-                f"{', '.join(UTILITIES)}"
+                f"comparisons.annotator: there is no simulated utility {recipe.comparisons.annotator!r} for {text}; known: "
+                f"{', '.join(known)}"
             )
         return
     if compares and recipe.comparisons.source == "simulated":

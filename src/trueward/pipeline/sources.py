@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.config import DataConfig, Recipe
-from trueward.data import comparisons, loading, nano, reviews, snapshots, toy
+from trueward.data import comparisons, loading, nano, reviews, snapshots, sums, toy
 from trueward.data.loading import Loaded
 from trueward.data.options import ReadOptions
 from trueward.pipeline.parts import Parts
@@ -142,6 +142,8 @@ def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any])
     if name == "trueward:toy":
         pairs = toy.reviews(TOY_REVIEWS, TOY_SEED)
         return [Demonstration(prompt=Prompt(text=p), response=r) for p, r in pairs]
+    if name == "trueward:sums":
+        return list(sums.demonstrations() if what == "demonstrations" else sums.prompts())
     if name == "trueward:nano" and what == "prompts":
         return [Prompt(text=text) for text in nano.prompts()]
     if name == "trueward:reviews":
@@ -160,7 +162,9 @@ def _read(name: str, load: Any, source: Source, what: str, task: dict[str, Any])
         source.files += [file for each in loads for file in each.files]
         return list(dict.fromkeys(row for each in loads for row in each.rows))
     if name.startswith("trueward:"):
-        ships = "trueward:reviews and trueward:toy" + (", and trueward:nano for prompts" if what == "prompts" else "")
+        ships = "trueward:reviews, trueward:sums and trueward:toy" + (
+            ", and trueward:nano for prompts" if what == "prompts" else ""
+        )
         raise ValueError(f"data.{what}: there is no {name}; those that ship are {ships}")
     loaded = load(name)
     source.files += loaded.files

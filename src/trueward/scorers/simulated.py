@@ -27,6 +27,7 @@ from trueward.records import Comparison, Completion, Prompt, Response, Score, re
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.nano_utility import DistinctWords
+from trueward.scorers.reader import Reader
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.sentiment import Sentiment, from_table
 from trueward.seeds import generator, seed_for
@@ -75,7 +76,7 @@ class Utility:
         write_json(path, self.sentiment.table())
 
 
-def load(folder: Path, name: str) -> Utility | DistinctWords:
+def load(folder: Path, name: str) -> Annotator:
     """The utility that the stage `prepare` saved under this name. `ValueError` in one line that lists the names."""
     path = folder / f"{name}.json"
     if not path.is_file():
@@ -84,10 +85,12 @@ def load(folder: Path, name: str) -> Utility | DistinctWords:
     table = read_json(path)
     if table["kind"] == "distinct words":
         return DistinctWords(table["liked"])
+    if table["kind"] == "reader":
+        return Reader.from_table(table)
     return Utility(from_table(table))
 
 
-Annotator = Utility | DistinctWords
+Annotator = Utility | DistinctWords | Reader
 
 
 class SavedAnnotators(Mapping[str, Annotator]):

@@ -93,8 +93,8 @@ class ClassifierFigures(Contract):
 
     examples: int
     """Texts that it was fitted to."""
-    accuracy: float
-    """On the other half's texts."""
+    accuracy: Figure
+    """On long reviews that it hasn't seen; null for one that was fitted to sentences."""
     accuracy_sentences: float
     """On held-out sentences."""
 
@@ -116,6 +116,8 @@ class Annotators(Contract):
     """Of simulated choices, in units of utility; null for people."""
     classifiers: dict[str, ClassifierFigures]
     """What is inside simulated annotators, by utility; empty for others."""
+    correlations: dict[str, Figure]
+    """Of their utility with each other one, on the SFT policy's answers; empty for people."""
 
 
 class SampleAnswer(Contract):

@@ -168,5 +168,22 @@ class FittedRewardModel(ReadyRewardModel):
     """Its standard error."""
     gain_prompts: int
     """Prompts that it was measured on."""
+    probe_accuracy: Figure
+    """Share of the decided held-out comparisons that a linear probe of the SFT policy's frozen states ranks right; null without
+    one (`reward.probe` = 0, a table, too few prompts), like all that begin so."""
+    probe_accuracy_low: Figure
+    """Lower end of its 95 % interval, clustered by prompt."""
+    probe_accuracy_high: Figure
+    """Upper end."""
+    probe_layer: int | None
+    """After which layer the states were read: half of them or all, whichever had the lower loss in cross-validation."""
+    probe_comparisons: int | None
+    """Fitted to."""
+    probe_ahead: Figure
+    """The probe's accuracy less the reward model's, on the same comparisons."""
+    probe_ahead_low: Figure
+    """Lower end of its 95 % interval."""
+    probe_ahead_high: Figure
+    """Upper end."""
     learning_curve: list[LearningCurvePoint]
     """Of `reward.learning_curve`; empty without it."""

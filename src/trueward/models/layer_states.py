@@ -1,0 +1,41 @@
+"""The states of a network's layers at the last token of each answer, without gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from trueward.batches import micro_batches
+from trueward.data.collate import Collator
+from trueward.models.network import Network
+from trueward.records import Completion
+
+
+def layer_states(
+    network: Network, completions: Sequence[Completion], layers: Sequence[int], micro_batch_tokens: int
+) -> np.ndarray:
+    """The residual stream after each of these layers, at the last token: float64 [len(layers), n, d].
+
+    layers: from 0, the embeddings, to `layer_count`, whose states are normed. Each completion is read as text.
+    """
+    tokens = Collator(network.tokenizer, network.context).tokens(completions)
+    found: np.ndarray | None = None
+    with torch.no_grad():
+        for rows in micro_batches(tokens.lengths, micro_batch_tokens):
+            batch = tokens.take(rows).to(network.device)
+            states = network.model.base_model(
+                input_ids=batch.ids, use_cache=False, output_hidden_states=True
+            ).hidden_states
+            at = torch.arange(len(rows), device=network.device), batch.lengths.to(network.device) - 1
+            last = torch.stack([states[layer][at] for layer in layers]).double().cpu().numpy()
+            if found is None:
+                found = np.zeros((len(layers), len(completions), last.shape[-1]))
+            found[:, rows.numpy()] = last
+    return np.zeros((len(layers), 0, 0)) if found is None else found
+
+
+def layer_count(network: Network) -> int:
+    """How many layers the network has; 0 for a table, which has no states."""
+    return int(getattr(network.model.config, "num_hidden_layers", 0) or 0)
