@@ -25,7 +25,10 @@ def list_verifiers() -> None:
 def examine_verifier(
     name: Annotated[
         str,
-        typer.Argument(help="A verifier's name, with options if any (constraints,max_words=9), or reasoning-gym:TASK."),
+        typer.Argument(
+            help="A verifier's name, with options if any (constraints,max_words=9), reasoning-gym:TASK, or module:function "
+            "or FILE.py:function of your own."
+        ),
     ],
     prompts: Annotated[str, flag("prompts", "Prompts with answer keys: JSONL or a data set; else its own.")] = "",
     options: Annotated[
