@@ -16,7 +16,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ("artifacts", "cli", "config", "data", "lab", "progress", "records", "reporting", "seeds", "studio"), ()
     ),
     "tracking": ("tensorboard", "wandb", "trackio", "beats"),  # services that somebody asked for; marks in loops
-    "evaluation": ("baseline", "evaluator", "outliers", "reward_report", "token_strip", "truth", "verdict_monitor"),
+    "evaluation": (
+        *("baseline", "evaluator", "outliers", "reward_report", "token_strip", "truth", "verdict_monitor"),
+        *("reward_test.audit", "reward_test.audited", "reward_test.stability"),
+    ),
     "scorers.judge": ("local",),
     "scorers.sandbox": (),
     "scorers.verifiers": (),

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from trueward.api.audit_reward import RewardAudit, audit_reward
     from trueward.api.compare import ComparisonSet, compare
     from trueward.api.evaluate import HeadToHead, evaluate
     from trueward.api.learned_reward import LearnedReward
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from trueward.records import Comparison, Completion, Demonstration, Message, Prompt, Score
 
 PLACES = {
+    "api.audit_reward": ("RewardAudit", "audit_reward"),
     "api.compare": ("ComparisonSet", "compare"),
     "api.evaluate": ("HeadToHead", "evaluate"),
     "api.learned_reward": ("LearnedReward",),
@@ -62,11 +64,13 @@ __all__ = [
     "OptimizedPolicy",
     "Policy",
     "Prompt",
+    "RewardAudit",
     "Run",
     "Score",
     "SupervisedPolicy",
     "Sweep",
     "__version__",
+    "audit_reward",
     "compare",
     "doctor",
     "evaluate",

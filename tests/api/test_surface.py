@@ -17,6 +17,7 @@ import trueward
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = [
+    "audit_reward",
     "compare",
     "doctor",
     "evaluate",
@@ -38,6 +39,7 @@ RESULTS = [
     "LearnedReward",
     "OptimizedPolicy",
     "Policy",
+    "RewardAudit",
     "Run",
     "SupervisedPolicy",
     "Sweep",

@@ -37,6 +37,7 @@ COMMANDS = (
 GROUPS = {
     "comparisons": ("import", "agree", "export", "make"),
     "verifiers": ("list", "test"),
+    "reward": ("test",),
     "studio": ("account", "token", "tokens", "revoke"),
 }
 WITHOUT_TORCH = """

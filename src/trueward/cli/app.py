@@ -22,6 +22,7 @@ from trueward.cli import (
     profile,
     push,
     reports,
+    reward,
     run,
     sample,
     single_stage,
@@ -48,6 +49,7 @@ app = typer.Typer(
 comparisons.app.command("make")(collect.make)
 app.add_typer(comparisons.app)
 app.add_typer(verifiers.app)
+app.add_typer(reward.app)
 app.add_typer(studio.app, name="studio")
 app.command()(run.run)
 app.command()(run.sweep)

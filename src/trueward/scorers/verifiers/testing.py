@@ -10,8 +10,12 @@ from trueward.scorers.verifiers import catalogue, gym, selftest
 
 def examine(name: str, prompts: str, options: dict[str, Any]) -> str:
     """A line for each kind of case, with the number of cases. `ValueError` names the first case that fails."""
+    from trueward.scorers import own_verifier  # here, not above: it needs torch
+
     task = name.removeprefix(gym.PREFIX) if name.startswith(gym.PREFIX) else ""
-    if task or (name == "gym" and not prompts):
+    if own_verifier.is_own(name):
+        tested, verifier = own_verifier.read(name, prompts, options)
+    elif task or (name == "gym" and not prompts):
         tested = gym.prompts(task or "chain_sum", {"size": 20})
         verifier = catalogue.make("gym", options, "--option")
     else:
