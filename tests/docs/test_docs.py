@@ -271,10 +271,12 @@ def test_the_report_is_explained_path_by_path(tiny: Path, of_kind: Callable[[str
 
 
 def test_what_people_say_is_explained() -> None:
+    from trueward.evaluation.contracts.people import PoweredRow
     from trueward.evaluation.preference import preferred
 
-    around = {"project", "is_truth", "votes", "steps", "verdict"}
+    around = {"project", "is_truth", "votes", "steps", "verdict", "powered"}
     assert set(sections(DOCS / "metrics.md")["People"]) == set(preferred([1.0])) | around
+    assert set(sections(DOCS / "metrics.md")["People and a judge"]) == set(PoweredRow.model_fields)
 
 
 def test_a_row_of_what_moved_is_explained() -> None:

@@ -8,13 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trueward import artifacts, config
 from trueward.cli import app
 from trueward.data import jsonl, questions
+from trueward.evaluation.contracts.people import PeopleRow
+from trueward.evaluation.prediction_powered import powered_mean
 from trueward.evaluation.preference import preferred
 from trueward.evaluation.win_rate import score_interval
+from trueward.pipeline import judged_pairs
 from trueward.progress import WaitingError
 from trueward.training.journal import read_log
 
@@ -22,6 +26,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import sitting
 
 ASKING = ("evaluation.truths=['b', 'people:film']", "evaluation.final_pairs=12", "evaluation.step_pairs=4")
+JUDGE = """
+[judge]
+model = "trueward:tiny"
+question = "{prompt}{response} it is"
+choices = ["warm", "dull"]
+"""
 FIRST = ("evaluation.truths=['people:film']", "evaluation.final_pairs=12")
 
 
@@ -188,3 +198,99 @@ def test_asking_what_can_not_be_asked(
     (run / "report.json").unlink()
     code, line = evaluate(monkeypatch, capsys, str(run), "--people", "film")
     assert (code, "has no report yet" in line) == (2, True)
+
+
+def test_a_judge_on_all_pairs_and_people_on_some(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's proxy as the judge: its scores are known, it sees all pairs of the evaluation, and people 12 of them."""
+    code, said = evaluate(monkeypatch, capsys, str(run), "--people", "film", "-n", "12", "--judge", "proxy", "--json")
+    assert code == 0, said
+    before = json.loads(said)["powered"]
+    everything = judged_pairs.evaluation_pairs(run)
+    different = [q for q in everything if q.differs]
+    assert (before["judge"], before["judged"], before["win_rate"]) == ("proxy", 0, None)
+    assert before["pairs"] == len(different) > 12
+    with sitting.people(data) as people:
+        people.judge("film")
+    code, said = evaluate(monkeypatch, capsys, str(run), "--people", "film", "--within", "20")
+    assert code == 0, said
+    report = artifacts.read_json(run / "report.json")
+    found = report["people"]["powered"]
+    assert f"{found['judged']} judged by people and {len(different)} by proxy, whose bias is taken off." in said
+    assert "For ± 20 points" in said
+    assert "whose bias is taken off" in (run / "report.html").read_text()
+    kept = questions.read_pairs(run / "people/evaluation.jsonl")
+    assert [q.key for q in kept] == [q.key for q in everything[: len(kept)]], "the first of a random order"
+    rows = {row["prompt"]: row for row in read_log(run / "evaluation/policy.jsonl")}
+    judge = [(1 + np.sign(r["proxy"] - r["reference_proxy"])) / 2 for q in different for r in [rows[str(q.prompt)]]]
+    longer = {q.key: (1 + np.sign(len(q.ours.text) - len(q.theirs.text))) / 2 for q in kept}
+    expected = powered_mean(np.array([longer.get(q.key, np.nan) for q in different]), np.array(judge))
+    equal = found["same"] / len(everything)
+    assert found["win_rate"] == pytest.approx((1 - equal) * expected.estimate + equal / 2, abs=1e-5)
+    assert found["win_rate_low"] == pytest.approx((1 - equal) * expected.low + equal / 2, abs=1e-5)
+    assert found["points"] == 20
+    people_row = PeopleRow.model_validate(report["people"])
+    assert people_row.powered is not None, "docs/metrics.md explains its fields"
+
+
+def test_a_file_of_judged_pairs_and_a_model_that_is_asked_now(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "judge.toml"
+    settings.write_text(JUDGE)
+    code, said = evaluate(monkeypatch, capsys, str(run), "--people", "film", "-n", "4", "--judge", str(settings))
+    assert code == 0, said
+    pairs = [q for q in judged_pairs.evaluation_pairs(run) if q.differs]
+    assert f"trueward:tiny is asked about {len(pairs)} pairs: {2 * len(pairs)} requests." in said
+    asked = judged_pairs.read(run)
+    assert asked is not None
+    assert (asked.name, len(asked.votes)) == ("trueward:tiny", len(pairs))
+    own = tmp_path / "mine.jsonl"
+    lines = (run / "people/judged.jsonl").read_text().splitlines()
+    own.write_text("\n".join(lines[:5]).replace("trueward:tiny", "another") + "\n")
+    code, said = evaluate(monkeypatch, capsys, str(run), "--people", "film", "--judge", str(own), "--json")
+    assert code == 0, said
+    found = json.loads(said)["powered"]
+    assert (found["judge"], found["unjudged"]) == ("another", len(pairs) - 5)
+
+
+@pytest.mark.parametrize(
+    ("judge", "written", "said"),
+    [
+        (
+            "nobody",
+            None,
+            "--judge nobody: expected proxy, b (a score that the run has), a file of judged pairs, or a .toml",
+        ),
+        ("x.toml", None, "--judge x.toml: No such file"),
+        ("x.toml", "[reward]\n", "expected the sections [judge] and [runtime], got reward"),
+        ("x.toml", "[judge]\nprinciple = 3\n", "unknown key judge.principle; did you mean principles?"),
+        ("x.toml", "[judge]\n", "--judge x.toml: judge.model: expected a model's name"),
+        ("x.jsonl", '{"prompt": "a", "chosen": "b", "rejected": "c"}\n', "--judge x.jsonl: judged none of the"),
+    ],
+)
+def test_a_judge_that_can_not_be_asked(
+    judge: str,
+    written: str | None,
+    said: str,
+    run: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if written is not None:
+        Path(judge).write_text(written)
+    code, line = evaluate(monkeypatch, capsys, str(run), "--people", "film", "--judge", judge)
+    assert (code, said in line, line.count("\n")) == (2, True, 1), line
+    assert not (run / "people/evaluation.jsonl").exists(), "nothing was asked"
+
+
+def test_a_judge_stands_beside_people(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = evaluate(monkeypatch, capsys, str(run), "--judge", "proxy")
+    assert (code, "give --people PROJECT, too" in line) == (2, True), line

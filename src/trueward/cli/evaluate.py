@@ -31,6 +31,17 @@ def evaluate(
     people: Annotated[
         str, typer.Option(help="A studio's project in which people compare a run's answers with its SFT policy's.")
     ] = "",
+    judge: Annotated[
+        str,
+        typer.Option(
+            help="With --people: who judges all pairs of the evaluation beside them: proxy, the run's first truth, a file of "
+            "judged pairs, or a .toml file with a section [judge]."
+        ),
+    ] = "",
+    within: Annotated[
+        float,
+        typer.Option(min=0.1, max=50, help="With --judge: percentage points ± that people's clicks are planned for."),
+    ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Compare two checkpoints on the same prompts: by any scorer (blind, in both orders), or by people."""
@@ -39,8 +50,10 @@ def evaluate(
             raise ValueError("--people: they compare the answers of the run's own evaluation; give nothing but the run")
         from trueward.cli import human_eval
 
-        human_eval.evaluate(run_directory(model), people, count, as_json)
+        human_eval.evaluate(run_directory(model), people, count, judge, within, as_json)
         return
+    if judge:
+        raise ValueError("--judge: stands beside people who judge some of the pairs; give --people PROJECT, too")
 
     from trueward.pipeline import head_to_head
     from trueward.progress import Progress, terminal_progress

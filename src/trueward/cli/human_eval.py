@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,12 @@ from trueward.console import as_json as as_json_text
 from trueward.data.snapshots import data_directory
 
 
-def evaluate(run: Path, project: str, most: int, as_json: bool) -> None:
-    """Send the pairs, count the votes, write the report again and print the result."""
+def evaluate(run: Path, project: str, most: int, judge: str, points: float, as_json: bool) -> None:
+    """Send the pairs, count the votes, write the report again and print the result.
+
+    judge: who judges all pairs of the evaluation, beside people; empty: nobody, or who did before. points: half the width,
+    in percentage points, that clicks are planned for.
+    """
     from trueward.config.schema import PROJECT
 
     if not PROJECT.fullmatch(project):
@@ -23,17 +29,21 @@ def evaluate(run: Path, project: str, most: int, as_json: bool) -> None:
     if not (run / "report.json").is_file():
         raise ValueError(f"{run}: has no report yet; `trueward run` makes one")
     from trueward.data import jsonl, questions
-    from trueward.pipeline import human_eval
+    from trueward.pipeline import human_eval, judged_pairs
+    from trueward.progress import Progress, terminal_progress
     from trueward.records import line
     from trueward.reporting import people_text
 
+    if judge:
+        with nullcontext(Progress()) if as_json else terminal_progress() as progress:
+            judged_pairs.judge_run(run, judge, progress, lambda text: print(text, file=sys.stderr))
     human_eval.post_pairs(run, project, most)
     votes = human_eval.read_votes(run, project)
     if importlib.util.find_spec("sqlalchemy"):  # without the studio's extra, only votes in closed rounds are known
         everything = [q for each in human_eval.posted_pairs(run).values() for q in each]
         votes = questions.matching(everything, live(project))
         jsonl.write(run / human_eval.FOLDER / human_eval.VOTES, [line(vote) for vote in votes])
-    result = human_eval.write(run, project, votes)
+    result = human_eval.write(run, project, votes, points)
     if as_json:
         print(as_json_text(result))
         return

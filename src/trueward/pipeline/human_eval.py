@@ -21,7 +21,7 @@ from trueward.data.questions import PeoplePair
 from trueward.evaluation import verdict
 from trueward.evaluation.paired import paired
 from trueward.evaluation.preference import preferred
-from trueward.pipeline.records import read_prompts
+from trueward.pipeline import judged_pairs
 from trueward.progress import WaitingError
 from trueward.records import Comparison, Prompt
 from trueward.reporting import report as page
@@ -38,12 +38,7 @@ def post_pairs(run: Path, project: str, most: int) -> list[PeoplePair]:
     """
     path = run / FOLDER / END
     if not path.is_file():
-        answers = run / "evaluation" / "policy.jsonl"
-        if not answers.is_file():
-            raise ValueError(f"{run}: has no evaluation yet, and people judge its answers; `trueward run` makes one")
-        known = {str(p): p for p in read_prompts(run / "prepare" / "prompts_held_out.jsonl")}
-        rows = read_log(answers)[:most]
-        questions.save_pairs(path, _pairs([known[row["prompt"]] for row in rows], rows))
+        questions.save_pairs(path, judged_pairs.evaluation_pairs(run, most))
     pairs = questions.read_pairs(path)
     questions.pose(project, run.absolute().name, pairs)
     return pairs
@@ -53,16 +48,12 @@ def post_pairs_at_step(
     work: Path, config: EvaluationConfig, step: int, prompts: Sequence[Prompt], samples: Sequence[Row]
 ) -> None:
     """The same for an evaluation's answers in training. work: the directory of the policy's stage."""
-    pairs = _pairs(prompts[: config.step_pairs], samples[: config.step_pairs])
+    pairs = [
+        questions.people_pair(prompt, (row["response"], row["finished"]), (row["reference"], row["reference_finished"]))
+        for prompt, row in zip(prompts[: config.step_pairs], samples[: config.step_pairs], strict=True)
+    ]
     questions.save_pairs(work / STEP_PAIRS / f"step-{step:07d}.jsonl", pairs)
     questions.pose(config.project, f"{work.absolute().parent.name}-step-{step:07d}", pairs)
-
-
-def _pairs(prompts: Sequence[Prompt], samples: Sequence[Row]) -> list[PeoplePair]:
-    return [
-        questions.people_pair(prompt, (row["response"], row["finished"]), (row["reference"], row["reference_finished"]))
-        for prompt, row in zip(prompts, samples, strict=True)
-    ]
 
 
 def read_votes(run: Path, project: str) -> list[Comparison]:
@@ -97,8 +88,11 @@ def wait(run: Path, project: str, needed: int) -> None:
         )
 
 
-def summarise(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
-    """People's preferences in training and at the end, and the verdict with them as the truth."""
+def summarise(run: Path, project: str, votes: Sequence[Comparison], points: float = judged_pairs.POINTS) -> Row:
+    """People's preferences in training and at the end, and the verdict with them as the truth.
+
+    With what a judge said of all pairs, if one was asked. points: half the width that people's clicks are planned for.
+    """
     everything = posted_pairs(run)
     end, values = _measured(everything.pop(None), votes)
     table: Row = {"project": project, "votes": len(votes), **end, "steps": []}
@@ -108,6 +102,8 @@ def summarise(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
         row, steps[step] = _measured(pairs, votes)
         table["steps"].append({"step": step, **row})
     table["verdict"] = _verdict(run, table, values, steps).table()
+    if (judged := judged_pairs.read(run)) is not None:
+        table["powered"] = judged_pairs.powered(judged, votes, points)
     return table
 
 
@@ -173,9 +169,9 @@ def refresh(run: Path) -> Row | None:
     return write(run, project, read_votes(run, project))
 
 
-def write(run: Path, project: str, votes: Sequence[Comparison]) -> Row:
+def write(run: Path, project: str, votes: Sequence[Comparison], points: float = judged_pairs.POINTS) -> Row:
     """Write people.json and the run's report; if people are the recipe's first truth, their verdict is the run's."""
-    table = summarise(run, project, votes)
+    table = summarise(run, project, votes, points)
     report = artifacts.read_json(run / "report.json")
     truths = report["recipe"]["evaluation"].get("truths") or [""]
     is_first = truths[0] == f"{questions.PREFIX}{project}"

@@ -18,13 +18,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from trueward.studio.api import manage, people, tokens, watch, work
+from trueward.studio.api import manage, panels, people, tokens, watch, work
 from trueward.studio.api.gate import BROKEN, Gate, Names
 from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
-PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "welcome")
+PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "panel", "welcome")
 
 
 class Static(StaticFiles):
@@ -47,7 +47,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
     app.state.studio = studio
-    for module in (people, tokens, work, manage, watch):
+    for module in (people, panels, tokens, work, manage, watch):
         app.include_router(module.router)
     explain(app)
     app.mount("/page", Static(directory=PAGE))

@@ -18,7 +18,7 @@ from trueward.data import comparisons as compared
 from trueward.data import sheets
 from trueward.records import line
 from trueward.studio import agreement, demonstration, reading
-from trueward.studio.api.place import Admin, Anyone, Body, Here, Reader
+from trueward.studio.api.place import Admin, Body, Here, Member, Reader
 from trueward.studio.api.route import Route
 from trueward.studio.api.work import named
 from trueward.studio.store import answers, counts, history, labels, projects, queue, rounds
@@ -55,7 +55,7 @@ class Excluded(Body):
 
 
 @router.get("/projects")
-def everything(here: Here, person: Anyone) -> list[dict[str, Any]]:
+def everything(here: Here, person: Member) -> list[dict[str, Any]]:
     """All projects; for annotators with the number of items left for them."""
     here.take_in()
     with here.database.reading() as connection:

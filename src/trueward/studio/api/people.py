@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic import Field
 
 from trueward.studio.api import limits
-from trueward.studio.api.place import COOKIE, MOST_ID, Admin, Anyone, Body, Here, Person, Role, Studio, whoever
+from trueward.studio.api.place import COOKIE, MOST_ID, Admin, Body, Here, Member, Person, Role, Studio, whoever
 from trueward.studio.api.route import Route
-from trueward.studio.store import accounts
+from trueward.studio.api.sessions import address_of, attempt, entering, set_cookie
+from trueward.studio.store import accounts, panels
 
 router = APIRouter(prefix="/api", route_class=Route)
 AccountId = Annotated[int, Path(ge=1, le=MOST_ID)]
@@ -55,18 +54,22 @@ class Active(Body):
 def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[str, Any]:
     """The account of the request, if any, and whether the lab is there."""
     account = None if person is None else {"name": person.name, "role": person.role}
+    if person is not None and person.role == panels.ROLE:  # whose page is the one project of the link
+        with here.database.reading() as connection:
+            row = panels.sitting(connection, person.id)
+        account = {**(account or {}), "project": row.project, "kind": row.kind}
     return {"account": account, "lab": here.lab is not None}
 
 
 @router.post("/enter")
 def enter(body: Enter, here: Here, request: Request, response: Response) -> dict[str, Any]:
     """Exchange a one-time token for a session."""
-    with _attempt(here, {f"enter {limits.network(_address(request))}": limits.ADDRESS}) as right:
+    with attempt(here, entering(request)) as right:
         session = here.database.write(lambda connection: accounts.enter(connection, body.token))
         right(session is not None)
     if session is None:
         raise HTTPException(401, "this link has been used, or is too old")
-    _cookie(here, response, session)
+    set_cookie(here, response, session)
     return {}
 
 
@@ -75,9 +78,11 @@ def login(body: Login, here: Here, request: Request, response: Response) -> dict
     """Sign in with name and password."""
     with here.database.reading() as connection:
         account = accounts.by_name(connection, body.name)
-    if not _is_right(here, limits.sign_in(body.name, _address(request)), account, body.password) or account is None:
+    if not _is_right(here, limits.sign_in(body.name, address_of(request)), account, body.password) or account is None:
         raise HTTPException(401, "wrong name or password")
-    _cookie(here, response, here.database.write(lambda connection: accounts.grant(connection, account.id, "session")))
+    set_cookie(
+        here, response, here.database.write(lambda connection: accounts.grant(connection, account.id, "session"))
+    )
     return {}
 
 
@@ -91,7 +96,7 @@ def logout(here: Here, request: Request, response: Response) -> dict[str, Any]:
 
 
 @router.post("/password")
-def password(body: Password, here: Here, person: Anyone, request: Request, response: Response) -> dict[str, Any]:
+def password(body: Password, here: Here, person: Member, request: Request, response: Response) -> dict[str, Any]:
     """Set or change the password.
 
     All sessions, tokens and invitations of the account end, and a new session starts.
@@ -113,17 +118,18 @@ def password(body: Password, here: Here, person: Anyone, request: Request, respo
         session = here.database.write(work)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
-    _cookie(here, response, session)
+    set_cookie(here, response, session)
     return {}
 
 
 @router.get("/accounts")
 def everyone(here: Here, person: Admin) -> list[dict[str, Any]]:
-    """All accounts."""
+    """All accounts, without those that links for panels made."""
     with here.database.reading() as connection:
         return [
             {"id": row.id, "name": row.name, "role": row.role, "active": row.active, "password": bool(row.password)}
             for row in accounts.all_of(connection)
+            if row.role != panels.ROLE
         ]
 
 
@@ -158,36 +164,12 @@ def active(account_id: AccountId, body: Active, here: Here, person: Admin) -> di
     return {}
 
 
-def _address(request: Request) -> str:
-    """Where a request comes from; a proxy's word for it counts only if the proxy is trusted (see `trueward.studio.serve`)."""
-    return request.client.host if request.client else ""
-
-
 def _is_right(here: Studio, tries: dict[str, int], account: Any, password: str) -> bool:
     """Whether it is the account's password. The attempt counts before anything is hashed; error 429 if there were too many."""
-    with _attempt(here, tries) as right, here.hashing.place() as ours:
+    with attempt(here, tries) as right, here.hashing.place() as ours:
         if not ours:
             right(True)  # nothing was tried
             raise HTTPException(429, "many are signing in; try again in a moment", {"Retry-After": "2"})
         known = accounts.check_password(account, password)
         right(known)
     return known
-
-
-@contextmanager
-def _attempt(here: Studio, tries: dict[str, int]) -> Iterator[Any]:
-    """Count an attempt, and take it back if it is said to be right."""
-    if seconds := here.limiter.attempt(tries):
-        raise HTTPException(429, f"too many tries; wait {seconds} seconds", {"Retry-After": str(seconds)})
-
-    def right(known: bool) -> None:
-        if known:
-            here.limiter.succeeded(tries)
-
-    yield right
-
-
-def _cookie(here: Studio, response: Response, session: str) -> None:
-    response.set_cookie(
-        COOKIE, session, max_age=int(accounts.LASTS["session"]), httponly=True, samesite="strict", secure=here.secure
-    )

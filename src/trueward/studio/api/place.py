@@ -22,6 +22,7 @@ MOST_STREAMS = 20  # open event streams of one account
 MOST_ID = 2**31 - 1  # of a row: PostgreSQL's integers
 MOST_NUMBER = 2**53 - 1  # that JSON can hold exactly
 Role = Literal["viewer", "annotator", "admin"]
+MemberRole = Role | Literal["panelist"]  # whoever came by a link for a panel, to one project
 
 
 class Body(BaseModel):
@@ -62,7 +63,7 @@ class Person:
 
     id: int
     name: str
-    role: Role
+    role: MemberRole
     by: Literal["session", "token"] = "session"
     hashed: str = ""
 
@@ -110,6 +111,13 @@ def somebody(person: Annotated[Person | None, Depends(whoever)]) -> Person:
 Anyone = Annotated[Person, Depends(somebody)]
 
 
+def member(person: Anyone) -> Person:
+    """An account that an admin made; error 403 for those that a link for a panel made."""
+    if person.role == "panelist":
+        raise HTTPException(403, "a panel's link opens one project and nothing else")
+    return person
+
+
 def worker(person: Anyone) -> Person:
     """An account that may answer; error 403 for viewers."""
     if person.role == "viewer":
@@ -118,8 +126,8 @@ def worker(person: Anyone) -> Person:
 
 
 def reader(person: Anyone) -> Person:
-    """An account that may see runs and figures; error 403 for annotators, who judge blind."""
-    if person.role == "annotator":  # scores and model names would bias them
+    """An account that may see runs and figures; error 403 for annotators and panels, who judge blind."""
+    if person.role in ("annotator", "panelist"):  # scores and model names would bias them
         raise HTTPException(403, "annotators judge blind")
     return person
 
@@ -131,6 +139,7 @@ def ruler(person: Anyone) -> Person:
     return person
 
 
+Member = Annotated[Person, Depends(member)]
 Worker = Annotated[Person, Depends(worker)]
 Reader = Annotated[Person, Depends(reader)]
 Admin = Annotated[Person, Depends(ruler)]

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from trueward.studio.api import bodies, place
 
 SMALL = 64 * 1024  # bytes that are parsed where they arrive; more of them in a thread of their own
-CHECKS = (place.somebody, place.worker, place.reader, place.ruler)
+CHECKS = (place.somebody, place.member, place.worker, place.reader, place.ruler)
 
 
 class Route(APIRoute):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path
 from pydantic import Field
 
-from trueward.studio.api.place import Anyone, Body, Here, Person
+from trueward.studio.api.place import Body, Here, Member, Person
 from trueward.studio.api.route import Route
 from trueward.studio.store import accounts
 
@@ -28,7 +28,7 @@ class Revoked(Body):
 
 
 @router.get("/tokens")
-def standing(here: Here, person: Anyone) -> list[dict[str, Any]]:
+def standing(here: Here, person: Member) -> list[dict[str, Any]]:
     """The tokens and sessions of the account, and for an admin everybody's, oldest first. No secret is among them."""
     with here.database.reading() as connection:
         rows = accounts.standing(connection, _whose(person))
@@ -47,7 +47,7 @@ def standing(here: Here, person: Anyone) -> list[dict[str, Any]]:
 
 
 @router.post("/tokens")
-def make(body: NewToken, here: Here, person: Anyone) -> dict[str, Any]:
+def make(body: NewToken, here: Here, person: Member) -> dict[str, Any]:
     """A token for scripts, with the rights of the account. It is returned once and stored as a hash."""
     if person.by == "token":  # one that leaked would otherwise outlive its end
         raise HTTPException(403, "a token can't make another one: sign in")
@@ -56,7 +56,7 @@ def make(body: NewToken, here: Here, person: Anyone) -> dict[str, Any]:
 
 
 @router.post("/tokens/{name}/revoke")
-def revoke(name: Handle, body: Revoked, here: Here, person: Anyone) -> dict[str, Any]:
+def revoke(name: Handle, body: Revoked, here: Here, person: Member) -> dict[str, Any]:
     """End a token or a session at once: one's own, and for an admin anybody's."""
     if not here.database.write(lambda c: accounts.revoke(c, name, _whose(person))):
         raise HTTPException(404, "there is no such token")

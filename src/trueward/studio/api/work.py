@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from trueward.studio.api.place import Body, Here, Worker
 from trueward.studio.api.route import Route
-from trueward.studio.store import answers, history, projects, queue
+from trueward.studio.store import answers, history, panels, projects, queue
 from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api", route_class=Route)
@@ -56,18 +56,42 @@ def named(connection: Connection, name: str) -> DbRow:
 def take(name: str, body: Wanted, here: Here, person: Worker) -> dict[str, Any]:
     """The items that this account holds, filled up to `count`."""
 
-    def work(connection: Connection) -> tuple[DbRow, list[dict[str, Any]]]:
+    def work(connection: Connection) -> tuple[DbRow, list[dict[str, Any]], dict[str, Any]]:
         try:
             project = projects.working(connection, name)
         except LookupError as error:
             raise HTTPException(404, str(error)) from None
-        return project, queue.take(connection, project, person.id, body.count)
+        if person.role != panels.ROLE:
+            return project, queue.take(connection, project, person.id, body.count), {}
+        return project, *_panel_turn(connection, project, person.id, body.count)
 
     here.take_in()
-    project, items = here.database.write(work, lasting=False)
+    project, items, end = here.database.write(work, lasting=False)
     with here.database.reading() as connection:  # outside the write transaction, so that counting blocks nobody
-        progress = queue.progress(connection, project, person.id, here.free)
-    return {"kind": project.kind, "instructions": project.instructions, "items": items, "progress": progress}
+        progress = end.pop("progress", None) or queue.progress(connection, project, person.id, here.free)
+    return {"kind": project.kind, "instructions": project.instructions, "items": items, "progress": progress, **end}
+
+
+def _panel_turn(
+    connection: Connection, project: DbRow, account_id: int, count: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What a panel's member gets: the items up to their part, their progress, and the panel's code when they have done it.
+
+    The part ends early if no items are left; who has done none then gets no code.
+    """
+    sitting = panels.sitting(connection, account_id)
+    if sitting.project != project.name:
+        raise HTTPException(404, "this link opens another project")
+    done = panels.done(connection, account_id)
+    left = max(0, sitting.quota - done)
+    items = queue.take(connection, project, account_id, min(count, left))
+    end = {"progress": {"done": done, "left": min(left, queue.progress(connection, project, account_id)["left"])}}
+    if items:
+        return items, end
+    if done:
+        panels.complete(connection, sitting)
+    shown = {"code": sitting.code, "redirect": sitting.redirect} if done else {"code": "", "redirect": ""}
+    return items, {**end, "completed": {"items": done, **shown}}
 
 
 @router.post("/answers")

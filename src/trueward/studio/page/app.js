@@ -22,7 +22,9 @@ const PLACES = [
 
 function Shell() {
   if (me.value === undefined) return null;
+  if (refusal) return html`<${Refused} />`;
   if (me.value === null) return html`<${SignIn} />`;
+  if (me.value.role === "panelist") return html`<${Sitting} />`;
   const [path] = here.value.split("?");
   const [, place, ...rest] = path.split("/");
   const name = decodeURIComponent(rest.join("/"));
@@ -55,6 +57,30 @@ function Shell() {
       ${(pages[place] ?? (() => html`<p>There is nothing here.</p>`))()}
     </main>
     <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
+}
+
+// Somebody of a panel: one project, and no way to anything else.
+const Sitting = () => html`
+  <a class="jump" href="#main">To the page</a>
+  <main id="main" tabindex="-1"><${Compare} name=${me.value.project} /></main>
+  <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
+
+const Refused = () => html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "480px", margin: "8vh auto" }}>
+  <h1>This link doesn’t open</h1><p class="note bad" role="alert">${refusal}</p>
+  <p class="small soft">If you came from a panel, please return the study there.</p></div></main>`;
+
+let refusal = ""; // why a panel's link doesn't open
+
+// A panel's link: /panel/KEY with what the panel calls its member (Prolific's names, or plain ones).
+async function join(key) {
+  const given = new URLSearchParams(location.search);
+  const named = (...names) => names.map((name) => given.get(name)).find(Boolean) || "";
+  const who = {
+    participant: named("PROLIFIC_PID", "participant"),
+    study: named("STUDY_ID", "study"),
+    session: named("SESSION_ID", "session"),
+  };
+  await post("/api/panel", { key, ...who }).catch((problem) => (refusal = problem.message));
 }
 
 function SignIn() {
@@ -97,6 +123,8 @@ async function start() {
       (problem) => sessionStorage.setItem("problem", problem.message),
     );
   }
+  const panel = location.pathname.match(/^\/panel\/([^/]+)$/);
+  if (panel) await join(panel[1]);
   await know().catch(() => (me.value = null));
   render(html`<${Shell} />`, document.getElementById("app"));
 }

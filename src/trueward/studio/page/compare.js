@@ -1,8 +1,8 @@
 // Compare: two answers, one click. Keys do all of it.
-import { attempt, say } from "./api.js";
+import { attempt, me, say } from "./api.js";
 import { different, Marked } from "./difference.js";
 import { waiting } from "./outbox.js";
-import { Dialog, Meter, PlainText, PromptText } from "./parts.js";
+import { Copy, Dialog, Meter, PlainText, PromptText } from "./parts.js";
 import { Link } from "./place.js";
 import { sitting } from "./sitting.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
@@ -146,6 +146,7 @@ function Instructions({ text }) {
 function Nothing({ work, onUndo }) {
   if (work.problem.value) return html`<p class="note bad" role="alert">${work.problem.value}</p>`;
   if (work.items.value === null) return html`<p class="empty" aria-busy="true">Fetching pairs …</p>`;
+  if (me.value.role === "panelist") return html`<${Completed} of=${work.completed.value} onUndo=${onUndo} />`;
   return html`<div class="card empty" data-test="finished">
     <h2>Nothing left for you here</h2>
     <p>${work.progress.value.done ? `You have judged ${work.progress.value.done} in this round. Thank you.` : "There are no pairs to judge yet."}</p>
@@ -154,6 +155,23 @@ function Nothing({ work, onUndo }) {
       <button onClick=${() => work.refill().then(() => work.items.value.length || say("Still nothing."))}>Look again</button>
       <${Link} to="/" class="button">Home</${Link}>
     </div>
+  </div>`;
+}
+
+// The end of a panel's part: its code, and the way back to where they came from.
+function Completed({ of, onUndo }) {
+  if (!of) return html`<p class="empty" aria-busy="true">Sending your answers …</p>`;
+  if (!of.items)
+    return html`<div class="card empty" data-test="completed"><h2>No pairs are left</h2>
+      <p>Others have judged them all, so there is nothing to do. Please return the study.</p></div>`;
+  return html`<div class="card empty" data-test="completed">
+    <h2>That was all. Thank you!</h2>
+    <p>You have judged ${of.items} ${of.items === 1 ? "pair" : "pairs"}, and your answers are stored.</p>
+    ${of.code && html`<p>Your completion code:</p><div class="row" style=${{ justifyContent: "center" }}><code data-test="code" style=${{ fontSize: "20px" }}>${of.code}</code><${Copy} text=${of.code} /></div>`}
+    <div class="row gap" style=${{ justifyContent: "center" }}>
+      ${of.redirect && html`<a class="button main" href=${of.redirect} rel="noreferrer">Complete the study</a>`}
+      <button onClick=${onUndo}>Undo the last one <kbd>U</kbd></button></div>
+    ${!of.code && !of.redirect && html`<p class="soft">You can close this page.</p>`}
   </div>`;
 }
 

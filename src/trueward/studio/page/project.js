@@ -1,5 +1,6 @@
 // A project from its admin's side: progress, agreement, annotators, rounds, what comes in and what goes out.
 import { attempt, get, me, post, say } from "./api.js";
+import { Panels } from "./panels.js";
 import { Copy, Dialog, Meter, number, percent, plain, Stat, useData, when } from "./parts.js";
 import { Link } from "./place.js";
 import { html, useState } from "./vendor.js";
@@ -41,6 +42,7 @@ export function Project({ name }) {
     ${data.judges.length > 0 && html`<${Judges} rows=${data.judges} people=${data.agreement} />`}
     <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} />
     ${rules && html`<${Fill} path=${path} kind=${data.kind} onDone=${again} />`}
+    ${rules && data.kind === "compare" && html`<${Panels} path=${path} />`}
     <${Rounds} data=${data} name=${name} />
     ${rules && html`<div class="card"><h2>Take it along</h2><div class="row">${FORMS[data.kind].map(
       ([form, label]) => html`<a class="button" download href=${`${path}/export?form=${form}`}>${label}</a>`)}</div>

@@ -15,6 +15,7 @@ export function sitting(project) {
     about: signal(null),
     progress: signal({ done: 0, left: 0 }),
     problem: signal(""),
+    completed: signal(null), // of a panel's link: { items, code, redirect } once this part is done
     made: signal([]), // clicks of this sitting, the last one last: { key, item }
   };
   const answered = new Set(outbox.read().map(({ body }) => body.assignment).filter(Boolean));
@@ -33,6 +34,7 @@ export function sitting(project) {
       const reply = await post(`${path}/queue`, { count: Math.min(20, AHEAD + outbox.waiting.value + 1) });
       const had = new Set((state.items.value || []).map((item) => item.assignment));
       const fresh = reply.items.filter((item) => !answered.has(item.assignment) && !had.has(item.assignment));
+      state.completed.value = reply.completed || null;
       state.about.value = { kind: reply.kind, instructions: reply.instructions };
       stale = before !== moves;
       if (state.items.value === null || !stale) state.progress.value = reply.progress;

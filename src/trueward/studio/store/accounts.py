@@ -16,6 +16,7 @@ from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
 ROLES = ("viewer", "annotator", "admin")
+PANELIST = "panelist"  # a role that only links for panels give: they judge in one project and see nothing else
 DAY = 86400.0
 LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 90 * DAY}
 MOST_DAYS = 366  # that a token lasts
@@ -32,7 +33,7 @@ def create(connection: Connection, name: str, role: str, password: str = "") -> 
     """A new account's id. `ValueError` if the name is taken, or name, role or password are not valid."""
     if wrong := account_names.mistake(name):
         raise ValueError(f"account {name!r}: {wrong}")
-    if role not in ROLES:
+    if role not in (*ROLES, PANELIST):
         raise ValueError(f"account {name}: role: expected viewer, annotator or admin, got {role!r}")
     if by_name(connection, name) is not None:
         raise ValueError(f"account {name}: there is one of this name already")

@@ -131,10 +131,12 @@ def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
             left.c.name.label("left"), first.c.name.label("first"), second.c.name.label("second"), t.event.c.strength,
             t.event.c.both, t.event.c.text, t.event.c.reason, t.event.c.seconds, t.event.c.supersedes,
             t.item.c.strategy, t.item.c.propensity, t.item.c.prompt,
+            t.sitting.c.participant, t.sitting.c.study, t.sitting.c.session,
         )
         .join(t.item, t.item.c.id == t.event.c.item_id)
         .join(t.account, t.account.c.id == t.event.c.account_id)
         .join(t.assignment, t.assignment.c.id == t.event.c.assignment_id)
+        .outerjoin(t.sitting, t.sitting.c.account_id == t.event.c.account_id)
         .outerjoin(chosen, chosen.c.id == t.event.c.chosen_id)
         .outerjoin(left, left.c.id == t.assignment.c.left_id)
         .outerjoin(first, first.c.id == t.item.c.first_id)

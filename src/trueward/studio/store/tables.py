@@ -188,6 +188,38 @@ event = Table(
 Index("ix_event_account", event.c.account_id, event.c.id)
 Index("ix_event_item", event.c.item_id)
 
+# A link that many people of a panel open. `hash`: of its key. `quota`: items that each of them judges. `places`: people.
+# `code`, `redirect`: what they are shown at the end.
+panel = Table(
+    "panel",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("quota", Integer, nullable=False),
+    Column("places", Integer, nullable=False),
+    Column("code", String(100), nullable=False),
+    Column("redirect", String(500), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+# One member of a panel at work, with an account that was made for it. `participant`, `study`, `session`: what the panel calls
+# them (Prolific's PROLIFIC_PID, STUDY_ID, SESSION_ID); no participant if the link named none. `completed`: when it was done.
+sitting = Table(
+    "sitting",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("panel_id", ForeignKey("panel.id"), nullable=False),
+    Column("account_id", ForeignKey("account.id"), nullable=False, unique=True),
+    Column("participant", String(200)),
+    Column("study", String(200), nullable=False),
+    Column("session", String(200), nullable=False),
+    Column("began", Float, nullable=False),
+    Column("completed", Float),
+    UniqueConstraint("panel_id", "participant"),
+)
+
 # A model's label of a pair, beside people's votes and never among them. `judge`: its name. `probability`: that the item's
 # first response is the better one.
 label = Table(
