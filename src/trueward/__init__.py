@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from trueward.api.audit import Audit, audit
     from trueward.api.compare import ComparisonSet, compare
     from trueward.api.evaluate import HeadToHead, evaluate
     from trueward.api.learned_reward import LearnedReward
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from trueward.records import Comparison, Completion, Demonstration, Message, Prompt, Score
 
 PLACES = {
+    "api.audit": ("Audit", "audit"),
     "api.compare": ("ComparisonSet", "compare"),
     "api.evaluate": ("HeadToHead", "evaluate"),
     "api.learned_reward": ("LearnedReward",),
@@ -50,6 +52,7 @@ PLACES = {
 MODULES = {name: module for module, names in PLACES.items() for name in names}
 
 __all__ = [
+    "Audit",
     "Comparison",
     "ComparisonSet",
     "Completion",
@@ -67,6 +70,7 @@ __all__ = [
     "SupervisedPolicy",
     "Sweep",
     "__version__",
+    "audit",
     "compare",
     "doctor",
     "evaluate",

@@ -17,6 +17,7 @@ import trueward
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = [
+    "audit",
     "compare",
     "doctor",
     "evaluate",
@@ -31,6 +32,7 @@ FUNCTIONS = [
 ]
 RECORDS = ["Comparison", "Completion", "Demonstration", "Message", "Prompt", "Score"]
 RESULTS = [
+    "Audit",
     "ComparisonSet",
     "Doctor",
     "Frontier",
