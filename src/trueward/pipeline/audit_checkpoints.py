@@ -23,6 +23,7 @@ from trueward.pipeline.audit_store import AuditStore
 from trueward.pipeline.audit_table import audit_table
 from trueward.pipeline.checkpoint_files import CheckpointDirectory
 from trueward.pipeline.final_evaluation import SFT_ANSWERS
+from trueward.pipeline.run_verdict import SAMPLE_DIGIT
 from trueward.training.journal import finite
 
 Row = dict[str, Any]
@@ -117,6 +118,7 @@ class CheckpointsAudit:
             )
             least = verdict.least_drop(self.rows, best, setup.least_fall)
             test, span = verdict.tests_made(self.rows) + 1, made["policy"].row.get("truth_span")
+            span = None if span is None else span + SAMPLE_DIGIT
             dropped = fall(setup.base_seed, best, before, now, test, "evaluation", least=least, span=span)
         final = {**made["policy"].row, "step": last, "final": True, "fall": dropped}
         self.verdict = verdict.decide(

@@ -66,6 +66,8 @@ class AuditScorer:
         scored = self.scorer(completions)
         silent = [ABSTAINED in score.parts for score in scored]
         self.abstained += sum(silent)
+        if (ends := self.bounds) and (wrong := [s.score for s in scored if not ends[0] <= s.score <= ends[1]]):
+            raise ValueError(f"{self.name} scored {wrong[0]:g}, outside of its bounds, {ends[0]:g} to {ends[1]:g}")
         return [float("nan") if no else score.score for score, no in zip(scored, silent, strict=True)]
 
 
