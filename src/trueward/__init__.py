@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from trueward.api.audit import Audit, audit
     from trueward.api.audit_reward import RewardAudit, audit_reward
     from trueward.api.compare import ComparisonSet, compare
     from trueward.api.evaluate import HeadToHead, evaluate
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from trueward.records import Comparison, Completion, Demonstration, Message, Prompt, Score
 
 PLACES = {
+    "api.audit": ("Audit", "audit"),
     "api.audit_reward": ("RewardAudit", "audit_reward"),
     "api.compare": ("ComparisonSet", "compare"),
     "api.evaluate": ("HeadToHead", "evaluate"),
@@ -52,6 +54,7 @@ PLACES = {
 MODULES = {name: module for module, names in PLACES.items() for name in names}
 
 __all__ = [
+    "Audit",
     "Comparison",
     "ComparisonSet",
     "Completion",
@@ -70,6 +73,7 @@ __all__ = [
     "SupervisedPolicy",
     "Sweep",
     "__version__",
+    "audit",
     "audit_reward",
     "compare",
     "doctor",

@@ -17,6 +17,7 @@ import trueward
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = [
+    "audit",
     "audit_reward",
     "compare",
     "doctor",
@@ -32,6 +33,7 @@ FUNCTIONS = [
 ]
 RECORDS = ["Comparison", "Completion", "Demonstration", "Message", "Prompt", "Score"]
 RESULTS = [
+    "Audit",
     "ComparisonSet",
     "Doctor",
     "Frontier",

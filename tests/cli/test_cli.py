@@ -31,6 +31,7 @@ COMMANDS = (
     "frontier",
     "sweep",
     "evaluate",
+    "audit",
     "recipes",
     "lab",
 )

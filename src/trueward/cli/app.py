@@ -13,6 +13,7 @@ import typer
 
 from trueward import __version__, config
 from trueward.cli import (
+    audit,
     chat,
     collect,
     comparisons,
@@ -61,6 +62,7 @@ app.command()(chat.chat)
 app.command()(merge.merge)
 app.command()(push.push)
 app.command()(evaluate.evaluate)
+app.command()(audit.audit)
 app.command()(reports.report)
 app.command()(reports.doctor)
 app.command()(reports.frontier)

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 
 from trueward.batches import Rollout, micro_batches
-from trueward.evaluation import diversity
 from trueward.evaluation.baseline import Baseline
-from trueward.evaluation.feature_shift import ScoredAnswer, feature_shift
 from trueward.evaluation.lengths import correlation, matched_gain
+from trueward.evaluation.measurement import Measurement, feature_shifts, paired_gain, word_statistics
+from trueward.evaluation.measurement import number as _number
 from trueward.evaluation.outliers import Outliers
-from trueward.evaluation.paired import paired
 from trueward.evaluation.statistics import standard_error
 from trueward.evaluation.token_strip import strip
 from trueward.evaluation.truth import Truth
@@ -35,13 +34,7 @@ from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
 from trueward.scorers.scorer import ScoredBatch, Scorer
 
-
-@dataclass(frozen=True)
-class Measurement:
-    """One evaluation: its row of figures, and for each prompt the answer with its scores."""
-
-    row: dict[str, Any]
-    samples: list[dict[str, Any]]
+__all__ = ["Evaluator", "Measurement", "feature_shifts"]
 
 
 @dataclass(frozen=True)
@@ -225,22 +218,6 @@ class Evaluator:
         return out, ratios
 
 
-def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray, span: float | None = None) -> dict[str, float | None]:
-    """The policy's scores minus the reference's, paired by prompt: mean, standard error and test, as `name` and `name_gain`.
-
-    span: as in `paired`. The two are one number: the reference's own mean on these prompts is what 0 stands for.
-    """
-    test = paired(ours, theirs, span)
-    mean, se = _number(test.mean), _number(test.se) if ours is not theirs else None
-    return {
-        name: mean,
-        f"{name}_se": se,
-        f"{name}_gain": mean,
-        f"{name}_gain_se": se,
-        f"{name}_gain_z": _number(test.z),
-    }
-
-
 def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:
     """Mean SD between an ensemble's members on the policy's answers, and its ratio to that on the reference's.
 
@@ -253,38 +230,6 @@ def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:
 
 
 def answer_statistics(rollout: Rollout) -> dict[str, Any]:
-    """Length in tokens, share that ended by themselves, variety of the words, share that repeat the prompt."""
-    words = [c.response.lower().split() for c in rollout.completions]
-    return {
-        "length": _number(rollout.tokens.response_lengths.double().mean().item()),
-        "eos_rate": _number(float(np.mean([c.finished for c in rollout.completions]))),
-        **{name: _number(value) for name, value in diversity.figures(words).items()},
-        "unique": _number(len({c.response for c in rollout.completions}) / max(1, len(words))),
-        "echo_rate": _number(float(np.mean([echoes(str(c.prompt), c.response) for c in rollout.completions]))),
-    }
-
-
-def feature_shifts(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`feature_shift` of the policy's answers against the reference's, from the samples of a measurement."""
-
-    def answers(text: str, *others: str) -> list[ScoredAnswer]:
-        finished, proxy, truth = others
-        return [
-            ScoredAnswer(
-                row[text], row[finished], *(np.nan if row[key] is None else row[key] for key in (proxy, truth))
-            )
-            for row in samples
-        ]
-
-    ours = answers("response", "finished", "proxy", "truth")
-    return feature_shift(ours, answers("reference", "reference_finished", "reference_proxy", "reference_truth"))
-
-
-def echoes(prompt: str, response: str) -> bool:
-    """Whether the answer repeats the prompt, word for word."""
-    return bool(prompt.split()) and f" {' '.join(prompt.lower().split())} " in f" {' '.join(response.lower().split())} "
-
-
-def _number(x: float) -> float | None:
-    """Rounded for a file; None for what is not finite."""
-    return round(float(x), 5) if np.isfinite(x) else None
+    """Length in tokens, and `word_statistics`."""
+    length = _number(rollout.tokens.response_lengths.double().mean().item())
+    return {"length": length, **word_statistics(rollout.completions)}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from trueward.evaluation import verdict
 from trueward.evaluation.early_warnings import early_warnings
 from trueward.evaluation.evaluator import Evaluator
-from trueward.evaluation.paired import by_prompt, paired
-from trueward.evaluation.statistics import bootstrap
+from trueward.evaluation.peak_fall import fall
 from trueward.evaluation.verdict import RunVerdict
 from trueward.models.network import Network
 from trueward.records import Prompt
-from trueward.seeds import generator, seed_for
+from trueward.seeds import generator
+
+__all__ = ["VerdictMonitor", "fall"]
 
 ANSWERS = 2  # of either policy to each prompt, when a peak is measured again
 Row = Mapping[str, Any]
@@ -79,22 +79,3 @@ class VerdictMonitor:
         """As many reserved prompts as an evaluation uses, or all if there are fewer, in a random order."""
         order = torch.randperm(len(self.reserved), generator=generator(self.evaluator.seed, "look", "fall", step))
         return [self.reserved[i] for i in order.tolist()[: self.most]]
-
-
-def fall(
-    seed: int,
-    peak_step: int,
-    peak: np.ndarray,
-    now: np.ndarray,
-    test: int,
-    *where: str | int,
-    least: float = 0.0,
-    span: float | None = None,
-) -> Row:
-    """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs.
-
-    least: the smallest drop that counts. span: as in `paired`. where: names the purpose of the random draws.
-    """
-    drop = paired(peak, now, span)
-    low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
-    return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)
