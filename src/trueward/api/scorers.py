@@ -11,17 +11,19 @@ from typing import Any
 from trueward.api.learned_reward import LearnedReward
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.records import Prompt
+from trueward.scorers import scorer_spec
 from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.scorer import Scorer
 
 
 def as_scorer(name: str, scorer: Any, factory: ScorerFactory) -> Scorer:
     """name: what tables and errors call it. scorer: a function from a list of Completions to numbers or Scores, a reward model
-    of `trueward.fit_reward_model`, or a name: `verifier:NAME`, `model:DIRECTORY`, `module:function`, `length`."""
+    of `trueward.fit_reward_model`, or a name: `verifier:NAME`, `model:DIRECTORY`, `module:function`, `length`, `judge`; with
+    options as on the command line, `verifier:constraints,max_words=12`."""
     if isinstance(scorer, LearnedReward):
         return scorer.proxy
     if isinstance(scorer, str):
-        return factory.named(scorer, {}, name)
+        return factory.specified(scorer_spec.parse(scorer, name), name)
     if callable(scorer):
         return FunctionScorer(name, scorer)
     raise ValueError(

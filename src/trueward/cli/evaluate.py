@@ -18,7 +18,10 @@ def evaluate(
     ] = None,
     scorer: Annotated[
         list[str] | None,
-        typer.Option(help="proxy, a truth's name in the run, or model:DIRECTORY; all that the run has if not given."),
+        typer.Option(
+            help="proxy, a truth of the run, model:DIRECTORY, verifier:NAME,key=value, judge,model=NAME, a file of these; "
+            "the run's own if not given."
+        ),
     ] = None,
     prompts: Annotated[str, typer.Option(help="JSONL or a data set; the run's held-out prompts if not given.")] = "",
     count: Annotated[int, typer.Option("--count", "-n", min=2, help="At most so many prompts.")] = 512,

@@ -23,7 +23,10 @@ def list_verifiers() -> None:
 
 @app.command(name="test")
 def examine_verifier(
-    name: Annotated[str, typer.Argument(help="A verifier's name, or reasoning-gym:TASK.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A verifier's name, with options if any (constraints,max_words=9), or reasoning-gym:TASK."),
+    ],
     prompts: Annotated[str, flag("prompts", "Prompts with answer keys: JSONL or a data set; else its own.")] = "",
     options: Annotated[
         list[str] | None,
@@ -31,9 +34,11 @@ def examine_verifier(
     ] = None,
 ) -> None:
     """Examine a verifier: the answer key must score 1; an empty answer, the echoed prompt, two answers and other probes 0."""
+    from trueward.scorers import scorer_spec
     from trueward.scorers.verifiers import testing
 
-    table: dict[str, Any] = {}
+    spec = scorer_spec.parse(name, "verifiers test")
+    table: dict[str, Any] = dict(spec.options)
     for option in options or []:
         config.put(table, option)
-    print(testing.examine(name, prompts, table))
+    print(testing.examine(spec.name.removeprefix("verifier:"), prompts, table))

@@ -37,10 +37,11 @@ from trueward.progress import Progress
 from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
-from trueward.scorers import ensemble, reward_model, simulated
+from trueward.scorers import ensemble, scorer_spec, simulated
 from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.scorer import Scale, Scorer, fit_scale
 from trueward.scorers.user_function import Columns
+from trueward.scorers.verifiers.verifier import Verifier
 from trueward.seeds import generator
 from trueward.training.env import Env
 
@@ -106,6 +107,8 @@ def evaluate(request: EvalRequest, progress: Progress) -> Row:
     for name, (scorer, _) in scorers.items():
         if isinstance(scorer, FunctionScorer):
             scorer.check(prompts, f"--scorer {name}")
+        if isinstance(scorer, Verifier):
+            scorer.check_keys(prompts, f"--scorer {name}")
     settings = home.recipe.sampler if home else config.SamplerConfig()
     how = SamplingParams(
         settings.temperature if request.temperature is None else request.temperature,
@@ -181,15 +184,18 @@ def not_picked_on(prompts: Sequence[Prompt], recipe: Recipe) -> list[Prompt]:
     return unused
 
 
-def _scorer(name: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
+def _scorer(text: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
     """A scorer and the scale it is reported on: that of the run's SFT policy where there is one."""
-    alone, env = Scale(0.0, 1.0), Env(device)
+    alone = Scale(0.0, 1.0)
+    env = Env(device, calls=home.recipe.runtime.judge) if home else Env(device)
+    spec = scorer_spec.parse(text)
+    name, where = spec.name, f"--scorer {text}"
     factory = ScorerFactory.of(home.recipe, env, home.columns) if home else ScorerFactory(env)
-    if name.startswith("model:"):
-        return reward_model.load(Path(name.removeprefix("model:")), device), alone
-    if ":" in name or name == "judge":
-        program = factory.truth(name) if home else factory.named(name, {}, "--scorer")
-        return program, alone  # on its own scale: for a verifier, the share of right answers
+    if ":" in name or name == "judge":  # on its own scale: for a verifier, the share of right answers
+        has_own = bool(spec.options) or name == "judge" or home is None
+        return factory.specified(spec, where) if has_own else factory.truth(name), alone
+    if spec.options:
+        raise ValueError(f"{where}: {name} is set up by its run, and takes no options")
     if home is None:
         raise ValueError(
             f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY, verifier:NAME or module:function"

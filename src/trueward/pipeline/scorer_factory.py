@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from trueward.pipeline.judge_labels import build_judge, uses_judge
 from trueward.records import Completion, Prompt
 from trueward.scorers import custom, reward_model, simulated
 from trueward.scorers.custom import CustomScorer, FunctionScorer, with_neutral
+from trueward.scorers.judge.judge_options import read_judge
 from trueward.scorers.judge.rating import JudgeScorer
 from trueward.scorers.mix import Ingredient, Mix, length
 from trueward.scorers.normalized import Normalized
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs
+from trueward.scorers.scorer_spec import ScorerSpec
 from trueward.scorers.simulated import Annotator
 from trueward.scorers.user_function import Columns
 from trueward.scorers.verifiers import catalogue, selftest
@@ -61,12 +63,21 @@ class ScorerFactory:
         if name == "length":
             return length
         if name.startswith("model:"):
+            if options:
+                raise ValueError(f"{where}: {name} is a reward model, and takes no options")
             return reward_model.load(Path(name.removeprefix("model:")), self.env.device)
         if custom.is_custom(name):
             if options:
                 raise ValueError(f"{where}: {name} is a function of your own, and takes no options")
             return CustomScorer(name, self.columns)
         return catalogue.make(name.removeprefix("verifier:"), options, where)
+
+    def specified(self, spec: ScorerSpec, where: str) -> Scorer:
+        """The scorer of a command line, with its options, on its own scale. where: what errors call it."""
+        if spec.name in self.given or spec.name != "judge":
+            return self.named(spec.name, spec.options, where)
+        judge, calls = read_judge(spec.options, self.judge, self.env.calls, where)
+        return replace(self, judge=judge, env=replace(self.env, calls=calls)).judge_scorer()
 
     def truth(self, name: str) -> Scorer:
         """A truth that is a program; without own options it takes the proxy's, if that is the same verifier."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trueward.records import Prompt, Score
 from trueward.scorers.verifiers.verifier import Options, Verifier, read_options
@@ -32,6 +32,11 @@ class Constraints(Options):
     format: Literal["", "json", "bullets", "lowercase", "uppercase", "one_line"] = ""
     score: Literal["all", "share"] = "all"
     """1 if all are satisfied, else 0; or the share that is."""
+
+    @field_validator("contains", "excludes", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _order(self) -> Constraints:
@@ -63,7 +68,10 @@ class ConstraintsVerifier(Verifier[Constraints]):
     def check(self, answer: str) -> None:
         """`ValueError` if neither the options nor this answer key set a constraint."""
         if not checks(self.of(answer)):
-            raise ValueError("expected a constraint, in the options or in the prompt's answer key, got none")
+            known = ", ".join(name for name in Constraints.model_fields if name != "score")
+            raise ValueError(
+                f"expected a constraint, in the options or in the prompt's answer key, got none; known: {known}"
+            )
 
     def of(self, answer: str) -> Constraints:
         """The options with those of one prompt's answer key on top, a JSON object of the same fields."""
@@ -80,6 +88,7 @@ class ConstraintsVerifier(Verifier[Constraints]):
 
     def judge(self, response: str, answer: str) -> Score:
         """1 if all constraints hold, or the share that does; a part for each constraint."""
+        self.check(answer)
         options = self.of(answer)
         parts = {name: float(holds(response)) for name, holds in checks(options).items()}
         share = sum(parts.values()) / len(parts)

@@ -50,6 +50,14 @@ class Verifier(ABC, Generic[O]):
         if self.keyed and not answer.strip():
             raise ValueError('expected an answer key ("answer"), got none')
 
+    def check_keys(self, prompts: Sequence[Prompt], where: str) -> None:
+        """`ValueError` for the first prompt whose answer key can't be one. where: what the error calls the verifier."""
+        for prompt in prompts:
+            try:
+                self.check(prompt.answer)
+            except ValueError as error:
+                raise ValueError(f"{where}: the prompt {str(prompt)[:60]!r}: {error}") from None
+
     @abstractmethod
     def judge(self, response: str, answer: str) -> Score:
         """The score of a response that is neither empty nor an echo of the prompt."""
