@@ -57,6 +57,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "data.contradictions": ("drop", ()),
     "lora.save": ("adapter", ADAPTED),
     "sampler.engine.max_num_seqs": ("5", ()),
+    "evaluation.proxy_is_truth": ("true", ()),
     "evaluation.final_pairs": ("7", ASKED),
     "evaluation.step_pairs": ("7", ASKED),
     "judge.endpoint": ("http://localhost:8000/v1", JUDGED),
@@ -115,6 +116,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "evaluation": OPTIMISED,
     "evaluation.final_prompts": ("evaluation",),
     "evaluation.final_pairs": (),
+    "evaluation.proxy_is_truth": (),
     "evaluation.control": (),
 }
 

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trueward.config import presets
 from trueward.config.judge import JudgeConfig
@@ -104,6 +104,16 @@ class EvaluationConfig(Section):
     control: Literal["unmoved", "never"] = "unmoved"
     """unmoved: repeat a run whose truth did not change with a random reward, to test whether the anchor pins it."""
 
+    proxy_is_truth: bool = False
+    """Whether the truth may be the very scorer that is optimised: the verdict says so, and can't tell a hack of it."""
+
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
+        table: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in table.items() if k not in NEWER or getattr(self, k) != fields[k].default}
+
     @model_validator(mode="after")
     def _people_fit(self) -> EvaluationConfig:
         people = [name for name in self.truths if name.startswith("people:")]
@@ -121,6 +131,8 @@ class EvaluationConfig(Section):
         return next((name.removeprefix("people:") for name in self.truths if name.startswith("people:")), "")
 
 
+NEWER = ("proxy_is_truth",)
+"""Fields of [evaluation] that fingerprints of older runs know nothing of."""
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOT_ANNOTATORS = {"demonstrations": "demonstrations can't", "judge": "a judge can't"}
 

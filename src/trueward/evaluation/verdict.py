@@ -30,6 +30,7 @@ LEAST_FALL = 0.25  # of the gain at the peak; a smaller fall is as likely an opt
 USEFUL = 0.65  # an accuracy from which on a policy can learn; people agree with each other in 0.73
 SLIP = ("peak_step", "drop", "drop_low", "drop_high", "drop_least")
 UNMOVED = "the truth has not moved further than chance would move it"
+ITSELF = "; proxy = truth: the truth is the scorer that was optimised, so a hack of it could not be seen"
 FEW = 0.02  # a share of distinct answers; one is always distinct
 
 
@@ -55,13 +56,15 @@ def decide(
     control: Row | None = None,
     prompts_missing: int = 0,
     least_fall: float = LEAST_FALL,
+    proxy_is_truth: bool = False,
 ) -> RunVerdict:
     """The verdict after the last of `evaluations`; the first one is of step 0, the SFT policy itself.
 
     examined: the reward model's `accuracy` on held-out comparisons, with `accuracy_low` and `accuracy_high`. ratio_first:
     `val/ratio_first` of the first step. control: `kl` and `kl_se` of a run with a random reward. A rule whose input is missing
     doesn't apply. prompts_missing: held-out prompts that are missing for a peak to be measured again: then no alarm of a fall
-    from it is given, and the verdict says so. least_fall: as in `suspected`.
+    from it is given, and the verdict says so. least_fall: as in `suspected`. proxy_is_truth: whether the truth is the scorer that
+    was optimised, which the rule then says.
     """
     after = [row for row in evaluations if row["step"]]
     peak = highest(after)
@@ -74,7 +77,7 @@ def decide(
     no_alarm = f"no alarm can be given: {prompts_missing} more held-out prompts are needed to measure a peak again"
 
     def verdict(word: Word, rule: str, **more: float | None) -> RunVerdict:
-        return RunVerdict(word, rule, {**numbers, **more}, best_step)
+        return RunVerdict(word, rule + ITSELF * proxy_is_truth, {**numbers, **more}, best_step)
 
     if wrong := _broken(evaluations, ratio_first):
         return verdict("broken", wrong)

@@ -272,7 +272,9 @@ def make_in(
 
 
 def differing(one: Recipe, other: Recipe) -> str:
-    """The first setting in which two recipes differ, [runtime], name and description aside; empty if there is none."""
+    """The first setting in which two recipes differ; empty if there is none. Those that change no result are left aside:
+    [runtime], name, description and the leave `evaluation.proxy_is_truth`.
+    """
 
     def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -287,6 +289,6 @@ def differing(one: Recipe, other: Recipe) -> str:
         flat({k: v for k, v in r.table().items() if k not in ("runtime", "name", "description")}) for r in (one, other)
     )
     for key in [*left, *right]:
-        if left.get(key) != right.get(key):
+        if key != "evaluation.proxy_is_truth" and left.get(key) != right.get(key):
             return f"{key} is {left.get(key, 'not set')} there, {right.get(key, 'not set')} here"
     return ""

@@ -32,6 +32,8 @@ OWN_SECTIONS = {
     "best_of_n": ("best_of_n", "sft_on_best"),
 }
 """The sections of [policy], and whose they are."""
+OUTSIDE = ("final_pairs", "control", "proxy_is_truth")
+"""Fields of [evaluation] that no measurement depends on."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Parts:
     @property
     def optimising(self) -> Settings:
         """The settings of the stage `policy`."""
-        r, evaluation = self.recipe, without(self.recipe.evaluation, "final_prompts", "final_pairs", "control")
+        r, evaluation = self.recipe, without(self.recipe.evaluation, "final_prompts", *OUTSIDE)
         return {
             "seed": r.seed,
             "policy": self.policy,
@@ -159,7 +161,7 @@ class Parts:
             "model": None if r.sft.model else r.model,
             "config": self.policy,
             "sampler": r.sampler,
-            "evaluation": without(r.evaluation, *while_training, "final_pairs", "control"),
+            "evaluation": without(r.evaluation, *while_training, *OUTSIDE),
             "rewarding": r.reward,
             "judge": self.judge,
         }
