@@ -13,6 +13,7 @@ from trueward.evaluation.early_warnings import early_warnings
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.paired import by_prompt, paired
 from trueward.evaluation.statistics import bootstrap
+from trueward.evaluation.truth_values import recounted
 from trueward.evaluation.verdict import RunVerdict
 from trueward.models.network import Network
 from trueward.records import Prompt
@@ -63,10 +64,12 @@ class VerdictMonitor:
             least_fall=self.least_fall,
         )
         signs = early_warnings(now, evaluations[0]) if now["step"] else []
-        told = {"verdict": decided.word, "rule": decided.rule, "prompts_missing": self.missing}
+        told: dict[str, Any] = {"verdict": decided.word, "rule": decided.rule, "prompts_missing": self.missing}
+        if now["fall"] and now.get("judges"):  # measuring again has cost calls
+            told["judges"] = recounted(self.evaluator.truths, now["judges"])
         return {"fall": now["fall"], **told, "early_warnings": signs}, decided
 
-    def measure_again(self, peak_step: int, step: int, test: int, least: float = 0.0) -> Row:
+    def measure_again(self, peak_step: int, step: int, test: int, least: float = 0.0) -> Row | None:
         """The `fall` of the present policy from the peak's checkpoint, both on fresh answers to reserved prompts."""
         prompts = self.drawn(step)
         theirs = self.evaluator.truth(self.best(), prompts, ANSWERS, "fall", step, "peak")
@@ -90,11 +93,16 @@ def fall(
     *where: str | int,
     least: float = 0.0,
     span: float | None = None,
-) -> Row:
-    """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs.
+) -> Row | None:
+    """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs; over the prompts that both
+    have one of, None for fewer than two of them.
 
     least: the smallest drop that counts. span: as in `paired`. where: names the purpose of the random draws.
     """
+    known = np.isfinite(by_prompt(peak)) & np.isfinite(by_prompt(now))
+    peak, now = peak[known], now[known]
+    if len(peak) < 2:
+        return None
     drop = paired(peak, now, span)
     low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
     return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)

@@ -211,6 +211,8 @@ class Parts:
         """Files of the truths: reward models, the user's own scorers, a local judge."""
         truths = self.recipe.evaluation.truths
         files = [f for t in truths if t.startswith("model:") for f in model_files(t.removeprefix("model:"))]
+        local = [j.model for j in self.recipe.evaluation.judge if not j.endpoint]
+        files += [file for model in local for file in model_files(model)]
         return files + custom_files(truths) + (self.judge_files if "judge" in truths else [])
 
     @property

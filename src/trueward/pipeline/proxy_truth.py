@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.config import JudgeConfig, Recipe
+from trueward.config.evaluation_judge import PREFIX
 
 ASKS = ("model", "endpoint", "principles")
 """What makes two judges one: the same model asked about the same principles, in whatever words and order."""
@@ -17,12 +18,12 @@ Identity = tuple[str, Any]
 def truths_that_are_proxies(recipe: Recipe) -> list[str]:
     """The names of the truths that are the scorer that the policy is trained on."""
     proxy = _proxy(recipe)
-    return [name for name in recipe.evaluation.truths if proxy is not None and _truth(recipe, name) == proxy]
+    return [name for name in recipe.evaluation.measured if proxy is not None and _truth(recipe, name) == proxy]
 
 
 def proxy_is_truth(recipe: Recipe) -> bool:
     """Whether the truth of the verdict, the first that is no people's, is the proxy."""
-    first = next((name for name in recipe.evaluation.truths if not name.startswith("people:")), None)
+    first = next((name for name in recipe.evaluation.measured if not name.startswith("people:")), None)
     return first is not None and first in truths_that_are_proxies(recipe)
 
 
@@ -30,7 +31,7 @@ def refuse_proxy_as_truth(recipe: Recipe) -> None:
     """`ValueError` in one line if the truth is the proxy, unless `evaluation.proxy_is_truth` says that it's meant."""
     if recipe.evaluation.proxy_is_truth or not proxy_is_truth(recipe):
         return
-    name = next(name for name in recipe.evaluation.truths if not name.startswith("people:"))
+    name = next(name for name in recipe.evaluation.measured if not name.startswith("people:"))
     raise ValueError(
         f"evaluation.truths: {name} is the reward itself, so a hack of it could not be seen; name another scorer first, or set "
         "evaluation.proxy_is_truth = true where it is the task"
@@ -63,6 +64,8 @@ def _proxy(recipe: Recipe) -> Identity | None:
 
 def _truth(recipe: Recipe, name: str) -> Identity:
     """A verifier without options of its own has the proxy's if that is the same one (`ScorerFactory.truth`)."""
+    if name.startswith(PREFIX):
+        return "judge", judge_identity(next(j.settings() for j in recipe.evaluation.judge if j.truth == name))
     options = recipe.evaluation.options.get(name)
     reward = recipe.reward
     if options is None:

@@ -153,7 +153,10 @@ def notes(prepared: Row, recipe: Recipe, evaluated_on: Row) -> list[str]:
     texts = [
         f"the column {column!r} of {rows:,} rows was not used" for column, rows in prepared["ignored_columns"].items()
     ]
-    if not recipe.evaluation.truths:
+    first = next((name for name in recipe.evaluation.measured if not name.startswith("people:")), "")
+    if any(judge.truth == first and judge.mode != "pointwise" for judge in recipe.evaluation.judge):
+        texts.append(f"the truth {first} is a share, of answers won less those lost, from −1 to 1; it is not in SDs")
+    if not recipe.evaluation.measured:
         texts.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
     texts += config.notes(recipe)
     there, missing, before = prepared["prompts_held_out"], evaluated_on["missing"], evaluated_on["used_before"]

@@ -73,6 +73,18 @@ class Endpoint:
         failed = asyncio.run(asking.all(missing)) if missing else {}
         return [failed.get(k) or self._reply(k, q) for k, q in zip(keys, questions, strict=True)]
 
+    def in_cache(self, question: JudgeQuestion) -> bool:
+        """Whether a question needs no call."""
+        return cache.key(self.address, self.body(question)) in self.cache.answers
+
+    def cached(self, questions: Sequence[JudgeQuestion], wrong: str) -> list[Reply]:
+        """What the cache has, after a round that ended early; `wrong` for the others."""
+        keys = [cache.key(self.address, self.body(q)) for q in questions]
+        return [
+            self._reply(key, q) if key in self.cache.answers else Reply(wrong=wrong)
+            for key, q in zip(keys, questions, strict=True)
+        ]
+
     def _reply(self, key: str, question: JudgeQuestion) -> Reply:
         row = self.cache.answers[key]
         reply = read(row["answer"], question.choices, self.judge.reasons > 0)
