@@ -187,3 +187,24 @@ def test_names_of_judges() -> None:
         "judge:j",
         "b",
     )
+
+
+def test_rubrics_are_rated_criterion_by_criterion(baseline: Path, climb: Any, serve: Any, tmp_path: Path) -> None:
+    def says(body: dict[str, Any], before: int) -> dict[str, Any]:
+        criterion, response = body["messages"][0]["content"].split("|")
+        return {"text": str(1 + min(9, len(response.split()) if criterion == "words" else response.count("e")))}
+
+    rows = [{"prompt": f"the {i} film", "rubric": ["words", {"criterion": "ees", "weight": 2}]} for i in range(200)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one = judge(serve(says), mode="pointwise", rubric="rubric", rating="{principle}|{response}")
+    cache = f"runtime.judge.cache={tmp_path}/j.jsonl"
+    climb(baseline.parent, "rubrics", judges(one), f"data.prompts={tmp_path}/p.jsonl", cache, *QUIET, ONCE)
+    run = baseline.parent / "rubrics"
+    told = artifacts.read_json(run / "report.json")["policies"]["policy"]["judges"]["j"]
+    assert (told["missing"], set(told["criteria"])) == (0, {"words", "ees"})
+    lines = [json.loads(line) for line in (run / "evaluation" / "policy.jsonl").read_text().splitlines()]
+    assert told["criteria"]["words"]["items"] == len(lines)
+    page = (run / "report.html").read_text()
+    assert "Criteria by steps" in page
+    with pytest.raises(ValueError, match="evaluation.judge j: rubric: no row of the prompts has a column 'rubrik'"):
+        climb(baseline.parent, "none", judges({**one, "rubric": "rubrik"}), f"data.prompts={tmp_path}/p.jsonl", *QUIET)

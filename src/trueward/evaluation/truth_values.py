@@ -16,6 +16,7 @@ from trueward.evaluation.paired_items import PairedItems
 from trueward.evaluation.truth import AnyTruth
 from trueward.records import Completion
 from trueward.scorers.judge.llm_judge import LlmJudge
+from trueward.scorers.judge.rubric import RubricScorer
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class TruthValues:
     truths: Sequence[AnyTruth]
     ours: dict[str, np.ndarray]
     theirs: dict[str, np.ndarray]
+    completions: Sequence[Completion] = ()
+    rivals: Sequence[Sequence[Completion]] = ()
 
     @classmethod
     def of(cls, truths: Sequence[AnyTruth], completions: Sequence[Completion], home: Baseline) -> TruthValues:
         """The truths of completions, one to each of the baseline's prompts."""
-        return cls(truths, {t.name: t.beside(completions, home.rivals) for t in truths}, dict(home.truths))
+        ours = {t.name: t.beside(completions, home.rivals) for t in truths}
+        return cls(truths, ours, dict(home.truths), completions, home.rivals)
 
     @property
     def span(self) -> float | None:
@@ -67,10 +71,29 @@ class TruthValues:
                 **judge_row(paired, lengths, their_lengths, truth.compares),
                 "calls": judge.limit.made if judge.limit else 0,
                 "failure": judge.failure if paired.missing else None,
+                **self._criteria(truth, items),
             }
             differences[name] = paired.differences
         panel = panel_row(differences)
         return ({"judges": rows} if rows else {}) | ({"judge_panel": panel} if panel else {})
+
+    def _criteria(self, truth: AnyTruth, items: Sequence[str]) -> dict[str, Any]:
+        """`criteria`: of a judge with rubrics, each criterion's paired test in points of its ratings; empty for another."""
+        scorer = getattr(truth, "scorer", None)
+        if not isinstance(scorer, RubricScorer):
+            return {}
+        ours = scorer.ratings(self.completions)
+        theirs = [scorer.ratings(rivals) for rivals in self.rivals]
+        span = scorer.bounds[1] - scorer.bounds[0]
+        rows = {}
+        for label, mine in ours.items():
+            unknown = np.full(len(mine), np.nan)
+            others = np.stack([row.get(label, unknown) for row in theirs], axis=1)
+            known = np.isfinite(mine) & np.isfinite(others).all(axis=1)  # of the others this prompt asks nothing
+            chosen = [item for item, is_known in zip(items, known, strict=True) if is_known]
+            paired = PairedItems.between(label, chosen, mine[known], others[known], span)
+            rows[label] = {key: value for key, value in paired.row().items() if key != "missing"}
+        return {"criteria": rows}
 
 
 def recounted(truths: Sequence[AnyTruth], rows: Mapping[str, Any]) -> dict[str, Any]:

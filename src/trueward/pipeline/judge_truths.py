@@ -43,9 +43,10 @@ class PlannedCalls:
         judge, each = self.judge, max(1, self.step // max(1, prompts))
         one = {"pairwise": "orders", "pointwise": "ratings", "grouped": "orders"}[judge.mode]
         cap = f", of which {judge.cap:,} may be made" if judge.cap is not None and judge.cap < self.all else ""
+        times = ", for each criterion of a prompt" if judge.rubric else ""
         return (
             f"judge {judge.name} ({judge.mode}, {judge.model}): {self.evaluations} evaluations × {prompts} prompts × "
-            f"{each} {one} + {self.final + self.once:,} at the end and for its scale = {self.all:,} calls at most{cap}"
+            f"{each} {one} + {self.final + self.once:,} at the end and for its scale = {self.all:,} calls at most{times}{cap}"
         )
 
 

@@ -178,6 +178,11 @@ class Parts:
         return {setting: name for setting, name in names.items() if custom.is_custom(name)}
 
     @property
+    def reads_columns(self) -> bool:
+        """Whether a scorer may ask for columns of the prompts' rows: one of the user's own, or a judge with rubrics."""
+        return bool(self.own_scorers) or any(judge.rubric for judge in self.recipe.evaluation.judge)
+
+    @property
     def base_files(self) -> list[Path]:
         """Files of the base model."""
         return model_files(self.recipe.model.base)

@@ -21,6 +21,7 @@ from trueward.scorers.custom import CustomScorer, FunctionScorer, with_neutral
 from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.judge.judge_options import read_judge
 from trueward.scorers.judge.rating import FAILED, JudgeScorer
+from trueward.scorers.judge.rubric import RubricScorer
 from trueward.scorers.mix import Ingredient, Mix, length
 from trueward.scorers.normalized import Normalized
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs
@@ -133,7 +134,8 @@ class ScorerFactory:
             if config.mode == "pairwise":
                 return JudgedTruth(name, judge)
             answers = answers[: 2 * SCALE_PROMPTS]
-        scorer = JudgeScorer(judge)
+        rubric = "" if name == "judge" else config.rubric
+        scorer: Scorer = RubricScorer(judge, rubric, self.columns) if rubric else JudgeScorer(judge)
         scored = scorer(answers)
         pairs = np.array([np.nan if v.parts[FAILED] else v.score for v in scored]).reshape(-1, 2)
         rated = pairs[np.isfinite(pairs).all(axis=1)]
@@ -192,7 +194,9 @@ def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env, columns: 
     if uses_judge(recipe):
         build_judge(recipe.judge, recipe.seed, env)  # fails before training if there is no such model, or no key
     for judge in recipe.evaluation.judge:
-        make_judge(judge, recipe.seed, env, CallLimit())
+        made = make_judge(judge, recipe.seed, env, CallLimit())
+        if judge.rubric:
+            RubricScorer(made, judge.rubric, columns or {}).check(prompts, f"evaluation.judge {judge.name}: rubric")
     if recipe.reward.kind not in ("reward_model", "judge"):
         proxy = factory.program()
         parts = {f"reward.parts {i.name}": i.scorer for i in proxy.ingredients} if isinstance(proxy, Mix) else {}

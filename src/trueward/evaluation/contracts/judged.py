@@ -5,6 +5,19 @@ from __future__ import annotations
 from trueward.evaluation.contracts.contract import Contract, Figure
 
 
+class CriterionRow(Contract):
+    """A criterion of the prompts' rubrics: the policy's ratings by it less those of SFT's answers, in points."""
+
+    gain: Figure
+    """Mean difference over the prompts that have this criterion."""
+    gain_se: Figure
+    """Its standard error."""
+    gain_z: Figure
+    """Its test against 0, as a normal score."""
+    items: int
+    """Answers that were rated by it."""
+
+
 class JudgedRow(Contract):
     """A judge that training never sees: how much better it finds the policy's answers than SFT's to the same prompts."""
 
@@ -36,6 +49,8 @@ class JudgedRow(Contract):
     """Calls that it has made in the run so far, those that the cache answered aside."""
     failure: str | None
     """Why the last answer without a judgement has none; null if none is missing."""
+    criteria: dict[str, CriterionRow] | None = None
+    """By name or text, the criteria of the prompts' rubrics. Missing without `rubric`."""
 
 
 class JudgePanelRow(Contract):

@@ -92,8 +92,10 @@ class LlmJudge:
         self._refuse([f.wrong for f in preferences], "pairs")
         return preferences
 
-    def rate(self, completions: Sequence[Completion]) -> list[Rating]:
-        """One rating for each completion, the mean over its principles.
+    def rate(
+        self, completions: Sequence[Completion], criteria: Sequence[tuple[str, ...]] | None = None
+    ) -> list[Rating]:
+        """One rating for each completion, the mean over its principles. criteria: those of each, in the place of the settings'.
 
         `ValueError` if more fail than `judge.max_failed` allows.
         """
@@ -101,8 +103,8 @@ class LlmJudge:
         ends = {"worst": ratings[0].strip(), "best": ratings[-1].strip()}
         questions: list[JudgeQuestion] = []
         spans = []
-        for c in completions:
-            for principle in self.principles(c):
+        for i, c in enumerate(completions):
+            for principle in self.principles(c) if criteria is None else criteria[i]:
                 values = {**ends, "principle": principle, "prompt": str(c.prompt), "response": c.response}
                 questions.append(JudgeQuestion(fill(self.rating_template, values), ratings))
             spans.append(len(questions))
