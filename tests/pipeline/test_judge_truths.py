@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trueward import artifacts, config
@@ -76,7 +78,7 @@ def test_a_judge_compares_with_sft_in_both_orders(baseline: Path, climb: Any, se
     assert len(service.bodies) == asked, "a resumed run asks nothing again"
 
 
-@pytest.mark.parametrize("mode", ["pairwise", "pointwise"])
+@pytest.mark.parametrize("mode", ["pairwise", "pointwise", "grouped"])
 def test_a_judge_that_is_down_ends_no_run(baseline: Path, climb: Any, serve: Any, tmp_path: Path, mode: str) -> None:
     service = serve(lambda body, before: {"text": "broken", "status": 503})
     cache = f"runtime.judge.cache={tmp_path}/j.jsonl"
@@ -93,11 +95,17 @@ def test_a_judge_that_is_down_ends_no_run(baseline: Path, climb: Any, serve: Any
 
 def test_garbage_is_counted_and_no_score(baseline: Path, climb: Any, serve: Any, tmp_path: Path) -> None:
     def says(body: dict[str, Any], before: int) -> dict[str, Any]:
-        prompt = body["messages"][0]["content"].split("|")[1]
+        text = body["messages"][0]["content"]
+        if text.startswith("Rank"):
+            shown = re.findall(r"Answer (\w):\n(.*)", text)
+            return {"text": " > ".join(letter for letter, _ in sorted(shown, key=lambda one: -len(one[1])))}
+        prompt = text.split("|")[1]
         return {"text": "both are fine"} if len(prompt) % 3 == 0 else longer(body)
 
     cache = f"runtime.judge.cache={tmp_path}/j.jsonl"
-    climb(baseline.parent, "garbage", judges(judge(serve(says))), cache, *QUIET, ONCE)
+    service = serve(says)
+    tables = judges(judge(service), judge(service, name="ranks", mode="grouped"))
+    climb(baseline.parent, "garbage", tables, cache, *QUIET, ONCE)
     run = baseline.parent / "garbage"
     lines = [json.loads(line) for line in (run / "evaluation" / "policy.jsonl").read_text().splitlines()]
     told = artifacts.read_json(run / "report.json")["policies"]["policy"]["judges"]["j"]
@@ -107,6 +115,14 @@ def test_garbage_is_counted_and_no_score(baseline: Path, climb: Any, serve: Any,
     assert 0 < told["missing"] < 16
     assert told["gain"] == pytest.approx(sum(known) / len(known), abs=1e-4)
     assert "both are fine" in told["failure"]
+    ranks = artifacts.read_json(run / "report.json")["policies"]["policy"]["judges"]["ranks"]
+    wins = [
+        np.mean([np.sign(len(s["response"]) - len(s["reference"]))]) for s in lines
+    ]  # of the four answers of SFT's that it is ranked among the samples hold the first
+    values = [s["truths"]["judge:ranks"] for s in lines]
+    assert (ranks["missing"], ranks["gain"]) == (0, pytest.approx(np.mean(values), abs=1e-4))
+    assert np.corrcoef(wins, values)[0, 1] > 0.3
+    assert set(np.round(np.array(values) * 4) % 1) == {0.0}, "shares of four"
 
 
 def test_the_cap_is_kept_and_what_is_over_it_is_missing(baseline: Path, climb: Any, serve: Any, tmp_path: Path) -> None:
@@ -206,5 +222,5 @@ def test_rubrics_are_rated_criterion_by_criterion(baseline: Path, climb: Any, se
     assert told["criteria"]["words"]["items"] == len(lines)
     page = (run / "report.html").read_text()
     assert "Criteria by steps" in page
-    with pytest.raises(ValueError, match="evaluation.judge j: rubric: no row of the prompts has a column 'rubrik'"):
+    with pytest.raises(ValueError, match=r"evaluation\.judge j: rubric: no row of the prompts has a column 'rubrik'"):
         climb(baseline.parent, "none", judges({**one, "rubric": "rubrik"}), f"data.prompts={tmp_path}/p.jsonl", *QUIET)

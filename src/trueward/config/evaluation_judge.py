@@ -65,6 +65,8 @@ class EvaluationJudgeConfig(Section):
             raise ValueError(
                 f'rubric: criteria are rated one by one, so it needs mode = "pointwise", not {self.mode!r}'
             )
+        if self.mode == "grouped" and self.question:
+            raise ValueError('question: two answers are asked about; with mode = "grouped" the question is a fixed one')
         if self.mode == "grouped" and not self.endpoint:
             raise ValueError("mode: a model that runs here writes no ranking, its log-probs are read; give `endpoint`")
         return self

@@ -10,6 +10,7 @@ import numpy as np
 
 from trueward.config.evaluation_judge import PREFIX
 from trueward.evaluation.baseline import Baseline
+from trueward.evaluation.grouped_truth import GroupedTruth
 from trueward.evaluation.judge_panel import judge_row, panel_row
 from trueward.evaluation.judged_truth import JudgedTruth
 from trueward.evaluation.paired_items import PairedItems
@@ -107,7 +108,9 @@ def recounted(truths: Sequence[AnyTruth], rows: Mapping[str, Any]) -> dict[str, 
 
 def judge_of(truth: AnyTruth) -> LlmJudge | None:
     """The judge behind a truth; None if it is none."""
-    judge = truth.judge if isinstance(truth, JudgedTruth) else getattr(getattr(truth, "scorer", None), "judge", None)
+    judge: object = getattr(getattr(truth, "scorer", None), "judge", None)
+    if isinstance(truth, JudgedTruth | GroupedTruth):
+        judge = truth.judge
     return judge if isinstance(judge, LlmJudge) else None
 
 

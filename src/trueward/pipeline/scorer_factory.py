@@ -11,6 +11,7 @@ import numpy as np
 
 from trueward.config import EvaluationJudgeConfig, JudgeConfig, Recipe, RewardConfig
 from trueward.config.evaluation_judge import PREFIX
+from trueward.evaluation.grouped_truth import GroupedTruth
 from trueward.evaluation.judged_truth import JudgedTruth
 from trueward.evaluation.truth import AnyTruth, Truth
 from trueward.pipeline.judge_labels import build_judge, uses_judge
@@ -133,6 +134,8 @@ class ScorerFactory:
             judge = make_judge(config, self.seed, self.env, limits.get(config.name) or CallLimit())
             if config.mode == "pairwise":
                 return JudgedTruth(name, judge)
+            if config.mode == "grouped":
+                return GroupedTruth(name, judge)
             answers = answers[: 2 * SCALE_PROMPTS]
         rubric = "" if name == "judge" else config.rubric
         scorer: Scorer = RubricScorer(judge, rubric, self.columns) if rubric else JudgeScorer(judge)

@@ -99,7 +99,9 @@ def test_a_column_that_is_nowhere_is_said() -> None:
 
 def report(gains: dict[str, Callable[[int], float]]) -> dict[str, Any]:
     def row(step: int) -> dict[str, Any]:
-        criteria = {n: {"gain": g(step), "gain_se": 0.1, "gain_z": g(step) / 0.1, "items": 60} for n, g in gains.items()}
+        criteria = {
+            n: {"gain": g(step), "gain_se": 0.1, "gain_z": g(step) / 0.1, "items": 60} for n, g in gains.items()
+        }
         return {"step": step, "judges": {"j": {"criteria": criteria}}}
 
     return {"history": [{"step": 0}, row(5), row(10)], "policies": {"policy": row(15)}}

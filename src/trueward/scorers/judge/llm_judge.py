@@ -161,6 +161,14 @@ class LlmJudge:
             return Rating(None, cost=cost, wrong=wrong)
         return Rating(float(np.mean([expected(r) for r in replies])), _mass(replies), cost)
 
+    def ask(self, questions: Sequence[JudgeQuestion], rows: int) -> list[Reply]:
+        """The replies to questions of one's own, as many for each of `rows` judgements."""
+        return self._ask(questions, rows)
+
+    def note_failures(self, wrong: Sequence[str]) -> None:
+        """Keep why judgements are missing; `ValueError` for more than `judge.max_failed` of a judge that has no `limit`."""
+        self._refuse(wrong, "groups")
+
     def _ask(
         self, questions: Sequence[JudgeQuestion], rows: int, on_progress: Callable[[int], None] = lambda done: None
     ) -> list[Reply]:
