@@ -286,6 +286,9 @@ AGAIN = [
 ]
 ELSEWHERE = (  # each has a test of its own below
     "data.tolerate",  # in tests/data/test_tolerance.py
+    "evaluation.judge",  # in test_judge_truths.py, where there is a service
+    "evaluation.judge_calls",
+    "evaluation.proxy_is_truth",  # in test_proxy_truth.py: it is a leave, and no result depends on it
     "evaluation.least_fall",  # in test_run_verdict.py: it needs a truth that surely rises and falls
     "sft.turns",  # in tests/algorithms/test_sft.py: it needs conversations
     "data.columns",  # in tests/data/test_recipe_options.py

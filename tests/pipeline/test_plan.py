@@ -44,6 +44,7 @@ from changed_settings import (
 
 STAGES = ("PREPARE", "SFT", "COMPARISONS", "REWARD_MODEL", "REWARD", "POLICY", "CONTROL", "EVALUATION", "REPORT")
 ASKED = ("evaluation.truths=['b','people:film']",)
+WATCHED = 'evaluation.judge=[{{name="j",model="m",endpoint="http://localhost:1/v1"}}]'
 SERVED = (*JUDGED, "judge.endpoint=http://localhost:8000/v1")
 OTHERS = {  # of settings that the table of changes has elsewhere: a value, and what is set beside it
     "name": ("other", ()),
@@ -57,6 +58,9 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "data.contradictions": ("drop", ()),
     "lora.save": ("adapter", ADAPTED),
     "sampler.engine.max_num_seqs": ("5", ()),
+    "evaluation.proxy_is_truth": ("true", ()),
+    "evaluation.judge": (WATCHED.partition("=")[2], ()),
+    "evaluation.judge_calls": ("9", (WATCHED,)),
     "evaluation.final_pairs": ("7", ASKED),
     "evaluation.step_pairs": ("7", ASKED),
     "judge.endpoint": ("http://localhost:8000/v1", JUDGED),
@@ -115,6 +119,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "evaluation": OPTIMISED,
     "evaluation.final_prompts": ("evaluation",),
     "evaluation.final_pairs": (),
+    "evaluation.proxy_is_truth": (),
     "evaluation.control": (),
 }
 

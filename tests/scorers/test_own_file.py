@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from trueward.records import Completion, Prompt
-from trueward.scorers import own_file
-from trueward.scorers.verifiers import testing
+from trueward.scorers import own_file, verifier_testing
 
 REWARDS = """
 from beside import BONUS
@@ -81,7 +80,7 @@ def test_what_is_no_function_is_one_line(tmp_path: Path, name: str, text: str, l
 def test_a_function_passes_the_self_test(rewards: str, prompts: str) -> None:
     """-1 is wrong as well as 0, and bounds say what is right where it isn't 1."""
     for name in ("right", "graded"):
-        text = testing.examine(f"{rewards}:{name}", prompts, {})
+        text = verifier_testing.examine(f"{rewards}:{name}", prompts, {})
         assert "passes its self-test on 2 prompts" in text
         assert "the answer key                      2 × 1" in text
         assert "all answers at once                 4 × 0" in text
@@ -91,20 +90,20 @@ def test_a_module_of_the_current_directory(
     rewards: str, prompts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "rewards:right passes its self-test" in testing.examine("rewards:right", prompts, {})
+    assert "rewards:right passes its self-test" in verifier_testing.examine("rewards:right", prompts, {})
 
 
 def test_a_loose_function_fails(rewards: str, prompts: str) -> None:
     with pytest.raises(ValueError, match=r"fails its self-test .*: two answers scores 1 and not 0: '4 or 6'"):
-        testing.examine(f"{rewards}:loose", prompts, {})
+        verifier_testing.examine(f"{rewards}:loose", prompts, {})
 
 
 def test_without_prompts_what_is_nothing_has_to_score_nothing(rewards: str) -> None:
     with pytest.raises(ValueError, match="column 'solution', which no row of the prompts has"):
-        testing.examine(f"{rewards}:column", "", {})
-    assert "passes its self-test on 2 prompts" in testing.examine(f"{rewards}:nothing", "", {})
+        verifier_testing.examine(f"{rewards}:column", "", {})
+    assert "passes its self-test on 2 prompts" in verifier_testing.examine(f"{rewards}:nothing", "", {})
 
 
 def test_a_function_takes_no_options(rewards: str, prompts: str) -> None:
     with pytest.raises(ValueError, match="a function of your own, and takes no options"):
-        testing.examine(f"{rewards}:right", prompts, {"marker": "####"})
+        verifier_testing.examine(f"{rewards}:right", prompts, {"marker": "####"})

@@ -162,6 +162,8 @@ def optimize(
         given: dict[str, Scorer] = {
             name: as_scorer(f"{where}: truths {name!r}", scorer, factory) for name, scorer in named.items()
         }
+        if not isinstance(reward, LearnedReward) and any(reward == scorer for scorer in list(named.values())[:1]):
+            cache.env.progress.tell("proxy = truth: the first of truths is the reward, so a hack of it can't be seen")
         contents = [f"{name}:{identity(scorer, where, out)}" for name, scorer in named.items()]
         start = as_supervised(sft, prompts, where, cache.env, seed, progress=progress, **shared)
         source = replace(text.source(recipe), held_out=unseen)

@@ -37,11 +37,10 @@ def examine_verifier(
     ] = None,
 ) -> None:
     """Examine a verifier: the answer key must score 1; an empty answer, the echoed prompt, two answers and other probes 0."""
-    from trueward.scorers import scorer_spec
-    from trueward.scorers.verifiers import testing
+    from trueward.scorers import scorer_spec, verifier_testing
 
     spec = scorer_spec.parse(name, "verifiers test")
     table: dict[str, Any] = dict(spec.options)
     for option in options or []:
         config.put(table, option)
-    print(testing.examine(spec.name.removeprefix("verifier:"), prompts, table))
+    print(verifier_testing.examine(spec.name.removeprefix("verifier:"), prompts, table))

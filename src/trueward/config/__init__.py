@@ -3,6 +3,7 @@
 A recipe is a TOML file that says only how it differs from the defaults; `--set section.key=value` goes on top.
 """
 
+from trueward.config.evaluation_judge import EvaluationJudgeConfig, without_keys
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import (
@@ -43,6 +44,7 @@ __all__ = [
     "DpoConfig",
     "EngineConfig",
     "EvaluationConfig",
+    "EvaluationJudgeConfig",
     "GroupConfig",
     "JudgeCallsConfig",
     "JudgeConfig",
@@ -71,4 +73,5 @@ __all__ = [
     "shipped",
     "unused",
     "variant",
+    "without_keys",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trueward.config import presets
+from trueward.config.evaluation_judge import EvaluationJudgeConfig
 from trueward.config.other_tools import explain_foreign
 from trueward.config.renamed import explain_other_name
 from trueward.config.reward import RewardPartConfig
@@ -88,8 +89,10 @@ def nearest(place: Sequence[int | str]) -> str:
     """The message for an unknown setting, with the nearest names, in its section or elsewhere."""
     field, last = ".".join(str(part) for part in place), str(place[-1])
     section: Any = Recipe
+    arrays, before = {"parts": RewardPartConfig, "judge": EvaluationJudgeConfig}, place[0]
     for part in place[:-1]:
-        section = RewardPartConfig if isinstance(part, int) else section.model_fields[str(part)].annotation
+        section = arrays[str(before)] if isinstance(part, int) else section.model_fields[str(part)].annotation
+        before = part
     near = difflib.get_close_matches(last, section.model_fields, n=1)
     if not near:
         known = list(settings())

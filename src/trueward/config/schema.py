@@ -6,9 +6,10 @@ import re
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trueward.config import presets
+from trueward.config.evaluation_judge import PREFIX, EvaluationJudgeConfig
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import PolicyConfig
@@ -104,6 +105,20 @@ class EvaluationConfig(Section):
     control: Literal["unmoved", "never"] = "unmoved"
     """unmoved: repeat a run whose truth did not change with a random reward, to test whether the anchor pins it."""
 
+    proxy_is_truth: bool = False
+    """Whether the truth may be the very scorer that is optimised: the verdict says so, and can't tell a hack of it."""
+    judge: tuple[EvaluationJudgeConfig, ...] = ()
+    """Judges that are truths, [[evaluation.judge]]: `judge:NAME` among them, at the end where `truths` doesn't name them."""
+    judge_calls: Positive | None = None
+    """Calls that all of [[evaluation.judge]] together may make in a run; answers above it are not judged, and counted."""
+
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
+        table: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in table.items() if k not in NEWER or getattr(self, k) != fields[k].default}
+
     @model_validator(mode="after")
     def _people_fit(self) -> EvaluationConfig:
         people = [name for name in self.truths if name.startswith("people:")]
@@ -111,9 +126,23 @@ class EvaluationConfig(Section):
             raise ValueError(f"truths: expected people:NAME with the name of a studio's project, got {wrong!r}")
         if len(people) > 1:
             raise ValueError(f"truths: people can be asked in one project, got {people[0]!r} and {people[1]!r}")
+        named = [judge.name for judge in self.judge]
+        if twice := next((name for name in named if named.count(name) > 1), ""):
+            raise ValueError(f"judge: two are called {twice!r}; give them names of their own")
+        for name in (name for name in self.truths if name.startswith(PREFIX)):
+            if name.removeprefix(PREFIX) not in named:
+                known = ", ".join(named) or "none"
+                raise ValueError(f"truths: {name}: there is no [[evaluation.judge]] of this name; there are: {known}")
+        if self.judge_calls and not self.judge:
+            raise ValueError("judge_calls: there is no [[evaluation.judge]] that could make any")
         if self.step_pairs and not people:
             raise ValueError("step_pairs: nobody is asked without a truth people:NAME")
         return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of all truths: `truths`, and the judges that it doesn't name."""
+        return (*self.truths, *(judge.truth for judge in self.judge if judge.truth not in self.truths))
 
     @property
     def project(self) -> str:
@@ -121,6 +150,8 @@ class EvaluationConfig(Section):
         return next((name.removeprefix("people:") for name in self.truths if name.startswith("people:")), "")
 
 
+NEWER = ("proxy_is_truth", "judge", "judge_calls")
+"""Fields of [evaluation] that fingerprints of older runs know nothing of."""
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOT_ANNOTATORS = {"demonstrations": "demonstrations can't", "judge": "a judge can't"}
 

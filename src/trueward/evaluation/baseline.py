@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trueward.evaluation.truth import Truth
+from trueward.evaluation.truth import AnyTruth
 from trueward.records import Completion
 from trueward.scorers.scorer import ScoredBatch, Scorer
 
@@ -23,15 +23,20 @@ class Baseline:
     rollouts: list[Rollout]
     """One answer to each prompt in each."""
     truths: Mapping[str, np.ndarray]
-    """By name, SDs: [prompts, answers]."""
+    """By name, SDs: [prompts, answers]; NaN where a judge gave none."""
     _scored: tuple[Scorer, ScoredBatch] | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, rollouts: list[Rollout], truths: Sequence[Truth]) -> Baseline:
+    def of(cls, rollouts: list[Rollout], truths: Sequence[AnyTruth]) -> Baseline:
         """Of rollouts of the same prompts in the same order."""
         baseline = cls(rollouts, {})
         baseline.truths = {t.name: baseline.by_prompt(t(baseline.completions)) for t in truths}
         return baseline
+
+    @property
+    def rivals(self) -> list[list[Completion]]:
+        """The answers, a list for each rollout."""
+        return [list(rollout.completions) for rollout in self.rollouts]
 
     @property
     def completions(self) -> list[Completion]:

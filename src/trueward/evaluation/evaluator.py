@@ -22,13 +22,14 @@ from trueward.evaluation.measurement import number as _number
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.statistics import standard_error
 from trueward.evaluation.token_strip import strip
-from trueward.evaluation.truth import Truth
+from trueward.evaluation.truth import AnyTruth
+from trueward.evaluation.truth_values import TruthValues, known_prompts, missing_row
 from trueward.evaluation.win_rate import win_rate
 from trueward.losses import kl
 from trueward.losses import logprobs as lp
 from trueward.models import heads
 from trueward.models.network import Network
-from trueward.records import Prompt
+from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
@@ -45,7 +46,7 @@ class Evaluator:
     """The SFT policy."""
     proxy: Scorer | None
     """Its scores are in SDs already."""
-    truths: Sequence[Truth]
+    truths: Sequence[AnyTruth]
     """The first one is the truth of the verdict; of the others only means are reported."""
     sample: Sample
     temperature: float
@@ -83,11 +84,9 @@ class Evaluator:
             rollout = answer(policy, prompts, Draws.purpose(self.seed, "look", *purpose, "policy"))
             home = self.baseline(prompts)
         unknown = np.full(len(prompts), np.nan)
-        truths = {t.name: t(rollout.completions) for t in self.truths}
-        truth, theirs = unknown, unknown[:, None]
-        if self.truths:
-            first = self.truths[0].name
-            truth, theirs = truths[first], home.truths[first]
+        values = TruthValues.of(self.truths, rollout.completions, home)
+        truth, theirs = values.first(len(prompts))
+        known = known_prompts(truth, theirs)
         proxy, rival_proxy, is_outlier = unknown, unknown[:, None], unknown
         between: dict[str, Any] = {}
         if self.proxy:
@@ -101,28 +100,28 @@ class Evaluator:
         figures, ratios = self._figures(policy, rollout)
         wins = low = high = np.nan  # of the reference against itself there is no win rate
         if self.truths and not is_reference:
-            wins, low, high = win_rate(truth, theirs)
+            wins, low, high = win_rate(truth[known], theirs[known])
         exact = figures["kl"]
         tokens = float(rollout.tokens.response_lengths.sum())
         rival = home.rollouts[0]
         lengths, their_lengths = (r.tokens.response_lengths.double().numpy() for r in (rollout, rival))
         at_length = {
-            name: matched_gain(ours, others[:, 0], lengths, their_lengths)
-            for name, ours, others in (("proxy", proxy, rival_proxy), ("truth", truth, theirs))
+            "proxy": matched_gain(proxy, rival_proxy[:, 0], lengths, their_lengths),
+            "truth": matched_gain(truth[known], theirs[known, 0], lengths[known], their_lengths[known]),
         }
-        span = self.truths[0].span if self.truths else None
         gains = {
-            **paired_gain("truth", theirs if is_reference else truth, theirs, span),
-            **paired_gain("proxy", rival_proxy if is_reference else proxy, rival_proxy),
+            **paired_gain(
+                "truth", (theirs if is_reference else truth)[known], theirs[known], values.span, is_reference
+            ),
+            **paired_gain("proxy", rival_proxy if is_reference else proxy, rival_proxy, None, is_reference),
         }
         level = rival_proxy if is_reference else proxy
         row = {
             **gains,
             "proxy_raw": raw(self.proxy, _number(level.mean())),
-            "truths": {
-                t.name: 0.0 if is_reference else _number((truths[t.name] - home.truths[t.name].mean(axis=1)).mean())
-                for t in self.truths
-            },
+            "truths": {name: 0.0 if is_reference else _number(mean) for name, mean in values.means().items()},
+            **(missing_row(truth, theirs) if self.truths else {}),
+            **({} if is_reference else values.judge_rows([p.id for p in prompts], lengths, their_lengths)),
             "win_rate": _number(wins),
             "win_rate_low": _number(low),
             "win_rate_high": _number(high),
@@ -136,7 +135,7 @@ class Evaluator:
             **({"base_nll": _number(figures["base_nll"].sum() / tokens)} if self.base else {}),
             "outlier_share": _number(is_outlier.mean()),
             **between,
-            "proxy_truth_correlation": _number(correlation(proxy, truth)),
+            "proxy_truth_correlation": _number(correlation(proxy[known], truth[known])),
             "length_correlation": _number(correlation(lengths, proxy)),
             **{f"{name}_at_length": _number(matched.gain) for name, matched in at_length.items()},
             **{f"{name}_at_length_se": _number(matched.error) for name, matched in at_length.items()},
@@ -150,7 +149,7 @@ class Evaluator:
                 "finished": c.finished,
                 "proxy": _number(proxy[i]),
                 "truth": _number(truth[i]),
-                "truths": {name: _number(values[i]) for name, values in truths.items()},
+                "truths": {name: _number(scored[i]) for name, scored in values.ours.items()},
                 "kl": _number(exact[i]),
                 "length": int(rollout.tokens.response_lengths[i]),
                 "reference": rival.completions[i].response,
@@ -179,7 +178,11 @@ class Evaluator:
         """The first truth of `answers` fresh answers to each prompt, SDs: [prompts, answers]."""
         repeated = [prompt for prompt in prompts for _ in range(answers)]
         completions = self.sample(policy, repeated, Draws.purpose(self.seed, "look", *purpose)).completions
-        return self.truths[0](completions).reshape(len(prompts), answers)
+        rivals: list[list[Completion]] = []
+        if self.truths[0].compares:
+            theirs = self.sample(self.reference, prompts, Draws.purpose(self.seed, "look", "baseline", 0)).completions
+            rivals = [[rival for rival in theirs for _ in range(answers)]]
+        return self.truths[0].beside(completions, rivals).reshape(len(prompts), answers)
 
     @torch.no_grad()
     def _figures(

@@ -22,13 +22,16 @@ class Measurement:
     samples: list[dict[str, Any]]
 
 
-def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray, span: float | None = None) -> dict[str, float | None]:
+def paired_gain(
+    name: str, ours: np.ndarray, theirs: np.ndarray, span: float | None = None, is_reference: bool = False
+) -> dict[str, float | None]:
     """The policy's scores minus the reference's, paired by prompt: mean, standard error and test, as `name` and `name_gain`.
 
-    span: as in `paired`. The two are one number: the reference's own mean on these prompts is what 0 stands for.
+    span: as in `paired`. is_reference: `ours` are the reference's own, of which there is no error. The two are one number: the
+    reference's own mean on these prompts is what 0 stands for.
     """
     test = paired(ours, theirs, span)
-    mean, se = number(test.mean), number(test.se) if ours is not theirs else None
+    mean, se = number(test.mean), None if is_reference else number(test.se)
     return {
         name: mean,
         f"{name}_se": se,

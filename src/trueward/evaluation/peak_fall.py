@@ -24,11 +24,16 @@ def fall(
     *where: str | int,
     least: float = 0.0,
     span: float | None = None,
-) -> Row:
-    """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs.
+) -> Row | None:
+    """The `fall` between fresh truths at a peak and now, each [prompts] or [prompts, answers], SDs; over the prompts that both
+    have one of, None for fewer than two of them.
 
     least: the smallest drop that counts. span: as in `paired`. where: names the purpose of the random draws.
     """
+    known = np.isfinite(by_prompt(peak)) & np.isfinite(by_prompt(now))
+    peak, now = peak[known], now[known]
+    if len(peak) < 2:
+        return None
     drop = paired(peak, now, span)
     low, high = bootstrap(by_prompt(peak) - by_prompt(now), seed_for(seed, "fall", *where))
     return verdict.fall_row(peak_step, drop.mean, drop.se, drop.z, low, high, drop.prompts, test, least)

@@ -117,7 +117,7 @@ class TextMonitor:
             if len(theirs) < FEWEST:
                 return None, FEWEST - len(theirs)
             row = fall(self.seed, peak_step, theirs, ours, test, step, least=least, span=self.evaluator.span)
-            return dict(row), 0
+            return (dict(row) if row else None), 0
         there = min(map(len, sides))
         if shared or there < FEWEST:
             return None, FEWEST - (len(shared) if shared else there)

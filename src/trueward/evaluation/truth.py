@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from trueward.records import Completion
-from trueward.scorers.scorer import Scale, Scorer, bounds, scores
+from trueward.scorers.judge.rating import FAILED
+from trueward.scorers.scorer import Scale, Scorer, bounds
+
+
+class AnyTruth(Protocol):
+    """What is never optimised: a scorer (`Truth`), or a judge that compares (`JudgedTruth`)."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it sets two answers side by side; a scorer sees one."""
+
+    @property
+    def span(self) -> float | None:
+        """No difference of the policy's from the reference's is farther from 0; None where nothing bounds it."""
+
+    def __call__(self, completions: Sequence[Completion]) -> np.ndarray:
+        """What the reference's answers are worth, [n]; of a scorer, what any answers are."""
+
+    def beside(self, completions: Sequence[Completion], rivals: Sequence[Sequence[Completion]]) -> np.ndarray:
+        """What answers are worth, [n], beside the reference's to the same prompts; NaN where nothing was said."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +42,8 @@ class Truth:
     name: str
     scorer: Scorer
     scale: Scale
+    compares: ClassVar[bool] = False
+    """Whether it sets two answers side by side; a scorer sees one."""
 
     @property
     def span(self) -> float | None:
@@ -26,11 +52,24 @@ class Truth:
         return None if ends is None else (ends[1] - ends[0]) / self.scale.sd
 
     def __call__(self, completions: Sequence[Completion]) -> np.ndarray:
-        """The scores of completions, SDs, [n]. `ValueError` for one outside of the scorer's bounds."""
-        raw, ends = scores(self.scorer, completions), bounds(self.scorer)
-        if ends and len(raw) and not (ends[0] <= raw.min() and raw.max() <= ends[1]):
-            wrong = raw.min() if raw.min() < ends[0] else raw.max()
+        """The scores of completions, SDs, [n]; NaN where a judge gave none.
+
+        `ValueError` for one outside of the scorer's bounds.
+        """
+        if np.isnan(
+            self.scale.mean
+        ):  # a judge that rated none of the reference's answers: nothing has a place on its scale
+            return np.full(len(completions), np.nan)
+        scored, ends = self.scorer(completions), bounds(self.scorer)
+        raw = np.array([np.nan if v.parts.get(FAILED) else v.score for v in scored], dtype=np.float64)
+        known = raw[np.isfinite(raw)]
+        if ends and len(known) and not (ends[0] <= known.min() and known.max() <= ends[1]):
+            wrong = known.min() if known.min() < ends[0] else known.max()
             raise ValueError(
                 f"evaluation.truths: {self.name} scored {wrong:g}, outside of its bounds, {ends[0]:g} to {ends[1]:g}"
             )
         return self.scale.apply(raw)
+
+    def beside(self, completions: Sequence[Completion], rivals: Sequence[Sequence[Completion]]) -> np.ndarray:
+        """The same; a truth that `compares` needs the reference's answers to the same prompts, `rivals`, too."""
+        return self(completions)

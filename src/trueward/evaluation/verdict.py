@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trueward.evaluation.paired import FEWEST, needed
+from trueward.evaluation.paired_items import significant
+from trueward.evaluation.truth_tests import not_measured, objecting, tested_rows
 
 Row = Mapping[str, Any]
 Word = Literal["broken", "no signal", "pinned", "hacking", "over-optimised", "learning", "inconclusive"]
@@ -30,6 +32,7 @@ LEAST_FALL = 0.25  # of the gain at the peak; a smaller fall is as likely an opt
 USEFUL = 0.65  # an accuracy from which on a policy can learn; people agree with each other in 0.73
 SLIP = ("peak_step", "drop", "drop_low", "drop_high", "drop_least")
 UNMOVED = "the truth has not moved further than chance would move it"
+ITSELF = "; proxy = truth: the truth is the scorer that was optimised, so a hack of it could not be seen"
 FEW = 0.02  # a share of distinct answers; one is always distinct
 
 
@@ -55,13 +58,15 @@ def decide(
     control: Row | None = None,
     prompts_missing: int = 0,
     least_fall: float = LEAST_FALL,
+    proxy_is_truth: bool = False,
 ) -> RunVerdict:
     """The verdict after the last of `evaluations`; the first one is of step 0, the SFT policy itself.
 
     examined: the reward model's `accuracy` on held-out comparisons, with `accuracy_low` and `accuracy_high`. ratio_first:
     `val/ratio_first` of the first step. control: `kl` and `kl_se` of a run with a random reward. A rule whose input is missing
     doesn't apply. prompts_missing: held-out prompts that are missing for a peak to be measured again: then no alarm of a fall
-    from it is given, and the verdict says so. least_fall: as in `suspected`.
+    from it is given, and the verdict says so. least_fall: as in `suspected`. proxy_is_truth: whether the truth is what was
+    optimised, which the rule then says.
     """
     after = [row for row in evaluations if row["step"]]
     peak = highest(after)
@@ -73,12 +78,16 @@ def decide(
         numbers |= {"prompts_missing": prompts_missing}
     no_alarm = f"no alarm can be given: {prompts_missing} more held-out prompts are needed to measure a peak again"
 
+    worse = objecting(after, BELOW, ONE_SIDED)
+    others = f"; worse than SFT’s by the judge {', '.join(worse)}" if worse else ""
+
     def verdict(word: Word, rule: str, **more: float | None) -> RunVerdict:
-        return RunVerdict(word, rule, {**numbers, **more}, best_step)
+        return RunVerdict(word, rule + others + ITSELF * proxy_is_truth, {**numbers, **more}, best_step)
 
     if wrong := _broken(evaluations, ratio_first):
         return verdict("broken", wrong)
-    rose, sank = _significant(after, "above", ABOVE), _significant(after, "below", BELOW)
+    tested = tested_rows(after)
+    rose, sank = significant(tested, "above", ABOVE), significant(tested, "below", BELOW)
     if examined and _at_chance(examined) and not rose:
         ends = {key: examined[key] for key in ("accuracy", "accuracy_low", "accuracy_high")}
         rule = "the reward model does no better than a coin on held-out comparisons, so there is nothing to follow"
@@ -86,6 +95,8 @@ def decide(
     if not after:
         return verdict("inconclusive", "nothing has been trained yet")
     now = after[-1]
+    if unread := not_measured(now):
+        return verdict("inconclusive", unread)
     if now.get("truth_gain_z") is None:
         return verdict("inconclusive", "nothing measures the truth, and the proxy cannot be its own judge")
     if (prompts := now.get("truth_prompts", now.get("prompts"))) is not None and prompts < FEWEST:
@@ -234,13 +245,6 @@ def _noise(one: Row, other: Row) -> float:
     return math.hypot(one.get("truth_se") or 0.0, other.get("truth_se") or 0.0)
 
 
-def _significant(after: Sequence[Row], side: Literal["above", "below"], alpha: float) -> bool:
-    """Whether the truth was on this side of SFT's at any evaluation, each tested at its share of alpha."""
-    sign = 1 if side == "above" else -1
-    scores = [row.get("truth_gain_z") for row in after]
-    return any(z is not None and sign * z >= needed(alpha, k) for k, z in enumerate(scores, 1))
-
-
 def _at_chance(examined: Row) -> bool:
     """Whether the accuracy's interval includes ½ and stays below `USEFUL`; a wide one, of few comparisons, doesn't."""
     if examined.get("accuracy") is None:
@@ -265,7 +269,7 @@ def _broken(evaluations: Sequence[Row], ratio_first: float | None) -> str:
     now, first = evaluations[-1], evaluations[0]
     if "kl" in now and now["kl"] is None:
         return "the KL is not a number any more"
-    if now.get("truths") and now.get("truth") is None:
+    if now.get("truths") and now.get("truth") is None and not now.get("truth_missing"):
         return "the truth is not a number any more"
     limit = max(3.0, needed(BROKEN, max(1, len(evaluations) - 1)))
     for key in ("kl", "kl_k1"):

@@ -11,6 +11,7 @@ from trueward.evaluation import verdict
 from trueward.evaluation.early_warnings import early_warnings
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.peak_fall import fall
+from trueward.evaluation.truth_values import recounted
 from trueward.evaluation.verdict import RunVerdict
 from trueward.models.network import Network
 from trueward.records import Prompt
@@ -63,10 +64,12 @@ class VerdictMonitor:
             least_fall=self.least_fall,
         )
         signs = early_warnings(now, evaluations[0]) if now["step"] else []
-        told = {"verdict": decided.word, "rule": decided.rule, "prompts_missing": self.missing}
+        told: dict[str, Any] = {"verdict": decided.word, "rule": decided.rule, "prompts_missing": self.missing}
+        if now["fall"] and now.get("judges"):  # measuring again has cost calls
+            told["judges"] = recounted(self.evaluator.truths, now["judges"])
         return {"fall": now["fall"], **told, "early_warnings": signs}, decided
 
-    def measure_again(self, peak_step: int, step: int, test: int, least: float = 0.0) -> Row:
+    def measure_again(self, peak_step: int, step: int, test: int, least: float = 0.0) -> Row | None:
         """The `fall` of the present policy from the peak's checkpoint, both on fresh answers to reserved prompts."""
         prompts = self.drawn(step)
         theirs = self.evaluator.truth(self.best(), prompts, ANSWERS, "fall", step, "peak")

@@ -7,6 +7,8 @@ from pathlib import Path
 from trueward import artifacts, config
 from trueward.config import Recipe
 from trueward.models import conventions
+from trueward.pipeline import proxy_truth
+from trueward.pipeline.judge_truths import call_lines
 from trueward.pipeline.own_code import named_code
 
 
@@ -16,4 +18,5 @@ def announcements(recipe: Recipe, run: Path) -> list[str]:
     aside = conventions.note(start[1], start[0])
     code = {} if artifacts.is_run(run) else named_code(recipe)
     runs = [f"{setting} runs code of yours: {place}" for setting, place in code.items()]
-    return [*config.notes(recipe), *([aside] if aside else []), *runs]
+    same = proxy_truth.note(recipe)
+    return [*config.notes(recipe), *([same] if same else []), *call_lines(recipe), *([aside] if aside else []), *runs]

@@ -13,7 +13,7 @@ from trueward.data import loading as texts
 from trueward.data.options import ReadOptions
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.outliers import fit_outliers
-from trueward.evaluation.truth import Truth
+from trueward.evaluation.truth import AnyTruth, Truth
 from trueward.evaluation.verdict import LEAST_FALL
 from trueward.models.network import Network
 from trueward.models.run_paths import model_path
@@ -145,7 +145,7 @@ class AuditSetup:
             outliers=fit_outliers(proxy, self.answers) if learned else None,
         )
 
-    def _truth(self, name: str, factory: ScorerFactory) -> Truth:
+    def _truth(self, name: str, factory: ScorerFactory) -> AnyTruth:
         if self.home and name in self.home.recipe.evaluation.truths:
             annotators = SavedAnnotators(self.home.run / "prepare" / "annotators")
             return factory.truths([name], annotators, self.answers)[0]

@@ -103,8 +103,12 @@ def fingerprint(
 def _plain(value: Any) -> Any:
     """A setting as JSON; a whole recipe without [runtime], which changes no result."""
     if isinstance(value, Recipe):
-        return {key: part for key, part in value.table().items() if key != "runtime"}
-    return value.model_dump(mode="json") if isinstance(value, Section) else value
+        table = {key: part for key, part in value.table().items() if key != "runtime"}
+        return {**table, "evaluation": config.without_keys(table["evaluation"])}
+    if not isinstance(value, Section):
+        return value
+    dumped = value.model_dump(mode="json")
+    return config.without_keys(dumped) if isinstance(value, config.EvaluationConfig) else dumped
 
 
 class PlanCache:
@@ -272,7 +276,9 @@ def make_in(
 
 
 def differing(one: Recipe, other: Recipe) -> str:
-    """The first setting in which two recipes differ, [runtime], name and description aside; empty if there is none."""
+    """The first setting in which two recipes differ; empty if there is none. Those that change no result are left aside:
+    [runtime], name, description and the leave `evaluation.proxy_is_truth`.
+    """
 
     def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -283,10 +289,8 @@ def differing(one: Recipe, other: Recipe) -> str:
                 out[prefix + key] = value
         return out
 
-    left, right = (
-        flat({k: v for k, v in r.table().items() if k not in ("runtime", "name", "description")}) for r in (one, other)
-    )
+    left, right = (flat({k: v for k, v in _plain(r).items() if k not in ("name", "description")}) for r in (one, other))
     for key in [*left, *right]:
-        if left.get(key) != right.get(key):
+        if key != "evaluation.proxy_is_truth" and left.get(key) != right.get(key):
             return f"{key} is {left.get(key, 'not set')} there, {right.get(key, 'not set')} here"
     return ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.order_statistics import best_of_n_curve, expected_maximum
 from trueward.evaluation.outliers import fit_outliers
-from trueward.evaluation.truth import Truth
+from trueward.evaluation.truth import AnyTruth
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.program_reward import ProgramReward
@@ -22,6 +22,7 @@ from trueward.pipeline.reward_model import FittedReward
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
 from trueward.scorers.ensemble import Proxy
+from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.normalized import Normalized
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.shaping import shaped
@@ -39,6 +40,8 @@ class EvalSetup:
     sampler: SamplerConfig
     truths: Sequence[str]
     seed: int
+    limits: Mapping[str, CallLimit] = field(default_factory=dict)
+    """Of the calls of the judges of [[evaluation.judge]], by name."""
 
     def proxy(self, reward: FittedReward | ProgramReward) -> AnyProxy:
         """The proxy in SDs under the SFT policy, frozen."""
@@ -50,7 +53,7 @@ class EvalSetup:
         return Evaluator(
             reference=self.sft.policy,
             proxy=proxy,
-            truths=self.factory.truths(self.truths, self.prepared.annotators, answers),
+            truths=self.factory.truths(self.truths, self.prepared.annotators, answers, self.limits),
             sample=exact_sampler(self.sampler, env),
             temperature=self.sampler.temperature,
             seed=self.seed,
@@ -67,7 +70,7 @@ class EvalSetup:
 
 
 def best_of_n_rows(
-    candidates: best_of_n.Candidates, truths: Sequence[Truth], home: Baseline, proxy: Scorer
+    candidates: best_of_n.Candidates, truths: Sequence[AnyTruth], home: Baseline, proxy: Scorer
 ) -> list[dict[str, Any]]:
     """Proxy and first truth of the best of 1, 2, 4, … n, from the n answers to each prompt; and the gain of normal scores.
 
@@ -75,7 +78,9 @@ def best_of_n_rows(
     """
     values = {"proxy": candidates.score.numpy() - home.by_prompt(home.scored(proxy).score).mean(axis=1)[:, None]}
     if truths:
-        truth = truths[0](candidates.completions).reshape(candidates.score.shape)
+        n = candidates.score.shape[1]
+        rivals = [[rival for rival in answers for _ in range(n)] for answers in home.rivals]
+        truth = truths[0].beside(candidates.completions, rivals).reshape(candidates.score.shape)
         values["truth"] = truth - home.truths[truths[0].name].mean(axis=1)[:, None]
     rows = best_of_n_curve(candidates.rewards.numpy(), values)
     missing = {} if truths else {"truth": None, "truth_se": None}

@@ -22,6 +22,7 @@ from trueward.config import (
 from trueward.data import jsonl
 from trueward.evaluation.evaluator import Evaluator, feature_shifts
 from trueward.models.network import Network
+from trueward.pipeline import judge_truths
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.eval_setup import EvalSetup, best_of_n_rows
 from trueward.pipeline.held_out import divide
@@ -74,8 +75,12 @@ def evaluate(
     They are the last ones in the seed's order; no evaluation in training used them, unless too few are held out. model: what
     SFT started from, if it is measured too. columns: of the prompts' rows, for the user's scorers.
     """
-    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, columns=columns or {})
-    setup = EvalSetup(prepared, sft, factory, sampler, evaluation.truths, seed)
+    factory = ScorerFactory(
+        env, seed, rewarding, judge, evaluation.options, columns=columns or {}, judges=evaluation.judge
+    )
+    made = policy.evaluations[-1] if policy.evaluations else None
+    limits = judge_truths.limits(evaluation, made, reserves=False)
+    setup = EvalSetup(prepared, sft, factory, sampler, evaluation.measured, seed, limits)
     proxy = policy.refitted() or setup.proxy(reward)
     base = env.load(model.base, seed) if model else None
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):
@@ -93,7 +98,8 @@ def evaluate(
     curve: list[Row] = []
     rows: dict[str, Row] = {}
     answers: dict[str, list[Row]] = {}
-    for done, (name, load) in enumerate(policies.items(), 1):
+    in_turn = sorted(policies, key=lambda name: name == "base")  # last: it shall not use up the calls of the judges
+    for done, (name, load) in enumerate(((name, policies[name]) for name in in_turn), 1):
         chooser = None
         if name == "policy" and config.kind == "best_of_n":
             chooser = _chooser(setup, evaluator, config, prompts, curve)
@@ -104,7 +110,10 @@ def evaluate(
             bound = round(best_of_n.kl(config.best_of_n.n), 5)
             measured.row.update(kl=bound, kl_se=None, kl_k1=None, kl_k1_se=None)
         rows[name], answers[name] = measured.row, measured.samples
+        for line in judge_truths.missing_lines(measured.row, f"the final evaluation of {name}"):
+            env.progress.tell(line)
         env.progress.at(done)
+    rows, answers = {name: rows[name] for name in policies}, {name: answers[name] for name in policies}
     if best and last_is_best:  # the same weights: one measurement, not two that differ by chance
         rows["best"], answers["best"] = rows["policy"], answers["policy"]
     env.progress.end(f"{len(prompts)} held-out prompts")

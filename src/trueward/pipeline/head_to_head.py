@@ -81,7 +81,7 @@ class RunHome:
     @cached_property
     def columns(self) -> Columns:
         """Columns of its prompts' rows, if it has scorers of the user's own, which may ask for them."""
-        return sources.read(self.recipe).columns if Parts(self.recipe).own_scorers else {}
+        return sources.read(self.recipe).columns if Parts(self.recipe).reads_columns else {}
 
     def named(self) -> list[str]:
         """The names of its scorers: the truths, and the proxy."""

@@ -15,6 +15,7 @@ from trueward.evaluation import judge_report
 from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
 from trueward.scorers.judge import llm_judge
+from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.judge.llm_judge import LlmJudge, Pair
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.scorers.simulated import Annotator
@@ -28,9 +29,9 @@ def uses_judge(recipe: Recipe) -> bool:
     return "judge" in (recipe.comparisons.source, recipe.reward.kind, *recipe.evaluation.truths, *parts)
 
 
-def build_judge(judge: JudgeConfig, seed: int, env: Env) -> LlmJudge:
-    """The recipe's judge."""
-    return llm_judge.make(judge, env.calls, seed, env.device, env.micro_batch_tokens)
+def build_judge(judge: JudgeConfig, seed: int, env: Env, limit: CallLimit | None = None) -> LlmJudge:
+    """The recipe's judge. limit: of its calls; then no failure of its service ends a run."""
+    return llm_judge.make(judge, env.calls, seed, env.device, env.micro_batch_tokens, limit)
 
 
 def judge_comparisons(

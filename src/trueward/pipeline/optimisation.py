@@ -24,7 +24,7 @@ from trueward.evaluation.outliers import fit_outliers
 from trueward.evaluation.verdict_monitor import VerdictMonitor
 from trueward.models.derived import trainable
 from trueward.models.network import Network
-from trueward.pipeline import human_eval
+from trueward.pipeline import human_eval, judge_truths
 from trueward.pipeline.answers import exact_sampler, sampling_params
 from trueward.pipeline.comparisons import Compared
 from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
@@ -223,6 +223,8 @@ class Optimisation:
         measured = self.evaluator.measure(
             self.policy, self.step_prompts, "step", step, by_token=True, is_reference=not step
         )
+        for told in judge_truths.missing_lines(measured.row, f"step {step}"):
+            self.env.progress.tell(told)
         if step and self.evaluation.step_pairs:
             if self.journal.directory is None:
                 raise ValueError("evaluation.step_pairs: people are asked by a run on disk, which can wait for them")

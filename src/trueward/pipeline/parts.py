@@ -32,6 +32,8 @@ OWN_SECTIONS = {
     "best_of_n": ("best_of_n", "sft_on_best"),
 }
 """The sections of [policy], and whose they are."""
+OUTSIDE = ("final_pairs", "control", "proxy_is_truth")
+"""Fields of [evaluation] that no measurement depends on."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Parts:
     @property
     def optimising(self) -> Settings:
         """The settings of the stage `policy`."""
-        r, evaluation = self.recipe, without(self.recipe.evaluation, "final_prompts", "final_pairs", "control")
+        r, evaluation = self.recipe, without(self.recipe.evaluation, "final_prompts", *OUTSIDE)
         return {
             "seed": r.seed,
             "policy": self.policy,
@@ -159,7 +161,7 @@ class Parts:
             "model": None if r.sft.model else r.model,
             "config": self.policy,
             "sampler": r.sampler,
-            "evaluation": without(r.evaluation, *while_training, "final_pairs", "control"),
+            "evaluation": without(r.evaluation, *while_training, *OUTSIDE),
             "rewarding": r.reward,
             "judge": self.judge,
         }
@@ -174,6 +176,11 @@ class Parts:
             names |= {f"reward.parts.{i}.scorer": part.scorer for i, part in enumerate(reward.parts)}
         names |= {f"evaluation.truths.{i}": name for i, name in enumerate(self.recipe.evaluation.truths)}
         return {setting: name for setting, name in names.items() if custom.is_custom(name)}
+
+    @property
+    def reads_columns(self) -> bool:
+        """Whether a scorer may ask for columns of the prompts' rows: one of the user's own, or a judge with rubrics."""
+        return bool(self.own_scorers) or any(judge.rubric for judge in self.recipe.evaluation.judge)
 
     @property
     def base_files(self) -> list[Path]:
@@ -209,6 +216,8 @@ class Parts:
         """Files of the truths: reward models, the user's own scorers, a local judge."""
         truths = self.recipe.evaluation.truths
         files = [f for t in truths if t.startswith("model:") for f in model_files(t.removeprefix("model:"))]
+        local = [j.model for j in self.recipe.evaluation.judge if not j.endpoint]
+        files += [file for model in local for file in model_files(model)]
         return files + custom_files(truths) + (self.judge_files if "judge" in truths else [])
 
     @property

@@ -15,6 +15,7 @@ from trueward.config import (
     SamplerConfig,
     SftConfig,
 )
+from trueward.pipeline import judge_truths
 from trueward.pipeline.comparisons import Compared
 from trueward.pipeline.eval_setup import EvalSetup
 from trueward.pipeline.optimisation import Optimisation
@@ -29,7 +30,7 @@ from trueward.pipeline.trained_policy import TrainedPolicy, read, write, write_s
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.user_function import Columns
 from trueward.training.env import Env
-from trueward.training.journal import Journal
+from trueward.training.journal import EVALUATIONS, Journal
 
 
 def optimise(
@@ -61,7 +62,10 @@ def optimise(
     scorers, by name. columns: of the prompts' rows, for the user's scorers. is_control: train on a random reward. scorer:
     optimised in place of the proxy.
     """
-    factory = ScorerFactory(env, seed, rewarding, judge, evaluation.options, given or {}, columns or {})
+    factory = ScorerFactory(
+        env, seed, rewarding, judge, evaluation.options, given or {}, columns or {}, evaluation.judge
+    )
+    rows = journal.rows(EVALUATIONS) if evaluation.judge else []
     relabelling = None
     if policy.relabel.every:
         assert comparisons is not None
@@ -70,7 +74,15 @@ def optimise(
             prepared, sft, comparisons, labels, policy, rewarding, sampler, lora, seed, env, journal
         )
     optimisation = Optimisation(
-        setup=EvalSetup(prepared, sft, factory, sampler, evaluation.truths, seed),
+        setup=EvalSetup(
+            prepared,
+            sft,
+            factory,
+            sampler,
+            evaluation.measured,
+            seed,
+            judge_truths.limits(evaluation, rows[-1] if rows else None, reserves=True),
+        ),
         reward=reward,
         comparisons=comparisons,
         config=policy,

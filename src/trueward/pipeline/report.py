@@ -12,6 +12,7 @@ from trueward.artifacts import Artifact, read_json, write_json, write_text
 from trueward.config import Recipe
 from trueward.evaluation.contracts import Report
 from trueward.evaluation.early_warnings import early_warnings
+from trueward.pipeline import proxy_truth
 from trueward.pipeline.doctor_inputs import diagnose_stages
 from trueward.pipeline.final_evaluation import FinalEvaluation
 from trueward.pipeline.memory import peak_memory_mb
@@ -53,7 +54,12 @@ def report(
     rows, summary, is_model = evaluation.summary["policies"], policy.summary, reward.name == "reward_model"
     least_fall = recipe.evaluation.least_fall
     verdict = run_verdict(
-        policy.value, reward.summary, evaluation.summary, control.summary if control else None, least_fall
+        policy.value,
+        reward.summary,
+        evaluation.summary,
+        control.summary if control else None,
+        least_fall,
+        proxy_is_truth=proxy_truth.proxy_is_truth(recipe),
     )
     table: Row = {
         "format": 2,
@@ -86,6 +92,7 @@ def report(
         "samples": evaluation.summary["samples"],
         "left_out": [row for made in stages for row in made.summary.get("left_out", [])],
         "notes": [
+            *([same] if (same := proxy_truth.note(recipe)) else []),
             *lengths(stages),
             *short(prepared, recipe),
             *notes(prepared.summary, recipe, evaluation.summary["evaluated_on"]),
@@ -147,7 +154,10 @@ def notes(prepared: Row, recipe: Recipe, evaluated_on: Row) -> list[str]:
     texts = [
         f"the column {column!r} of {rows:,} rows was not used" for column, rows in prepared["ignored_columns"].items()
     ]
-    if not recipe.evaluation.truths:
+    first = next((name for name in recipe.evaluation.measured if not name.startswith("people:")), "")
+    if any(judge.truth == first and judge.mode != "pointwise" for judge in recipe.evaluation.judge):
+        texts.append(f"the truth {first} is a share, of answers won less those lost, from −1 to 1; it is not in SDs")
+    if not recipe.evaluation.measured:
         texts.append("nothing measured the truth in this run (evaluation.truths is empty): the proxy alone says little")
     texts += config.notes(recipe)
     there, missing, before = prepared["prompts_held_out"], evaluated_on["missing"], evaluated_on["used_before"]

@@ -36,7 +36,8 @@ def require_extras(recipe: Recipe) -> None:
             require("trueward:reviews: its simulated annotators need", "quickstart", "sklearn")
     judge = "" if recipe.judge.endpoint else recipe.judge.model
     truths = [t.removeprefix("model:") for t in recipe.evaluation.truths if t.startswith("model:")]
-    for model in (recipe.model.base, recipe.sft.model, recipe.reward.model, judge, *truths):
+    judges = [j.model for j in recipe.evaluation.judge if not j.endpoint]
+    for model in (recipe.model.base, recipe.sft.model, recipe.reward.model, judge, *judges, *truths):
         if model == "trueward:smollm2":
             smollm2.require_packages()
         elif model and lora.find_adapter(Path(model)) == Path(model):

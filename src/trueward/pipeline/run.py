@@ -25,6 +25,7 @@ from trueward.pipeline.own_code import check_policy_code
 from trueward.pipeline.parts import Parts, custom_files
 from trueward.pipeline.prepare import utilities_of
 from trueward.pipeline.process import process_settings
+from trueward.pipeline.proxy_truth import refuse_proxy_as_truth
 from trueward.pipeline.requirements import require_extras
 from trueward.pipeline.reward_templates import refuse_refused_prompts
 from trueward.pipeline.run_verdict import run_verdict
@@ -51,6 +52,8 @@ def run_pipeline(
     """
     recipe = relabel_people.pinned(recipe, home / name)
     check_until(recipe, until)
+    if until not in ("prepare", "sft") and not any((home / name).glob(f"*/{artifacts.MANIFEST}")):
+        refuse_proxy_as_truth(recipe)  # not of a run that was begun before this was asked
     tracking.require(recipe.runtime.tracking)
     with process_settings(recipe):
         env = run_env(recipe, progress)
@@ -78,6 +81,8 @@ def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str =
     cache: shared between recipes, so that what they have in common is made once. No people, no trackers.
     """
     check_until(recipe, until)
+    if until not in ("prepare", "sft"):
+        refuse_proxy_as_truth(recipe)
     if recipe.evaluation.project:
         raise ValueError("evaluation.truths: people are asked by a run on disk, which can wait for them")
     with process_settings(recipe):

@@ -60,7 +60,13 @@ def final_fall(
 
 
 def run_verdict(
-    policy: TrainedPolicy, reward: Row, final: Row, control: Row | None = None, least_fall: float = verdict.LEAST_FALL
+    policy: TrainedPolicy,
+    reward: Row,
+    final: Row,
+    control: Row | None = None,
+    least_fall: float = verdict.LEAST_FALL,
+    *,
+    proxy_is_truth: bool = False,
 ) -> verdict.RunVerdict:
     """The verdict of the whole run, with the final evaluation as the last. reward, final, control: summaries."""
     rows, steps = final["policies"], max(1, policy.summary["steps"])
@@ -73,4 +79,5 @@ def run_verdict(
         control=control,
         prompts_missing=final.get("prompts_missing", 0),
         least_fall=least_fall,
+        proxy_is_truth=proxy_is_truth,
     )

@@ -7,14 +7,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trueward.config import JudgeConfig, Recipe, RewardConfig
-from trueward.evaluation.truth import Truth
+import numpy as np
+
+from trueward.config import EvaluationJudgeConfig, JudgeConfig, Recipe, RewardConfig
+from trueward.config.evaluation_judge import PREFIX
+from trueward.evaluation.grouped_truth import GroupedTruth
+from trueward.evaluation.judged_truth import JudgedTruth
+from trueward.evaluation.truth import AnyTruth, Truth
 from trueward.pipeline.judge_labels import build_judge, uses_judge
+from trueward.pipeline.judge_truths import SCALE_PROMPTS, make_judge
 from trueward.records import Completion, Prompt
 from trueward.scorers import custom, reward_model, simulated
 from trueward.scorers.custom import CustomScorer, FunctionScorer, with_neutral
+from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.judge.judge_options import read_judge
-from trueward.scorers.judge.rating import JudgeScorer
+from trueward.scorers.judge.rating import FAILED, JudgeScorer
+from trueward.scorers.judge.rubric import RubricScorer
 from trueward.scorers.mix import Ingredient, Mix, length
 from trueward.scorers.normalized import Normalized
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs
@@ -40,12 +48,15 @@ class ScorerFactory:
     """The caller's scorers, by their names in settings."""
     columns: Columns = field(default_factory=dict)
     """Columns of the prompts' rows, by the prompt's id, for the user's scorers."""
+    judges: Sequence[EvaluationJudgeConfig] = ()
+    """The judges of [[evaluation.judge]]."""
 
     @classmethod
     def of(cls, recipe: Recipe, env: Env, columns: Columns | None = None) -> ScorerFactory:
         """The factory of a recipe."""
         judge = recipe.judge if recipe.judge.model else None
-        return cls(env, recipe.seed, recipe.reward, judge, recipe.evaluation.options, columns=columns or {})
+        evaluation = recipe.evaluation
+        return cls(env, recipe.seed, recipe.reward, judge, evaluation.options, {}, columns or {}, evaluation.judge)
 
     def judge_scorer(self, neutral: float | None = None) -> Scorer:
         """The judge's rating as a scorer. neutral: the score of an answer without a rating."""
@@ -90,15 +101,50 @@ class ScorerFactory:
         return self.named(name, options, f"evaluation.options.{name}")
 
     def truths(
-        self, names: Sequence[str], annotators: Mapping[str, Annotator], answers: Sequence[Completion]
-    ) -> list[Truth]:
-        """The truths of these names, people aside, each on its scale under the SFT policy's answers (two to each prompt)."""
-        truths = []
+        self,
+        names: Sequence[str],
+        annotators: Mapping[str, Annotator],
+        answers: Sequence[Completion],
+        limits: Mapping[str, CallLimit] | None = None,
+    ) -> list[AnyTruth]:
+        """The truths of these names, people aside, each on its scale under the SFT policy's answers (two to each prompt).
+
+        limits: of the judges' calls, by their names.
+        """
+        truths: list[AnyTruth] = []
         for name in (name for name in names if not name.startswith("people:")):
-            scorer, where = self._truth(name, annotators), f"evaluation.truths: {name}"
+            where = f"evaluation.truths: {name}"
+            if name == "judge" or name.startswith(PREFIX):
+                truths.append(self._judge_truth(name, answers, where, limits or {}))
+                continue
+            scorer = self._truth(name, annotators)
             scale = fit_scale(judged_pairs(scorer, answers, where), where)
             truths.append(Truth(name, with_neutral(scorer, scale.mean), scale))
         return truths
+
+    def _judge_truth(
+        self, name: str, answers: Sequence[Completion], where: str, limits: Mapping[str, CallLimit]
+    ) -> AnyTruth:
+        """A judge as a truth, which never ends a run: what it doesn't judge is missing, and so is all without a scale."""
+        if name == "judge":
+            assert self.judge is not None
+            judge = build_judge(self.judge, self.seed, self.env, CallLimit())
+        else:
+            config = next(judge for judge in self.judges if judge.truth == name)
+            judge = make_judge(config, self.seed, self.env, limits.get(config.name) or CallLimit())
+            if config.mode == "pairwise":
+                return JudgedTruth(name, judge)
+            if config.mode == "grouped":
+                return GroupedTruth(name, judge)
+            answers = answers[: 2 * SCALE_PROMPTS]
+        rubric = "" if name == "judge" else config.rubric
+        scorer: Scorer = RubricScorer(judge, rubric, self.columns) if rubric else JudgeScorer(judge)
+        scored = scorer(answers)
+        pairs = np.array([np.nan if v.parts[FAILED] else v.score for v in scored]).reshape(-1, 2)
+        rated = pairs[np.isfinite(pairs).all(axis=1)]
+        if not len(rated):
+            self.env.progress.tell(f"{where}: not measured: it rated none of SFT's answers: {judge.failure}")
+        return Truth(name, scorer, fit_scale(rated, where) if len(rated) else Scale(np.nan, 1.0))
 
     def _truth(self, name: str, annotators: Mapping[str, Annotator]) -> Scorer:
         """A truth by its name: `model:PATH` (a reward model that is never optimised), a program, or a simulated utility."""
@@ -106,7 +152,7 @@ class ScorerFactory:
             return self.given[name]
         if name.startswith("model:"):
             return reward_model.load(Path(name.removeprefix("model:")), self.env.device)
-        if ":" in name or name == "judge":
+        if ":" in name:
             return self.truth(name)
         try:
             return simulated.pick(annotators, name)
@@ -150,6 +196,10 @@ def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env, columns: 
     programs: dict[str, Scorer] = {}
     if uses_judge(recipe):
         build_judge(recipe.judge, recipe.seed, env)  # fails before training if there is no such model, or no key
+    for judge in recipe.evaluation.judge:
+        made = make_judge(judge, recipe.seed, env, CallLimit())
+        if judge.rubric:
+            RubricScorer(made, judge.rubric, columns or {}).check(prompts, f"evaluation.judge {judge.name}: rubric")
     if recipe.reward.kind not in ("reward_model", "judge"):
         proxy = factory.program()
         parts = {f"reward.parts {i.name}": i.scorer for i in proxy.ingredients} if isinstance(proxy, Mix) else {}
@@ -168,7 +218,8 @@ def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env, columns: 
 
 def program_truths(recipe: Recipe) -> list[str]:
     """The truths that are neither a simulated utility nor a reward model."""
-    return [name for name in recipe.evaluation.truths if ":" in name and not name.startswith(("model:", "people:"))]
+    others = ("model:", "people:", PREFIX)
+    return [name for name in recipe.evaluation.truths if ":" in name and not name.startswith(others)]
 
 
 def refuse_two_keys(prompts: Sequence[Prompt]) -> None:

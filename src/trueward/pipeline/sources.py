@@ -63,7 +63,7 @@ def read(recipe: Recipe, given: Mapping[str, Loaded[Any]] | None = None, keep: b
     """
     source = Source([], [])
     data, given = recipe.data, given or {}
-    beside = bool(Parts(recipe).own_scorers) and not keep
+    beside = Parts(recipe).reads_columns and not keep
     how = options(data, keep or beside)
     if data.demonstrations:
         load = (

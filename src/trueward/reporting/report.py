@@ -15,7 +15,9 @@ from rich.text import Text
 from trueward.evaluation.printable import printable
 from trueward.reporting import (
     anchor,
+    criteria_map,
     doctor_text,
+    judge_panel_text,
     judge_text,
     people_text,
     report_charts,
@@ -62,6 +64,10 @@ def page(report: Report) -> str:
         by_n=report_rows.best_of_n(report),
         passes=report_text.verifier_line(report),
         judged=judge_text.sentences(report),
+        judges=judge_panel_text.rows(report),
+        panel=[*judge_panel_text.sentences(report), *criteria_map.sentences(report)],
+        criteria=criteria_map.maps(report),
+        shade=criteria_map.shade,
         people=people_text.sentences(report.get("people") or {}),
         recipe=report_text.recipe_text(report.get("recipe") or {}),
         total=report_rows.total_seconds(report),
@@ -126,6 +132,7 @@ def summary(report: Report, verbose: bool = False) -> list[str]:
     if (report.get("annotators") or {}).get("simulated"):
         lines.append("The annotators are simulated: programs chose between the answers, no person did.")
     lines += judge_text.sentences(report)
+    lines += judge_panel_text.sentences(report) + criteria_map.sentences(report)
     lines += people_text.sentences(report.get("people") or {})
     if (total := report_rows.total_seconds(report)) is not None:
         lines.append(f"It took {duration(total)} in all.")

@@ -15,7 +15,7 @@ from trueward.scorers.scorer import ABSTAINED, Scorer
 from trueward.scorers.user_function import Columns, UserFunction, described
 
 TRIED = " This is an answer."
-PREFIXES = ("people", "model", "verifier", "reasoning-gym")
+PREFIXES = ("people", "judge", "model", "verifier", "reasoning-gym")
 
 
 class FunctionScorer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trueward.evaluation.contracts.contract import Contract, Figure
+from trueward.evaluation.contracts.judged import JudgedRow, JudgePanelRow
 from trueward.evaluation.features import Kind
 from trueward.evaluation.verdict import Word
 
@@ -90,6 +91,14 @@ class PolicyRow(Contract):
     """Share of the policy's answers that have an SFT answer of about their length."""
     prompts: int
     """Held-out prompts that were answered."""
+    truth_prompts: int | None = None
+    """Those of them of which the truth said something. Missing if it did of all."""
+    truth_missing: int | None = None
+    """Those of which it said nothing: a judge that is down, or over its cap. Missing if there are none."""
+    judges: dict[str, JudgedRow] | None = None
+    """By name, what the judges of [[evaluation.judge]] say. Missing without one, and for the SFT policy."""
+    judge_panel: JudgePanelRow | None = None
+    """How far they agree. Missing for fewer than two."""
 
 
 class FeatureShiftRow(Contract):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from trueward.scorers.judge import cache
 from trueward.scorers.judge.budget import Budget
 from trueward.scorers.judge.cache import Cache
 from trueward.scorers.judge.question import JudgeQuestion, Reply
-from trueward.scorers.judge.reading import read, shortened
+from trueward.scorers.judge.reading import read, read_ranking, shortened
 from trueward.scorers.judge.response import LONGEST_WAIT, TooLargeError, parse_completion, post, retry_after
 from trueward.seeds import seed_for
 
 ANSWER_TOKENS = 12  # for the choice itself, after any reasons
+RANK_TOKENS = 4  # more for each choice that is put in its place
 LISTED = 20  # log-probs of the most probable tokens; services give no more
 AGAIN = (408, 409, 425, 429)  # and 5xx: worth another try
 ENOUGH = 1 << 62
@@ -48,11 +50,11 @@ class Endpoint:
             "model": judge.model,
             "messages": [{"role": "user", "content": question.text}],
             "temperature": judge.temperature,
-            "max_tokens": judge.reasons + ANSWER_TOKENS,
+            "max_tokens": judge.reasons + ANSWER_TOKENS + RANK_TOKENS * len(question.choices) * question.ranks,
         }
         if judge.temperature:
             body["seed"] = self.seed
-        if judge.logprobs:
+        if judge.logprobs and not question.ranks:
             body |= {"logprobs": True, "top_logprobs": LISTED}
         return body
 
@@ -73,10 +75,22 @@ class Endpoint:
         failed = asyncio.run(asking.all(missing)) if missing else {}
         return [failed.get(k) or self._reply(k, q) for k, q in zip(keys, questions, strict=True)]
 
+    def in_cache(self, question: JudgeQuestion) -> bool:
+        """Whether a question needs no call."""
+        return cache.key(self.address, self.body(question)) in self.cache.answers
+
+    def cached(self, questions: Sequence[JudgeQuestion], wrong: str) -> list[Reply]:
+        """What the cache has, after a round that ended early; `wrong` for the others."""
+        keys = [cache.key(self.address, self.body(q)) for q in questions]
+        return [
+            self._reply(key, q) if key in self.cache.answers else Reply(wrong=wrong)
+            for key, q in zip(keys, questions, strict=True)
+        ]
+
     def _reply(self, key: str, question: JudgeQuestion) -> Reply:
         row = self.cache.answers[key]
-        reply = read(row["answer"], question.choices, self.judge.reasons > 0)
-        return Reply(reply.logps, reply.named, reply.wrong, row["cost"])
+        reader = read_ranking if question.ranks else read
+        return replace(reader(row["answer"], question.choices, self.judge.reasons > 0), cost=row["cost"])
 
 
 class Asking:
@@ -109,7 +123,8 @@ class Asking:
 
     async def _work(self, client: Any, left: Iterator[tuple[str, dict[str, Any]]]) -> None:
         for key, body in left:
-            wrong = await self._one(client, key, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+            sent = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+            wrong = await self._one(client, key, sent, body["max_tokens"])
             if self.stop is None and wrong:
                 self.failed[key] = Reply(wrong=wrong)
                 if len(self.failed) > self.most_failed:
@@ -122,12 +137,15 @@ class Asking:
             self.done += 1
             self.on_progress(self.done)
 
-    async def _one(self, client: Any, key: str, sent: bytes) -> str:
-        """Request until there is an answer, and put it into the cache; returns what was wrong, "" if nothing was."""
+    async def _one(self, client: Any, key: str, sent: bytes, most: int) -> str:
+        """Request until there is an answer, and put it into the cache; returns what was wrong, "" if nothing was.
+
+        most: tokens that the service may write.
+        """
         tries = self.endpoint.calls.retries + 1
         wrong = ""
         for attempt in range(tries):
-            bound = self.endpoint.budget.bound(sent, self.endpoint.judge.reasons + ANSWER_TOKENS)
+            bound = self.endpoint.budget.bound(sent, most)
             if not await self._may_spend(bound):
                 return ""
             wrong, wait = await self._try(client, key, sent, bound)

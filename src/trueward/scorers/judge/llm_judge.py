@@ -17,6 +17,7 @@ import numpy as np
 from trueward.config import JudgeCallsConfig
 from trueward.config import JudgeConfig as Settings
 from trueward.records import Comparison, Completion, Response, response_id
+from trueward.scorers.judge.call_limit import REACHED, CallLimit
 from trueward.scorers.judge.endpoint import Endpoint
 from trueward.scorers.judge.question import COMPARE, RATE, Backend, JudgeQuestion, Reply, ending, fill
 from trueward.seeds import seed_for
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # a judge behind a service needs no torch
     import torch
 
 Pair = tuple[Completion, Completion]
+FEWEST_FAILED = 8  # questions without an answer, from which on a service that goes on failing is asked no more
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,13 @@ class LlmJudge:
     Which of several principles a response is judged by depends on the seed and the texts alone.
     """
 
-    def __init__(self, settings: Settings, backend: Backend, seed: int) -> None:
-        """backend: the model that answers. seed: for the choice of principles."""
-        self.settings, self.backend, self.seed = settings, backend, seed
+    def __init__(self, settings: Settings, backend: Backend, seed: int, limit: CallLimit | None = None) -> None:
+        """backend: the model that answers. seed: for the choice of principles.
+
+        limit: of its calls; then no failure is an error: what can't be asked has no judgement, whatever the reason.
+        """
+        self.settings, self.backend, self.seed, self.limit = settings, backend, seed, limit
+        self.failure = ""  # why the last answer without a judgement has none
         self.template = settings.question or COMPARE + ending(settings.choices, settings.reasons)
         self.rating_template = settings.rating or RATE + ending(settings.ratings, settings.reasons)
         self.alone = "{response}" in self.template  # each response is judged by itself, so there is no order
@@ -86,8 +92,10 @@ class LlmJudge:
         self._refuse([f.wrong for f in preferences], "pairs")
         return preferences
 
-    def rate(self, completions: Sequence[Completion]) -> list[Rating]:
-        """One rating for each completion, the mean over its principles.
+    def rate(
+        self, completions: Sequence[Completion], criteria: Sequence[tuple[str, ...]] | None = None
+    ) -> list[Rating]:
+        """One rating for each completion, the mean over its principles. criteria: those of each, in the place of the settings'.
 
         `ValueError` if more fail than `judge.max_failed` allows.
         """
@@ -95,8 +103,8 @@ class LlmJudge:
         ends = {"worst": ratings[0].strip(), "best": ratings[-1].strip()}
         questions: list[JudgeQuestion] = []
         spans = []
-        for c in completions:
-            for principle in self.principles(c):
+        for i, c in enumerate(completions):
+            for principle in self.principles(c) if criteria is None else criteria[i]:
                 values = {**ends, "principle": principle, "prompt": str(c.prompt), "response": c.response}
                 questions.append(JudgeQuestion(fill(self.rating_template, values), ratings))
             spans.append(len(questions))
@@ -153,18 +161,50 @@ class LlmJudge:
             return Rating(None, cost=cost, wrong=wrong)
         return Rating(float(np.mean([expected(r) for r in replies])), _mass(replies), cost)
 
+    def ask(self, questions: Sequence[JudgeQuestion], rows: int) -> list[Reply]:
+        """The replies to questions of one's own, as many for each of `rows` judgements."""
+        return self._ask(questions, rows)
+
+    def note_failures(self, wrong: Sequence[str]) -> None:
+        """Keep why judgements are missing; `ValueError` for more than `judge.max_failed` of a judge that has no `limit`."""
+        self._refuse(wrong, "groups")
+
     def _ask(
         self, questions: Sequence[JudgeQuestion], rows: int, on_progress: Callable[[int], None] = lambda done: None
     ) -> list[Reply]:
         """The replies; gives up as soon as too many rows have failed. `on_progress` gets the number of rows done, about."""
         each = max(1, len(questions) // max(1, rows))
-        return self.backend.ask(
-            questions, int(self.settings.max_failed * rows) * each, lambda done: on_progress(done // each)
-        )
+        most_failed = int(self.settings.max_failed * rows) * each
+        if self.limit is None:
+            return self.backend.ask(questions, most_failed, lambda done: on_progress(done // each))
+        return self._ask_within(questions, each, most_failed, self.limit)
+
+    def _ask_within(
+        self, questions: Sequence[JudgeQuestion], each: int, most_failed: int, limit: CallLimit
+    ) -> list[Reply]:
+        """The replies to as many whole rows as the limit allows. A round that ended early leaves what it has got."""
+        in_cache = getattr(self.backend, "in_cache", lambda question: False)
+        fresh: set[JudgeQuestion] = set()
+        last = 0
+        for start in range(0, len(questions), each):
+            more = {q for q in questions[start : start + each] if q not in fresh and not in_cache(q)}
+            if len(fresh) + len(more) > limit.left:
+                break
+            fresh |= more
+            last = start + each
+        asked = questions[:last]
+        limit.count(len(fresh))
+        try:
+            replies = self.backend.ask(asked, max(most_failed, FEWEST_FAILED)) if asked else []
+        except ValueError as error:
+            reason, cached = str(error), getattr(self.backend, "cached", None)
+            replies = cached(asked, reason) if cached else [Reply(wrong=reason) for _ in asked]
+        return [*replies, *(Reply(wrong=REACHED) for _ in questions[last:])]
 
     def _refuse(self, wrong: Sequence[str], what: str) -> None:
         failed = [w for w in wrong if w]
-        if len(failed) > self.settings.max_failed * len(wrong):
+        self.failure = failed[0] if failed else self.failure
+        if self.limit is None and len(failed) > self.settings.max_failed * len(wrong):
             raise ValueError(
                 f"the judge {self.settings.model} gave no judgement of {len(failed)} of {len(wrong)} {what}, more than "
                 f"judge.max_failed = {self.settings.max_failed:g} allows; the first: {failed[0]}"
@@ -197,17 +237,22 @@ def labelled(pairs: Sequence[Pair], preferences: Sequence[Preference], judge: Ll
 
 
 def make(
-    settings: Settings, calls: JudgeCallsConfig, seed: int, device: torch.device, micro_batch_tokens: int
+    settings: Settings,
+    calls: JudgeCallsConfig,
+    seed: int,
+    device: torch.device,
+    micro_batch_tokens: int,
+    limit: CallLimit | None = None,
 ) -> LlmJudge:
     """The recipe's judge. `ValueError` in one line if there is no such model, or no key for its service."""
     if settings.endpoint:
-        return LlmJudge(settings, Endpoint(settings, calls, seed), seed)
+        return LlmJudge(settings, Endpoint(settings, calls, seed), seed, limit)
     from trueward.models import loading
     from trueward.scorers.judge.local import Local
 
     network = loading.causal(settings.model, seed, device)
     network.model.requires_grad_(False)
-    return LlmJudge(settings, Local(network, micro_batch_tokens), seed)
+    return LlmJudge(settings, Local(network, micro_batch_tokens), seed, limit)
 
 
 def _mass(replies: Sequence[Reply]) -> float | None:

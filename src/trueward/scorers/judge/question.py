@@ -39,6 +39,8 @@ class JudgeQuestion:
 
     text: str
     choices: tuple[str, ...]
+    ranks: bool = False
+    """Whether the choices are put in an order, and not one of them is named."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Reply:
     named: int | None = None
     wrong: str = ""
     cost: float = 0.0
+    ranking: tuple[int, ...] | None = None
+    """The indices of the choices, the best first."""
 
     @property
     def mass(self) -> float | None:

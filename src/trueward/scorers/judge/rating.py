@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from trueward.records import Completion, Score
 from trueward.scorers.judge.llm_judge import LlmJudge
 
+FAILED = "failed"
+"""The part, 1, of a score that stands for none: the judge gave no rating."""
+
 
 class JudgeScorer:
     """Scores from 1 to the number of ratings, or `neutral` with the part `failed` = 1 where the judge gave no rating."""
@@ -18,15 +21,18 @@ class JudgeScorer:
         """The lowest and the highest score."""
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
-        """One score for each completion. `ValueError` if none was rated and `neutral` is None."""
+        """One score for each completion.
+
+        `ValueError` if none was rated and `neutral` is None, unless the judge may fail (its `limit`).
+        """
         ratings = self.judge.rate(completions)
         known = [r.value for r in ratings if r.value is not None]
-        if ratings and not known and self.neutral is None:
+        if ratings and not known and self.neutral is None and self.judge.limit is None:
             raise ValueError(f"the judge {self.judge.settings.model} rated none of {len(ratings)} answers")
         neutral = self.neutral if self.neutral is not None else sum(known) / max(1, len(known))
         return [
-            Score(score=neutral, parts={"failed": 1.0}, cost=r.cost, note=f"no judgement: {r.wrong}")
+            Score(score=neutral, parts={FAILED: 1.0}, cost=r.cost, note=f"no judgement: {r.wrong}")
             if r.value is None
-            else Score(score=r.value, parts={"failed": 0.0}, cost=r.cost)
+            else Score(score=r.value, parts={FAILED: 0.0}, cost=r.cost)
             for r in ratings
         ]

@@ -55,6 +55,23 @@ def parse(text: str, words: Sequence[str], reasons: bool) -> int | None:
     return words.index(one) if one in words else None
 
 
+def read_ranking(choice: Any, letters: Sequence[str], reasons: bool) -> Reply:
+    """The ranking in an element of a chat completion's `choices`: all letters once, from the best to the worst.
+
+    The text is the letters alone, or ends with a line `Answer: …`; after reasons only the latter counts.
+    """
+    message = choice.get("message") if isinstance(choice, dict) else None
+    text = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(text, str):
+        return Reply(wrong="an answer without text")
+    lines = re.findall(r"^[^\w\n]*answer[^\w\n]*?:(.*)$", text, re.MULTILINE | re.IGNORECASE)
+    line = lines[-1] if lines else "" if reasons else text
+    named = [word.strip(AROUND) for word in re.split(r"[>,\s]+", line) if word.strip(AROUND)]
+    if sorted(named) != sorted(letters):
+        return Reply(wrong=f"not a ranking of {len(letters)} answers: {shortened(text)!r}")
+    return Reply(ranking=tuple(list(letters).index(word) for word in named))
+
+
 def _logps(content: Any, words: Sequence[str], named: int) -> tuple[float, ...] | None:
     """Log-probs of the choices at the last token that is the named one; None if there is no such token."""
     if not isinstance(content, list):
