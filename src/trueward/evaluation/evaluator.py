@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trueward.batches import Rollout, micro_batches
+from trueward.batches import Rollout
 from trueward.evaluation import diversity
 from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.feature_shift import ScoredAnswer, feature_shift
@@ -22,12 +22,10 @@ from trueward.evaluation.lengths import correlation, matched_gain
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.paired import paired
 from trueward.evaluation.statistics import standard_error
+from trueward.evaluation.token_figures import by_answer
 from trueward.evaluation.token_strip import strip
 from trueward.evaluation.truth import Truth
 from trueward.evaluation.win_rate import win_rate
-from trueward.losses import kl
-from trueward.losses import logprobs as lp
-from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling.draws import Draws
@@ -196,33 +194,8 @@ class Evaluator:
         summed entropy, and −log of the answer's probability under the reference and the base model. And each answer's
         token ids with log π/π_ref of each.
         """
-        tokens = rollout.tokens
-        ratios: list[tuple[list[int], list[float]]] = [([], [])] * len(tokens)
-        out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy", "sft_nll", "base_nll")}
-        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
-            part = tokens.take(rows).to(policy.device)
-            mask = part.response_mask
-            logits, anchor = (
-                heads.response_logits(policy.model, part),
-                heads.response_logits(self.reference.model, part),
-            )
-            ids = part.ids[mask]
-            likely = lp.token_logprobs(anchor, ids, self.temperature)
-            flats = {
-                "kl": kl.exact(logits, anchor, self.temperature),
-                "k1": lp.token_logprobs(logits, ids, self.temperature) - likely,
-                "entropy": lp.entropy(logits, self.temperature),
-                "sft_nll": -likely,
-            }
-            if self.base:
-                plain = heads.response_logits(self.base.model, part)
-                flats["base_nll"] = -lp.token_logprobs(plain, ids, self.temperature)
-            for name, flat in flats.items():
-                out[name][rows.numpy()] = heads.from_flat(flat, mask).double().sum(1).cpu().numpy()
-            sizes = mask.sum(1).tolist()
-            for row, own, k1 in zip(rows.tolist(), ids.split(sizes), flats["k1"].split(sizes), strict=True):
-                ratios[row] = (own.tolist(), k1.double().tolist())
-        return out, ratios
+        networks = {"policy": policy, "reference": self.reference, **({"base": self.base} if self.base else {})}
+        return by_answer(networks, rollout, self.temperature, self.micro_batch_tokens)
 
 
 def paired_gain(name: str, ours: np.ndarray, theirs: np.ndarray, span: float | None = None) -> dict[str, float | None]:

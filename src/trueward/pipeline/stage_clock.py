@@ -194,12 +194,12 @@ class CountingDecoder:
         out: Tensor = self.inner.prefill(at, ids, lengths)
         return out
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
         """As the decoder, counted."""
         self._count(len(ids), len(ids), len(ids))
         self.clock.counts.decodes += 1
         self.clock.counts.read[self.clock.work()] += self.size * (self.body + self.head)
-        out: Tensor = self.inner.step(ids, positions)
+        out: Tensor = self.inner.step(ids, positions, width)
         return out
 
     def keep(self, rows: Tensor) -> None:

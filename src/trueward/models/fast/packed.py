@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trueward import transfers
 from trueward.batches import Tokens
 from trueward.models.fast import compiled
 from trueward.models.fast.fused import GatherRows, ReorderRows, RmsNorm, Rotary, SwiGlu
@@ -67,7 +68,7 @@ Rotation = tuple[Tensor, Tensor]  # cos and sin of each token's angles, [N, 1, h
 
 
 def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
-    """The last layer's output after the final norm at `where` [B, T], row by row: [n, D]."""
+    """The last layer's output after the final norm at `where` [B, T], a mask in the host's memory, row by row: [n, D]."""
     body = model.base_model
     place = layout(tokens, where, body.norm.weight.dtype)
     with beats.forward(len(place.ids)):
@@ -87,8 +88,7 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
 def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
     """The output of the lowest `layers` layers, [B, T, D]; 0 at padding."""
     body = model.base_model
-    at = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
-    real = at < tokens.lengths[:, None]
+    real = torch.arange(tokens.ids.shape[1]) < tokens.host.lengths[:, None]
     place = layout(tokens, real, body.norm.weight.dtype)
     with beats.forward(len(place.ids)):
         x = body.embed_tokens(place.ids)
@@ -96,7 +96,8 @@ def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
         for layer in body.layers[:layers]:
             x = _layer(layer, x, rotation, place)
     states = x[place.wanted.to[place.wanted.back]]
-    out: Tensor = x.new_zeros(*real.shape, x.shape[1]).masked_scatter_(real[..., None], states)
+    at = transfers.moved(real.flatten().nonzero().squeeze(1), x.device)
+    out: Tensor = x.new_zeros(real.numel(), x.shape[1]).index_copy_(0, at, states).view(*real.shape, -1)
     return out
 
 
