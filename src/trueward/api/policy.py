@@ -152,7 +152,7 @@ def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Polic
             directory that transformers loads, a name on the Hugging Face hub, or a model that ships
             (`"trueward:base"`).
         seed: Of what the model lacks, if anything; a whole model needs none.
-        device: `"auto"` (CUDA, else MPS, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
+        device: `"auto"` (CUDA, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
 
     Returns:
         The policy.

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trueward import transfers
+from trueward.models.fast.attention import attend
 from trueward.models.lora import weight
 from trueward.sampling.linear_kernels import LinearKernel, linear_kernel
 
@@ -105,7 +106,7 @@ class LlamaDecoder:
                 qkv = qkv.new_zeros(count * width, *qkv.shape[1:]).index_copy_(0, real, qkv)
             q, k, v = qkv.view(count, width, -1, self.size).transpose(1, 2).split([heads, kv, kv], dim=1)
             self.keys[i][at, :, :width], self.values[i][at, :, :width] = k[of], v[of]
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=kv != heads)
+            mixed = attend(q, k, v, None, 1.0)
             mixed = mixed.transpose(1, 2).reshape(count * width, -1)
             if layer is self.layers[-1]:  # what is above its keys and values is needed at the last token alone
                 mixed, x = mixed[last], x[ends]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from trueward import transfers
 from trueward.batches import Tokens
 from trueward.models.fast import compiled
+from trueward.models.fast.attention import attend
 from trueward.models.fast.fused import GatherRows, ReorderRows, RmsNorm, Rotary, SwiGlu
 from trueward.models.fast.layout import Block, Layout, layout, prompt_numbers
 from trueward.tracking import beats
@@ -115,11 +116,11 @@ def _layer(layer: Any, x: Tensor, rotation: Rotation, place: Layout) -> Tensor:
         heads = _heads(attention, _norm(layer.input_layernorm, x), rotation, "qkv")
     first = place.prompt_tokens
     queries, keys, values = _open(heads[:first] if place.answers else heads, place.prompts, attention, "qkv")
-    mixed = _close(_attend(queries, keys, values, None, attention.scaling), place.prompts)
+    mixed = _close(attend(queries, keys, values, None, attention.scaling), place.prompts)
     if place.answers is not None:
         q, k, v = _open(heads[first:], place.answers, attention, "qkv", first)
         k, v = _after(keys, k, place.group), _after(values, v, place.group)
-        answers = _close(_attend(q, k, v, place.answers.attn_mask, attention.scaling), place.answers)
+        answers = _close(attend(q, k, v, place.answers.attn_mask, attention.scaling), place.answers)
         mixed = torch.cat([mixed, answers])
     return _finish(layer, x, mixed)
 
@@ -139,7 +140,7 @@ def _last_layer(layer: Any, x: Tensor, rotation: Rotation, place: Layout) -> Ten
     to = torch.zeros_like(wanted.to)
     to[wanted.back] = torch.arange(len(rows), device=x.device)
     (q,) = _open(queries, Block(to, wanted.back, wanted.shape, None), attention, "q")
-    mixed = _close(_attend(q, keys, values, wanted.attn_mask, attention.scaling), wanted)
+    mixed = _close(attend(q, keys, values, wanted.attn_mask, attention.scaling), wanted)
     return _finish(layer, x.index_select(0, rows), mixed)
 
 
@@ -196,12 +197,6 @@ def _close(mixed: Tensor, block: Block) -> Tensor:
 def _after(prompts: Tensor, answers: Tensor, group: Tensor | None) -> Tensor:
     """Keys or values of each response after those of its prompt: [B, heads, P + R, size]."""
     return torch.cat([prompts if group is None else prompts[group], answers], dim=2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, scale: float) -> Tensor:
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=attn_mask, is_causal=attn_mask is None, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
-    )
 
 
 def _finish(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
