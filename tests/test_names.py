@@ -25,6 +25,7 @@ TOP_LEVEL = {
     "records",
     "seeds",
     "signals",
+    "transfers",
 }
 MOST_LINES = 300
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.records import Completion
 
 EVEN = 768  # tokens a thread: what's read of them at once still lies in its cache; fewer make small matrix products
@@ -43,6 +45,9 @@ class Tokens:
     prompt_lengths: Tensor  # [B] int64
     response_lengths: Tensor  # [B] int64, end-of-sequence included
     lower: Lower | None = None  # only where all models that read these tokens have the same lowest layers
+    home: Tokens | None = field(
+        default=None, repr=False
+    )  # the same tokens in the host's memory, if these are elsewhere
 
     @classmethod
     def collate(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Tokens:
@@ -57,6 +62,38 @@ class Tokens:
         return len(self.ids)
 
     @property
+    def host(self) -> Tokens:
+        """The same tokens in the host's memory, without `lower`: layouts and micro-batches are made from these, and no wait."""
+        if self.ids.device.type == "cpu":
+            return self
+        if self.home is None:  # they were made on the accelerator
+            ids, prompts, responses = transfers.read([self.ids, self.prompt_lengths, self.response_lengths])
+            object.__setattr__(self, "home", Tokens(ids, prompts, responses))
+        assert self.home is not None
+        return self.home
+
+    @cached_property
+    def chosen_at(self) -> Tensor:
+        """[N]: where the tokens in the response mask stand, row·T + column, row by row."""
+        if self.ids.device.type == "cpu":
+            return self.response_mask.flatten().nonzero().squeeze(1)
+        return transfers.moved(self.host.chosen_at, self.ids.device)
+
+    @property
+    def chosen(self) -> Tensor:
+        """[N]: the tokens in the response mask, row by row."""
+        return self.ids.flatten().index_select(0, self.chosen_at)
+
+    @property
+    def before(self) -> Tensor:
+        """[B, T] in the host's memory: True where the token after this one is in the response mask.
+
+        These are the states in which the response's tokens were chosen.
+        """
+        mask = self.host.response_mask
+        return torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+
+    @property
     def lengths(self) -> Tensor:
         """[B]: prompt and response together."""
         return self.prompt_lengths + self.response_lengths
@@ -68,14 +105,23 @@ class Tokens:
         return (at >= self.prompt_lengths[:, None]) & (at < self.lengths[:, None])
 
     def take(self, rows: Tensor) -> Tokens:
-        """Some of the rows, cut to the longest of them."""
-        width = int(self.lengths[rows].max()) if len(rows) else 0
-        lower = self.lower and Lower(self.lower.layers, self.lower.states[rows, :width])
-        return Tokens(self.ids[rows, :width], self.prompt_lengths[rows], self.response_lengths[rows], lower)
+        """Some of the rows, cut to the longest of them. rows: their numbers, in the host's memory."""
+        home, device = self.host, self.ids.device
+        width = int(home.lengths[rows].max()) if len(rows) else 0
+        part = Tokens(home.ids[rows, :width], home.prompt_lengths[rows], home.response_lengths[rows]).to(device)
+        if self.lower is None:
+            return part
+        states = self.lower.states[transfers.moved(rows, device), :width]
+        return replace(part, lower=Lower(self.lower.layers, states))
 
     def to(self, device: torch.device) -> Tokens:
-        """The same tokens on another device, without `lower`."""
-        return Tokens(self.ids.to(device), self.prompt_lengths.to(device), self.response_lengths.to(device))
+        """The same tokens on another device, without `lower`: one copy."""
+        home = self.host
+        if device.type == "cpu":
+            return home
+        together = [home.ids, home.prompt_lengths, home.response_lengths]
+        ids, prompts, responses = transfers.moved_together(together, device)
+        return Tokens(ids, prompts, responses, home=home)
 
     @classmethod
     def join(cls, parts: Sequence[Tokens]) -> Tokens:
@@ -89,6 +135,7 @@ class Tokens:
             torch.cat([p.prompt_lengths for p in parts]),
             torch.cat([p.response_lengths for p in parts]),
             lower,
+            cls.join([p.host for p in parts]) if parts[0].ids.device.type != "cpu" else None,
         )
 
 
@@ -103,7 +150,8 @@ class Rollout:
 
     def to(self, device: torch.device) -> Rollout:
         """The same rollout with its tensors on another device."""
-        return Rollout(self.tokens.to(device), self.logprobs.to(device), self.completions, self.version)
+        logprobs = transfers.moved(self.logprobs, device)
+        return Rollout(self.tokens.to(device), logprobs, self.completions, self.version)
 
     @classmethod
     def join(cls, parts: Sequence[Rollout]) -> Rollout:
@@ -125,9 +173,10 @@ class Pairs:
     probability: Tensor  # [n], that the first response is the better one
 
     def take(self, rows: Tensor) -> Pairs:
-        """Some of the comparisons, by number, each with both of its rows."""
+        """Some of the comparisons, by number, each with both of its rows. rows: in the host's memory."""
         both = torch.stack([2 * rows, 2 * rows + 1], 1).flatten()
-        return Pairs(self.tokens.take(both), self.reference[both], self.probability[rows])
+        there, pairs_there = transfers.moved_together([both, rows], self.reference.device)
+        return Pairs(self.tokens.take(both), self.reference[there], self.probability[pairs_there])
 
 
 @dataclass(frozen=True)
@@ -198,11 +247,11 @@ def _even_batches(lengths: Tensor, budget: int, together: Tensor) -> list[Tensor
 def by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None) -> Tensor:
     """What `read` gives for all rows, [B, T] or [B, T, …], a micro-batch of at most `budget` tokens at a time."""
     out: Tensor | None = None
-    for rows in micro_batches(tokens.lengths.cpu(), budget, together):
+    for rows in micro_batches(tokens.host.lengths, budget, together):
         part = tokens.take(rows)
         found = read(part)
         if out is None:
             out = torch.zeros(*tokens.ids.shape, *found.shape[2:], dtype=found.dtype, device=found.device)
-        out[rows, : part.ids.shape[1]] = found
+        out[transfers.moved(rows, out.device), : part.ids.shape[1]] = found
     assert out is not None
     return out

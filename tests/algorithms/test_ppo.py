@@ -10,6 +10,7 @@ import pytest
 import setups
 import torch
 from setups import Ran, scoring
+from torch import Tensor
 
 from trueward.algorithms import ppo
 from trueward.batches import Tokens
@@ -293,7 +294,7 @@ def test_demonstrations_add_their_gradient_in_every_update(
     batches: list[Tokens] = []
     accumulate = ptx.accumulate_ptx
 
-    def watched(policy: Network, batch: Tokens, weight: float, budget: int, *rest: Any) -> float:
+    def watched(policy: Network, batch: Tokens, weight: float, budget: int, *rest: Any) -> list[Tensor]:
         batches.append(batch)
         return accumulate(policy, batch, weight, budget, *rest)
 

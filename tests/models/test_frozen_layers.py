@@ -73,8 +73,8 @@ def test_one_pass_reads_what_two_read(make_policy: MakeNetwork) -> None:
     assert torch.equal(logprobs, expected[0])
     assert torch.equal(entropy, expected[1])
     states = heads.hidden_states(model, tokens.ids)
-    before = heads.shift_left(tokens.response_mask)
-    by_hand = heads.from_flat((states[before] @ head.score.weight[0]), tokens.response_mask)
+    before = tokens.before
+    by_hand = heads.from_flat((states[before] @ head.score.weight[0]), tokens)
     assert torch.allclose(values, by_hand, atol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_lower_states_are_those_of_the_layers(make_policy: MakeNetwork, monkeypa
     # Taken along when rows are chosen, and read in the place of the layers below.
     lower = frozen_layers.with_lower_states(model, tokens, 1, 9).take(torch.tensor([3, 0, 2]))
     monkeypatch.setattr(model.model.embed_tokens, "weight", torch.nn.Parameter(torch.full((1, 1), torch.nan)))
-    states = heads.states_at(model, lower, heads.shift_left(lower.response_mask))
+    states = heads.states_at(model, lower, lower.before)
     assert torch.isfinite(states).all()
 
 

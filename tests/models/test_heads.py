@@ -45,7 +45,7 @@ def test_masks_and_lengths_by_hand() -> None:
         [0, 0, 1, 1, 1, 1, 1],
         [0, 0, 0, 1, 0, 0, 0],
     ]
-    assert heads.shift_left(tokens.response_mask).long().tolist() == [
+    assert tokens.before.long().tolist() == [
         [0, 0, 0, 1, 1, 1, 0],
         [0, 1, 1, 1, 1, 1, 0],
         [0, 0, 1, 0, 0, 0, 0],
@@ -122,5 +122,5 @@ def test_entropy_comes_without_gradient_and_where_tokens_were_chosen(make_policy
 def test_the_logits_are_those_of_the_models_own_forward_pass(make_policy: MakeNetwork) -> None:
     model = make_policy(dtype=torch.float64).model
     plain = heads.response_logits(model, clean())
-    whole = model(input_ids=clean().ids).logits[heads.shift_left(clean().response_mask)]
+    whole = model(input_ids=clean().ids).logits[clean().before]
     torch.testing.assert_close(plain, whole, rtol=0, atol=1e-12)

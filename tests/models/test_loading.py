@@ -149,6 +149,13 @@ def test_devices() -> None:
             loading.pick_device("cuda:0")
 
 
+def test_mps_is_taken_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert loading.pick_device("auto") == CPU
+    assert loading.pick_device("mps") == torch.device("mps")
+
+
 def test_the_tiny_model_is_the_same_for_one_seed() -> None:
     one, same, other = (loading.causal("trueward:tiny", seed, CPU) for seed in (1, 1, 2))
     weights = [torch.cat([p.flatten() for p in n.model.parameters()]) for n in (one, same, other)]

@@ -75,11 +75,9 @@ def test_one_distribution_in_sampler_training_and_measurement(family: str, holes
         torch.testing.assert_close(ours, by_transformers(net, tokens, temperature), atol=2e-5, rtol=0)
         logits = heads.response_logits(net.model, tokens)
         assert torch.isfinite(entropy).all()
-        torch.testing.assert_close(
-            heads.from_flat(lp.entropy(logits, temperature), tokens.response_mask), entropy, atol=2e-5, rtol=0
-        )
+        torch.testing.assert_close(heads.from_flat(lp.entropy(logits, temperature), tokens), entropy, atol=2e-5, rtol=0)
         chosen = lp.token_logprobs(logits, tokens.ids[tokens.response_mask], temperature)
-        torch.testing.assert_close(heads.from_flat(chosen, tokens.response_mask), ours, atol=2e-5, rtol=0)
+        torch.testing.assert_close(heads.from_flat(chosen, tokens), ours, atol=2e-5, rtol=0)
         assert kl.exact(logits, logits, temperature).abs().max() < 1e-5
 
 

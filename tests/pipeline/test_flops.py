@@ -102,6 +102,6 @@ def test_a_step_of_the_sampler(model: Any) -> None:
     decoder.start(3, 12)
     decoder.prefill(torch.arange(3), torch.randint(1, V, (3, 5)), torch.tensor([5, 5, 5]))
     with flop_counter() as counter:
-        decoder.step(torch.tensor([4, 5, 6]), torch.tensor([5, 5, 5]))
+        decoder.step(torch.tensor([4, 5, 6]), torch.tensor([5, 5, 5]), 6)
     weights = LAYERS * (Q_O + K_V + MLP) + D * V
     assert counter.get_total_flops() == 2 * 3 * (weights + 2 * LAYERS * HEADS * SIZE * 6)  # six keys

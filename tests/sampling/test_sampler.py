@@ -151,7 +151,7 @@ class Script:
         assert len(self.after) <= self.most
         return self.logits()[at]
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
         self.after = self.after - 1
         return self.logits()
 

@@ -280,6 +280,30 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "rare/checkpoints").iterdir()] == ["step-0000006"]
 
 
+@pytest.mark.parametrize(("writing", "saved_at"), [(0.01, [1, 2, 3, 4, 5, 6]), (0.1, [1, 3, 5, 6]), (0.5, [1, 6])])
+def test_checkpoints_take_at_most_a_twentieth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: float, saved_at: list[int]
+) -> None:
+    """A step takes a second; a checkpoint every half second was asked for."""
+    now = [0.0]
+    monkeypatch.setattr(driver.time, "monotonic", lambda: now[0])
+    journal = on_disk(tmp_path / "run")
+    saved: list[int] = []
+
+    def save(state: State, more: dict[str, Any]) -> None:
+        now[0] += writing
+        saved.append(state.step)
+
+    def metrics(step: int) -> dict[str, float]:
+        now[0] += 1.0
+        return {"nll": 1.0}
+
+    monkeypatch.setattr(journal, "save", save)
+    Attempt(journal, checkpoint_seconds=0.5, metrics=metrics, evaluates=False).go()
+    assert saved == saved_at
+    assert writing * (len(saved) - 1) <= 0.05 * now[0] + writing
+
+
 def test_half_a_checkpoint_is_not_taken_for_one(tmp_path: Path) -> None:
     Attempt(on_disk(tmp_path / "run")).go()
     (tmp_path / "run/checkpoints/step-0000006/state.json").unlink()

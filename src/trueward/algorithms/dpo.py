@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from trueward import transfers
 from trueward.batches import Pairs, Step
 from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
@@ -35,8 +36,8 @@ def reference_pairs(
     tokens = collator.tokens([side for c in comparisons for side in c.completions()]).to(reference.device)
     with torch.no_grad():
         logprobs = heads.read_logprobs(reference.model, tokens, temperature, micro_batch_tokens)
-    probability = torch.tensor([c.probability for c in comparisons], dtype=logprobs.dtype, device=logprobs.device)
-    return Pairs(tokens, logprobs.sum(1), probability)
+    probability = torch.tensor([c.probability for c in comparisons], dtype=logprobs.dtype)
+    return Pairs(tokens, logprobs.sum(1), transfers.moved(probability, logprobs.device))
 
 
 def steps(config: PolicyConfig, setup: Offline) -> int:
@@ -57,13 +58,13 @@ def train(config: PolicyConfig, setup: Offline, state: State) -> Iterator[Step]:
     count = len(data.probability)
     while state.step < config.steps:
         # Act. Take the next comparisons.
-        batch = data.take(rows_at(state.step, count, min(config.batch_size, count), seed, "dpo").to(policy.device))
+        batch = data.take(rows_at(state.step, count, min(config.batch_size, count), seed, "dpo"))
 
         # Judge, credit. The implicit rewards' margin against what people chose.
         figures = accumulate(config, policy, batch, setup.micro_batch_tokens, fabric=fabric)
 
         # Learn.
-        norm = clip(policy.model, config.max_grad_norm)
+        figures.alike("policy/grad_norm", clip(policy.model, config.max_grad_norm))
         rate = config.dpo.learning_rate * learning_rate(1.0, state.step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         state.optimizers["policy"].step()
@@ -71,14 +72,14 @@ def train(config: PolicyConfig, setup: Offline, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
-        yield Step(state.step, {**figures, "policy/grad_norm": norm, "lr": rate})
+        yield Step(state.step, {**figures.read(fabric), "lr": rate})
 
 
 @torch.no_grad()
 def pair_accuracy(policy: Network, data: Pairs, micro_batch_tokens: int, temperature: float = 1.0) -> float:
     """Share of decided comparisons whose better response has the higher implicit reward; equal ones count half."""
     logprobs = heads.read_logprobs(policy.model, data.tokens, temperature, micro_batch_tokens)
-    implicit = (logprobs.sum(1) - data.reference).view(-1, 2)
-    decided = data.probability != 0.5
-    sign = torch.sign(implicit[:, 0] - implicit[:, 1])[decided] * torch.sign(data.probability[decided] - 0.5)
+    sums, probability = transfers.read([logprobs.sum(1) - data.reference, data.probability])
+    implicit, decided = sums.view(-1, 2), probability != 0.5
+    sign = torch.sign(implicit[:, 0] - implicit[:, 1])[decided] * torch.sign(probability[decided] - 0.5)
     return float(((sign + 1) / 2).mean()) if decided.any() else float("nan")

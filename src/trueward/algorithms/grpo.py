@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import Step, Tokens
 from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
@@ -33,6 +34,7 @@ from trueward.sampling.draws import Draws
 from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
+from trueward.training.figures import Figures
 from trueward.training.policy_loss import PolicyLoss, own_figures, policy_loss
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.scored_groups import ScoredGroups
@@ -100,7 +102,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             used += picked
             purpose = ("refill", step, len(rounds)) if rounds else ("rollout", step)
             repeated = [prompts[i] for i in picked for _ in range(group.size)]
-            rollout = sampler.sample(repeated, Draws.purpose(seed, *purpose)).to(device)
+            sampled = sampler.sample(repeated, Draws.purpose(seed, *purpose))
+            lengths, rollout = sampled.tokens.response_lengths, sampled.to(device)
             # The reference and the policy have their lowest layers in common, if these don't learn.
             lower = frozen_layers.with_lower_states(policy.model, rollout.tokens, config.trainable_layers, budget)
             rollout = replace(rollout, tokens=lower)
@@ -108,17 +111,18 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
 
             # Judge. Score it; the KL anchor per token.
             scored = ScoredBatch.of(setup.scorer, rollout.completions)
-            score = torch.as_tensor(scored.score, dtype=sampler_logprobs.dtype, device=device)
-            truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+            score = torch.as_tensor(scored.score, dtype=sampler_logprobs.dtype)
+            truncated = torch.tensor([not c.finished for c in rollout.completions])
             rewards = score - config.missing_eos_penalty * truncated
-            rewards = rewards - overlong(tokens.response_lengths, longest, group.overlong_tokens)
+            rewards = rewards - overlong(lengths, longest, group.overlong_tokens)
             with torch.no_grad():
                 ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, budget, fabric)
                 old = sampler_logprobs
                 if off_policy:
                     old = heads.read_logprobs(policy.model, tokens, temperature, budget, fabric)
             if group.kl == "reward":
-                rewards = rewards - config.kl_coef * masked(kl.k1(old, ref_logprobs), tokens.response_mask).sum(1)
+                (anchor,) = transfers.read([masked(kl.k1(old, ref_logprobs), tokens.response_mask).sum(1)])
+                rewards = rewards - config.kl_coef * anchor
             rounds.append(ScoredGroups(rollout, old, ref_logprobs, score, rewards, scored))
             missing -= int(rounds[-1].alive(group.size).sum())
 
@@ -132,23 +136,22 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             groups.rewards,
         )
         tokens, sampler_logprobs, mask = rollout.tokens, rollout.logprobs, rollout.tokens.response_mask
-        truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        truncated = torch.tensor([not c.finished for c in rollout.completions])
+        lengths = tokens.host.response_lengths
         sequence_kl = masked(kl.k1(old, ref_logprobs), mask).sum(1)
         grouped, alive = rewards.view(-1, group.size), groups.alive(group.size)
         baseline = "others" if config.kind == "rloo" else "mean"
-        advantages = group_advantages(grouped, baseline, group.std)
+        advantages = transfers.moved(group_advantages(grouped, baseline, group.std).reshape(-1, 1), device)
         kept = alive.repeat_interleave(group.size) if group.drop_equal_groups else torch.ones_like(truncated)
         importance = None if cap is None else importance_weights(old, sampler_logprobs, mask, cap)
         denominator = sampler_logprobs if cap is None else old
-        experience = GroupBatch(
-            tokens, denominator, ref_logprobs, advantages.reshape(-1, 1).expand(mask.shape), importance
-        )
+        experience = GroupBatch(tokens, denominator, ref_logprobs, advantages.expand(mask.shape), importance)
 
         # Learn. Clipped updates in minibatches.
         rate = config.learning_rate * learning_rate(1.0, step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         figures: dict[str, list[float]] = {}
-        rows = kept.cpu().nonzero().squeeze(1)
+        rows = kept.nonzero().squeeze(1)
         for epoch in range(config.epochs if len(rows) else 0):
             order = rows[torch.randperm(len(rows), generator=generator(seed, "minibatches", step, epoch))]
             parts = [c for c in order.tensor_split(config.minibatches) if len(c)]
@@ -163,6 +166,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
+        off = mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}
+        sequence_kl, *off_values = transfers.read([sequence_kl, *off.values()])
         metrics = {
             "objective/scores": (score - config.missing_eos_penalty * truncated).mean().item(),
             "objective/kl": sequence_kl.mean().item(),
@@ -173,14 +178,13 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             **groups.scored.metrics(),
             "objective/group_sd": grouped.std(1).mean().item(),
             "objective/equal_groups": 1.0 - alive.float().mean().item(),
-            "length": tokens.response_lengths.float().mean().item(),
+            "length": lengths.float().mean().item(),
             "val/num_eos_tokens": float((~truncated).sum()),
             "lr": rate,
         }
         if group.refill:
             metrics |= {"refill/rounds": len(rounds) - 1.0, "refill/dropped": float((~alive).sum())}
-        if off_policy:
-            metrics |= mismatch(old, sampler_logprobs, mask, cap or math.inf)
+        metrics |= {name: value.item() for name, value in zip(off, off_values, strict=True)}
         if figures:
             metrics |= {name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures}
             metrics |= {name: _mean(values) for name, values in figures.items() if name.startswith("loss/")}
@@ -190,7 +194,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             for s, k, n, more in zip(
                 score.tolist(),
                 sequence_kl.tolist(),
-                tokens.response_lengths.tolist(),
+                lengths.tolist(),
                 groups.scored.rows(),
                 strict=True,
             )
@@ -246,13 +250,13 @@ def _update(
     """
     group = config.group
     tokens = batch.tokens.take(chosen)
-    total = float(tokens.response_lengths.sum())
-    sums: dict[str, float] = {}
+    total = float(tokens.host.response_lengths.sum())
+    sums = Figures()
     for rows in fabric.micro_batches(
-        tokens.lengths.cpu(), micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
+        tokens.host.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
     ):
         part = tokens.take(rows)
-        mask, width, at = part.response_mask, part.ids.shape[1], chosen[rows]
+        mask, width, at = part.response_mask, part.ids.shape[1], transfers.moved(chosen[rows], policy.device)
         weights = token_weights(mask, group.reducer, total, len(tokens), longest)
         if batch.importance is not None:
             weights = weights * batch.importance[at, :width]
@@ -265,26 +269,26 @@ def _update(
             by_token = _anchored(group.kl, logprobs, masked(batch.ref_logprobs[at, :width], mask), masked(old, mask))
             kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
         (loss + kl_loss).backward()
-        for name, value in {
-            "policy_loss": loss,
-            "kl_loss": kl_loss,
-            "entropy": masked_sum(entropy, mask, total),
-            "ratio": masked_sum(ratios["ratio"], mask, total),
-            "clipfrac": masked_sum(ratios["clipped"], mask, total),
-            "approxkl": masked_sum(ratios["kl"], mask, total),
-            **{name: masked_sum(value, mask, total) for name, value in own_figures(ratios).items()},
-        }.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
-        worst = torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max().item()
-        sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
+        sums.add_all(
+            {
+                "policy_loss": loss,
+                "kl_loss": kl_loss,
+                "entropy": masked_sum(entropy, mask, total),
+                "ratio": masked_sum(ratios["ratio"], mask, total),
+                "clipfrac": masked_sum(ratios["clipped"], mask, total),
+                "approxkl": masked_sum(ratios["kl"], mask, total),
+                **{name: masked_sum(value, mask, total) for name, value in own_figures(ratios).items()},
+            }
+        )
+        sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
     if example is not None:
-        sums["ptx_loss"] = ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
-    sums = fabric.figures(sums, ("ratio_worst",))
+        for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
+            sums.add("ptx_loss", part_loss)
     fabric.sum_gradients(policy.model.parameters())
-    sums["policy_norm"] = clip(policy.model, config.max_grad_norm)
+    sums.alike("policy_norm", clip(policy.model, config.max_grad_norm))
     state.optimizers["policy"].step()
     state.optimizers["policy"].zero_grad()
-    return sums
+    return sums.read(fabric)
 
 
 def _mean(values: list[float]) -> float:

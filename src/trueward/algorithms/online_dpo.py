@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import torch
 
+from trueward import transfers
 from trueward.batches import Pairs, Step
 from trueward.config import PolicyConfig
 from trueward.losses import kl, preference
@@ -57,24 +58,25 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         picked = rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()
         sampler.publish(policy, step)
         rollout = sampler.sample([prompts[i] for i in picked for _ in range(2)], Draws.purpose(seed, "rollout", step))
-        tokens, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
+        tokens, sampler_logprobs = rollout.tokens.to(device), transfers.moved(rollout.logprobs, device)
 
         # Judge. Score them; the reference's log-probs, once a step.
         with torch.no_grad():
             ref_logprobs = heads.read_logprobs(reference.model, tokens, temperature, budget, fabric)
         scored = ScoredBatch.of(setup.scorer, rollout.completions)
-        score = torch.as_tensor(scored.score, dtype=ref_logprobs.dtype, device=device)
-        truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        score = torch.as_tensor(scored.score, dtype=ref_logprobs.dtype)
+        truncated = torch.tensor([not c.finished for c in rollout.completions])
         rewards = score - config.missing_eos_penalty * truncated
         sequence_kl = masked(kl.k1(sampler_logprobs, ref_logprobs), tokens.response_mask).sum(1)
 
         # Credit. Each answer against the other one; two equal ones carry no signal.
         first, second = rewards.view(-1, 2).unbind(1)
-        batch = Pairs(tokens, ref_logprobs.sum(1), preference.labels(first, second, config.dpo.labels))
+        labels = transfers.moved(preference.labels(first, second, config.dpo.labels), device)
+        batch = Pairs(tokens, ref_logprobs.sum(1), labels)
         figures = accumulate(config, policy, batch, budget, temperature, fabric)
 
         # Learn.
-        norm = clip(policy.model, config.max_grad_norm)
+        figures.alike("policy/grad_norm", clip(policy.model, config.max_grad_norm))
         rate = config.dpo.learning_rate * learning_rate(1.0, step, config.steps, config.warmup, config.decay)
         set_rate(state.optimizers["policy"], rate)
         state.optimizers["policy"].step()
@@ -82,26 +84,26 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
+        (kls,) = transfers.read([sequence_kl])
         sides = zip(rollout.completions[::2], rollout.completions[1::2], strict=True)
         same = sum((a.response, a.finished) == (b.response, b.finished) for a, b in sides)
         metrics = {
             "objective/scores": rewards.mean().item(),
-            "objective/kl": sequence_kl.mean().item(),
-            "objective/rlhf_reward": (rewards - config.kl_coef * sequence_kl).mean().item(),
+            "objective/kl": kls.mean().item(),
+            "objective/rlhf_reward": (rewards - config.kl_coef * kls).mean().item(),
             "objective/kl_coef": config.kl_coef,
             "objective/scores_margin": (first - second).abs().mean().item(),
             "objective/equal_pairs": same / len(first),
             **scored.metrics(),
-            **figures,
+            **figures.read(fabric),
             "val/num_eos_tokens": float((~truncated).sum()),
-            "policy/grad_norm": norm,
-            "length": tokens.response_lengths.float().mean().item(),
+            "length": rollout.tokens.response_lengths.float().mean().item(),
             "lr": rate,
         }
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
             for s, k, n, more in zip(
-                score.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), scored.rows(), strict=True
+                score.tolist(), kls.tolist(), rollout.tokens.response_lengths.tolist(), scored.rows(), strict=True
             )
         ]
         yield Step(state.step, metrics, rollout.completions, details)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import Step, Tokens
 from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
@@ -37,6 +38,7 @@ from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
 from trueward.training.critic import Critic
+from trueward.training.figures import Figures
 from trueward.training.policy_loss import PolicyLoss, own_figures, policy_loss
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.setup import Online
@@ -112,13 +114,13 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         batch = [prompts[i] for i in rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()]
         sampler.sync(policy, step)
         rollout = sampler.sample(batch, Draws.purpose(seed, "rollout", step))
-        plain, sampler_logprobs = rollout.tokens.to(device), rollout.logprobs.to(device)
-        tokens, mask = plain, plain.response_mask
+        plain, sampler_logprobs = rollout.tokens.to(device), transfers.moved(rollout.logprobs, device)
+        tokens, mask, lengths = plain, plain.response_mask, rollout.tokens.response_lengths
 
         # Judge. Score it; the KL anchor per token.
         scored = ScoredBatch.of(setup.scorer, rollout.completions)
-        raw_scores = torch.as_tensor(scored.score, dtype=torch.float32, device=device)
-        truncated = torch.tensor([not c.finished for c in rollout.completions], device=device)
+        raw_scores = torch.as_tensor(scored.score, dtype=torch.float32)
+        truncated = torch.tensor([not c.finished for c in rollout.completions])
         scores = raw_scores - config.missing_eos_penalty * truncated
         with torch.no_grad():
             # The reference and the policy have their lowest layers in common, if these don't learn.
@@ -133,7 +135,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
             if off_policy:
                 old = heads.read_logprobs(policy.model, tokens, temperature, budget, fabric)
         token_kl = masked(kl.k1(old, ref_logprobs), mask)
-        rewards = kl.token_rewards(scores, token_kl, mask, beta)
+        rewards = kl.token_rewards(transfers.moved(scores, device), token_kl, mask, beta)
 
         # Credit. Advantages and value targets.
         lam, value_lam = lambdas(config, tokens.response_lengths, warming)
@@ -165,34 +167,38 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
                 for name, value in update.items():
                     figures.setdefault(name, []).append(value)
 
-        sequence_kl = token_kl.sum(1)
+        variance = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
+        residual = masked_mean((returns - values) ** 2, mask)
+        off = mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}
+        explained = 1 - residual / variance.clamp(min=1e-8)
+        sequence_kl, reward, explained, *off_values = transfers.read(
+            [token_kl.sum(1), rewards.sum(1).mean(), explained, *off.values()]
+        )
         if config.target_kl is not None and not warming:
             error = float((sequence_kl.mean() / config.target_kl - 1).clamp(-0.2, 0.2))
             state.numbers["kl_coef"] = beta * (1 + 0.1 * error)
 
         # Hand over.
         state.step += 1
-        variance = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
-        residual = masked_mean((returns - values) ** 2, mask)
         metrics = {
             "objective/scores": scores.mean().item(),
             "objective/kl": sequence_kl.mean().item(),
-            "objective/rlhf_reward": rewards.sum(1).mean().item(),
+            "objective/rlhf_reward": reward.item(),
             "objective/kl_coef": beta,
             **scored.metrics(),
             **{name: _mean(figures[figure]) for name, figure in AVERAGED.items() if figure in figures},
             **{name: _mean(values) for name, values in figures.items() if name.startswith("loss/")},
-            **(mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}),
+            **{name: value.item() for name, value in zip(off, off_values, strict=True)},
             **({"val/ratio_first": figures["ratio_worst"][0]} if "ratio_worst" in figures else {}),
-            "val/explained_variance": (1 - residual / variance.clamp(min=1e-8)).item(),
+            "val/explained_variance": explained.item(),
             "val/num_eos_tokens": float((~truncated).sum()),
-            "length": tokens.response_lengths.float().mean().item(),
+            "length": lengths.float().mean().item(),
             "lr": rate,
         }
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
             for s, k, n, more in zip(
-                raw_scores.tolist(), sequence_kl.tolist(), tokens.response_lengths.tolist(), scored.rows(), strict=True
+                raw_scores.tolist(), sequence_kl.tolist(), lengths.tolist(), scored.rows(), strict=True
             )
         ]
         yield Step(state.step, metrics, rollout.completions, details)
@@ -230,14 +236,14 @@ def _update(
     """
     tokens, value_tokens = batch.tokens.take(chosen), (batch.value_tokens or batch.tokens).take(chosen)
     shared = critic.trunk is not None and batch.advantages is not None
-    count = float(tokens.response_lengths.sum())
-    sums: dict[str, float] = {}
+    count = float(tokens.host.response_lengths.sum())
+    sums = Figures()
     for rows in fabric.micro_batches(
-        tokens.lengths.cpu(), micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
+        tokens.host.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
     ):
         part = tokens.take(rows)
         mask, width = part.response_mask, part.ids.shape[1]
-        at = chosen[rows]
+        at = transfers.moved(chosen[rows], policy.device)
         figures: dict[str, Tensor] = {}
         if batch.advantages is not None:
             old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
@@ -260,8 +266,7 @@ def _update(
                 "approxkl": masked_sum(ratios["kl"], mask, count),
                 **{name: masked_sum(value, mask, count) for name, value in own_figures(ratios).items()},
             }
-            worst = torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max().item()
-            sums["ratio_worst"] = max(sums.get("ratio_worst", 0.0), worst)
+            sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
 
         values = critic.scaled(raw, part) if shared else critic.values(value_tokens.take(rows))
         old_values = batch.old_values[at, :width]
@@ -269,18 +274,17 @@ def _update(
         value_loss = masked_sum(loss, mask, count)
         (figures["policy_loss"] + config.critic.coef * value_loss if shared else value_loss).backward()
         figures |= {"value_loss": value_loss, "value_clipfrac": masked_sum(clipped, mask, count)}
-        for name, value in figures.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
+        sums.add_all(figures)
     if example is not None and batch.advantages is not None:
-        sums["ptx_loss"] = ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric)
-    sums = fabric.figures(sums, ("ratio_worst",))
+        for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
+            sums.add("ptx_loss", part_loss)
     for name in ("value",) if batch.advantages is None else ("policy", "value"):
         network = state.networks[name]
         fabric.sum_gradients(network.parameters())
-        sums[f"{name}_norm"] = clip(network, config.max_grad_norm)
+        sums.alike(f"{name}_norm", clip(network, config.max_grad_norm))
         state.optimizers[name].step()
         state.optimizers[name].zero_grad()
-    return sums
+    return sums.read(fabric)
 
 
 def _mean(values: list[float]) -> float:

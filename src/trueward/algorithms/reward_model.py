@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import Step, Tokens
 from trueward.config import RewardConfig
 from trueward.data.collate import Collator
@@ -102,6 +103,7 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
         picked = rows_at(state.step, len(groups), min(config.batch_size, len(groups)), seed, "reward").tolist()
         tokens = Tokens.collate([pair for g in picked for pair in encoded[g]], collator.pad)
         first, second, probability = _compared([groups[g] for g in picked])
+        first_at, second_at = transfers.moved_together([first, second], network.device)
 
         # Judge. Score each response once. The loss ties responses of different micro-batches together. What fits the
         # budget is kept until the loss is there; with more, the loss's gradient with respect to the scores comes first,
@@ -110,19 +112,23 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
         fits = len(parts) == 1 or int(tokens.lengths.sum()) <= budget
         whole = fits and fabric.is_alone
         with torch.enable_grad() if whole else torch.no_grad():
-            parts_scores = [heads.sequence_scores(model, tokens.take(p).to(network.device)).cpu() for p in parts]
-            scores = torch.zeros(len(tokens), dtype=_dtype(model))
-            scores = fabric.sum(scores.scatter(0, torch.cat(parts), torch.cat(parts_scores)) if parts else scores)
+            parts_scores = [heads.sequence_scores(model, tokens.take(p).to(network.device)) for p in parts]
+            scores = torch.zeros(len(tokens), dtype=_dtype(model), device=network.device)
+            if parts:
+                at = transfers.moved(torch.cat(parts), network.device)
+                scores = scores.scatter(0, at, torch.cat(parts_scores))
+            scores = fabric.sum(scores)
 
         # Credit. The mean over this step's comparisons.
         leaf = scores if whole else scores.requires_grad_()
-        loss = bradley_terry(leaf[first], leaf[second], probability).mean()
+        odds = transfers.moved(probability, network.device)
+        loss = bradley_terry(leaf[first_at], leaf[second_at], odds).mean()
         loss.backward()
         if not whole:
             assert leaf.grad is not None
             for rows in parts:
                 again = heads.sequence_scores(model, tokens.take(rows).to(network.device))
-                again.backward(leaf.grad[rows].to(again.device))
+                again.backward(leaf.grad[transfers.moved(rows, again.device)])
 
         # Learn.
         fabric.sum_gradients(model.parameters())
@@ -134,13 +140,13 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
-        margin = (leaf[first] - leaf[second]).detach()
+        margin, mean, norm = transfers.read([leaf[first_at] - leaf[second_at], loss, norm])
         signed = margin * torch.sign(probability - 0.5)
         figures = {
-            "loss": loss.item(),
+            "loss": mean.item(),
             "accuracy": accuracy(margin, probability),
             "margin": signed.mean().item(),
-            "grad_norm": norm,
+            "grad_norm": norm.item(),
             "learning_rate": rate,
         }
         yield Step(state.step, figures)

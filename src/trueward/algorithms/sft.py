@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import Step, Tokens, micro_batches
 from trueward.config import SftConfig
 from trueward.config.supervised import Turns
@@ -21,6 +22,7 @@ from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Completion
+from trueward.training.figures import Figures
 from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
 from trueward.training.setup import Supervised
 from trueward.training.state import State, adam, clip
@@ -52,17 +54,17 @@ def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
         count = mask.sum()
 
         # Judge and credit. Every token of the assistant's counts the same.
-        nll = 0.0
+        figures = Figures()
         for rows in fabric.micro_batches(batch.lengths, budget, heads.prompt_groups(model, batch)):
             part = batch.take(rows).to(policy.device)
-            part_mask = mask[rows, : part.ids.shape[1]].to(policy.device)
+            part_mask = transfers.moved(mask[rows, : part.ids.shape[1]], policy.device)
             loss = cross_entropy(heads.response_logprobs(model, part), part_mask, count)
             loss.backward()
-            nll += loss.item()
+            figures.add("nll", loss)
 
         # Learn.
         fabric.sum_gradients(model.parameters())
-        norm = clip(model, config.max_grad_norm)
+        figures.alike("grad_norm", clip(model, config.max_grad_norm))
         rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
         set_rate(optimizer, rate)
         optimizer.step()
@@ -70,8 +72,7 @@ def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
-        figures = fabric.figures({"nll": nll})
-        yield Step(state.step, {**figures, "grad_norm": norm, "learning_rate": rate, "tokens": float(count)})
+        yield Step(state.step, {**figures.read(fabric), "learning_rate": rate, "tokens": float(count)})
 
 
 @torch.no_grad()
@@ -80,12 +81,12 @@ def held_out_nll(
 ) -> float:
     """Mean negative log-likelihood of the tokens that are learned, in nats a token."""
     tokens, learned, _ = turns(policy, demonstrations, which)
-    total = 0.0
+    sums = Figures()
     for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)):
         part = tokens.take(rows).to(policy.device)
-        mask = learned[rows, : part.ids.shape[1]].to(policy.device)
-        total -= heads.response_logprobs(policy.model, part).masked_fill(~mask, 0.0).sum().item()
-    return round(total / int(learned.sum()), 4)
+        mask = transfers.moved(learned[rows, : part.ids.shape[1]], policy.device)
+        sums.add("nll", -heads.response_logprobs(policy.model, part).masked_fill(~mask, 0.0).sum())
+    return round(sums.read()["nll"] / int(learned.sum()), 4)
 
 
 def turns(policy: Network, demonstrations: Sequence[Completion], which: Turns) -> tuple[Tokens, Tensor, list[Tensor]]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jinja2 import TemplateError
 
+from trueward import transfers
 from trueward.batches import Rollout, Tokens
 from trueward.data import given
 from trueward.data.asked import asked
@@ -120,8 +121,8 @@ class Policy:
         (parsed,) = given.prompts([prompt], "logprob").rows
         collator, parsed = Collator(self.tokenizer, self.network.context), self._asked(parsed, system, plain)
         tokens: Tokens = collator.tokens([Completion(prompt=parsed, response=response)]).to(self.network.device)
-        by_token = heads.read_logprobs(self.model, tokens, 1.0, 4096)
-        return float(np.sum(by_token[tokens.response_mask].double().cpu().numpy()))
+        (by_token,) = transfers.read([heads.read_logprobs(self.model, tokens, 1.0, 4096)])
+        return float(np.sum(by_token[tokens.host.response_mask].double().numpy()))  # MPS has no float64
 
     def save(self, directory: str | Path) -> Path:
         """Write weights and tokenizer in the form that transformers loads; adapters are merged into the weights.
@@ -151,7 +152,7 @@ def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Polic
             directory that transformers loads, a name on the Hugging Face hub, or a model that ships
             (`"trueward:base"`).
         seed: Of what the model lacks, if anything; a whole model needs none.
-        device: `"auto"` (CUDA, else MPS, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
+        device: `"auto"` (CUDA, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
 
     Returns:
         The policy.

@@ -59,10 +59,21 @@ def show(profiled: dict[str, Any]) -> None:
         )
     console.print(table)
     limits = profiled["machine"]
+    cores = f"with {limits['threads']} of {limits['cores']} cores"
+    place = cores if limits["device"] == "cpu" else f"on {limits['device']}"
     console.print(
-        f"The limit, with {limits['threads']} of {limits['cores']} cores: {limits['gflops']:,.0f} GFLOP/s in products, "
+        f"The limit, {place}: {limits['gflops']:,.0f} GFLOP/s in products, "
         f"{limits['gb_per_s']:.1f} GB/s from memory. Peak memory: {profiled['peak_memory_mb']:,.0f} MB.",
         highlight=False,
     )
+    kernels = [f"{kernel} {n}" for kernel, n in sorted(_kernels(profiled).items(), key=lambda pair: -pair[1])]
+    if kernels:
+        console.print(f"Attention on the fast paths, by torch's kernel: {', '.join(kernels)}.", highlight=False)
     for text in profiled["advice"]:
         console.print(f"- {text}", highlight=False, markup=False)
+
+
+def _kernels(profiled: dict[str, Any]) -> dict[str, int]:
+    """How often each kernel computed an attention, all stages together."""
+    names = sorted({name for row in profiled["stages"] for name in row["attention"]})
+    return {name: sum(row["attention"].get(name, 0) for row in profiled["stages"]) for name in names}

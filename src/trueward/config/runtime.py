@@ -40,13 +40,13 @@ class RuntimeConfig(Section):
     """[runtime]: where and how a run is computed; changes no result, so it is outside every fingerprint."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    """The device; auto: CUDA, else MPS, else the CPU."""
+    """The device; auto: CUDA, else the CPU."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0: one a core."""
     micro_batch_tokens: Positive = 4096
     """Tokens in one forward and backward pass: sets the memory, and no result."""
     checkpoint_seconds: NonNegative = 20.0
-    """Write a checkpoint every N seconds; 0: at every step."""
+    """Write a checkpoint every N seconds, or less often where writing would take over 5 % of the time; 0: at every step."""
     wait_for_people: Annotated[int, Field(ge=0)] = 0
     """With a truth `people:NAME`: judged pairs in closed rounds that the report waits for; 0: it does not wait."""
     tracking: Literal["none", "tensorboard", "wandb", "trackio"] = "none"

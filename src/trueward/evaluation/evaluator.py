@@ -14,20 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from trueward.batches import Rollout, micro_batches
+from trueward.batches import Rollout
 from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.lengths import correlation, matched_gain
 from trueward.evaluation.measurement import Measurement, feature_shifts, paired_gain, word_statistics
 from trueward.evaluation.measurement import number as _number
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.statistics import standard_error
+from trueward.evaluation.token_figures import by_answer
 from trueward.evaluation.token_strip import strip
 from trueward.evaluation.truth import AnyTruth
 from trueward.evaluation.truth_values import TruthValues, known_prompts, missing_row
 from trueward.evaluation.win_rate import win_rate
-from trueward.losses import kl
-from trueward.losses import logprobs as lp
-from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
@@ -192,33 +190,8 @@ class Evaluator:
         summed entropy, and −log of the answer's probability under the reference and the base model. And each answer's
         token ids with log π/π_ref of each.
         """
-        tokens = rollout.tokens
-        ratios: list[tuple[list[int], list[float]]] = [([], [])] * len(tokens)
-        out = {name: np.zeros(len(tokens)) for name in ("kl", "k1", "entropy", "sft_nll", "base_nll")}
-        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens):
-            part = tokens.take(rows).to(policy.device)
-            mask = part.response_mask
-            logits, anchor = (
-                heads.response_logits(policy.model, part),
-                heads.response_logits(self.reference.model, part),
-            )
-            ids = part.ids[mask]
-            likely = lp.token_logprobs(anchor, ids, self.temperature)
-            flats = {
-                "kl": kl.exact(logits, anchor, self.temperature),
-                "k1": lp.token_logprobs(logits, ids, self.temperature) - likely,
-                "entropy": lp.entropy(logits, self.temperature),
-                "sft_nll": -likely,
-            }
-            if self.base:
-                plain = heads.response_logits(self.base.model, part)
-                flats["base_nll"] = -lp.token_logprobs(plain, ids, self.temperature)
-            for name, flat in flats.items():
-                out[name][rows.numpy()] = heads.from_flat(flat, mask).double().sum(1).cpu().numpy()
-            sizes = mask.sum(1).tolist()
-            for row, own, k1 in zip(rows.tolist(), ids.split(sizes), flats["k1"].split(sizes), strict=True):
-                ratios[row] = (own.tolist(), k1.double().tolist())
-        return out, ratios
+        networks = {"policy": policy, "reference": self.reference, **({"base": self.base} if self.base else {})}
+        return by_answer(networks, rollout, self.temperature, self.micro_batch_tokens)
 
 
 def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:

@@ -26,17 +26,17 @@ def importance_weights(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor,
     return masked(ratio.clamp(max=cap), mask)
 
 
-def mismatch(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, cap: float = math.inf) -> dict[str, float]:
+def mismatch(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, cap: float = math.inf) -> dict[str, Tensor]:
     """How far the learner is from the sampler on a rollout: the mean weight, the share of weights truncated,
-    KL(sampler ‖ learner) in nats a token (k3), and the largest |log-ratio|. All three of any one shape.
+    KL(sampler ‖ learner) in nats a token (k3), and the largest |log-ratio|: scalars. All three of any one shape.
     """
     require(logprobs.shape, sampler_logprobs, mask)
     logprobs, sampler_logprobs = masked(logprobs.detach(), mask), masked(sampler_logprobs, mask)
     weights = importance_weights(logprobs, sampler_logprobs, mask, cap)
     truncated = masked((logprobs - sampler_logprobs).exp() > cap, mask)
     return {
-        "importance/weight": masked_mean(weights, mask).item(),
-        "importance/truncated": masked_mean(truncated, mask).item(),
-        "importance/kl": masked_mean(kl.k3(sampler_logprobs, logprobs), mask).item(),
-        "importance/log_ratio": (logprobs - sampler_logprobs).abs().max().item(),
+        "importance/weight": masked_mean(weights, mask),
+        "importance/truncated": masked_mean(truncated, mask),
+        "importance/kl": masked_mean(kl.k3(sampler_logprobs, logprobs), mask),
+        "importance/log_ratio": (logprobs - sampler_logprobs).abs().max(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -58,4 +59,4 @@ def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget:
         return packed.lower_states(model, part, layers)
 
     states = by_parts(read, tokens, budget, heads.prompt_groups(model, tokens))
-    return Tokens(tokens.ids, tokens.prompt_lengths, tokens.response_lengths, Lower(layers, states))
+    return replace(tokens, lower=Lower(layers, states))

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trueward import transfers
 from trueward.batches import Tokens
 from trueward.losses import logprobs as lp
 from trueward.models import vocabulary
 from trueward.models.fast import packed
-from trueward.models.fast.fused import TokenLogprobs
+from trueward.models.fast.fused import HELD, TokenLogprobs
 from trueward.parallel.fabric import ALONE, Fabric
 
 # Families whose logits are their output embeddings times the last hidden state, and nothing more. Others (soft-capped,
@@ -29,21 +30,21 @@ def hidden_states(model: Any, ids: Tensor) -> Tensor:
     return out
 
 
-def shift_left(mask: Tensor) -> Tensor:
-    """Where the token after this one is in the mask: the states in which the masked tokens were chosen. [B, T]."""
-    return torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
-
-
 def prompt_groups(model: Any, tokens: Tokens) -> Tensor | None:
     """Group numbers [B]: rows that share a prompt are best in one micro-batch. None if rows are padded anyway."""
     return packed.prompt_numbers(tokens) if packed.covers(model) else None
 
 
 def states_at(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
-    """The last layer's output after the final norm at `where` [B, T], row by row: [n, D]."""
+    """The last layer's output after the final norm at `where` [B, T], a mask in the host's memory, row by row: [n, D]."""
     if packed.covers(model):
         return packed.states(model, tokens, where)
-    return hidden_states(model, tokens.ids)[where]
+    return rows_at(hidden_states(model, tokens.ids), where)
+
+
+def rows_at(x: Tensor, where: Tensor) -> Tensor:
+    """What stands at `where` [B, T], a mask in the host's memory, of x [B, T, D], row by row: [n, D]."""
+    return x.flatten(0, 1).index_select(0, transfers.moved(where.flatten().nonzero().squeeze(1), x.device))
 
 
 def response_logits(model: Any, tokens: Tokens) -> Tensor:
@@ -51,16 +52,40 @@ def response_logits(model: Any, tokens: Tokens) -> Tensor:
 
     V counts the tokens that the tokenizer knows (models/vocabulary.py).
     """
-    states = shift_left(tokens.response_mask)
     if model.config.model_type in PLAIN_HEADS:
-        return vocabulary.narrow(model, model.get_output_embeddings()(states_at(model, tokens, states)))
+        return vocabulary.narrow(model, model.get_output_embeddings()(states_at(model, tokens, tokens.before)))
     logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
-    return vocabulary.narrow(model, logits[states])
+    return vocabulary.narrow(model, rows_at(logits, tokens.before))
 
 
-def from_flat(flat: Tensor, mask: Tensor) -> Tensor:
-    """Values of the masked tokens [N] at their positions: [B, T], 0 elsewhere."""
-    return torch.zeros(mask.shape, dtype=flat.dtype, device=flat.device).masked_scatter(mask, flat)
+class LogitRows:
+    """`response_logits` a part of the rows at a time, so that no more than `HELD` numbers of them are there at once.
+
+    Where a family's logits are more than a product with the states, all of them are computed at once.
+    """
+
+    def __init__(self, model: Any, tokens: Tokens) -> None:
+        self.model, self.count = model, int(tokens.host.response_lengths.sum())
+        self.is_plain = model.config.model_type in PLAIN_HEADS
+        self.rows = states_at(model, tokens, tokens.before) if self.is_plain else response_logits(model, tokens)
+
+    def parts(self) -> list[slice]:
+        """The parts, one after the other; one, and empty, if there are no rows."""
+        width = len(self.model.get_output_embeddings().weight) if self.is_plain else 1
+        size = max(1, min(self.count, HELD // width))
+        return [slice(at, at + size) for at in range(0, max(1, self.count), size)]
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """The logits of these rows, [n, V]."""
+        rows = self.rows[part]
+        return vocabulary.narrow(self.model, self.model.get_output_embeddings()(rows)) if self.is_plain else rows
+
+
+def from_flat(flat: Tensor, tokens: Tokens) -> Tensor:
+    """Values of the response's tokens [N] at their positions: [B, T], 0 elsewhere."""
+    shape = tokens.ids.shape
+    empty = torch.zeros(shape.numel(), dtype=flat.dtype, device=flat.device)
+    return empty.index_copy(0, tokens.chosen_at, flat).view(shape)
 
 
 def response_logprobs(model: Any, tokens: Tokens, temperature: float = 1.0) -> Tensor:
@@ -80,18 +105,17 @@ def response_logprobs_and_entropy(
     model: Any, tokens: Tokens, temperature: float = 1.0, *, with_entropy: bool = True
 ) -> tuple[Tensor, Tensor]:
     """`response_logprobs`, and the entropy of each distribution, without gradient: twice [B, T], in nats."""
-    mask = tokens.response_mask
     if model.config.model_type == "tabular":  # many positions share a row: each row is normalised once
-        table, at = model.table, model.state(tokens.ids)[shift_left(mask)]
-        chosen = (lp.at_temperature(table, temperature).log_softmax(-1))[at, tokens.ids[mask]]
+        table, at = model.table, rows_at(model.state(tokens.ids), tokens.before)
+        chosen = (lp.at_temperature(table, temperature).log_softmax(-1))[at, tokens.chosen]
         entropies = lp.entropy(table.detach(), temperature)[at] if with_entropy else torch.zeros_like(chosen)
-        return from_flat(chosen, mask), from_flat(entropies, mask)
+        return from_flat(chosen, tokens), from_flat(entropies, tokens)
     if has_plain_head(model):
-        return logprobs_of(model, states_at(model, tokens, shift_left(mask)), tokens, temperature, with_entropy)
+        return logprobs_of(model, states_at(model, tokens, tokens.before), tokens, temperature, with_entropy)
     logits = response_logits(model, tokens)
-    chosen = lp.token_logprobs(logits, tokens.ids[mask], temperature)
+    chosen = lp.token_logprobs(logits, tokens.chosen, temperature)
     entropies = lp.entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(chosen)
-    return from_flat(chosen, mask), from_flat(entropies, mask)
+    return from_flat(chosen, tokens), from_flat(entropies, tokens)
 
 
 def logprobs_entropy_and_values(
@@ -101,10 +125,9 @@ def logprobs_entropy_and_values(
 
     Only for models of which `has_plain_head` is true.
     """
-    mask = tokens.response_mask
-    states = states_at(model, tokens, shift_left(mask))
+    states = states_at(model, tokens, tokens.before)
     logprobs, entropies = logprobs_of(model, states, tokens, temperature, True)
-    return logprobs, entropies, from_flat(score(states).squeeze(-1), mask)
+    return logprobs, entropies, from_flat(score(states).squeeze(-1), tokens)
 
 
 def has_plain_head(model: Any) -> bool:
@@ -120,24 +143,23 @@ def logprobs_of(
     model: Any, states: Tensor, tokens: Tokens, temperature: float, with_entropy: bool
 ) -> tuple[Tensor, Tensor]:
     """Log-probs and entropies of the response's tokens from the states that they were chosen in [n, D]: twice [B, T]."""
-    mask, weight = tokens.response_mask, model.get_output_embeddings().weight
+    weight = model.get_output_embeddings().weight
     if (known := vocabulary.of(model)) is not None:
         weight = weight[: known.width]
-    chosen, entropies = TokenLogprobs.apply(states, weight, tokens.ids[mask], temperature, with_entropy)
-    return from_flat(chosen, mask), from_flat(entropies, mask)
+    chosen, entropies = TokenLogprobs.apply(states, weight, tokens.chosen, temperature, with_entropy)
+    return from_flat(chosen, tokens), from_flat(entropies, tokens)
 
 
 def response_values(model: Any, tokens: Tokens) -> Tensor:
     """The scalar head in the state in which each response token was chosen, 0 elsewhere: [B, T]."""
-    mask = tokens.response_mask
-    states = states_at(model, tokens, shift_left(mask))
-    return from_flat(model.score(states).squeeze(-1), mask)
+    states = states_at(model, tokens, tokens.before)
+    return from_flat(model.score(states).squeeze(-1), tokens)
 
 
 def sequence_states(model: Any, tokens: Tokens) -> Tensor:
     """The last layer's output at the last token, which the scalar head reads: [B, D]."""
-    at = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
-    return states_at(model, tokens, at == tokens.lengths[:, None] - 1)
+    at = torch.arange(tokens.ids.shape[1])
+    return states_at(model, tokens, at == tokens.host.lengths[:, None] - 1)
 
 
 def sequence_scores(model: Any, tokens: Tokens) -> Tensor:

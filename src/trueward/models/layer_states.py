@@ -29,7 +29,7 @@ def layer_states(
                 input_ids=batch.ids, use_cache=False, output_hidden_states=True
             ).hidden_states
             at = torch.arange(len(rows), device=network.device), batch.lengths.to(network.device) - 1
-            last = torch.stack([states[layer][at] for layer in layers]).double().cpu().numpy()
+            last = torch.stack([states[layer][at] for layer in layers]).cpu().double().numpy()
             if found is None:
                 found = np.zeros((len(layers), len(completions), last.shape[-1]))
             found[:, rows.numpy()] = last

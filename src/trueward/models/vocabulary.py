@@ -6,12 +6,14 @@ A policy is a distribution over known tokens, whoever computes it: the sampler, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+
+from trueward import transfers
 
 NAME = "trueward_vocabulary"  # attribute of a model, copied with it and never saved
 
@@ -22,6 +24,15 @@ class Vocabulary:
 
     width: int
     unknown: Tensor | None
+    copies: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """`unknown` on the devices where it was needed."""
+
+    def unknown_on(self, device: torch.device) -> Tensor:
+        """`unknown`, which has to be there, on a device: copied once."""
+        assert self.unknown is not None
+        if device not in self.copies:
+            self.copies[device] = transfers.moved(self.unknown, device)
+        return self.copies[device]
 
 
 def known_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -56,7 +67,7 @@ def narrow(model: Any, logits: Tensor) -> Tensor:
     if known is None:
         return logits
     logits = logits[..., : known.width]
-    return logits if known.unknown is None else logits.index_fill(-1, known.unknown.to(logits.device), -torch.inf)
+    return logits if known.unknown is None else logits.index_fill(-1, known.unknown_on(logits.device), -torch.inf)
 
 
 def embeddings(model: Any) -> int | None:

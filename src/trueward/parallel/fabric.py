@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from trueward import transfers
 from trueward.batches import Tokens, by_parts, micro_batches
 from trueward.tracking import beats
 
@@ -68,13 +69,13 @@ class Fabric:
         """`batches.by_parts`, each process reading its share; every process gets all rows. No gradient goes through."""
         if self.world == 1:
             return by_parts(read, tokens, budget, together)
-        mine = self.rows(tokens.lengths.cpu())
+        mine = self.rows(tokens.host.lengths)
         part = tokens.take(mine if len(mine) else torch.tensor([0]))  # with nothing to read: one row, and not counted
         beside = together[mine] if together is not None and len(mine) else None
         found = by_parts(read, part, budget, beside)
         out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
         if len(mine):
-            out[mine, : part.ids.shape[1]] = found
+            out[transfers.moved(mine, out.device), : part.ids.shape[1]] = found
         distributed.all_reduce(out)
         return out
 

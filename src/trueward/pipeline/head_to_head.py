@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from trueward import artifacts, config
-from trueward.batches import Rollout, micro_batches
+from trueward.batches import Rollout
 from trueward.config import Recipe
 from trueward.data import loading as texts
 from trueward.data.options import ReadOptions
 from trueward.evaluation.statistics import Z, standard_error
+from trueward.evaluation.token_figures import by_answer
 from trueward.evaluation.win_rate import win_rate
-from trueward.losses import kl
-from trueward.models import heads, loading
+from trueward.models import loading
 from trueward.models.network import Network
 from trueward.models.run_paths import is_model, model_path
 from trueward.pipeline import sources
@@ -277,12 +277,7 @@ def _distance(sides: dict[str, tuple[Network, Rollout]], temperature: float) -> 
     (model, rollout), (other, _) = sides["model"], sides["against"]
     if model.tokenizer.get_vocab() != other.tokenizer.get_vocab():
         return None
-    sums = np.zeros(len(rollout.tokens))
-    for rows in micro_batches(rollout.tokens.lengths, 4096):
-        part = rollout.tokens.take(rows).to(model.device)
-        logits, theirs = heads.response_logits(model.model, part), heads.response_logits(other.model, part)
-        by_token = heads.from_flat(kl.exact(logits, theirs, temperature or 1.0), part.response_mask)
-        sums[rows.numpy()] = by_token.double().sum(1).cpu().numpy()
+    sums = by_answer({"policy": model, "reference": other}, rollout, temperature or 1.0, 4096)[0]["kl"]
     return {"mean": float(sums.mean()), "se": standard_error(sums)}
 
 

@@ -14,6 +14,21 @@ from trueward.models.fast import compiled, packed
 from trueward.pipeline.memory import as_at_first, give_back_what_is_freed, keep_what_is_freed
 from trueward.sampling.decoder_pool import forgotten_after_steps
 
+CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA's first product is computed; without it sums differ
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable for as long as the scope is open, unless it is set already."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
 
 @contextmanager
 def process_settings(recipe: Recipe) -> Iterator[None]:
@@ -33,6 +48,7 @@ def process_settings(recipe: Recipe) -> Iterator[None]:
         stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns)
         stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", fill)
         stack.enter_context(packed.compiled_layers(runtime.compile))
+        stack.enter_context(_variable(*CUBLAS))
         torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Filling new memory with NaN costs a pass over it, and nothing here reads what it hasn't written.

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trueward import artifacts, config
 from trueward.config import Recipe
-from trueward.pipeline import relabel_people
+from trueward.models import loading
+from trueward.pipeline import device_meters, relabel_people
 from trueward.pipeline.cache import RunCache
 from trueward.pipeline.flops import flop_counter
 from trueward.pipeline.graph import graph
-from trueward.pipeline.memory import peak_memory_mb
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.profiler import WatchedCache, watching
 from trueward.pipeline.run import check_inputs
@@ -61,14 +57,17 @@ def profile(named: str, changes: list[str], steps: int, progress: Progress) -> d
     with flop_counter() as counter:
         counting = Clock(flops=counter.get_total_flops)
         measure(recipe, run, 1, progress, counting)
-    clock = Clock()
+    device = loading.pick_device(recipe.runtime.device)
+    clock = Clock(device_meters.seconds_on(device))
+    device_meters.begin_peak(device)
     measure(recipe, run, steps, progress, clock)
+    peak = device_meters.peak_mb(device)
     for timed, counted in zip(clock.stages, counting.stages, strict=True):
         timed.flops = scaled(counted, timed)
-    limits = machine()
+    limits = device_meters.limits(device)
     rows = [_row(counts, limits) for counts in clock.stages]
     profiled = {"recipe": recipe.name, "run": str(run) if run else None, "machine": limits, "stages": rows}
-    return {**profiled, "peak_memory_mb": peak_memory_mb(), "advice": advice(recipe, clock.stages, rows, limits)}
+    return {**profiled, "peak_memory_mb": peak, "advice": advice(recipe, clock.stages, rows, limits)}
 
 
 def measure(recipe: Recipe, run: Path | None, steps: int, progress: Progress, clock: Clock) -> None:
@@ -96,31 +95,6 @@ def scaled(counted: Counts, timed: Counts) -> dict[str, float]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """This machine's limits with torch's threads: GFLOP/s of a large product, GB/s of reading memory."""
-    one, other = torch.rand(1024, 1024), torch.rand(1024, 1024)
-    long = torch.rand(2**26)  # 268 MB, more than most caches hold
-
-    def best(work: Any, seconds: float) -> float:
-        work()
-        fastest, begun = float("inf"), time.perf_counter()
-        while time.perf_counter() - begun < seconds:
-            at = time.perf_counter()
-            work()
-            fastest = min(fastest, time.perf_counter() - at)
-        return fastest
-
-    products = 2 * 1024**3 / best(lambda: one @ other, 0.5)
-    reading = long.numel() * 4 / best(lambda: long.sum(), 0.5)
-    threads = torch.get_num_threads()
-    return {
-        "threads": threads,
-        "cores": os.cpu_count() or 1,
-        "gflops": round(products / 1e9, 1),
-        "gb_per_s": round(reading / 1e9, 1),
-    }
-
-
 def floor(counts: Counts, limits: dict[str, Any], kind: str) -> float:
     """The least possible seconds for this work: its operations without padding, or the weights that decoding reads."""
     padded = counts.computed[kind]
@@ -140,6 +114,7 @@ def _row(counts: Counts, limits: dict[str, Any]) -> dict[str, Any]:
         "of_steps": counts.total,
         "beats": beats,
         "passes": {"forward": counts.forwards, "trained": counts.trained, "decode": counts.decodes},
+        "attention": counts.attention,
         "tokens": {"needed": needed, "computed": computed, "written": counts.written},
         "tokens_per_second": {
             kind: round(counts.tokens[kind] / beats[kind], 1) for kind in WORK if counts.tokens[kind] and beats[kind]
@@ -170,6 +145,11 @@ def advice(recipe: Recipe, all_counts: list[Counts], rows: list[dict[str, Any]],
             texts.append(
                 f"{name}: {per_pass:.0f} tokens a pass fill no matrix product; raise runtime.micro_batch_tokens "
                 f"(now {recipe.runtime.micro_batch_tokens}) if memory allows"
+            )
+        if limits.get("device") == "cuda" and counts.attention.get("maths"):
+            texts.append(
+                f"{name}: {counts.attention['maths']} of {sum(counts.attention.values())} attentions take torch's maths "
+                "kernel, which holds all weights in memory"
             )
         if counts.stage == "policy":
             texts += _about_policy(recipe, counts, row, seconds)

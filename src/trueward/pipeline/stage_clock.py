@@ -39,6 +39,9 @@ class Counts:
     tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WORK, 0))  # needed
     computed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WORK, 0))  # padding included
     flops: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WORK, 0.0))  # of products and attention
+    attention: dict[str, int] = field(
+        default_factory=dict
+    )  # attentions of the fast paths by the kernel that torch took
     written: int = 0  # tokens that the sampler drew
     decodes: int = 0  # its steps
     read: dict[str, float] = field(
@@ -128,6 +131,11 @@ class Clock(Watcher):
         finally:
             self._leave(before)
 
+    def attention(self, kernel: Callable[[], str]) -> None:
+        """An attention of the fast paths is counted by its kernel."""
+        name = kernel()
+        self.counts.attention[name] = self.counts.attention.get(name, 0) + 1
+
     def _enter(self, learns: bool) -> str:
         """A pass begins; returns the beat to go back to after it, "" after a pass with a gradient, which `learn` follows."""
         self.counts.trained += learns
@@ -194,12 +202,12 @@ class CountingDecoder:
         out: Tensor = self.inner.prefill(at, ids, lengths)
         return out
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
         """As the decoder, counted."""
         self._count(len(ids), len(ids), len(ids))
         self.clock.counts.decodes += 1
         self.clock.counts.read[self.clock.work()] += self.size * (self.body + self.head)
-        out: Tensor = self.inner.step(ids, positions)
+        out: Tensor = self.inner.step(ids, positions, width)
         return out
 
     def keep(self, rows: Tensor) -> None:

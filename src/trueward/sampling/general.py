@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from trueward import transfers
+
 
 class FixedLayer(CacheLayerMixin):
     """One layer's keys and values, allocated once, as transformers' cache layer: `length` of `width` columns are filled."""
@@ -72,13 +74,15 @@ class GeneralDecoder:
         layers = self.model.config.get_text_config().num_hidden_layers
         # A group's longest prompt and the answers' room together may pass the longest row: columns, not positions.
         self.cache = Cache(layers=[FixedLayer(width + self.width) for _ in range(layers)])
-        columns = torch.arange(width, device=ids.device)
+        columns = torch.arange(width)
         shift = width - lengths[:, None]
-        self.seen = columns >= shift
-        left = ids.gather(1, (columns - shift).clamp(min=0))
-        return self._forward(left, (columns - shift).clamp(min=0))
+        positions = (columns - shift).clamp(min=0)
+        together = [ids.gather(1, positions), positions, (columns >= shift).long()]
+        left, positions, seen = transfers.moved_together(together, self.model.device)
+        self.seen = seen.bool()
+        return self._forward(left, positions)
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
         """As `Decoder`."""
         self.seen = torch.cat([self.seen, torch.ones_like(self.seen[:, :1])], dim=1)
         return self._forward(ids[:, None], positions[:, None])
@@ -87,6 +91,7 @@ class GeneralDecoder:
         """As `Decoder`."""
         if len(rows) == len(self.seen):
             return
+        rows = transfers.moved(rows, self.seen.device)
         self.seen = self.seen[rows]
         for layer in self.cache.layers:
             layer.take(rows)

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trueward import transfers
+from trueward.models.fast.attention import attend
 from trueward.models.lora import weight
 from trueward.sampling.linear_kernels import LinearKernel, linear_kernel
 
@@ -76,22 +78,26 @@ class LlamaDecoder:
         """As `Decoder`: each different prompt is read once."""
         marked = torch.cat([ids, lengths[:, None]], dim=1)  # padding is no token's own: the length tells
         once, of = torch.unique(marked, dim=0, return_inverse=True)
-        last = self._read(at, once[:, :-1], once[:, -1], of)
         self.used = max(self.used, int(at.max()) + 1)
+        at, of = transfers.moved_together([at, of], self.embedding.device)
+        last = self._read(at, once[:, :-1], once[:, -1], of)
         return self.head(self._normal(last, self.norm)).to(last.dtype)[of]
 
     def _read(self, at: Tensor, ids: Tensor, lengths: Tensor, of: Tensor) -> Tensor:
         """Prompts [n, T] into the rows `at`, row i getting prompt of[i]; the state at each prompt's last token, [n, D].
 
-        Products see the prompts one after the other, without padding; only the attention works on padded blocks.
+        Products see the prompts one after the other, without padding; only the attention works on padded blocks. Prompts and
+        their lengths are in the host's memory.
         """
         count, width = ids.shape
         heads, kv = self.heads, self.kv_heads
-        real = (self.columns[:width] < lengths[:, None]).view(-1).nonzero().squeeze(1)  # places in the padded block
+        real = (torch.arange(width) < lengths[:, None]).view(-1).nonzero().squeeze(1)  # places in the padded block
         full = len(real) == count * width
         ends = lengths.cumsum(0) - 1
-        turns = self.turns[real % width][:, None]
-        x = F.embedding(ids.reshape(-1)[real], self.embedding)
+        together = [ids.reshape(-1)[real], real % width, real[ends], ends, real]
+        read, columns, last, ends, real = transfers.moved_together(together, self.embedding.device)
+        turns = self.turns[columns][:, None]
+        x = F.embedding(read, self.embedding)
         for i, layer in enumerate(self.layers):
             qkv = layer.qkv(self._normal(x, layer.before)).to(x.dtype).view(len(x), heads + 2 * kv, self.size)
             turned = _rotate(qkv[:, : heads + kv], turns)
@@ -100,18 +106,18 @@ class LlamaDecoder:
                 qkv = qkv.new_zeros(count * width, *qkv.shape[1:]).index_copy_(0, real, qkv)
             q, k, v = qkv.view(count, width, -1, self.size).transpose(1, 2).split([heads, kv, kv], dim=1)
             self.keys[i][at, :, :width], self.values[i][at, :, :width] = k[of], v[of]
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0, enable_gqa=kv != heads)
+            mixed = attend(q, k, v, None, 1.0)
             mixed = mixed.transpose(1, 2).reshape(count * width, -1)
             if layer is self.layers[-1]:  # what is above its keys and values is needed at the last token alone
-                mixed, x = mixed[real[ends]], x[ends]
+                mixed, x = mixed[last], x[ends]
             elif not full:
                 mixed = mixed[real]
             x = self._finish(layer, x, mixed)
         return x
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
         """As `Decoder`."""
-        count, width = len(ids), int(positions.max()) + 1
+        count = len(ids)
         heads, kv, size = self.heads, self.kv_heads, self.size
         x = F.embedding(ids, self.embedding)
         turns = self.turns[positions][:, None]
@@ -136,9 +142,10 @@ class LlamaDecoder:
         """As `Decoder`: only rows that change their place are copied."""
         if len(rows) == self.used:
             return
-        moved = rows != torch.arange(len(rows), device=rows.device)
-        to, source = moved.nonzero().squeeze(1), rows[moved]
-        if len(to):
+        moving = rows != torch.arange(len(rows))
+        together = [moving.nonzero().squeeze(1), rows[moving]]
+        if moving.any():
+            to, source = transfers.moved_together(together, self.embedding.device)
             self.keys[:, to], self.values[:, to] = self.keys[:, source], self.values[:, source]
         self.used = len(rows)
 

@@ -5,6 +5,8 @@
 - Tokens are drawn by inverting the cumulative distribution at a number fixed in advance for (completion, position), so
   what one row draws does not depend on which rows stand beside it.
 - Logits are computed only where a token is chosen.
+- On an accelerator the host looks every `UNREAD` tokens which rows have ended: until then they go on, and what they draw
+  after their end is dropped.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
 from trueward.data.ends import ends as ends_of
@@ -30,6 +33,7 @@ from trueward.sampling.tabular import TabularDecoder
 from trueward.tracking import beats
 
 Sample = Callable[[Network, Sequence[Prompt], Draws], Rollout]
+UNREAD = 16  # tokens that an accelerator draws before the host looks which rows have ended
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,16 @@ class Decoder(Protocol):
         """Make room for so many rows of so many tokens."""
 
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Read prompts [n, T], padded on the right, into the rows `at` [n]; logits after each one's last token [n, V]."""
+        """Read prompts [n, T], padded on the right, into the rows `at` [n]; logits after each one's last token [n, V].
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """One more token [n] for the first n rows, at its position [n]; logits [n, V]."""
+        All three are in the host's memory.
+        """
+
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
+        """One more token [n] for the first n rows, at its position [n], which is below `width`; logits [n, V]."""
 
     def keep(self, rows: Tensor) -> None:
-        """Keep these rows, in this order."""
+        """Keep these rows, in this order. rows: in the host's memory."""
 
 
 def decoder_for(network: Network, quantize: str = "none") -> Decoder:
@@ -102,7 +109,7 @@ def sample(
             )
     require_ids(network.model, ids, network.tokenizer)
     room = [min(params.max_new_tokens, network.context - len(t)) for t in ids]
-    uniforms = draws.uniforms(len(ids), params.max_new_tokens).to(network.device)
+    uniforms = draws.uniforms(len(ids), params.max_new_tokens)
     there = network.model, params.quantize
     decoder = (pool.take(*there) if pool is not None else None) or decoder_for(network, params.quantize)
     seen = beats.decoding(decoder, network.model, params.quantize)
@@ -128,17 +135,21 @@ def _decode(
 ) -> tuple[list[list[int]], Tensor]:
     """The answers' ids, and the log-probs of all their tokens, one answer after the other."""
     device = network.device
-    ends = torch.tensor(ends_of(network.tokenizer), device=device)
+    unread = 1 if device.type == "cpu" else UNREAD
     waiting = sorted(range(len(ids)), key=lambda i: (len(ids[i]) + room[i], i))  # the shortest is popped last
     rows = min(params.max_num_seqs, len(ids))
     decoder.start(rows, max((len(t) + r for t, r in zip(ids, room, strict=True)), default=0))
     who: list[int] = []  # which completion each of the decoder's rows belongs to
+    drawn = [0] * len(ids)  # tokens of each completion, those after its end counted
     logits = torch.empty(0)
     done = 0
-    limits = torch.tensor(room, device=device)
-    lengths = torch.tensor([len(t) for t in ids], device=device)
+    lengths = torch.tensor([len(t) for t in ids], dtype=torch.long)
+    together = [torch.tensor(ends_of(network.tokenizer)), torch.tensor(room, dtype=torch.long), lengths]
+    ends, limits, starts = transfers.moved_together(together, device)
+    # One column more than there are tokens: a row that has ended unnoticed goes on drawing there.
+    uniforms = transfers.moved(torch.nn.functional.pad(uniforms, (0, 1)), device)
     written = torch.zeros(len(ids), dtype=torch.long, device=device)
-    responses = torch.zeros(len(ids), max(room, default=0), dtype=torch.long, device=device)
+    responses = torch.zeros(len(ids), max(room, default=0) + 1, dtype=torch.long, device=device)
     logprobs = torch.zeros(responses.shape, device=device)
 
     while waiting or who:
@@ -147,41 +158,55 @@ def _decode(
             # Fill the free rows, so that the matrix products stay large.
             new = [waiting.pop() for _ in range(min(free, len(waiting)))]
             width = max(len(ids[i]) for i in new)
-            padded = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in new], device=device)
-            places = torch.arange(len(who), len(who) + len(new), device=device)
+            padded = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in new])
+            places = torch.arange(len(who), len(who) + len(new))
             fresh = narrow(network.model, decoder.prefill(places, padded, lengths[new]))
             logits = torch.cat([logits, fresh]) if who else fresh
             who += new
-            rows_now = torch.tensor(who, device=device)
+            rows_now = transfers.moved(torch.tensor(who), device)
             at = written[rows_now]
-        chosen, logp = draw(logits, uniforms[rows_now, at], params.temperature)
-        responses[rows_now, at] = chosen
-        logprobs[rows_now, at] = logp.float()
-        at = at + 1
-        over = (chosen[:, None] == ends).any(1) | (at >= limits[rows_now])
+        ended = torch.zeros(len(who), dtype=torch.bool, device=device)
+        steps = min(unread, max(room[i] - drawn[i] for i in who))
+        for step in range(steps):
+            chosen, logp = draw(logits, uniforms[rows_now, at], params.temperature)
+            responses[rows_now, at] = chosen
+            logprobs[rows_now, at] = logp.float()
+            at = at + ~ended
+            ended = ended | (chosen[:, None] == ends).any(1) | (at >= limits[rows_now])
+            for i in who:
+                drawn[i] += 1
+            if step + 1 < steps:
+                widest = max(len(ids[i]) + min(drawn[i], room[i]) for i in who)
+                logits = narrow(network.model, decoder.step(chosen, starts[rows_now] + at - 1, widest))
+        (over,) = transfers.read([ended])
         if over.any():
             pool = filling_holes(~over)
             decoder.keep(pool)
             done += len(over) - len(pool)
             on_progress(done)
             written[rows_now] = at
-            chosen, rows_now, at = chosen[pool], rows_now[pool], at[pool]
-            who = rows_now.tolist()
+            who = [who[i] for i in pool.tolist()]
+            there, rows_now = transfers.moved_together([pool, torch.tensor(who, dtype=torch.long)], device)
+            chosen, at = chosen[there], at[there]
         if who:
-            logits = narrow(network.model, decoder.step(chosen, lengths[rows_now] + at - 1))
-    chosen_ones = torch.arange(responses.shape[1], device=device) < written[:, None]
+            widest = max(len(ids[i]) + drawn[i] for i in who)
+            logits = narrow(network.model, decoder.step(chosen, starts[rows_now] + at - 1, widest))
+    responses, logprobs, written = transfers.read([responses, logprobs, written])
+    chosen_ones = torch.arange(responses.shape[1]) < written[:, None]
     rows_of_ids = zip(responses.tolist(), written.tolist(), strict=True)
-    return [row[:count] for row, count in rows_of_ids], logprobs[chosen_ones].cpu()
+    return [row[:count] for row, count in rows_of_ids], logprobs[chosen_ones]
 
 
 def filling_holes(alive: Tensor) -> Tensor:
     """Source of each row so that those still in use come first and few move: the last ones fill the places of the ended.
 
+    alive: [n], in the host's memory.
+
     >>> filling_holes(torch.tensor([True, False, True, False, True])).tolist()
     [0, 4, 2]
     """
     count = int(alive.sum())
-    rows = torch.arange(count, device=alive.device)
+    rows = torch.arange(count)
     rows[~alive[:count]] = alive[count:].nonzero().squeeze(1) + count
     return rows
 

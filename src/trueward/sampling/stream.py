@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from trueward import transfers
 from trueward.data.ends import ends
 from trueward.models.network import Network
 from trueward.models.vocabulary import narrow, require_ids
@@ -24,14 +25,16 @@ def stream(network: Network, ids: Sequence[int], params: SamplingParams, draws: 
         raise ValueError(f"a prompt of {len(ids)} tokens leaves no room in a context of {network.context}")
     require_ids(network.model, [ids], network.tokenizer)
     device, over = network.device, ends(network.tokenizer)
-    uniforms = draws.uniforms(1, params.max_new_tokens).to(device)
+    uniforms = transfers.moved(draws.uniforms(1, params.max_new_tokens), device)
     decoder = decoder_for(network, params.quantize)
     decoder.start(1, len(ids) + room)
-    row, length = torch.tensor([0], device=device), torch.tensor([len(ids)], device=device)
-    logits = decoder.prefill(row, torch.tensor([list(ids)], device=device), length)
+    length = torch.tensor([len(ids)])
+    logits = decoder.prefill(torch.tensor([0]), torch.tensor([list(ids)]), length)
+    length = transfers.moved(length, device)
     for at in range(room):
         token, _ = draw(narrow(network.model, logits), uniforms[:, at], params.temperature)
-        yield int(token)
-        if int(token) in over or at + 1 == room:
+        written = int(token)
+        yield written
+        if written in over or at + 1 == room:
             return
-        logits = decoder.step(token, length + at)
+        logits = decoder.step(token, length + at, len(ids) + at + 1)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trueward import transfers
+
 
 class TabularDecoder:
     """The decoder of a `models.tabular.TabularPolicy`."""
@@ -23,11 +25,13 @@ class TabularDecoder:
     def prefill(self, at: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
         """As `Decoder`."""
         # The last `order` tokens of each prompt; before its beginning stands padding, 0.
-        back = lengths[:, None] - torch.arange(self.order, 0, -1, device=ids.device)
-        self.history[at] = torch.where(back >= 0, ids.gather(1, back.clamp(min=0)), 0)
+        back = lengths[:, None] - torch.arange(self.order, 0, -1)
+        last = torch.where(back >= 0, ids.gather(1, back.clamp(min=0)), 0)
+        at, last = transfers.moved_together([at, last], self.model.device)
+        self.history[at] = last
         return self._logits(at)
 
-    def step(self, ids: Tensor, positions: Tensor) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, width: int) -> Tensor:
         """As `Decoder`."""
         rows = torch.arange(len(ids), device=ids.device)
         self.history[rows] = torch.cat([self.history[rows, 1:], ids[:, None]], dim=1)
@@ -35,7 +39,7 @@ class TabularDecoder:
 
     def keep(self, rows: Tensor) -> None:
         """As `Decoder`."""
-        self.history[: len(rows)] = self.history[rows]
+        self.history[: len(rows)] = self.history[transfers.moved(rows, self.history.device)]
 
     def _logits(self, rows: Tensor) -> Tensor:
         state = self.model.state(self.history[rows])[:, -1]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import micro_batches
 from trueward.data.collate import Collator, talk
 from trueward.data.control_tokens import Talk
@@ -115,12 +116,12 @@ def read(network: Network, completions: Sequence[Completion], micro_batch_tokens
     encoded = [encode(network, c) for c in completions]
     require_ids(network.model, (e.ids for e in encoded), network.tokenizer)
     lengths = torch.tensor([len(e.ids) for e in encoded], dtype=torch.long)
-    raw, states = np.zeros(len(encoded)), np.zeros((len(encoded), 0))
-    for rows in micro_batches(lengths, micro_batch_tokens):
-        score, state = _forward(network, [encoded[i] for i in rows.tolist()])
-        if not states.shape[1]:
-            states = np.zeros((len(encoded), state.shape[1]))
-        raw[rows.numpy()], states[rows.numpy()] = score.double().cpu().numpy(), state.double().cpu().numpy()
+    groups = micro_batches(lengths, micro_batch_tokens)
+    pairs = [_forward(network, [encoded[i] for i in rows.tolist()]) for rows in groups]
+    read = [part.double().numpy() for part in transfers.read([part for pair in pairs for part in pair])]
+    raw, states = np.zeros(len(encoded)), np.zeros((len(encoded), read[1].shape[1] if read else 0))
+    for rows, score, state in zip(groups, read[::2], read[1::2], strict=True):
+        raw[rows.numpy()], states[rows.numpy()] = score, state
     return raw, states
 
 
@@ -129,7 +130,7 @@ def _forward(network: Network, batch: Sequence[Encoded]) -> tuple[Tensor, Tensor
     pad, width = model.config.pad_token_id, max(len(e.ids) for e in batch)
 
     def tensor(values: list[list[int]], filler: int) -> Tensor:
-        return torch.tensor([[*v, *[filler] * (width - len(v))] for v in values], device=device)
+        return transfers.moved(torch.tensor([[*v, *[filler] * (width - len(v))] for v in values]), device)
 
     inputs = {
         "input_ids": tensor([e.ids for e in batch], pad),

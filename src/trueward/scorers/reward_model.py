@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import micro_batches
 from trueward.data.collate import Collator
 from trueward.models import heads, loading, shared_base
@@ -26,26 +28,35 @@ class RewardModel:
 
     def raw(self, completions: Sequence[Completion]) -> np.ndarray:
         """The network's outputs, float64 [n]. Each completion is read as text, as in training."""
-        return self._read(completions)[0]
+        return self._read(completions, with_states=False)[0]
 
     def states(self, completions: Sequence[Completion]) -> np.ndarray:
         """The hidden states that its head reads, float64 [n, d]."""
         return self._read(completions)[1]
 
     @torch.no_grad()
-    def _read(self, completions: Sequence[Completion]) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, completions: Sequence[Completion], with_states: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and, if they're asked for, hidden states: from the device in one copy."""
         if hf_reward_model.template(self.network) != loading.OWN:
             return hf_reward_model.read(self.network, completions, self.micro_batch_tokens)
         model = self.network.model
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
-        raw, states = np.zeros(len(completions)), np.zeros((len(completions), 0))
-        for rows in micro_batches(tokens.lengths, self.micro_batch_tokens, heads.prompt_groups(model, tokens)):
-            hidden = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
-            if not states.shape[1]:
-                states = np.zeros((len(completions), hidden.shape[1]))
-            states[rows.numpy()] = hidden.double().cpu().numpy()
-            raw[rows.numpy()] = model.score(hidden).squeeze(-1).double().cpu().numpy()
-        return raw, states
+        groups = micro_batches(tokens.lengths, self.micro_batch_tokens, heads.prompt_groups(model, tokens))
+        scored: list[Tensor] = []
+        hidden: list[Tensor] = []
+        for rows in groups:
+            states = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
+            scored.append(model.score(states).squeeze(-1))
+            hidden += [states] if with_states else []
+        order = torch.cat(groups).numpy() if groups else np.zeros(0, dtype=np.int64)
+        raw, width = np.zeros(len(completions)), hidden[0].shape[1] if hidden else 0
+        every = np.zeros((len(completions), width))
+        read = [part.double().numpy() for part in transfers.read([*scored, *hidden])]  # MPS has no float64
+        if groups:
+            raw[order] = np.concatenate(read[: len(groups)])
+        if hidden:
+            every[order] = np.concatenate(read[len(groups) :])
+        return raw, every
 
     def judge_with_states(self, completions: Sequence[Completion]) -> tuple[ScoredBatch, np.ndarray]:
         """Scores and hidden states [n, d] from one forward pass."""

@@ -6,7 +6,7 @@ reported to the watcher of the process, if there is one. Nothing that a run does
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -29,6 +29,9 @@ class Watcher:
     def loop(self, steps: Iterator[Step], total: int) -> Iterator[Step]:
         """A training loop's steps; total: how many the recipe asks for."""
         return steps
+
+    def attention(self, kernel: Callable[[], str]) -> None:
+        """An attention of the fast paths; kernel: finds out the name of torch's kernel."""
 
     def decoding(self, decoder: Any, model: Any, quantize: str) -> Any:
         """The sampler's decoder of a model: the same one, or one around it."""
@@ -66,6 +69,11 @@ def forward(tokens: int) -> Iterator[None]:
 def loop(steps: Iterator[Step], total: int) -> Iterator[Step]:
     """A training loop's steps, seen by the watcher."""
     return _watcher.loop(steps, total)
+
+
+def attention(kernel: Callable[[], str]) -> None:
+    """An attention of the fast paths, seen by the watcher."""
+    _watcher.attention(kernel)
 
 
 def decoding(decoder: Any, model: Any, quantize: str) -> Any:

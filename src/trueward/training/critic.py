@@ -35,9 +35,9 @@ class Critic:
         if self.trunk is None:
             return self.scaled(heads.response_values(self.network.model, tokens), tokens)
         with torch.no_grad():
-            states = heads.states_at(self.trunk, tokens, heads.shift_left(tokens.response_mask))
+            states = heads.states_at(self.trunk, tokens, tokens.before)
         raw = self.network.model.score(states).squeeze(-1)
-        return self.scaled(heads.from_flat(raw, tokens.response_mask), tokens)
+        return self.scaled(heads.from_flat(raw, tokens), tokens)
 
     def scaled(self, raw: Tensor, tokens: Tokens) -> Tensor:
         """The head's outputs [B, T] in SDs of the proxy, 0 outside the response."""

@@ -23,6 +23,7 @@ from trueward.training.journal import BEST, EVALUATIONS, METRICS, ROLLOUTS, SAMP
 from trueward.training.setup import Algorithm, Setup
 from trueward.training.state import State
 
+SHARE = 0.05  # of the time that checkpoints may take
 FATAL = ("nll", "loss", "loss/policy_avg", "loss/value_avg", "grad_norm", "policy/grad_norm")
 
 
@@ -149,7 +150,7 @@ class _Drive:
         self.evaluations = self.journal.rows(EVALUATIONS)
         if self.journal.directory is not None:
             self.tracker.begin(self.journal.directory, None if more is None else self.state.step)
-        self.saved = time.monotonic()
+        self.saved, self.writing = time.monotonic(), 0.0  # the last checkpoint, and the seconds that writing it took
         self.started = self.saved - self.outcome.seconds
         self.env.progress.start(self.what, self.total)
         if self.state.step:
@@ -164,7 +165,7 @@ class _Drive:
         for step in self._steps(make_loop) if not self.outcome.stopped else ():
             self._log(step)
             is_last = step.number == self.total or bool(self.outcome.stopped)
-            if is_last or time.monotonic() - self.saved >= self.env.checkpoint_seconds:
+            if is_last or time.monotonic() - self.saved >= self._until_next():
                 self._save()
             if self.outcome.stopped:
                 break
@@ -219,8 +220,15 @@ class _Drive:
         notes = [f"{key} {row[key]:.2f}" for key in ("proxy", "truth", "kl") if row.get(key) is not None]
         return "  ".join([*notes, *([verdict.word] if verdict.word else [])])
 
+    def _until_next(self) -> float:
+        """Seconds from one checkpoint to the next: so many that writing them takes at most `SHARE` of the time."""
+        every = self.env.checkpoint_seconds
+        return max(every, self.writing * (1 / SHARE - 1)) if every else 0.0
+
     def _save(self) -> None:
-        self.outcome.seconds = time.monotonic() - self.started
+        begun = time.monotonic()
+        self.outcome.seconds = begun - self.started
         self.journal.save(self.state, self.outcome.table())
         self.tracker.settle()
         self.saved = time.monotonic()
+        self.writing = self.saved - begun

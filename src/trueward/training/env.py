@@ -43,7 +43,7 @@ class Env:
     micro_batch_tokens: int = 4096
     """Tokens that go through a model at once while it learns."""
     checkpoint_seconds: float = 20.0
-    """Seconds between two checkpoints; 0: one at every step."""
+    """Seconds between two checkpoints, more where one takes long to write; 0: one at every step."""
     shares: bool = False
     """Whether networks are adapters on frozen weights that they share."""
     calls: JudgeCallsConfig = field(default_factory=JudgeCallsConfig)

@@ -10,6 +10,7 @@ from trueward.losses import preference
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
+from trueward.training.figures import Figures
 
 FIGURES = ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
 
@@ -21,8 +22,8 @@ def accumulate(
     micro_batch_tokens: int,
     temperature: float = 1.0,
     fabric: Fabric = ALONE,
-) -> dict[str, float]:
-    """Adds the gradient of the mean loss over the batch to `policy`; the means of the loss and its figures.
+) -> Figures:
+    """Adds the gradient of the mean loss over the batch to `policy`; the means of the loss and its figures, by `FIGURES`.
 
     With several processes each takes some of the pairs, and gradient and figures are summed.
 
@@ -30,12 +31,12 @@ def accumulate(
     of a comparison are in one micro-batch.
     """
     dpo, total = config.dpo, len(batch.probability)
-    sums = dict.fromkeys(FIGURES, 0.0)
-    lengths = batch.tokens.lengths.cpu().view(-1, 2)
+    sums = Figures()
+    lengths = batch.tokens.host.lengths.view(-1, 2)
     padded = heads.prompt_groups(policy.model, batch.tokens) is None
     sizes = 2 * lengths.max(1).values if padded else lengths.sum(1)
     for rows in fabric.micro_batches(sizes, micro_batch_tokens, None if padded else torch.arange(len(sizes))):
-        part = batch.take(rows.to(policy.device))
+        part = batch.take(rows)
         loss, figures = preference.direct(
             heads.response_logprobs(policy.model, part.tokens, temperature).sum(1),
             part.reference,
@@ -49,6 +50,6 @@ def accumulate(
         )
         (loss.sum() / total).backward()
         for name, value in {"loss": loss.detach(), **figures}.items():
-            sums[name] += value.sum().item() / total
+            sums.add(name, value.sum(), total)
     fabric.sum_gradients(policy.model.parameters())
-    return fabric.figures(sums)
+    return sums

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from trueward.batches import Tokens
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
@@ -30,15 +32,15 @@ def ptx_batches(
 
 def accumulate_ptx(
     policy: Network, batch: Tokens, weight: float, micro_batch_tokens: int, fabric: Fabric = ALONE
-) -> float:
-    """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the mean in nats a token.
+) -> list[Tensor]:
+    """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the parts of the mean, nats a token.
 
-    With several processes each takes some rows, and gets their part of both: neither is summed here.
+    batch: in the host's memory. With several processes each takes some rows, and gets their part of both.
     """
-    count, nll = batch.response_mask.sum(), 0.0
+    count, parts = batch.response_mask.sum(), []
     for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, batch)):
         part = batch.take(rows).to(policy.device)
         loss = cross_entropy(heads.response_logprobs(policy.model, part), part.response_mask, count)
         (weight * loss).backward()
-        nll += loss.item()
-    return nll
+        parts.append(loss.detach())
+    return parts

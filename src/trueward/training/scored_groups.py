@@ -19,7 +19,7 @@ class ScoredGroups:
     rollout: Rollout
     old: Tensor  # [B, T] log-probs under the policy at the step's start, or the sampler's where they are the same
     ref_logprobs: Tensor  # [B, T]
-    score: Tensor  # [B]
+    score: Tensor  # [B], in the host's memory, as the rewards are
     rewards: Tensor  # [B]
     scored: ScoredBatch
 

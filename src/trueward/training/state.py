@@ -82,16 +82,17 @@ class State:
         return more
 
 
-def clip(network: nn.Module, limit: float) -> float:
-    """Gradients scaled so that their norm is at most `limit`, as torch.nn.utils.clip_grad_norm_ does; the norm before.
+def clip(network: nn.Module, limit: float) -> torch.Tensor:
+    """Gradients scaled so that their norm is at most `limit`, as torch.nn.utils.clip_grad_norm_ does; the norm before, [].
 
-    A gradient that is short enough is left alone, where the library multiplies all of it by 1.
+    On the CPU a gradient that is short enough is left alone, where the library multiplies all of it by 1: that is one pass
+    over memory less. On an accelerator looking at the norm would take longer than the product.
     """
     trained = [p for p in network.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-    if float(norm) + 1e-6 > limit:
+    if norm.device.type != "cpu" or float(norm) + 1e-6 > limit:
         torch.nn.utils.clip_grads_with_norm_(trained, limit, norm)
-    return float(norm)
+    return norm
 
 
 def adam(network: nn.Module, rate: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:

@@ -88,7 +88,7 @@ def positions(tokens: Tokens) -> dict[str, Tensor]:
     one[1, 2] = True
     draw = torch.rand(real.shape, generator=torch.Generator().manual_seed(1)) < 0.4
     return {
-        "before each token of the response": heads.shift_left(tokens.response_mask),
+        "before each token of the response": tokens.before,
         "the last token": at == tokens.lengths[:, None] - 1,
         "everything": real,
         "here and there": real & draw,
@@ -146,13 +146,13 @@ def test_log_probs_values_and_scores_in_float32(temperature: float, monkeypatch:
 
 def test_nothing_is_read_twice_and_nothing_in_vain() -> None:
     tokens = Tokens.collate(SHARED, 0)
-    place = packed.layout(tokens, heads.shift_left(tokens.response_mask))
+    place = packed.layout(tokens, tokens.before)
     # Two prompts once each, and every response but for its last token, whose state foretells nothing.
     assert len(place.ids) == len(A) + len(B) + sum(len(r) - 1 for _, r in SHARED)
     assert int(place.wanted.back.numel()) == sum(len(r) for _, r in SHARED)
     scores = packed.layout(tokens, torch.arange(tokens.ids.shape[1]) == tokens.lengths[:, None] - 1)
     assert len(scores.wanted.back) == len(SHARED)
-    alone = packed.layout(Tokens.collate(OWN, 0), heads.shift_left(Tokens.collate(OWN, 0).response_mask))
+    alone = packed.layout(Tokens.collate(OWN, 0), Tokens.collate(OWN, 0).before)
     assert alone.answers is None
     assert len(alone.ids) == sum(len(p) + len(r) - 1 for p, r in OWN)
 

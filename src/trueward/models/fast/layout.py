@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trueward import transfers
 from trueward.batches import Tokens
+
+NOWHERE = 1 << 40  # the position of a key that is padding, which comes after every query
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,19 @@ class Layout:
 
 def prompt_numbers(tokens: Tokens) -> Tensor:
     """[B]: the number of each row's prompt among the different ones, in the order in which they come first."""
-    ids, lengths = tokens.ids.cpu().numpy(), tokens.prompt_lengths.tolist()
+    ids, lengths = tokens.host.ids.numpy(), tokens.host.prompt_lengths.tolist()
     known: dict[bytes, int] = {}
     return torch.tensor([known.setdefault(row[:n].tobytes(), len(known)) for row, n in zip(ids, lengths, strict=True)])
 
 
 def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) -> Layout:
-    """For the states at `where` [B, T]; tokens that no needed state attends to are left out. `dtype`: the model's."""
+    """For the states at `where` [B, T], a mask in the host's memory; tokens that no needed state attends to are left out.
+
+    dtype: the model's. It's made on the host and taken to the tokens' device in one copy.
+    """
     device = tokens.ids.device
-    ids, needed = tokens.ids.cpu().numpy(), where.cpu().numpy()
-    lengths = tokens.prompt_lengths.cpu().numpy()
+    ids, needed = tokens.host.ids.numpy(), where.numpy()
+    lengths = tokens.host.prompt_lengths.numpy()
     count, width = needed.shape
     at = np.arange(width)
     last = np.where(needed, at, -1).max(1)  # −1: no state of this row is needed
@@ -88,25 +94,38 @@ def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) ->
     needed_row[in_needed] = row_of
 
     key_at = np.concatenate([np.broadcast_to(np.arange(wide), (count, wide)), answer_at], axis=1)  # [B, P + R]
-    real = np.concatenate([in_prompt[group], np.ones((count, long), bool)], axis=1)
+    key_at[:, :wide][~in_prompt[group]] = NOWHERE
 
-    def tensor(x: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x)).to(device)
+    blocks = [(prompt_row, in_prompt), (answer_row, in_answer), (needed_row, in_needed)]
+    arrays = [
+        np.concatenate(packed),
+        rows_of * width + np.concatenate(positions),
+        np.concatenate(positions),
+        *(part for row, inside in blocks for part in (row.ravel(), inside.ravel().nonzero()[0])),
+        group,
+        key_at,
+        answer_at,
+        needed_at,
+    ]
+    (own_ids, sources, places, *rows_and_backs, groups, keys, answer_queries, needed_queries) = (
+        transfers.moved_together([torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in arrays], device)
+    )
 
-    def block(row: np.ndarray, inside: np.ndarray, query_at: np.ndarray | None) -> Block:
+    def block(number: int, query_at: Tensor | None) -> Block:
         attn_mask = None
         if query_at is not None:
-            attends = real[:, None] & (key_at[:, None] <= query_at[:, :, None])
-            attn_mask = torch.zeros((), dtype=dtype, device=device).masked_fill(~tensor(attends[:, None]), -torch.inf)
-        shape = (row.shape[0], row.shape[1])
-        return Block(tensor(row.ravel()), tensor(inside.ravel().nonzero()[0]), shape, attn_mask)
+            attends = keys[:, None] <= query_at[:, :, None]
+            attn_mask = torch.zeros((), dtype=dtype, device=device).masked_fill(~attends[:, None], -torch.inf)
+        shape = blocks[number][0].shape
+        to, back = rows_and_backs[2 * number : 2 * number + 2]
+        return Block(to, back, (shape[0], shape[1]), attn_mask)
 
     return Layout(
-        tensor(np.concatenate(packed)),
-        tensor(rows_of * width + np.concatenate(positions)),
-        tensor(np.concatenate(positions)),
-        block(prompt_row, in_prompt, None),
-        tensor(group) if len(first) < count else None,
-        block(answer_row, in_answer, answer_at) if long else None,
-        block(needed_row, in_needed, needed_at),
+        own_ids,
+        sources,
+        places,
+        block(0, None),
+        groups if len(first) < count else None,
+        block(1, answer_queries) if long else None,
+        block(2, needed_queries),
     )

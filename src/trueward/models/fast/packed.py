@@ -19,8 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trueward import transfers
 from trueward.batches import Tokens
 from trueward.models.fast import compiled
+from trueward.models.fast.attention import attend
 from trueward.models.fast.fused import GatherRows, ReorderRows, RmsNorm, Rotary, SwiGlu
 from trueward.models.fast.layout import Block, Layout, layout, prompt_numbers
 from trueward.tracking import beats
@@ -67,7 +69,7 @@ Rotation = tuple[Tensor, Tensor]  # cos and sin of each token's angles, [N, 1, h
 
 
 def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
-    """The last layer's output after the final norm at `where` [B, T], row by row: [n, D]."""
+    """The last layer's output after the final norm at `where` [B, T], a mask in the host's memory, row by row: [n, D]."""
     body = model.base_model
     place = layout(tokens, where, body.norm.weight.dtype)
     with beats.forward(len(place.ids)):
@@ -87,8 +89,7 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
 def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
     """The output of the lowest `layers` layers, [B, T, D]; 0 at padding."""
     body = model.base_model
-    at = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
-    real = at < tokens.lengths[:, None]
+    real = torch.arange(tokens.ids.shape[1]) < tokens.host.lengths[:, None]
     place = layout(tokens, real, body.norm.weight.dtype)
     with beats.forward(len(place.ids)):
         x = body.embed_tokens(place.ids)
@@ -96,7 +97,8 @@ def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
         for layer in body.layers[:layers]:
             x = _layer(layer, x, rotation, place)
     states = x[place.wanted.to[place.wanted.back]]
-    out: Tensor = x.new_zeros(*real.shape, x.shape[1]).masked_scatter_(real[..., None], states)
+    at = transfers.moved(real.flatten().nonzero().squeeze(1), x.device)
+    out: Tensor = x.new_zeros(real.numel(), x.shape[1]).index_copy_(0, at, states).view(*real.shape, -1)
     return out
 
 
@@ -114,11 +116,11 @@ def _layer(layer: Any, x: Tensor, rotation: Rotation, place: Layout) -> Tensor:
         heads = _heads(attention, _norm(layer.input_layernorm, x), rotation, "qkv")
     first = place.prompt_tokens
     queries, keys, values = _open(heads[:first] if place.answers else heads, place.prompts, attention, "qkv")
-    mixed = _close(_attend(queries, keys, values, None, attention.scaling), place.prompts)
+    mixed = _close(attend(queries, keys, values, None, attention.scaling), place.prompts)
     if place.answers is not None:
         q, k, v = _open(heads[first:], place.answers, attention, "qkv", first)
         k, v = _after(keys, k, place.group), _after(values, v, place.group)
-        answers = _close(_attend(q, k, v, place.answers.attn_mask, attention.scaling), place.answers)
+        answers = _close(attend(q, k, v, place.answers.attn_mask, attention.scaling), place.answers)
         mixed = torch.cat([mixed, answers])
     return _finish(layer, x, mixed)
 
@@ -138,7 +140,7 @@ def _last_layer(layer: Any, x: Tensor, rotation: Rotation, place: Layout) -> Ten
     to = torch.zeros_like(wanted.to)
     to[wanted.back] = torch.arange(len(rows), device=x.device)
     (q,) = _open(queries, Block(to, wanted.back, wanted.shape, None), attention, "q")
-    mixed = _close(_attend(q, keys, values, wanted.attn_mask, attention.scaling), wanted)
+    mixed = _close(attend(q, keys, values, wanted.attn_mask, attention.scaling), wanted)
     return _finish(layer, x.index_select(0, rows), mixed)
 
 
@@ -195,12 +197,6 @@ def _close(mixed: Tensor, block: Block) -> Tensor:
 def _after(prompts: Tensor, answers: Tensor, group: Tensor | None) -> Tensor:
     """Keys or values of each response after those of its prompt: [B, heads, P + R, size]."""
     return torch.cat([prompts if group is None else prompts[group], answers], dim=2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, scale: float) -> Tensor:
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=attn_mask, is_causal=attn_mask is None, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
-    )
 
 
 def _finish(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:

@@ -96,8 +96,8 @@ class Local:
         for group in micro_batches(lengths, self.micro_batch_tokens) if passes else []:
             tokens = Tokens.collate([pairs[g] for g in group.tolist()], self.collator.pad).to(self.network.device)
             logits = heads.response_logits(self.network.model, tokens)
-            logp = at_temperature(logits, 1.0).log_softmax(-1).double().cpu()
-            for g, part in zip(group.tolist(), logp.split(tokens.response_lengths.tolist()), strict=True):
+            logp = at_temperature(logits, 1.0).log_softmax(-1).cpu().double()  # MPS has no float64
+            for g, part in zip(group.tolist(), logp.split(tokens.host.response_lengths.tolist()), strict=True):
                 for i in passes[g]:
                     ids = torch.tensor(rows[i][1]).unsqueeze(1)
                     out[i] = part.gather(1, ids).sum()
