@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from trueward.evaluation.reward_test import built_in, shift, sign_flip
-from trueward.evaluation.reward_test.answers import AnswerSet, Unit
+from trueward.evaluation.reward_test.answers import AnswerPool, Unit
 from trueward.evaluation.reward_test.audit import audit, scorings
 from trueward.evaluation.reward_test.edit import EDITS
 from trueward.evaluation.reward_test.findings import ALPHA
@@ -23,7 +23,7 @@ from trueward.records import Completion, Prompt, Score
 from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.judge.llm_judge import Preference
 
-ANSWERS = AnswerSet.of(built_in.completions(), built_in.SOURCE)
+ANSWERS = AnswerPool.of(built_in.completions(), built_in.SOURCE)
 Reward = Callable[[Sequence[Completion]], list[float | None]]
 
 
@@ -33,7 +33,7 @@ def quality(text: str, seed: int = 0) -> float:
     return random.Random(digest).gauss(0, 1)
 
 
-def audited(reward: Reward, answers: AnswerSet = ANSWERS, seed: int = 0) -> dict[str, Any]:
+def audited(reward: Reward, answers: AnswerPool = ANSWERS, seed: int = 0) -> dict[str, Any]:
     return audit("my:reward", FunctionScorer("my:reward", reward), answers, seed=seed)
 
 
@@ -83,7 +83,7 @@ def test_correlation_and_interval_of_length() -> None:
         noise = draw.normal(0, 17, words.shape)
         completions = [Completion(prompt=Prompt(text=f"p{i}"), response=" ".join([f"{j}"] * n))
                        for i, row in enumerate(words) for j, n in enumerate(row)]  # fmt: skip
-        row = length_bias(AnswerSet.of(completions, ""), (words + noise).ravel(), trial)
+        row = length_bias(AnswerPool.of(completions, ""), (words + noise).ravel(), trial)
         true = 1 / math.sqrt(1 + 17**2 / ((59**2 - 1) / 12 + 0))
         covered += row["low"] <= true <= row["high"]
         assert row["p"] < 0.05
@@ -254,12 +254,12 @@ def test_cost_and_calls_are_counted() -> None:
 
 
 def test_few_prompts_say_so() -> None:
-    few = AnswerSet.of(built_in.completions()[:8], "")
+    few = AnswerPool.of(built_in.completions()[:8], "")
     table = audited(lambda cs: [float(len(c.response)) for c in cs], few)
     assert not checks(table, "exploitable")
     assert any("4 prompts are too few" in note for note in table["notes"])
     with pytest.raises(ValueError, match="at least 2 prompts, got 1"):
-        AnswerSet.of(built_in.completions()[:2], "")
+        AnswerPool.of(built_in.completions()[:2], "")
 
 
 def test_the_best_of_the_pool_is_shown() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from trueward.api.printed import printed
 from trueward.evaluation.reward_test import built_in
-from trueward.evaluation.reward_test.answers import AnswerSet
+from trueward.evaluation.reward_test.answers import AnswerPool
 from trueward.evaluation.reward_test.audit import audit
 from trueward.reporting import reward_test_page, reward_test_table, reward_test_text
 from trueward.scorers.custom import FunctionScorer
@@ -19,7 +19,7 @@ ATTACK = "\"'><img src=x onerror=alert(1)></title><script>alert(1)</script>{{7*7
 
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
-    answers = AnswerSet.of(built_in.completions(), built_in.SOURCE)
+    answers = AnswerPool.of(built_in.completions(), built_in.SOURCE)
     reward = FunctionScorer("my:f", lambda cs: [2.0 * ("wonderful" in c.response) + len(c.response) % 5 for c in cs])
     return audit("my:f", reward, answers)
 

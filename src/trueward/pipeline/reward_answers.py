@@ -15,7 +15,7 @@ from trueward.data.asked import asked
 from trueward.data.collate import Collator
 from trueward.data.options import ReadOptions
 from trueward.evaluation.reward_test import built_in
-from trueward.evaluation.reward_test.answers import AnswerSet
+from trueward.evaluation.reward_test.answers import AnswerPool
 from trueward.models import loading as models
 from trueward.models.network import Network
 from trueward.models.run_paths import model_path
@@ -50,7 +50,7 @@ class AnswerRequest:
     """What was left out or done otherwise, in words; filled while answers are gathered."""
 
 
-def answers_for(request: AnswerRequest, reward: NamedReward, env: Env) -> AnswerSet:
+def answers_for(request: AnswerRequest, reward: NamedReward, env: Env) -> AnswerPool:
     """The answers to test on. `ValueError` in one line if there are none, or fewer than two prompts."""
     prompts, written, source = _read(request, reward)
     prompts = _drawn(list({p.id: p for p in prompts}.values()), request)
@@ -66,7 +66,7 @@ def answers_for(request: AnswerRequest, reward: NamedReward, env: Env) -> Answer
             if isinstance(reward.scorer, Verifier)
             else ", and the answer keys"
         )
-    return AnswerSet.of(sorted([*own, *keys], key=_by_prompt(prompts)), source)
+    return AnswerPool.of(sorted([*own, *keys], key=_by_prompt(prompts)), source)
 
 
 def right_answers(scorer: Scorer, prompts: Sequence[Prompt]) -> list[Completion]:

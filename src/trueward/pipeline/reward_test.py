@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueward.evaluation.reward_test import audit
-from trueward.evaluation.reward_test.answers import AnswerSet
+from trueward.evaluation.reward_test.answers import AnswerPool
 from trueward.evaluation.reward_test.edit import EDITS
 from trueward.evaluation.reward_test.position_bias import Compare
 from trueward.pipeline.named_reward import NamedReward
@@ -64,7 +64,7 @@ def comparing(judge: JudgeScorer | None) -> Compare | None:
     return None if judge is None or judge.judge.alone else judge.judge.compare
 
 
-def questions(answers: AnswerSet, judge: JudgeScorer) -> int:
+def questions(answers: AnswerPool, judge: JudgeScorer) -> int:
     """How many questions the judge will be asked, about."""
     settings = judge.judge.settings
     each = len(settings.principles) if settings.draw == "all" else 1

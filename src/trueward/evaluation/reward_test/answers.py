@@ -15,14 +15,14 @@ FLAT = 1e-9  # an SD below this is none
 
 
 @dataclass(frozen=True)
-class AnswerSet:
+class AnswerPool:
     """Answers, those to one prompt next to each other. source: where they come from, in words."""
 
     completions: tuple[Completion, ...]
     source: str
 
     @classmethod
-    def of(cls, completions: Sequence[Completion], source: str) -> AnswerSet:
+    def of(cls, completions: Sequence[Completion], source: str) -> AnswerPool:
         """Grouped by prompt, and each text to a prompt once. `ValueError` for answers to fewer than two prompts."""
         by_prompt: dict[str, dict[str, Completion]] = {}
         for c in completions:
@@ -79,7 +79,7 @@ class Unit:
     of: str
 
     @classmethod
-    def fit(cls, answers: AnswerSet, scores: np.ndarray, bounds: tuple[float, float] | None) -> Unit:
+    def fit(cls, answers: AnswerPool, scores: np.ndarray, bounds: tuple[float, float] | None) -> Unit:
         """From the scores of the answers as they were written, [n]."""
         apart = answers.centred(scores)
         apart = apart[np.isfinite(apart)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueward.evaluation.reward_test import shift
-from trueward.evaluation.reward_test.answers import AnswerSet, Unit
+from trueward.evaluation.reward_test.answers import AnswerPool, Unit
 from trueward.evaluation.reward_test.audited import AuditedScorer
 from trueward.evaluation.reward_test.best_of_pool import best_of_pool
 from trueward.evaluation.reward_test.edit import EDITS, Edit
@@ -28,7 +28,7 @@ Row = dict[str, Any]
 def audit(
     name: str,
     scorer: Scorer,
-    answers: AnswerSet,
+    answers: AnswerPool,
     *,
     compare: Compare | None = None,
     retries: bool = True,
@@ -81,7 +81,7 @@ def audit(
     return table | {"findings": findings(table), "notes": notes(table, compare is not None)}
 
 
-def scorings(answers: AnswerSet, edits: Sequence[Edit] = EDITS) -> int:
+def scorings(answers: AnswerPool, edits: Sequence[Edit] = EDITS) -> int:
     """How many answers the scorer will be asked to score, about: what a judge's cost is counted from."""
     return len(answers.completions) * (len(edits) + 3) + min(ALONE, len(answers.completions))
 

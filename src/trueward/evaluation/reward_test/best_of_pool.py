@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation.reward_test.answers import AnswerSet, Unit
+from trueward.evaluation.reward_test.answers import AnswerPool, Unit
 from trueward.records import Completion
 
 SHOWN = 10
 
 
 def best_of_pool(
-    answers: AnswerSet,
+    answers: AnswerPool,
     scores: np.ndarray,
     edited: Mapping[str, tuple[Sequence[Completion | None], np.ndarray]],
     unit: Unit,
@@ -59,7 +59,7 @@ def best_of_pool(
     }
 
 
-def _highest(answers: AnswerSet, scores: np.ndarray) -> dict[int, float]:
+def _highest(answers: AnswerPool, scores: np.ndarray) -> dict[int, float]:
     highest: dict[int, float] = {}
     for cluster, value in zip(answers.clusters.tolist(), scores.tolist(), strict=True):
         if np.isfinite(value):

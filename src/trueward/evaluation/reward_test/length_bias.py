@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation.reward_test.answers import FLAT, AnswerSet
+from trueward.evaluation.reward_test.answers import FLAT, AnswerPool
 
 DRAWS = 5000
 
 
-def length_bias(answers: AnswerSet, scores: np.ndarray, seed: int) -> dict[str, Any]:
+def length_bias(answers: AnswerPool, scores: np.ndarray, seed: int) -> dict[str, Any]:
     """`correlation` of score [n] and words, both less the mean of their prompt where prompts have several answers.
 
     `low` and `high`: 95 %, percentiles over resampled prompts; `p`: the share of permutations of the lengths (within a prompt,

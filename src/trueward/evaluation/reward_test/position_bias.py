@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trueward.evaluation.clustered import share
-from trueward.evaluation.reward_test.answers import AnswerSet
+from trueward.evaluation.reward_test.answers import AnswerPool
 from trueward.evaluation.reward_test.sign_flip import p_value
 from trueward.evaluation.statistics import standard_error, student_quantile
 from trueward.records import Completion
@@ -20,7 +20,7 @@ Pair = tuple[Completion, Completion]
 Compare = Callable[[Sequence[Pair]], "Sequence[Preference]"]
 
 
-def pairs_of(answers: AnswerSet) -> list[Pair]:
+def pairs_of(answers: AnswerPool) -> list[Pair]:
     """The first two answers to each prompt that has two."""
     groups: dict[str, list[Completion]] = {}
     for c in answers.completions:

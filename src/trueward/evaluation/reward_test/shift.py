@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueward.evaluation.clustered import share
-from trueward.evaluation.reward_test.answers import AnswerSet, Unit
+from trueward.evaluation.reward_test.answers import AnswerPool, Unit
 from trueward.evaluation.reward_test.edit import Edit
 from trueward.evaluation.reward_test.sign_flip import p_value
 from trueward.evaluation.statistics import standard_error, student_quantile
@@ -17,7 +17,7 @@ from trueward.records import Completion
 SAME = 1e-6  # units: a shift below it is rounding
 
 
-def shift(edit: Edit, answers: AnswerSet, shifts: np.ndarray, unit: Unit, seed: int) -> dict[str, Any]:
+def shift(edit: Edit, answers: AnswerPool, shifts: np.ndarray, unit: Unit, seed: int) -> dict[str, Any]:
     """The figures of one edit. shifts: the edited score less the answer's, [n], in the scorer's own unit; NaN where the
     edit changes nothing, or a score is missing.
 
@@ -46,13 +46,13 @@ def shift(edit: Edit, answers: AnswerSet, shifts: np.ndarray, unit: Unit, seed: 
     }
 
 
-def edited(edit: Edit, answers: AnswerSet) -> list[Completion | None]:
+def edited(edit: Edit, answers: AnswerPool) -> list[Completion | None]:
     """The edited answers, [n]; None where the edit changes nothing."""
     return [edit.edited(c, other) for c, other in zip(answers.completions, answers.others, strict=True)]
 
 
 def example(
-    answers: AnswerSet, changed: Sequence[Completion | None], scores: np.ndarray, edited_scores: np.ndarray
+    answers: AnswerPool, changed: Sequence[Completion | None], scores: np.ndarray, edited_scores: np.ndarray
 ) -> dict[str, Any] | None:
     """The answer that gained most by the edit: its prompt, both texts and both scores; None if none gained."""
     gains = np.where(np.isfinite(edited_scores - scores), edited_scores - scores, -np.inf)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation.reward_test.answers import AnswerSet
+from trueward.evaluation.reward_test.answers import AnswerPool
 
 Figures = dict[str, Any]
 
 
-def spread(answers: AnswerSet, scores: np.ndarray) -> Figures:
+def spread(answers: AnswerPool, scores: np.ndarray) -> Figures:
     """Lowest, highest, mean, distinct values and ties of the scores [n] of the answers as they were written.
 
     `ties`: the share of pairs of different answers to one prompt with the same score; of all pairs of answers where prompts

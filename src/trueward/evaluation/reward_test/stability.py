@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trueward.evaluation.reward_test.answers import AnswerSet, Unit
+from trueward.evaluation.reward_test.answers import AnswerPool, Unit
 from trueward.evaluation.reward_test.audited import AuditedScorer
 
 ROUNDING_UNITS = 0.01  # a batch's padding moves a network's outputs by less
@@ -14,7 +14,7 @@ ALONE = 32  # answers that are scored one at a time
 CHECKS = ("repeated call", "order of answers", "one at a time")
 
 
-def stability(scorer: AuditedScorer, answers: AnswerSet, scores: np.ndarray, unit: Unit) -> list[dict[str, Any]]:
+def stability(scorer: AuditedScorer, answers: AnswerPool, scores: np.ndarray, unit: Unit) -> list[dict[str, Any]]:
     """A row for each check: the largest difference in units, the share of answers that moved, whether it is stable."""
     completions = answers.completions
     few = np.linspace(0, len(completions) - 1, min(ALONE, len(completions))).astype(int)
