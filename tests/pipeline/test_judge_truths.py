@@ -89,6 +89,7 @@ def test_a_judge_that_is_down_ends_no_run(baseline: Path, climb: Any, serve: Any
     assert (report["verdict"]["word"], report["verdict"]["rule"][:12]) == ("inconclusive", "not measured")
     assert "503" in report["verdict"]["rule"]
     assert (row["truth"], row["truth_missing"], row["truths"]["judge:j"]) == (None, 16, None)
+    assert (row["win_rate"], row["win_rate_low"]) == (None, None), "and no score is made up"
     assert row["truths"]["b"] is not None, "another truth is measured all the same"
     assert len(service.bodies) < 120, "it is not asked on and on"
 

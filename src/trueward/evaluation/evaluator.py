@@ -97,7 +97,7 @@ class Evaluator:
             between = member_spread(scored, their_scored)
         figures, ratios = self._figures(policy, rollout)
         wins = low = high = np.nan  # of the reference against itself there is no win rate
-        if self.truths and not is_reference:
+        if np.isfinite(truth[known]).any() and not is_reference:
             wins, low, high = win_rate(truth[known], theirs[known])
         exact = figures["kl"]
         tokens = float(rollout.tokens.response_lengths.sum())

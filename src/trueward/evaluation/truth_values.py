@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trueward.config.evaluation_judge import PREFIX
-from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.grouped_truth import GroupedTruth
 from trueward.evaluation.judge_panel import judge_row, panel_row
 from trueward.evaluation.judged_truth import JudgedTruth
 from trueward.evaluation.paired_items import PairedItems
-from trueward.evaluation.truth import AnyTruth
 from trueward.records import Completion
 from trueward.scorers.judge.llm_judge import LlmJudge
 from trueward.scorers.judge.rubric import RubricScorer
+
+if TYPE_CHECKING:  # figures are read without torch
+    from trueward.evaluation.baseline import Baseline
+    from trueward.evaluation.truth import AnyTruth
 
 
 @dataclass(frozen=True)

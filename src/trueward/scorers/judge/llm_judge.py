@@ -193,12 +193,15 @@ class LlmJudge:
             fresh |= more
             last = start + each
         asked = questions[:last]
-        limit.count(len(fresh))
+        before = getattr(self.backend, "requests", 0)
         try:
             replies = self.backend.ask(asked, max(most_failed, FEWEST_FAILED)) if asked else []
         except ValueError as error:
             reason, cached = str(error), getattr(self.backend, "cached", None)
             replies = cached(asked, reason) if cached else [Reply(wrong=reason) for _ in asked]
+            limit.count(min(len(fresh), getattr(self.backend, "requests", 0) - before))  # the others were not asked
+        else:
+            limit.count(len(fresh))
         return [*replies, *(Reply(wrong=REACHED) for _ in questions[last:])]
 
     def _refuse(self, wrong: Sequence[str], what: str) -> None:
