@@ -109,7 +109,12 @@ class CheckpointsAudit:
         sides = {"sft": None, "policy": self.by_step[last]}
         if best is not None and best != last:
             sides["best"] = self.by_step[best]
-        made = {name: self._measured(f"final-{name}", one, "evaluation", name) for name, one in sides.items()}
+        made: dict[str, Measurement] = {}
+        setup.env.progress.start("last and best, on reserved prompts", len(sides))
+        for name, one in sides.items():
+            made[name] = self._measured(f"final-{name}", one, "evaluation", name)
+            setup.env.progress.at(len(made))
+        setup.env.progress.end()
         if best == last:
             made["best"] = made["policy"]
         dropped = None
