@@ -81,6 +81,7 @@ def audit(
     max_new_tokens: int | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
+    final: bool = True,
     progress: bool = True,
 ) -> Audit:
     """Audit a run of any tool, from its checkpoints or the answers that it wrote down: proxy and truth by step, beside the
@@ -102,6 +103,8 @@ def audit(
         max_new_tokens: Of an answer. None: 48, or the run's.
         seed: Of the draws, and of which prompts are reserved. None: 0, or the run's.
         out: Where to write audit.json and audit.html, and what was measured, so that the same call goes on. None: nowhere.
+        final: For checkpoints: whether the run has ended, so that its last and best one are measured once more on reserved
+            prompts. False while it goes on: a test that is made again and again is no longer one of the level it says.
         progress: Whether to show progress, as in `trueward.sft`.
 
     Returns:
@@ -126,6 +129,7 @@ def audit(
         max_new_tokens=max_new_tokens,
         seed=seed,
         out=None if out is None else Path(out),
+        final=final,
         given=functions,
     )
     with shown_progress() if progress else nullcontext(Progress()) as told:

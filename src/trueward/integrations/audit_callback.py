@@ -62,7 +62,9 @@ class AuditCallback(TrainerCallback):
             return
         home = Path(args.output_dir)
         with torch.random.fork_rng():  # loading a model draws numbers
-            self.audit = audit(home / "checkpoint-*", out=self.out or home / "audit", progress=False, **self.arguments)
+            self.audit = audit(
+                home / "checkpoint-*", out=self.out or home / "audit", final=False, progress=False, **self.arguments
+            )
         note(f"step {state.global_step}: {self.audit.verdict}: {self.audit.table['verdict']['rule']}")
         if self.stop and self.audit.verdict in ALARMS:
             note(f"training stops: the truth has fallen; the best checkpoint is that of step {self.audit.best_step}")

@@ -17,7 +17,11 @@ POLL = 5.0  # seconds between two looks at a directory; a file that changed in b
 
 @dataclass(frozen=True, kw_only=True)
 class AuditRequest:
-    """The options of the command line. idle: seconds without anything new after which a followed run has stopped."""
+    """The options of the command line.
+
+    final: the run has ended, so last and best are measured on reserved prompts. idle: seconds without anything new after which
+    a followed run has stopped.
+    """
 
     checkpoints: Sequence[str] = ()
     samples: Sequence[str] = ()
@@ -33,6 +37,7 @@ class AuditRequest:
     models: Sequence[str] = ()
     key: str = ""
     out: Path | None = None
+    final: bool = True
     follow: bool = False
     idle: float = 3600.0
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -145,10 +150,13 @@ def _checkpoints(request: AuditRequest, progress: Progress) -> Iterator[Row]:
         assert setup.held_out
         audit = CheckpointsAudit(setup, request.out)
         if not request.follow:
-            yield audit(checkpoints_of(request.checkpoints))
+            yield audit(checkpoints_of(request.checkpoints), request.final)
             return
         seen = whenever_new(lambda: checkpoints_of(request.checkpoints), lambda one: one.state, request.idle)
+        checkpoints: list[Any] = []
         for checkpoints in seen:
+            yield audit(checkpoints, final=False)
+        if checkpoints:
             yield audit(checkpoints)
 
 

@@ -70,8 +70,10 @@ class CheckpointsAudit:
         made = artifacts.load(home.run / "reward_model") if home and self.setup.proxy_name == "proxy" else None
         return made.summary if made else None
 
-    def __call__(self, checkpoints: Sequence[CheckpointDirectory]) -> Row:
-        """The audit's table. `ValueError` in one line for a checkpoint that can't be read, or whose tokens are others."""
+    def __call__(self, checkpoints: Sequence[CheckpointDirectory], final: bool = True) -> Row:
+        """The audit's table. final: the run has ended, and its last and best checkpoint are measured on reserved prompts.
+
+        `ValueError` in one line for a checkpoint that can't be read, or whose tokens are others."""
         self.rows, self.by_step = [], {one.step: one for one in checkpoints if one.step}
         if not self.by_step:
             raise ValueError("audit: expected a checkpoint of a step above 0; that of step 0 is the reference's place")
@@ -87,7 +89,7 @@ class CheckpointsAudit:
             note = self._look(one)
             progress.at(done, note)
         progress.end(f"{len(self.by_step)} looks")
-        return self._finish()
+        return self._finish() if final else self._so_far()
 
     def _look(self, checkpoint: CheckpointDirectory) -> str:
         measured = self._measured(f"step-{checkpoint.step:07d}", checkpoint, "step", checkpoint.step)
@@ -107,7 +109,12 @@ class CheckpointsAudit:
         sides = {"sft": None, "policy": self.by_step[last]}
         if best is not None and best != last:
             sides["best"] = self.by_step[best]
-        made = {name: self._measured(f"final-{name}", one, "evaluation", name) for name, one in sides.items()}
+        made: dict[str, Measurement] = {}
+        setup.env.progress.start("last and best, on reserved prompts", len(sides))
+        for name, one in sides.items():
+            made[name] = self._measured(f"final-{name}", one, "evaluation", name)
+            setup.env.progress.at(len(made))
+        setup.env.progress.end()
         if best == last:
             made["best"] = made["policy"]
         dropped = None
@@ -125,6 +132,20 @@ class CheckpointsAudit:
             [*self.rows, final], examined=self.examined, prompts_missing=held_out.missing, least_fall=setup.least_fall
         )
         names = {"reference": "sft", "last": "policy", "best": "best"}
+        rows = {name: made[key].row for name, key in names.items() if key in made}
+        return self._table(rows, made["policy"].samples, feature_shifts(made["policy"].samples))
+
+    def _so_far(self) -> Row:
+        """The table while the run goes on: of the looks alone, so that the last measurement is made and tested once."""
+        best = self.verdict.best_step if self.verdict else None
+        by_step = {row["step"]: row for row in self.rows}
+        rows = {"reference": self.rows[0], "last": self.rows[-1], **({} if best is None else {"best": by_step[best]})}
+        last = self.by_step[max(self.by_step)]
+        samples = self._measured(f"step-{last.step:07d}", last, "step", last.step).samples
+        return self._table(rows, samples, self.rows[-1]["feature_shift"])
+
+    def _table(self, policies: dict[str, Row], samples: Sequence[Row], moved: Sequence[Row]) -> Row:
+        setup = self.setup
         table = audit_table(
             kind="checkpoints",
             sources=[str(one.path) for one in self.by_step.values()],
@@ -136,9 +157,9 @@ class CheckpointsAudit:
             seed=setup.base_seed,
             rows=self.rows,
             verdict=self.verdict,
-            policies={name: made[key].row for name, key in names.items() if key in made},
-            feature_shift=feature_shifts(made["policy"].samples),
-            samples=made["policy"].samples,
+            policies=policies,
+            feature_shift=moved,
+            samples=samples,
             notes=[*setup.notes, *self._notes()],
             length_unit="tokens",
         )
