@@ -21,6 +21,7 @@ from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.judge.llm_judge import LlmJudge
 from trueward.scorers.judge.question import JudgeQuestion, Reply
 from trueward.scorers.judge.rating import JudgeScorer
+from trueward.scorers.mix import Ingredient, Mix, length
 from trueward.training.env import Env
 
 Command = Callable[..., tuple[int, str, str]]
@@ -201,6 +202,17 @@ def test_a_judge_that_leans_and_garbles() -> None:
     assert table["position"]["decides"] == 1.0
     assert table["calls"]["missing"] == {"no judgement: no rating": 48}
     assert table["calls"]["cost"] == pytest.approx(0.001 * table["calls"]["answers"])
+    assert backend.questions == table["calls"]["answers"] + 2 * 24
+
+
+def test_a_judge_as_a_part_of_a_mixture() -> None:
+    """What it fails to rate is missing, its position bias is measured, and nothing is asked twice because it failed."""
+    backend = Leaning(garbled="certain of this")
+    judge = JudgeScorer(LlmJudge(JudgeConfig(model="m", max_failed=1.0), backend, 0), 0.0)  # type: ignore[arg-type]
+    mix = Mix([Ingredient("judge", judge), Ingredient("length", length, -0.1)], floor=0.0)
+    table = reward_test(NamedReward("mix", mix), AnswerRequest(), Env())
+    assert table["calls"]["missing"] == {"no judgement: no rating": 48}
+    assert table["position"]["decides"] == 1.0
     assert backend.questions == table["calls"]["answers"] + 2 * 24
 
 

@@ -50,13 +50,17 @@ def reward_test(reward: NamedReward, request: AnswerRequest, env: Env) -> Row:
 
 def functions_in(scorer: Scorer) -> list[FunctionScorer]:
     """The user's functions in a scorer: itself, or those of a mixture."""
-    parts = [i.scorer for i in scorer.ingredients] if isinstance(scorer, Mix) else [scorer]
-    return [part for part in parts if isinstance(part, FunctionScorer)]
+    return [part for part in parts_of(scorer) if isinstance(part, FunctionScorer)]
 
 
 def judge_in(scorer: Scorer) -> JudgeScorer | None:
-    """The judge that a scorer is; None if it is another kind."""
-    return scorer if isinstance(scorer, JudgeScorer) else None
+    """The judge that a scorer is, or has as a part; None if there is none."""
+    return next((part for part in parts_of(scorer) if isinstance(part, JudgeScorer)), None)
+
+
+def parts_of(scorer: Scorer) -> list[Scorer]:
+    """The parts of a mixture; another scorer itself."""
+    return [i.scorer for i in scorer.ingredients] if isinstance(scorer, Mix) else [scorer]
 
 
 def comparing(judge: JudgeScorer | None) -> Compare | None:

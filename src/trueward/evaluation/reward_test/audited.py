@@ -114,8 +114,10 @@ class AuditedScorer:
         self.cost += score.cost
         if ABSTAINED in score.parts:
             return math.nan, "None"
-        if score.parts.get(FAILED):
-            return math.nan, score.note or "failed"
+        if any(
+            value for name, value in score.parts.items() if name.rpartition(".")[2] == FAILED
+        ):  # of a mixture's part too
+            return math.nan, score.note or FAILED
         return _finite(score.score)
 
 
