@@ -17,7 +17,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "tracking": ("tensorboard", "wandb", "trackio", "beats"),  # services that somebody asked for; marks in loops
     "evaluation": (
-        *("baseline", "evaluator", "outliers", "reward_report", "token_strip", "truth", "verdict_monitor"),
+        *(
+            "baseline",
+            "evaluator",
+            "outliers",
+            "reward_report",
+            "token_figures",
+            "token_strip",
+            "truth",
+            "truth_values",
+            "verdict_monitor",
+        ),
         *("reward_test.audit", "reward_test.audited", "reward_test.stability"),
     ),
     "scorers.judge": ("local",),

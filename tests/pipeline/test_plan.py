@@ -76,6 +76,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "runtime.checkpoint_seconds": ("0", ()),
     "runtime.wait_for_people": ("5", ASKED),
     "runtime.tracking": ("tensorboard", ()),
+    "runtime.checkpointing": ("true", ()),
     "runtime.compile": ("true", ()),
     "runtime.judge.key": ("KEY", ()),
     "runtime.judge.concurrency": ("2", ()),

@@ -70,9 +70,10 @@ SETTINGS: tuple[Same, ...] = (
     _same(
         "runtime.micro_batch_tokens",
         "gradient_accumulation_steps micro_batch_size micro_train_batch_size micro_rollout_batch_size "
-        "ppo_micro_batch_size_per_gpu local_rollout_forward_batch_size gradient_checkpointing",
+        "ppo_micro_batch_size_per_gpu local_rollout_forward_batch_size",
         "a step's batch is split to fit it; lower it where memory runs out",
     ),
+    _same("runtime.checkpointing", "gradient_checkpointing", "for every stage; no number changes"),
     _same(
         "sft.epochs reward.epochs policy.epochs",
         "num_train_epochs num_epochs max_epochs total_epochs",

@@ -18,7 +18,6 @@ RENAMED = {
 RESERVED = {
     "model.dtype": "the precision of products",
     "reference": "another model than the SFT policy as the anchor",
-    "runtime.checkpointing": "activations that are computed again, layer by layer",
     "runtime.shard": "weights that lie on several devices",
 }
 """Names reserved for settings that this version does not have, and what each will set."""

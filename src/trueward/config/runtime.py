@@ -51,6 +51,8 @@ class RuntimeConfig(Section):
     """With a truth `people:NAME`: judged pairs in closed rounds that the report waits for; 0: it does not wait."""
     tracking: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     """Service to which metrics are sent, beside the run's own logs; `--set tracking=` for short."""
+    checkpointing: bool = False
+    """Compute each layer again in the backward pass instead of keeping what is inside it: less memory, more time."""
     compile: bool = False
     """Compile the layers of Llama-like models for training; needs a C++ compiler."""
     judge: JudgeCallsConfig = JudgeCallsConfig()

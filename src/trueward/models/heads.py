@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trueward import transfers
 from trueward.batches import Tokens
 from trueward.losses import logprobs as lp
-from trueward.models import vocabulary
+from trueward.models import checkpointing, vocabulary
 from trueward.models.fast import packed
 from trueward.models.fast.fused import HELD, TokenLogprobs
 from trueward.parallel.fabric import ALONE, Fabric
@@ -26,7 +26,8 @@ PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox
 
 def hidden_states(model: Any, ids: Tensor) -> Tensor:
     """The last layer's output after the final norm: [B, T] -> [B, T, D]."""
-    out: Tensor = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    with checkpointing.around(model):
+        out: Tensor = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     return out
 
 
@@ -54,7 +55,8 @@ def response_logits(model: Any, tokens: Tokens) -> Tensor:
     """
     if model.config.model_type in PLAIN_HEADS:
         return vocabulary.narrow(model, model.get_output_embeddings()(states_at(model, tokens, tokens.before)))
-    logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
+    with checkpointing.around(model):
+        logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
     return vocabulary.narrow(model, rows_at(logits, tokens.before))
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 from trueward.config import Recipe
+from trueward.models import checkpointing
 from trueward.models.fast import compiled, packed
 from trueward.pipeline.memory import as_at_first, give_back_what_is_freed, keep_what_is_freed
 from trueward.sampling.decoder_pool import forgotten_after_steps
@@ -48,6 +49,7 @@ def process_settings(recipe: Recipe) -> Iterator[None]:
         stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns)
         stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", fill)
         stack.enter_context(packed.compiled_layers(runtime.compile))
+        stack.enter_context(checkpointing.checkpointed_layers(runtime.checkpointing))
         stack.enter_context(_variable(*CUBLAS))
         torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
         torch.use_deterministic_algorithms(True, warn_only=True)

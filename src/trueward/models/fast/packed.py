@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from trueward import transfers
 from trueward.batches import Tokens
+from trueward.models import checkpointing
 from trueward.models.fast import compiled
 from trueward.models.fast.attention import attend
 from trueward.models.fast.fused import GatherRows, ReorderRows, RmsNorm, Rotary, SwiGlu
@@ -80,8 +81,8 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
             skipped, x = tokens.lower.layers, tokens.lower.states.flatten(0, 1).index_select(0, place.sources)
         rotation = _angles(body, x, place)
         for layer in body.layers[skipped:-1]:
-            x = _layer(layer, x, rotation, place)
-        x = _last_layer(body.layers[-1], x, rotation, place)
+            x = checkpointing.layer_output(_layer, layer, x, rotation, place)
+        x = checkpointing.layer_output(_last_layer, body.layers[-1], x, rotation, place)
         return _norm(body.norm, x)
 
 
