@@ -318,7 +318,11 @@ def test_functions_named_with_their_file_are_there() -> None:
 
 # The commands.
 
-TINY = {"model.base": ("trueward:base", "trueward:tiny"), "data.demonstrations": ("trueward:reviews", "trueward:toy")}
+TINY = {
+    "model.base": ("trueward:base", "trueward:tiny"),
+    "data.demonstrations": ("trueward:reviews", "trueward:toy"),
+    "evaluation.truths": (("b", "c"), '["b"]'),  # c reads reviews
+}
 AT_MOST: dict[str, float] = {
     "data.max_prompt_tokens": 16,
     "data.max_response_tokens": 32,
