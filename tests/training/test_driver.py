@@ -339,6 +339,16 @@ def test_every_row_is_json_for_everybody(tmp_path: Path, place: str) -> None:
 
 
 @PLACES
+def test_a_figure_may_be_a_scalar_tensor(tmp_path: Path, place: str) -> None:
+    """An algorithm of the user's may hand over what `clip` gives it, a tensor on its device."""
+    attempt = Attempt(
+        begin(place, tmp_path / "run"), metrics=lambda step: {"loss": torch.tensor(0.5), "grad_norm": 2.0}
+    )  # type: ignore[dict-item]
+    attempt.go()
+    assert attempt.journal.rows(METRICS)[0] == {"step": 1, "loss": 0.5, "grad_norm": 2.0}
+
+
+@PLACES
 def test_it_says_what_and_how_far(tmp_path: Path, place: str) -> None:
     attempt = Attempt(begin(place, tmp_path / "run"), every=3)
     attempt.go()

@@ -19,6 +19,7 @@ from trueward.progress import WaitingError
 from trueward.records import line
 from trueward.tracking import Tracker, beats
 from trueward.training.env import Env
+from trueward.training.figures import numbers
 from trueward.training.journal import BEST, EVALUATIONS, METRICS, ROLLOUTS, SAMPLES, Journal, Row, finite
 from trueward.training.setup import Algorithm, Setup
 from trueward.training.state import State
@@ -183,20 +184,19 @@ class _Drive:
             raise
 
     def _log(self, step: Step) -> None:
-        if wrong := [k for k in FATAL if not math.isfinite(step.metrics.get(k, 0.0))]:
+        metrics = numbers(step.metrics)
+        if wrong := [k for k in FATAL if not math.isfinite(metrics.get(k, 0.0))]:
             raise ValueError(
                 f"{self.what}, step {step.number}: {wrong[0]} is not a number any more; a lower learning rate may help"
             )
-        figures = finite(step.metrics)
+        figures = finite(metrics)
         self.journal.append(METRICS, [{"step": step.number, **figures}])
         rows = zip(step.completions, step.details, strict=True)
         self.journal.append(ROLLOUTS, [{"step": step.number, **line(c), **d} for c, d in rows])
         if self.schedule and self.schedule.is_due(step.number, self.total):
             self.note = self._evaluate(step.number)
         elif not self.schedule:
-            self.note = "  ".join(
-                f"{k} {step.metrics[k]:.3f}" for k in ("nll", "loss", "accuracy") if k in step.metrics
-            )
+            self.note = "  ".join(f"{k} {metrics[k]:.3f}" for k in ("nll", "loss", "accuracy") if k in metrics)
         last = self.evaluations[-1] if self.evaluations else {}
         self.tracker.send(step.number, figures, last if last.get("step") == step.number else {})
         self.env.progress.at(step.number, self.note)

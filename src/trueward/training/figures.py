@@ -10,6 +10,11 @@ from trueward import transfers
 from trueward.parallel.fabric import ALONE, Fabric
 
 
+def numbers(figures: Mapping[str, float | Tensor]) -> dict[str, float]:
+    """Figures as numbers: an algorithm of the user's may leave scalars where they were computed."""
+    return {name: value.item() if isinstance(value, Tensor) else value for name, value in figures.items()}
+
+
 class Figures:
     """Scalars by name over the micro-batches of a step: sums, added up on the host in float64, and largest values."""
 
