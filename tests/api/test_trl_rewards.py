@@ -105,6 +105,7 @@ def test_in_a_run_all_columns_of_the_prompts_file_are_handed_on(
         "data.prompts": "asked.jsonl",
         "data.truncation": truncation,
         "evaluation.truths": ["mine:near"],
+        "evaluation.proxy_is_truth": True,
         "evaluation.control": "never",
         "evaluation.final_prompts": 6,
         "evaluation.step_prompts": 6,
@@ -118,7 +119,7 @@ def test_in_a_run_all_columns_of_the_prompts_file_are_handed_on(
     run = tw.run("tiny", {**settings, **reward}, out=tmp_path / "run", progress=False)
     assert not any("was not used" in note for note in run.table["notes"])
     assert "columns" not in (tmp_path / "run/prepare/prompts.jsonl").read_text()
-    other = {**settings, "evaluation.truths": []}
+    other = {**settings, "evaluation.truths": [], "evaluation.proxy_is_truth": False}
     tw.run(
         "tiny", {**other, "reward.kind": "verifier", "reward.verifier": "mine:brief"}, out=tmp_path / "two", until="sft"
     )
