@@ -51,6 +51,7 @@ def test_the_policy_is_paid_what_transformers_says(kind: str, encoder: Path, bas
         f"reward.model={encoder}",
         f"policy.kind={kind}",
         f"evaluation.truths=['model:{encoder}']",
+        "evaluation.proxy_is_truth=true",
     )
     run = baseline.parent / name
     rows = [json.loads(row) for row in (run / "policy/samples.jsonl").read_text().splitlines()]

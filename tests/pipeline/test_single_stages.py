@@ -111,7 +111,14 @@ def test_ppo(command: Command, tmp_path: Path, baseline: Path, demonstrations: P
     }
     arguments = [f"--sft_model_path={sft}", f"--reward_model_path={reward}", f"--dataset_name={demonstrations}"]
     flags = [f"--{name}={value}" for name, value in options.items()]
-    more = ("--set", "evaluation.step_prompts=8", "--set", "evaluation.final_prompts=8")
+    more = (
+        "--set",
+        "evaluation.step_prompts=8",
+        "--set",
+        "evaluation.final_prompts=8",
+        "--set",
+        "evaluation.proxy_is_truth=true",
+    )
     assert command("ppo", *arguments, *flags, "--out", str(out), *more, *QUICK) == (0, "", "")
     report = json.loads((out / "report.json").read_text())
     policy, sampler = report["recipe"]["policy"], report["recipe"]["sampler"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from trueward.progress import Progress
 from trueward.records import Completion, Prompt
 from trueward.scorers.judge import cache
 from trueward.scorers.judge.endpoint import Asking, Endpoint
+from trueward.scorers.judge.waiting import wait_for
 from trueward.seeds import seed_for
 
 CACHE = "endpoint.jsonl"
@@ -50,7 +50,7 @@ class AnswerEndpoint:
             known = len(asked) - len(missing)
             asking = Asking(endpoint, int(MAX_FAILED * len(asked)), lambda done: progress.at(known + done))
             if missing:
-                asyncio.run(asking.all(missing))
+                wait_for(asking.all(missing))
         except ValueError as error:
             text = str(error).replace("the judge at", f"{model} at").replace("runtime.judge.key", "--key")
             text = text.replace(f"judge.max_failed = {JudgeConfig().max_failed:g} allows", f"{MAX_FAILED:.0%} of them")

@@ -17,6 +17,7 @@ from trueward.scorers.judge.cache import Cache
 from trueward.scorers.judge.question import JudgeQuestion, Reply
 from trueward.scorers.judge.reading import read, read_ranking, shortened
 from trueward.scorers.judge.response import LONGEST_WAIT, TooLargeError, parse_completion, post, retry_after
+from trueward.scorers.judge.waiting import wait_for
 from trueward.seeds import seed_for
 
 ANSWER_TOKENS = 12  # for the choice itself, after any reasons
@@ -72,7 +73,7 @@ class Endpoint:
         missing = {k: b for k, b in zip(keys, bodies, strict=True) if k not in self.cache.answers}
         known = len(questions) - len(missing)
         asking = Asking(self, most_failed, lambda done: on_progress(known + done))
-        failed = asyncio.run(asking.all(missing)) if missing else {}
+        failed = wait_for(asking.all(missing)) if missing else {}
         return [failed.get(k) or self._reply(k, q) for k, q in zip(keys, questions, strict=True)]
 
     def in_cache(self, question: JudgeQuestion) -> bool:

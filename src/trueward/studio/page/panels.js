@@ -27,7 +27,7 @@ export function Panels({ path }) {
       <label>Pairs for each person<input name="items" type="number" min="1" max="1000" defaultValue="20" required /></label>
       <label>People at most<input name="places" type="number" min="1" max="10000" defaultValue="50" required /></label>
       <label>Completion code<input name="code" maxlength="100" /></label>
-      <label>or address at the end<input name="redirect" type="url" maxlength="500" placeholder="https://app.prolific.com/submissions/complete?cc=…" /></label></div>
+      <label>or address at the end<input name="redirect" type="url" maxlength="500" placeholder="app.prolific.com/submissions/complete?cc=…, with https" /></label></div>
       <button class="main">Make the link</button></form>
     ${made && html`<div class="gap"></div><div class="note" role="status"><p>Give this to the panel; it is shown once:</p>
       <div class="row"><code data-test="panel-link">${made}</code><${Copy} text=${made} /></div></div>`}
