@@ -115,6 +115,7 @@ CHANGES = {
     "reward.probe": Change("0", "reward_model", "reward_model/report.json"),
     "reward.held_out": Change("0.4", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.members": Change("2", "reward_model", "policy/metrics.jsonl"),
+    "reward.cross_check": Change("true", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.resample": Change("true", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.combine": Change("worst", "reward_model", "policy/rollouts.jsonl.gz", MEMBERS),
     "reward.uncertainty": Change("3", "reward_model", f"policy/{WEIGHTS}", (*MEMBERS, "reward.combine=uncertainty")),

@@ -61,6 +61,7 @@ KINDS = {
 RELABEL = ("policy.relabel.every=1", "policy.relabel.comparisons=20")
 WORST = ("reward.members=3", "reward.combine=worst", "reward.resample=true")
 SHAPED = ("reward.members=2", "reward.combine=uncertainty", "reward.shaping=sigmoid", "reward.clip=2")
+CHECKED = "reward.cross_check=true"
 AVERAGE = ("reward.members=2", "reward.combine=weights", "reward.resample=true")
 VERIFIER = ("reward.kind=verifier", "reward.verifier=constraints", 'reward.options={max_words=5,ends_with="."}')
 BEHIND = ("sampler.engine.sync_every=2", "policy.importance_sampling_cap=2")
@@ -77,6 +78,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "tiny: adapters alone": ("tiny", "policy.kind=grpo", "lora.rank=2", "lora.save=adapter", *BEHIND, *RELABEL),
     "tiny: comparisons with demonstrations": ("tiny", "comparisons.source=demonstrations", "policy.ptx_coef=0.5"),
     "tiny: a sampler that is behind": ("tiny", *BEHIND, "policy.target_kl=0.1"),
+    "tiny: cross-checked, and no truth": ("tiny", CHECKED, "evaluation.truths=[]"),
+    "tiny: cross-checked adapters": ("tiny", CHECKED, "policy.kind=best_of_n", "lora.rank=2", "lora.save=adapter"),
+    "nano: cross-checked, the worst of three": ("nano", CHECKED, "policy.kind=rloo", *WORST),
     "tiny: the control": (
         "tiny",
         "policy.learning_rate=1e-9",
@@ -249,6 +253,15 @@ CURVE = [("reward model, ", 1, 1), ("reward model, ", 1, 1)]  # its second part,
         (
             "nano: relabelled, shaped, mean minus variance",
             [("reward model 1 of 2", 2), ("reward model 2 of 2", 1), *CURVE, ("rloo, ", 1), ("rloo, ", 3)],
+        ),
+        (
+            "nano: cross-checked, the worst of three",
+            [
+                ("reward model 3 of 3", 1),
+                ("second reward model 1 of 3", 2),
+                ("second reward model 3 of 3", 1),
+                ("rloo, ", 2),
+            ],
         ),
         ("tiny: adapters", [("sft", 2), ("reward model", 2), *CURVE, ("ppo, ", 1), ("ppo, ", 3), ("evaluation", 1)]),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trueward.config.section import NonNegative, Positive, Rate, Section
 from trueward.config.supervised import SupervisedConfig
@@ -80,6 +80,9 @@ class RewardConfig(SupervisedConfig):
     """How members are combined: mean, minimum, mean − uncertainty·variance of their scores, or the mean of their weights."""
     uncertainty: NonNegative = 0.5
     """With combine = "uncertainty": the penalty, in SDs, for a variance of 1 SD² between the members."""
+    cross_check: bool = False
+    """Fit the proxy to half of the compared prompts, and a second reward model to the others: at each evaluation an alarm, no
+    truth."""
     clip: Rate | None = None
     """If set to c, rewards are clipped to ±c SDs."""
     shaping: Literal["none", "sigmoid"] = "none"
@@ -98,10 +101,21 @@ class RewardConfig(SupervisedConfig):
     floor: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     """With kind = "mix": the score of an answer that fails a gate."""
 
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
+        table: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in table.items() if k not in NEWER or getattr(self, k) != fields[k].default}
+
     @model_validator(mode="after")
     def _kind_has_its_settings(self) -> RewardConfig:
         if self.model and self.members > 1:
             raise ValueError(f"model is one reward model that is ready, so members has to be 1, not {self.members}")
+        if self.cross_check and self.model:
+            raise ValueError("cross_check: there are no comparisons to split, model is one reward model that is ready")
+        if self.cross_check and not self.normalize:
+            raise ValueError("cross_check: gains of two reward models are compared in SDs, so normalize has to be true")
         if self.kind == "verifier" and not self.verifier:
             raise ValueError('kind = "verifier" needs `verifier`, a name that `trueward verifiers list` shows')
         if self.kind == "mix" and not any(not part.gate for part in self.parts):
@@ -112,5 +126,7 @@ class RewardConfig(SupervisedConfig):
         return self
 
 
+NEWER = ("cross_check",)
+"""Fields of [reward] that fingerprints of older runs know nothing of."""
 SHAPING = ("clip", "shaping", "references", "length_penalty")
 """Fields of [reward] that turn a score into a reward; the reward model does not depend on them."""

@@ -220,6 +220,11 @@ class Recipe(Section):
                 f"policy.relabel.every: someone has to compare the policy's new answers, and {cannot}; "
                 'it needs comparisons.source = "simulated", "studio:NAME" or "file"'
             )
+        if self.policy.relabel.every and self.reward.cross_check:
+            raise ValueError(
+                "reward.cross_check: with policy.relabel.every the proxy is fitted again to new comparisons, and a second "
+                "reward model of the old ones is no match for it; use one of them"
+            )
         if self.comparisons.source == "demonstrations" and not self.data.demonstrations:
             raise ValueError('comparisons.source = "demonstrations": there are none, data.demonstrations is empty')
         judging = (

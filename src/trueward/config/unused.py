@@ -83,6 +83,10 @@ def why_unused(recipe: Recipe, key: str) -> str:
         return "there are adapters with lora.rank above 0"
     if key == "sampler.engine.sync_every" and kind not in ONLINE:
         return f'policy.kind = "{kind}" doesn\'t read it ({_listed(ONLINE)} do)'
+    if key == "reward.cross_check" and recipe.reward.kind != "reward_model":
+        return f'reward.kind = "{recipe.reward.kind}" is fitted to no comparisons that could be split'
+    if key == "reward.cross_check" and kind == "dpo" and not policy.dpo.online:
+        return 'policy.kind = "dpo" learns from all comparisons itself, so none are left for a second reward model'
     name = key.removeprefix("policy.")
     if name == key or name not in READERS or policy.is_own:  # what an algorithm of the user's reads, the user knows
         return ""

@@ -24,7 +24,7 @@ class Baseline:
     """One answer to each prompt in each."""
     truths: Mapping[str, np.ndarray]
     """By name, SDs: [prompts, answers]; NaN where a judge gave none."""
-    _scored: tuple[Scorer, ScoredBatch] | None = field(default=None, repr=False)
+    _scored: dict[str, tuple[Scorer, ScoredBatch]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, rollouts: list[Rollout], truths: Sequence[AnyTruth]) -> Baseline:
@@ -47,8 +47,11 @@ class Baseline:
         """Values of `completions` [answers · prompts] as [prompts, answers]."""
         return values.reshape(len(self.rollouts), -1).T
 
-    def scored(self, proxy: Scorer) -> ScoredBatch:
-        """The proxy's scores of `completions`; kept, until another proxy is given (a reward model that was fitted again)."""
-        if self._scored is None or self._scored[0] is not proxy:
-            self._scored = proxy, ScoredBatch.of(proxy, self.completions)
-        return self._scored[1]
+    def scored(self, proxy: Scorer, role: str = "proxy") -> ScoredBatch:
+        """The proxy's scores of `completions`; kept, until another proxy is given (a reward model that was fitted again).
+
+        role: of the scorer, `proxy` or `second`, one of each.
+        """
+        if role not in self._scored or self._scored[role][0] is not proxy:
+            self._scored[role] = proxy, ScoredBatch.of(proxy, self.completions)
+        return self._scored[role][1]

@@ -16,6 +16,7 @@ import torch
 
 from trueward.batches import Rollout
 from trueward.evaluation.baseline import Baseline
+from trueward.evaluation.cross_check import second_gains
 from trueward.evaluation.lengths import correlation, matched_gain
 from trueward.evaluation.measurement import Measurement, feature_shifts, paired_gain, word_statistics
 from trueward.evaluation.measurement import number as _number
@@ -57,6 +58,8 @@ class Evaluator:
     """The model that SFT started from, for a perplexity."""
     answers: int = 2
     """Of the reference to each prompt, which every policy is measured against."""
+    second: Scorer | None = None
+    """A reward model of other comparisons than the proxy's (`reward.cross_check`), in SDs as the proxy is."""
     baselines: dict[tuple[str, ...], Baseline] = field(default_factory=dict, repr=False, compare=False)
     """Those that were drawn, by the ids of their prompts."""
 
@@ -95,6 +98,10 @@ class Evaluator:
             their_scored = home.scored(self.proxy)
             proxy, rival_proxy = scored.score, home.by_prompt(their_scored.score)
             between = member_spread(scored, their_scored)
+            if self.second:
+                again = ScoredBatch.of(self.second, rollout.completions).score
+                at_home = home.by_prompt(home.scored(self.second, "second").score)
+                between |= second_gains(proxy, rival_proxy, again, at_home, is_reference)
         figures, ratios = self._figures(policy, rollout)
         wins = low = high = np.nan  # of the reference against itself there is no win rate
         if np.isfinite(truth[known]).any() and not is_reference:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from trueward.evaluation import verdict
+from trueward.evaluation.cross_check import cross_check_warning
 from trueward.evaluation.early_warnings import early_warnings
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.peak_fall import fall
@@ -64,6 +65,8 @@ class VerdictMonitor:
             least_fall=self.least_fall,
         )
         signs = early_warnings(now, evaluations[0]) if now["step"] else []
+        if alarm := cross_check_warning([*before, now]) if now["step"] else "":
+            signs.append(alarm)
         told: dict[str, Any] = {"verdict": decided.word, "rule": decided.rule, "prompts_missing": self.missing}
         if now["fall"] and now.get("judges"):  # measuring again has cost calls
             told["judges"] = recounted(self.evaluator.truths, now["judges"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trueward.algorithms import best_of_n
-from trueward.config import SamplerConfig
+from trueward.config import PolicyConfig, SamplerConfig
 from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.order_statistics import best_of_n_curve, expected_maximum
@@ -47,8 +47,17 @@ class EvalSetup:
         """The proxy in SDs under the SFT policy, frozen."""
         return reward.proxy if isinstance(reward, FittedReward) else self.factory.normalized_program(reward.scale)
 
-    def evaluator(self, proxy: AnyProxy | None) -> Evaluator:
-        """The evaluator. A proxy that is a program has no hidden states, so there are no outliers."""
+    def second(self, reward: FittedReward | ProgramReward, policy: PolicyConfig) -> Proxy | None:
+        """The reward model of comparisons that neither the proxy nor the policy learns from; None where there is none.
+
+        DPO learns from all comparisons itself.
+        """
+        learns_from_all = policy.kind == "dpo" and not policy.dpo.online
+        second = reward.second if isinstance(reward, FittedReward) and not learns_from_all else None
+        return second.model if second else None
+
+    def evaluator(self, proxy: AnyProxy | None, second: Proxy | None = None) -> Evaluator:
+        """The evaluator. A proxy that is a program has no hidden states, so there are no outliers. second: as `Evaluator`'s."""
         env, answers = self.factory.env, self.sft.answers
         return Evaluator(
             reference=self.sft.policy,
@@ -59,6 +68,7 @@ class EvalSetup:
             seed=self.seed,
             micro_batch_tokens=env.micro_batch_tokens,
             outliers=None if proxy is None or isinstance(proxy, Normalized) else fit_outliers(proxy, answers),
+            second=second,
         )
 
     def reward(self, proxy: Scorer) -> Scorer:

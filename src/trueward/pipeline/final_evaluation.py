@@ -85,7 +85,7 @@ def evaluate(
     base = env.load(model.base, seed) if model else None
     if base and len(base.tokenizer) != len(sft.policy.tokenizer):
         base = None  # its vocabulary is not the reference's, so KL and perplexity are undefined
-    evaluator = replace(setup.evaluator(proxy), base=base, answers=SFT_ANSWERS)
+    evaluator = replace(setup.evaluator(proxy, setup.second(reward, config)), base=base, answers=SFT_ANSWERS)
     held_out = divide(prepared.held_out_in_order(seed), 0 if config.kind == "best_of_n" else evaluation.step_prompts)
     prompts = held_out.final(evaluation.final_prompts)
     best, last_is_best = policy.load_best, policy.summary["best_step"] == policy.summary["steps"]

@@ -89,7 +89,7 @@ class Optimisation:
         optimised = flips if self.is_control else self.scorer or self.setup.reward(self.proxy)
         self.current_scorer = SwappableScorer(optimised)
         self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(self.current_scorer)
-        self.evaluator: Evaluator = self.setup.evaluator(self.proxy)
+        self.evaluator: Evaluator = self.setup.evaluator(self.proxy, self.setup.second(self.reward, self.config))
         self.held_out = divide(self.setup.prepared.held_out_in_order(self.seed), self.evaluation.step_prompts)
         self.step_prompts = self.held_out.steps
 
@@ -215,7 +215,7 @@ class Optimisation:
         most, least = len(self.step_prompts), self.evaluation.least_fall
         reserved, missing = self.held_out.reserved, self.held_out.missing
         monitor = VerdictMonitor(self.evaluator, self.policy, best, reserved, most, missing, examined, least)
-        judge = RunMonitor(monitor, self.evaluation, self.journal)
+        judge = RunMonitor(monitor, self.evaluation, self.journal, self.env.progress.tell)
         return EvalSchedule(self.evaluation.every, self.evaluate, self.policy, judge)
 
     def evaluate(self, step: int) -> Evaluation:

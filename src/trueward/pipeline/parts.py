@@ -59,6 +59,12 @@ class Parts:
         return self.is_model and not self.recipe.reward.model
 
     @property
+    def cross_checks(self) -> bool:
+        """Whether a second reward model is fitted to comparisons that neither the proxy nor the policy learns from."""
+        policy = self.recipe.policy
+        return self.fits and self.recipe.reward.cross_check and not (policy.kind == "dpo" and not policy.dpo.online)
+
+    @property
     def learns_from_comparisons(self) -> bool:
         """Whether the policy stage takes the comparisons: for DPO, or to relabel."""
         return self.recipe.policy.kind == "dpo" or self.recipe.policy.relabel.every > 0
@@ -107,7 +113,12 @@ class Parts:
     @property
     def proxy(self) -> RewardConfig:
         """The proxy's own settings, without those of reward shaping, which belong to the policy."""
-        return without(self.recipe.reward, *SHAPING)
+        return without(self.recipe.reward, *SHAPING, *([] if self.cross_checks else ["cross_check"]))
+
+    @property
+    def rewarding(self) -> RewardConfig:
+        """How the policy is rewarded by the proxy, whatever that was fitted to."""
+        return without(self.recipe.reward, "cross_check")
 
     @property
     def fitting(self) -> Settings:
@@ -143,7 +154,7 @@ class Parts:
             "policy": self.policy,
             "sampler": r.sampler,
             "evaluation": evaluation,
-            "rewarding": r.reward,
+            "rewarding": self.rewarding,
             "labels": r.comparisons if r.policy.relabel.every else None,
             "distilling": r.sft if r.policy.kind == "sft_on_best" else None,
             "judge": self.judge,
@@ -162,7 +173,7 @@ class Parts:
             "config": self.policy,
             "sampler": r.sampler,
             "evaluation": without(r.evaluation, *while_training, *OUTSIDE),
-            "rewarding": r.reward,
+            "rewarding": self.rewarding,
             "judge": self.judge,
         }
 

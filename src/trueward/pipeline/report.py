@@ -11,6 +11,7 @@ from trueward import __version__, config
 from trueward.artifacts import Artifact, read_json, write_json, write_text
 from trueward.config import Recipe
 from trueward.evaluation.contracts import Report
+from trueward.evaluation.cross_check import cross_check_warning
 from trueward.evaluation.early_warnings import early_warnings
 from trueward.pipeline import proxy_truth
 from trueward.pipeline.doctor_inputs import diagnose_stages
@@ -61,6 +62,8 @@ def report(
         least_fall,
         proxy_is_truth=proxy_truth.proxy_is_truth(recipe),
     )
+    looks = [row for row in policy.value.evaluations if row["step"]]
+    alarm = cross_check_warning([*looks, {**rows["policy"], "step": summary["steps"]}])
     table: Row = {
         "format": 2,
         "trueward": __version__,
@@ -71,7 +74,7 @@ def report(
         "seconds": {made.name: round(made.artifact.seconds, 2) for made in stages},
         "verdict": verdict.table(),
         "stopped": summary.get("stopped"),
-        "early_warnings": early_warnings(rows["policy"], rows["sft"]),
+        "early_warnings": [*early_warnings(rows["policy"], rows["sft"]), *([alarm] if alarm else [])],
         "policies": rows,
         "evaluated_on": evaluation.summary["evaluated_on"],
         "best_step": summary["best_step"],

@@ -16,13 +16,14 @@ from trueward.evaluation.explained import explained_shares
 from trueward.evaluation.reward_report import NoisyAnnotators
 from trueward.models import loading
 from trueward.pipeline.comparisons import Compared
+from trueward.pipeline.cross_check import SecondReward, fit_second, halves, read_second, write_second
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.reward_eval import evaluate_reward_model, learning_curve, split_comparisons
 from trueward.pipeline.reward_probe import probe_figures
 from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
-from trueward.records import Completion
+from trueward.records import Comparison, Completion
 from trueward.reporting import report as page
 from trueward.scorers import ensemble, hf_reward_model, simulated
 from trueward.scorers.ensemble import Proxy, build_proxy, scale_of
@@ -45,6 +46,8 @@ class FittedReward:
     page: Row | None = field(default=None, repr=False)
     config: RewardConfig = field(default_factory=RewardConfig, repr=False)
     answers: Sequence[Completion] = field(default=(), repr=False)
+    second: SecondReward | None = field(default=None, repr=False)
+    """Of the other half of the comparisons, with `reward.cross_check`."""
 
     @cached_property
     def proxy(self) -> Proxy:
@@ -74,6 +77,13 @@ def fit_reward_model(
         return _ready(reward, sft, env)
     assert labels is not None
     train, held_out = split_comparisons(comparisons.rows, reward.held_out)
+    others: list[Comparison] = []
+    if reward.cross_check:
+        train, others = halves(train, seed)
+        env.progress.tell(
+            f"reward.cross_check: the proxy learns from {len(train):,} comparisons; {len(others):,} of other prompts are for a "
+            "second reward model"
+        )
     members = fit_members(sft.policy, train, sft.answers, reward, lora, seed, seed, journal, env)
     proxy = members.proxy
     examined = evaluate_reward_model(proxy, held_out)
@@ -91,6 +101,9 @@ def fit_reward_model(
     )
     whole = {"comparisons": len(train), **examined}
     probed = probe_figures(sft.policy, proxy, train, held_out, reward.probe, env)
+    second: SecondReward | None = None
+    if others:
+        second = fit_second(sft.policy, proxy, others, held_out, sft.answers, reward, lora, seed, journal, env)
     summary = {
         "comparisons": len(train),
         "held_out": len(held_out),
@@ -100,6 +113,7 @@ def fit_reward_model(
         **probed,
         "learning_curve": [*curve, whole] if curve else [],
         **_scale(proxy, reward, sft.answers, len(members.networks)),
+        **({"second": second.summary} if second else {}),
     }
     table = {
         "format": 2,
@@ -110,7 +124,7 @@ def fit_reward_model(
         "reward_model": {**summary, "agreement": comparisons.summary["agreement"]},
     }
     return FittedReward(
-        partial(ensemble.as_read, proxy), summary, members.metrics[0], members, table, reward, sft.answers
+        partial(ensemble.as_read, proxy), summary, members.metrics[0], members, table, reward, sft.answers, second
     )
 
 
@@ -164,6 +178,8 @@ def write(result: FittedReward, folder: Path) -> Row:
     """Write the result into the stage's directory; returns the summary for its manifest."""
     assert result.members is not None
     write_members(result.members, result.config, result.answers, folder)
+    if result.second is not None:
+        write_second(result.second, result.config, result.answers, folder)
     if result.page is not None:
         write_json(folder / "report.json", result.page)
         write_text(folder / "report.html", page.page(result.page))
@@ -176,6 +192,7 @@ def read(artifact: Artifact, env: Env) -> FittedReward:
         partial(ensemble.load, artifact.path, env.device, env.shares),
         artifact.summary,
         read_log(artifact.path / METRICS),
+        second=read_second(artifact.path, env),
     )
 
 

@@ -39,11 +39,12 @@ def fit_members(
     adapter_seed: int,
     journal: Journal,
     env: Env,
+    name: str = "reward model",
 ) -> FittedMembers:
     """All members, each from the SFT policy's layers; the first one's log in the journal itself, the others' in children.
 
     seed: of the draws in fitting. adapter_seed: the run's, for the initial adapters. answers: the SFT policy's own, two to each
-    prompt in a row.
+    prompt in a row. name: in progress and errors.
     """
     networks, metrics = [], []
     for member in range(config.members):
@@ -57,7 +58,7 @@ def fit_members(
             network=network,
             comparisons=plan.comparisons,
         )
-        what = "reward model" + (f" {member + 1} of {config.members}" if config.members > 1 else "")
+        what = name + (f" {member + 1} of {config.members}" if config.members > 1 else "")
         driver.drive(algorithm, plan.config, setup, own, env, what=what, member=member)
         networks.append(network)
         metrics.append(own.rows(METRICS))

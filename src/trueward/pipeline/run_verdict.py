@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from trueward.config import EvaluationConfig
 from trueward.evaluation import verdict
+from trueward.evaluation.cross_check import cross_check_warning, first_alarm
 from trueward.evaluation.verdict_monitor import VerdictMonitor, fall
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.training.driver import EvalVerdict
@@ -18,10 +19,19 @@ Row = Mapping[str, Any]
 
 
 class RunMonitor:
-    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` says."""
+    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` says.
 
-    def __init__(self, monitor: VerdictMonitor, evaluation: EvaluationConfig, journal: Journal) -> None:
-        self.monitor, self.journal = monitor, journal
+    tell: prints the first alarm of the second reward model, which ends nothing.
+    """
+
+    def __init__(
+        self,
+        monitor: VerdictMonitor,
+        evaluation: EvaluationConfig,
+        journal: Journal,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.monitor, self.journal, self.tell = monitor, journal, tell
         self.stops = evaluation.stop_when == "truth falls"
 
     def __call__(self, evaluations: list[dict[str, Any]]) -> EvalVerdict:
@@ -29,6 +39,9 @@ class RunMonitor:
         steps = self.journal.rows(METRICS)
         ratio_first = steps[0].get("val/ratio_first") if steps else None
         row, current = self.monitor(evaluations, ratio_first)
+        after = [evaluation for evaluation in evaluations if evaluation["step"]]
+        if after and first_alarm(after) == len(after) - 1:
+            self.tell(f"step {after[-1]['step']}, an early warning: {cross_check_warning(after)}")
         stops = self.stops and current.word in verdict.ALARMS
         return EvalVerdict(row, current.word, f"{current.word}: {current.rule}" if stops else "")
 

@@ -16,6 +16,7 @@ from trueward.evaluation.printable import printable
 from trueward.reporting import (
     anchor,
     criteria_map,
+    cross_check_text,
     doctor_text,
     judge_panel_text,
     judge_text,
@@ -51,6 +52,7 @@ def page(report: Report) -> str:
         anchor=anchor.plots(report_rows.history(report), report.get("best_step")),
         length_line=anchor.length_line(report_rows.policy(report, "policy"), report_rows.policy(report, "sft")),
         hacked=report_text.hacked_line(report),
+        second=cross_check_text.sentences(report),
         doctor=doctor_text.first(report.get("doctor")),
         reward=reward_page.plots(report.get("reward_model") or {}),
         reward_sentences=reward_page.sentences(report.get("reward_model") or {}),
@@ -112,6 +114,9 @@ def summary(report: Report, verbose: bool = False) -> list[str]:
     if report.get("stopped"):
         lines.append(report_text.stopped_line(report))
     lines += [text for text in (report_text.headline(report), report_text.hacked_line(report)) if text]
+    lines += cross_check_text.sentences(report)
+    if alarm := cross_check_text.alarm(report):
+        lines.append(alarm)
     if finding := doctor_text.first(report.get("doctor")):
         lines.append(f"{finding} `trueward doctor RUN` says more.")
     model = report.get("reward_model") or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -49,8 +50,12 @@ def plots(report: Report) -> dict[str, list[Markup]]:
 
     both = series("truth", "truth"), series("proxy", "proxy", "proxy")
     by_step = "training step"
+    halves: tuple[Series, ...] = ()
+    if any(row.get("second_gain") is not None for row in history):
+        halves = both[1], replace(series("second", "second_gain"), tone=1)
     return {
         "by_n": by_n(report_rows.best_of_n(report)),
+        "second": plot("What a second reward model sees", by_step, above, *halves, wide=True),
         "steps": plot("Proxy and truth by step", by_step, above, *both, wide=True),
         "root": plot("Proxy and truth by distance", "√KL to the SFT policy", above, *both, x=roots),
         "kl": plot("Distance from SFT by step", by_step, "KL to the SFT policy, nats", series("KL", "kl")),

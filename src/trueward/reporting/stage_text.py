@@ -10,6 +10,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from trueward.artifacts import read_json
+from trueward.reporting import cross_check_text
 from trueward.reporting.formatting import between, count, percent, plain, signed
 
 Row = dict[str, Any]
@@ -111,6 +112,7 @@ def _of_reward_model(summary: Row, stage: Path) -> list[str]:
         f"It picks the annotator's choice in {percent(summary['accuracy'])} of {count(summary['held_out'])} held-out "
         "comparisons" + (f" (95 %: {interval})." if interval else "."),
         *([f"{count(len(losses))} steps{more}"] if losses else []),
+        *([both] if (both := cross_check_text.of_model(summary)) else []),
     ]
 
 

@@ -75,6 +75,18 @@ class PolicyRow(Contract):
     """Mean over answers of the SD between an ensemble's members, SDs. Missing for one reward model."""
     member_sd_relative: Figure = None
     """`member_sd` over that of the SFT policy's answers. Missing for one reward model."""
+    second_gain: Figure = None
+    """Gain over SFT by the second reward model, SDs of its own. Missing without `reward.cross_check`, like the next five."""
+    second_gain_se: Figure = None
+    """Its standard error; null for the SFT policy."""
+    second_gain_z: Figure = None
+    """Its test against 0, as a normal score."""
+    second_shortfall: Figure = None
+    """Half of `proxy_gain` less `second_gain`, paired by prompt: above 0, the second model sees less than half of it."""
+    second_shortfall_se: Figure = None
+    """Its standard error; null for the SFT policy."""
+    second_shortfall_z: Figure = None
+    """Its test against 0, as a normal score."""
     proxy_truth_correlation: Figure
     """Pearson's, over the policy's answers."""
     length_correlation: Figure

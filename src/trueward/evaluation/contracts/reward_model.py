@@ -78,6 +78,27 @@ class LearningCurvePoint(Contract):
     """Loss on the held-out comparisons, nats."""
 
 
+class SecondRewardModel(Contract):
+    """The reward model that was fitted to the comparisons of other prompts than the proxy's (`reward.cross_check`)."""
+
+    comparisons: int
+    """Fitted to."""
+    accuracy: Figure
+    """Share of the decided held-out comparisons ranked right: the same ones as the proxy's."""
+    accuracy_low: float
+    """Lower end of its 95 % interval, clustered by prompt."""
+    accuracy_high: float
+    """Upper end."""
+    nll: float
+    """Loss on the held-out comparisons, nats."""
+    mean: float
+    """Mean raw reward of the SFT policy's answers: its 0."""
+    sd: float
+    """SD of raw rewards within a prompt: its 1."""
+    correlation: Figure
+    """Pearson's with the proxy, of the difference between two SFT answers to a prompt; null if one is constant."""
+
+
 class NoRewardModel(Contract):
     """The object that stands in a report for a reward model where the proxy is a program or a judge: empty."""
 
@@ -187,3 +208,5 @@ class FittedRewardModel(ReadyRewardModel):
     """Upper end."""
     learning_curve: list[LearningCurvePoint]
     """Of `reward.learning_curve`; empty without it."""
+    second: SecondRewardModel | None = None
+    """Missing without `reward.cross_check`."""
