@@ -9,6 +9,7 @@ import numpy as np
 
 from trueward.config import EvaluationConfig
 from trueward.evaluation import verdict
+from trueward.evaluation.guard_test import GUARD_FELL, fallen
 from trueward.evaluation.verdict_monitor import VerdictMonitor, fall
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.training.driver import EvalVerdict
@@ -18,19 +19,22 @@ Row = Mapping[str, Any]
 
 
 class RunMonitor:
-    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` says."""
+    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` and `guard_stops` say."""
 
     def __init__(self, monitor: VerdictMonitor, evaluation: EvaluationConfig, journal: Journal) -> None:
         self.monitor, self.journal = monitor, journal
-        self.stops = evaluation.stop_when == "truth falls"
+        self.stops, self.guard_stops = evaluation.stop_when == "truth falls", evaluation.guard_stops
 
     def __call__(self, evaluations: list[dict[str, Any]]) -> EvalVerdict:
         """The verdict after the last of these evaluations, with its fields for that row."""
         steps = self.journal.rows(METRICS)
         ratio_first = steps[0].get("val/ratio_first") if steps else None
         row, current = self.monitor(evaluations, ratio_first)
-        stops = self.stops and current.word in verdict.ALARMS
-        return EvalVerdict(row, current.word, f"{current.word}: {current.rule}" if stops else "")
+        fell = fallen(evaluations) if self.guard_stops else []
+        stop = f"{GUARD_FELL}{' and '.join(fell)}, below SFT’s" if fell else ""
+        if self.stops and current.word in verdict.ALARMS:
+            stop = f"{current.word}: {current.rule}"
+        return EvalVerdict(row, current.word, stop)
 
 
 SAMPLE_DIGIT = 1e-5  # the last digit of a score in an evaluation's samples
