@@ -15,6 +15,8 @@ MODULES = {
     "reasoning-gym": ("reasoning_gym",),
     "lora": ("peft",),
     "smollm2": ("gguf",),
+    "lm-eval": ("lm_eval",),
+    "inspect": ("inspect_ai",),
     "studio": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2"),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

@@ -288,6 +288,13 @@ def test_a_row_of_what_moved_is_explained() -> None:
     assert set(sections(DOCS / "metrics.md")["What moved"]) == set(row)
 
 
+def test_what_a_guard_says_is_explained() -> None:
+    from trueward.evaluation.contracts.guard import GuardRow
+
+    fields = {f"guards.NAME.{field}" for field in GuardRow.model_fields}
+    assert set(sections(DOCS / "metrics.md")["Guards"]) == {"guards", *fields}
+
+
 def test_the_figures_of_a_judge_are_explained() -> None:
     import numpy as np
 

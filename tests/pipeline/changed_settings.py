@@ -290,6 +290,11 @@ ELSEWHERE = (  # each has a test of its own below
     "evaluation.judge",  # in test_judge_truths.py, where there is a service
     "evaluation.judge_calls",
     "evaluation.proxy_is_truth",  # in test_proxy_truth.py: it is a leave, and no result depends on it
+    "evaluation.guards",  # in test_guards.py, where there is a suite
+    "evaluation.guard_every",
+    "evaluation.guard_items",
+    "evaluation.guard_stops",
+    "evaluation.guard_minutes",
     "evaluation.least_fall",  # in test_run_verdict.py: it needs a truth that surely rises and falls
     "sft.turns",  # in tests/algorithms/test_sft.py: it needs conversations
     "data.columns",  # in tests/data/test_recipe_options.py

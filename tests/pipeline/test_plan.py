@@ -45,6 +45,7 @@ from changed_settings import (
 STAGES = ("PREPARE", "SFT", "COMPARISONS", "REWARD_MODEL", "REWARD", "POLICY", "CONTROL", "EVALUATION", "REPORT")
 ASKED = ("evaluation.truths=['b','people:film']",)
 WATCHED = 'evaluation.judge=[{{name="j",model="m",endpoint="http://localhost:1/v1"}}]'
+GUARDED = 'evaluation.guards=["verifier:constraints,max_words=5"]'
 SERVED = (*JUDGED, "judge.endpoint=http://localhost:8000/v1")
 OTHERS = {  # of settings that the table of changes has elsewhere: a value, and what is set beside it
     "name": ("other", ()),
@@ -61,6 +62,11 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "evaluation.proxy_is_truth": ("true", ()),
     "evaluation.judge": (WATCHED.partition("=")[2], ()),
     "evaluation.judge_calls": ("9", (WATCHED,)),
+    "evaluation.guards": (GUARDED.partition("=")[2], ()),
+    "evaluation.guard_every": ("2", (GUARDED,)),
+    "evaluation.guard_items": ("9", (GUARDED,)),
+    "evaluation.guard_stops": ("true", (GUARDED,)),
+    "evaluation.guard_minutes": ("5", (GUARDED,)),
     "evaluation.final_pairs": ("7", ASKED),
     "evaluation.step_pairs": ("7", ASKED),
     "judge.endpoint": ("http://localhost:8000/v1", JUDGED),
@@ -121,6 +127,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "evaluation.final_prompts": ("evaluation",),
     "evaluation.final_pairs": (),
     "evaluation.proxy_is_truth": (),
+    "evaluation.guard_minutes": (),
     "evaluation.control": (),
 }
 

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from trueward.config import presets
 from trueward.config.evaluation_judge import PREFIX, EvaluationJudgeConfig
+from trueward.config.guards import GUARD_FIELDS, refuse_unknown_guards
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import PolicyConfig
@@ -112,6 +113,17 @@ class EvaluationConfig(Section):
     judge_calls: Positive | None = None
     """Calls that all of [[evaluation.judge]] together may make in a run; answers above it are not judged, and counted."""
 
+    guards: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Suites that the policy must not get worse at than SFT: `verifier:NAME`, `lm-eval:TASK`, `inspect:TASK`, with options."""
+    guard_every: Positive = 4
+    """Run the guards at every N-th evaluation, and at the last one."""
+    guard_items: Positive = 128
+    """Items of each guard, at most: prompts of a verifier, the first ones of a suite's task."""
+    guard_stops: bool = False
+    """Whether training stops early when a guard has surely fallen."""
+    guard_minutes: Rate = 30.0
+    """Minutes that one run of a guard may take; a longer one is ended, and the guard counted as not measured."""
+
     @model_serializer(mode="wrap")
     def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
@@ -135,6 +147,7 @@ class EvaluationConfig(Section):
                 raise ValueError(f"truths: {name}: there is no [[evaluation.judge]] of this name; there are: {known}")
         if self.judge_calls and not self.judge:
             raise ValueError("judge_calls: there is no [[evaluation.judge]] that could make any")
+        refuse_unknown_guards(self.guards)
         if self.step_pairs and not people:
             raise ValueError("step_pairs: nobody is asked without a truth people:NAME")
         return self
@@ -150,7 +163,7 @@ class EvaluationConfig(Section):
         return next((name.removeprefix("people:") for name in self.truths if name.startswith("people:")), "")
 
 
-NEWER = ("proxy_is_truth", "judge", "judge_calls")
+NEWER = ("proxy_is_truth", "judge", "judge_calls", *GUARD_FIELDS)
 """Fields of [evaluation] that fingerprints of older runs know nothing of."""
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOT_ANNOTATORS = {"demonstrations": "demonstrations can't", "judge": "a judge can't"}

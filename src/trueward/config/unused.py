@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from trueward.config import presets
+from trueward.config.guards import GUARD_FIELDS
 from trueward.config.policy import KINDS, PolicyConfig
 from trueward.config.reading import shipped
 from trueward.config.schema import Recipe
@@ -81,6 +82,8 @@ def why_unused(recipe: Recipe, key: str) -> str:
     policy, kind = recipe.policy, recipe.policy.kind
     if key.startswith("lora.") and key != "lora.rank" and recipe.lora.rank == 0:
         return "there are adapters with lora.rank above 0"
+    if guarding := _why_no_guard(recipe, key):
+        return guarding
     if key == "sampler.engine.sync_every" and kind not in ONLINE:
         return f'policy.kind = "{kind}" doesn\'t read it ({_listed(ONLINE)} do)'
     if key == "reward.cross_check" and recipe.reward.kind != "reward_model":
@@ -99,6 +102,15 @@ def why_unused(recipe: Recipe, key: str) -> str:
         return f'policy.loss = "{policy.loss}" takes the place of the loss that it belongs to'
     kinds, is_idle, why = IDLE.get(name, ((), lambda p: False, ""))
     return why if kind in kinds and is_idle(policy) else ""
+
+
+def _why_no_guard(recipe: Recipe, key: str) -> str:
+    """Why a setting of guards does nothing."""
+    if key.removeprefix("evaluation.") not in GUARD_FIELDS:
+        return ""
+    if recipe.policy.kind == "best_of_n":
+        return 'policy.kind = "best_of_n" trains nothing, so nothing can fall'
+    return "" if recipe.evaluation.guards else "there are no evaluation.guards"
 
 
 def set_keys(recipe: Recipe) -> list[str]:

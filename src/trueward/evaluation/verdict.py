@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from trueward.evaluation import guard_test
 from trueward.evaluation.paired import FEWEST, needed
 from trueward.evaluation.paired_items import significant
 from trueward.evaluation.truth_tests import not_measured, objecting, tested_rows
@@ -79,7 +80,7 @@ def decide(
     no_alarm = f"no alarm can be given: {prompts_missing} more held-out prompts are needed to measure a peak again"
 
     worse = objecting(after, BELOW, ONE_SIDED)
-    others = f"; worse than SFT’s by the judge {', '.join(worse)}" if worse else ""
+    others = (f"; worse than SFT’s by the judge {', '.join(worse)}" if worse else "") + guard_test.clause(after)
 
     def verdict(word: Word, rule: str, **more: float | None) -> RunVerdict:
         return RunVerdict(word, rule + others + ITSELF * proxy_is_truth, {**numbers, **more}, best_step)

@@ -275,9 +275,13 @@ def make_in(
     )
 
 
+LEAVES = ("evaluation.proxy_is_truth", "evaluation.guard_minutes")
+"""Settings of [evaluation] that say what a run may do, and change no result."""
+
+
 def differing(one: Recipe, other: Recipe) -> str:
     """The first setting in which two recipes differ; empty if there is none. Those that change no result are left aside:
-    [runtime], name, description and the leave `evaluation.proxy_is_truth`.
+    [runtime], name, description and `LEAVES`.
     """
 
     def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -291,6 +295,6 @@ def differing(one: Recipe, other: Recipe) -> str:
 
     left, right = (flat({k: v for k, v in _plain(r).items() if k not in ("name", "description")}) for r in (one, other))
     for key in [*left, *right]:
-        if key != "evaluation.proxy_is_truth" and left.get(key) != right.get(key):
+        if key not in LEAVES and left.get(key) != right.get(key):
             return f"{key} is {left.get(key, 'not set')} there, {right.get(key, 'not set')} here"
     return ""

@@ -28,6 +28,7 @@ from trueward.pipeline import human_eval, judge_truths
 from trueward.pipeline.answers import exact_sampler, sampling_params
 from trueward.pipeline.comparisons import Compared
 from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
+from trueward.pipeline.guards.guards import Guards
 from trueward.pipeline.held_out import divide
 from trueward.pipeline.own_code import online_algorithm
 from trueward.pipeline.program_reward import ProgramReward
@@ -92,6 +93,16 @@ class Optimisation:
         self.evaluator: Evaluator = self.setup.evaluator(self.proxy, self.setup.second(self.reward, self.config))
         self.held_out = divide(self.setup.prepared.held_out_in_order(self.seed), self.evaluation.step_prompts)
         self.step_prompts = self.held_out.steps
+        self.total = 0
+        self.guards = Guards(
+            self.evaluation,
+            self.setup.sampler,
+            self.seed,
+            self.reference,
+            self.step_prompts,
+            self.journal.directory,
+            self.env,
+        )
 
     @property
     def common(self) -> dict[str, Any]:
@@ -184,7 +195,7 @@ class Optimisation:
             assert self.scorer is None, "another scorer than the reward model is not fitted again"
             changing = self.relabelling.start(self.policy, self.proxy, self.use)
         self.changing = changing
-        total = algorithm.steps(config, setup)
+        self.total = total = algorithm.steps(config, setup)
 
         def around(state: State, steps: Iterator[Step]) -> Iterator[Step]:
             self.state = state
@@ -237,6 +248,8 @@ class Optimisation:
             "feature_shift": feature_shifts(measured.samples),
             "kl_coef": self.state.numbers.get("kl_coef", kl_coef) if self.state else kl_coef,
         }
+        if self.guards.is_due(step, self.total) and (guarded := self.guards.measure(self.policy, step)):
+            row["guards"] = guarded
         return Evaluation(row, measured.samples, measured.row["truth"])
 
     def result(self, outcome: Outcome, more: Row) -> TrainedPolicy:

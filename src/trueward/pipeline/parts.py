@@ -18,7 +18,9 @@ from trueward.config import (
     SamplerConfig,
     Section,
 )
+from trueward.config.guards import GUARD_FIELDS
 from trueward.data import llama_factory, snapshots
+from trueward.pipeline.guards import guard_spec
 from trueward.pipeline.judge_labels import uses_judge
 from trueward.pipeline.model_files import model_files
 from trueward.scorers import custom
@@ -32,7 +34,7 @@ OWN_SECTIONS = {
     "best_of_n": ("best_of_n", "sft_on_best"),
 }
 """The sections of [policy], and whose they are."""
-OUTSIDE = ("final_pairs", "control", "proxy_is_truth")
+OUTSIDE = ("final_pairs", "control", "proxy_is_truth", "guard_minutes")
 """Fields of [evaluation] that no measurement depends on."""
 
 
@@ -92,6 +94,11 @@ class Parts:
         return "judge" in (reward.kind, *(p.scorer for p in (reward.parts if reward.kind == "mix" else ())))
 
     @property
+    def guards(self) -> tuple[str, ...]:
+        """The guards that are run: none where nothing is trained."""
+        return self.recipe.evaluation.guards if self.recipe.policy.kind != "best_of_n" else ()
+
+    @property
     def preparing(self) -> Settings:
         """The settings of the stage `prepare`."""
         return {"model": self.recipe.model, "data": self.recipe.data}
@@ -149,6 +156,8 @@ class Parts:
     def optimising(self) -> Settings:
         """The settings of the stage `policy`."""
         r, evaluation = self.recipe, without(self.recipe.evaluation, "final_prompts", *OUTSIDE)
+        if not self.guards:
+            evaluation = without(evaluation, *GUARD_FIELDS)
         return {
             "seed": r.seed,
             "policy": self.policy,
@@ -164,7 +173,7 @@ class Parts:
     @property
     def evaluating(self) -> Settings:
         """The settings of the stage `evaluation`."""
-        r, while_training = self.recipe, ["every", "stop_when", "step_pairs"]
+        r, while_training = self.recipe, ["every", "stop_when", "step_pairs", *GUARD_FIELDS]
         if r.policy.kind == "best_of_n":
             while_training.append("step_prompts")  # no evaluation in training uses any
         return {
@@ -233,9 +242,10 @@ class Parts:
 
     @property
     def policy_files(self) -> list[Path]:
-        """Files that the stage `policy` reads: the truths', and the source of the user's own policy loss and algorithm."""
+        """Files that the stage `policy` reads: the truths', the guards', the source of the user's own loss and algorithm."""
         policy = self.recipe.policy
-        return self.truth_files + custom_files([policy.kind, policy.loss])
+        guarding = [file for spec in guard_spec.read_all(self.guards) for file in spec.files]
+        return self.truth_files + guarding + custom_files([policy.kind, policy.loss])
 
     @property
     def scorer_files(self) -> list[Path]:

@@ -20,6 +20,7 @@ from trueward.pipeline import human_eval, relabel_people, sources
 from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
 from trueward.pipeline.comparisons import comparisons_name, that_fit
 from trueward.pipeline.graph import Results, graph
+from trueward.pipeline.guards.guard_spec import check_guards
 from trueward.pipeline.model_checks import check_models
 from trueward.pipeline.own_code import check_policy_code
 from trueward.pipeline.parts import Parts, custom_files
@@ -140,6 +141,8 @@ def check_inputs(recipe: Recipe, env: Env, until: str, has_sft: bool = False) ->
             that_fit(pairs, comparisons_name(recipe.comparisons), Collator(tokenizer, context), recipe.data)
         refuse_refused_prompts(recipe, source)
         check_scorers(recipe, source.prompts, env, source.columns)
+        if recipe.policy.kind != "best_of_n":
+            check_guards(recipe, source.prompts)
         check_policy_code(recipe.policy)
     return source
 

@@ -10,6 +10,7 @@ import numpy as np
 from trueward.config import EvaluationConfig
 from trueward.evaluation import verdict
 from trueward.evaluation.cross_check import cross_check_warning, first_alarm
+from trueward.evaluation.guard_test import GUARD_FELL, fallen
 from trueward.evaluation.verdict_monitor import VerdictMonitor, fall
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.training.driver import EvalVerdict
@@ -19,7 +20,7 @@ Row = Mapping[str, Any]
 
 
 class RunMonitor:
-    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` says.
+    """Gives the verdict of a run after each evaluation, and ends it as `evaluation.stop_when` and `guard_stops` say.
 
     tell: prints the first alarm of the second reward model, which ends nothing.
     """
@@ -32,7 +33,7 @@ class RunMonitor:
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.monitor, self.journal, self.tell = monitor, journal, tell
-        self.stops = evaluation.stop_when == "truth falls"
+        self.stops, self.guard_stops = evaluation.stop_when == "truth falls", evaluation.guard_stops
 
     def __call__(self, evaluations: list[dict[str, Any]]) -> EvalVerdict:
         """The verdict after the last of these evaluations, with its fields for that row."""
@@ -42,8 +43,11 @@ class RunMonitor:
         after = [evaluation for evaluation in evaluations if evaluation["step"]]
         if after and first_alarm(after) == len(after) - 1:
             self.tell(f"step {after[-1]['step']}, an early warning: {cross_check_warning(after)}")
-        stops = self.stops and current.word in verdict.ALARMS
-        return EvalVerdict(row, current.word, f"{current.word}: {current.rule}" if stops else "")
+        fell = fallen(evaluations) if self.guard_stops else []
+        stop = f"{GUARD_FELL}{' and '.join(fell)}, below SFT’s" if fell else ""
+        if self.stops and current.word in verdict.ALARMS:
+            stop = f"{current.word}: {current.rule}"
+        return EvalVerdict(row, current.word, stop)
 
 
 SAMPLE_DIGIT = 1e-5  # the last digit of a score in an evaluation's samples

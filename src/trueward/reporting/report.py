@@ -18,6 +18,7 @@ from trueward.reporting import (
     criteria_map,
     cross_check_text,
     doctor_text,
+    guards_panel,
     judge_panel_text,
     judge_text,
     people_text,
@@ -27,7 +28,7 @@ from trueward.reporting import (
     reward_page,
     verdict_text,
 )
-from trueward.reporting.chart_style import STYLE
+from trueward.reporting.chart_style import STYLE, TONE_STYLE
 from trueward.reporting.formatting import SPACE, between, count, duration, percent, plain, signed, within
 from trueward.reporting.report_rows import POLICIES
 from trueward.reporting.template import template
@@ -70,10 +71,12 @@ def page(report: Report) -> str:
         panel=[*judge_panel_text.sentences(report), *criteria_map.sentences(report)],
         criteria=criteria_map.maps(report),
         shade=criteria_map.shade,
+        guards=guards_panel.panel(report),
+        guard_sentences=guards_panel.sentences(report),
         people=people_text.sentences(report.get("people") or {}),
         recipe=report_text.recipe_text(report.get("recipe") or {}),
         total=report_rows.total_seconds(report),
-        chart_style=Markup(STYLE),  # noqa: S704 (our own constant)
+        chart_style=Markup(STYLE + TONE_STYLE),  # noqa: S704 (our own constant)
     )
 
 
@@ -138,6 +141,7 @@ def summary(report: Report, verbose: bool = False) -> list[str]:
         lines.append("The annotators are simulated: programs chose between the answers, no person did.")
     lines += judge_text.sentences(report)
     lines += judge_panel_text.sentences(report) + criteria_map.sentences(report)
+    lines += guards_panel.sentences(report)
     lines += people_text.sentences(report.get("people") or {})
     if (total := report_rows.total_seconds(report)) is not None:
         lines.append(f"It took {duration(total)} in all.")

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from trueward.evaluation.guard_test import GUARD_FELL
 from trueward.evaluation.noise import label_ceiling
 from trueward.evaluation.printable import printable
 from trueward.evaluation.statistics import NINETY_FIVE
@@ -73,7 +74,8 @@ def stopped_line(report: Report) -> str:
         return ""
     rows, planned = report_rows.history(report), ((report.get("recipe") or {}).get("policy") or {}).get("steps")
     at = f" at step {rows[-1]['step']}" + (f" of {planned}" if planned else "") if rows else ""
-    return f"Training stopped{at}, as evaluation.stop_when asks: {report['stopped']}."
+    setting = "guard_stops" if str(report["stopped"]).startswith(GUARD_FELL) else "stop_when"
+    return f"Training stopped{at}, as evaluation.{setting} asks: {report['stopped']}."
 
 
 def verifier_line(report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trueward.evaluation.contracts.contract import Contract, Figure
+from trueward.evaluation.contracts.guard import GuardRow
 from trueward.evaluation.contracts.judged import JudgedRow, JudgePanelRow
 from trueward.evaluation.features import Kind
 from trueward.evaluation.verdict import Word
@@ -186,5 +187,7 @@ class EvaluationRow(PolicyRow):
     """Held-out prompts that are missing for a peak to be measured again; above 0 no alarm of a fall can be given."""
     early_warnings: list[str]
     """What of the answers is unlike SFT's; these warn and decide nothing."""
+    guards: dict[str, GuardRow] | None = None
+    """By name, what the guards say. Missing where none was due."""
     seconds: float
     """Seconds of the training loop so far, evaluations included."""
