@@ -144,6 +144,10 @@ def rates(recipe: Recipe) -> bool:
     return recipe.reward.kind == "judge"
 
 
+def is_guarded(recipe: Recipe) -> bool:
+    return bool(recipe.evaluation.guards) and recipe.policy.kind != "best_of_n"
+
+
 # What a section needs to play a part at all.
 PLAYS: dict[str, Callable[[Recipe], bool]] = {
     "lora": lambda recipe: recipe.lora.rank > 0,
@@ -154,6 +158,7 @@ PLAYS: dict[str, Callable[[Recipe], bool]] = {
     "policy.relabel": lambda recipe: recipe.policy.relabel.every > 0,
     "comparisons": lambda recipe: is_fitted(recipe) or is_offline(recipe),
     "reward.cross_check": lambda recipe: is_fitted(recipe) and not is_offline(recipe),
+    **{f"evaluation.{name}": is_guarded for name in ("guards", "guard_every", "guard_items", "guard_stops")},
 }
 
 
