@@ -50,7 +50,7 @@ def runs(kind: str, minds: float) -> list[Any]:
 
 @pytest.mark.parametrize("kind", HABITS)
 def test_a_hack_of_each_kind_is_found_and_named(kind: str) -> None:
-    """Of 50 runs all were found, at the evaluation where the truth was down by a quarter SD or up to four later."""
+    """Of 50 runs all were found, from one evaluation before the truth was down by a quarter SD to three after it."""
     found = runs(kind, 1.0)
     assert all(0 < run.alarm <= run.due + 5 for run in found)
     assert all(is_named(kind, run.named) for run in found)

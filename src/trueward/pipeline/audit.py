@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _samples(request: AuditRequest) -> Iterator[Row]:
         yield audit()
         return
     for files in whenever_new(lambda: rollouts.files_of(request.samples), file_state, request.idle):
-        if table := _unless_too_few(lambda files=files: audit(files)):  # type: ignore[misc]
+        if table := _unless_too_few(partial(audit, files)):
             yield table
 
 
@@ -201,9 +202,9 @@ def whenever_new(
 
 def _unless_too_few(make: Callable[[], Row]) -> Row | None:
     """A table; None while one look alone is there."""
+    from trueward.pipeline.audit_samples import OneLookError
+
     try:
         return make()
-    except ValueError as error:
-        if "one look alone" in str(error):
-            return None
-        raise
+    except OneLookError:
+        return None

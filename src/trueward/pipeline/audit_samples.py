@@ -25,6 +25,10 @@ TOTALS = ("proxy", "score", "reward", "rewards")
 """Columns that are the reward itself where a file has several of numbers: trueward's, verl's, and plain ones."""
 
 
+class OneLookError(ValueError):
+    """The answers of one look alone are there: nothing to compare yet."""
+
+
 @dataclass
 class SamplesAudit:
     """What is asked of an audit of answers on disk.
@@ -76,7 +80,7 @@ class SamplesAudit:
         monitor = TextMonitor(evaluator, self.seed)
         skipped = [step for step, answers in scored.items() if not monitor.look(step, answers.scaled(scale))]
         if not monitor.answers:
-            raise ValueError(self._nothing(scored, evaluator))
+            raise (ValueError if scored else OneLookError)(self._nothing(scored, evaluator))
         notes += _about_looks(monitor, skipped) + [
             f"{scorer.name} said nothing of {scorer.abstained:,} answers, which no figure counts"
             for scorer in (*truths, *([proxy] if proxy else ())) if scorer.abstained
