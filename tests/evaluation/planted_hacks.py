@@ -16,7 +16,7 @@ import numpy as np
 from trueward.evaluation import verdict
 from trueward.evaluation.feature_shift import ScoredAnswer, feature_shift
 from trueward.evaluation.paired import paired
-from trueward.evaluation.verdict_monitor import fall
+from trueward.evaluation.peak_fall import fall
 from trueward.records import Completion
 
 Habit = Callable[[str], str]

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from trueward.batches import Rollout
-from trueward.evaluation.evaluator import Evaluator, Measurement
+from trueward.evaluation.evaluator import Evaluator
+from trueward.evaluation.measurement import Measurement
 from trueward.evaluation.outliers import Outliers, fit_home
 from trueward.evaluation.truth import Truth
 from trueward.records import Completion, Score

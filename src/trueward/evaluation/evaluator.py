@@ -18,7 +18,7 @@ from trueward.batches import Rollout
 from trueward.evaluation.baseline import Baseline
 from trueward.evaluation.cross_check import second_gains
 from trueward.evaluation.lengths import correlation, matched_gain
-from trueward.evaluation.measurement import Measurement, feature_shifts, paired_gain, word_statistics
+from trueward.evaluation.measurement import Measurement, paired_gain, word_statistics
 from trueward.evaluation.measurement import number as _number
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.statistics import standard_error
@@ -33,8 +33,6 @@ from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
 from trueward.scorers.scorer import ScoredBatch, Scorer
-
-__all__ = ["Evaluator", "Measurement", "feature_shifts"]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.seeds import generator
 
-__all__ = ["VerdictMonitor", "fall"]
-
 ANSWERS = 2  # of either policy to each prompt, when a peak is measured again
 Row = Mapping[str, Any]
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from trueward import artifacts
 from trueward.evaluation import verdict
-from trueward.evaluation.evaluator import Measurement
-from trueward.evaluation.measurement import feature_shifts
+from trueward.evaluation.measurement import Measurement, feature_shifts
+from trueward.evaluation.peak_fall import fall
 from trueward.evaluation.verdict import RunVerdict
-from trueward.evaluation.verdict_monitor import VerdictMonitor, fall
+from trueward.evaluation.verdict_monitor import VerdictMonitor
 from trueward.models.network import Network
 from trueward.models.run_paths import model_path
 from trueward.pipeline.audit_setup import AuditSetup

@@ -20,7 +20,8 @@ from trueward.config import (
     SamplerConfig,
 )
 from trueward.data import jsonl
-from trueward.evaluation.evaluator import Evaluator, feature_shifts
+from trueward.evaluation.evaluator import Evaluator
+from trueward.evaluation.measurement import feature_shifts
 from trueward.models.network import Network
 from trueward.pipeline import judge_truths
 from trueward.pipeline.answers import exact_sampler

@@ -19,7 +19,8 @@ from trueward.config import (
     SftConfig,
 )
 from trueward.data import jsonl
-from trueward.evaluation.evaluator import Evaluator, feature_shifts
+from trueward.evaluation.evaluator import Evaluator
+from trueward.evaluation.measurement import feature_shifts
 from trueward.evaluation.outliers import fit_outliers
 from trueward.evaluation.verdict_monitor import VerdictMonitor
 from trueward.models.derived import trainable

@@ -11,7 +11,8 @@ from trueward.config import EvaluationConfig
 from trueward.evaluation import verdict
 from trueward.evaluation.cross_check import cross_check_warning, first_alarm
 from trueward.evaluation.guard_test import GUARD_FELL, fallen
-from trueward.evaluation.verdict_monitor import VerdictMonitor, fall
+from trueward.evaluation.peak_fall import fall
+from trueward.evaluation.verdict_monitor import VerdictMonitor
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.training.driver import EvalVerdict
 from trueward.training.journal import METRICS, Journal
