@@ -263,3 +263,10 @@ def test_every_line_is_drawn_somewhere_and_explained_in_the_docs() -> None:
 def test_the_page_lists_the_faults_in_their_order() -> None:
     page = (Path(__file__).parents[2] / "docs/doctor.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| \[`([\w-]+)`\]", page, re.MULTILINE) == list(RULES)
+
+
+def test_comparisons_that_a_straight_line_learns_from_are_not_too_few() -> None:
+    weak = {"accuracy": 0.52, "accuracy_low": 0.47, "accuracy_high": 0.57}
+    ahead = {"probe_ahead": 0.07, "probe_ahead_low": 0.02, "probe_accuracy": 0.62}
+    assert faults(with_(reward_model=weak, policy={"truth": 0.1})) == ["comparisons"]
+    assert faults(with_(reward_model={**weak, **ahead}, policy={"truth": 0.1})) == ["probe"]

@@ -63,8 +63,8 @@ def comparisons(inputs: DoctorInputs) -> Finding | None:
     measured = accuracy is not None and low > 0.5
     weak = accuracy is None or accuracy < line("accuracy") or high - low > line("gain")
     lucky = gained(inputs, "truth") and fitted >= line("few")
-    if measured or not weak or lucky or _coins(inputs) or _misread(inputs):
-        return None
+    if measured or not weak or lucky or _coins(inputs) or _misread(inputs) or _probe_is_ahead(inputs):
+        return None  # where a straight line learnt something from them, they aren't too few
     curve = reward.get("learning_curve") or []
     return Finding(
         "comparisons",
@@ -109,7 +109,7 @@ def probe(inputs: DoctorInputs) -> Finding | None:
     if reward.get("probe_ahead") is None:
         raise NotMeasuredError("no probe was fitted beside the reward model")
     ahead, low, accuracy, probed = known(reward, "probe_ahead", "probe_ahead_low", "accuracy", "probe_accuracy")
-    if low <= 0 or ahead < line("ahead"):
+    if not _probe_is_ahead(inputs):
         return None
     rate = float(inputs.setting("reward.learning_rate"))
     return Finding(
@@ -184,6 +184,12 @@ def _misread(inputs: DoctorInputs) -> bool:
     """Whether the loss on fitted comparisons is higher when they are scored again than it was in training."""
     now = _rescored(inputs, "nll")
     return bool(inputs.reward_steps) and now is not None and now - _last_quarter(inputs, "loss") > line("rescored")
+
+
+def _probe_is_ahead(inputs: DoctorInputs) -> bool:
+    """Whether a linear probe surely ranks more of the held-out comparisons right; False if there is none."""
+    ahead, low = (inputs.reward_model.get(key) for key in ("probe_ahead", "probe_ahead_low"))
+    return ahead is not None and low is not None and low > 0 and ahead >= line("ahead")
 
 
 def _coins(inputs: DoctorInputs) -> bool:
