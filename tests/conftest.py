@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import importlib.util
 import json
@@ -360,6 +361,19 @@ BUDGETS = {  # seconds of one core that a room's tests may take; printed at the 
     "lab": 30, "learning": 360, "losses": 30, "models": 180, "parallel": 90, "pipeline": 720, "reporting": 60, "sampling": 45,
     "scorers": 120, "studio": 240, "tracking": 45, "training": 45, "web": 260, "tests": 30,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_running_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A browser that is driven without `await` leaves its event loop running in the thread of all tests that follow: none
+    of them sees it, whatever the order of the files."""
+    loop = asyncio._get_running_loop()
+    if loop is None or "browser" in request.fixturenames:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +111,7 @@ def program(option: str, name: str, device: Any = None) -> Scorer:
 
 def function_in_file(option: str, file: str, function: str) -> Scorer:
     """The function of a Python file as a scorer: `rewards.py:f`. `ValueError` in one line if there is none."""
-    from trueward.scorers import own_module
+    from trueward.scorers import own_file, own_module
     from trueward.scorers.custom import FunctionScorer
     from trueward.scorers.user_function import described
 
@@ -121,28 +119,15 @@ def function_in_file(option: str, file: str, function: str) -> Scorer:
     if not path.is_file():
         raise ValueError(f"{name}: there is no such file")
     own_module.search_here()
-    module = _loaded(
-        path, lambda error: ValueError(f"{name}: the file can't be imported: {described(error, str(path))}")
-    )
+    try:
+        module = own_file.module_in(path)
+    except Exception as error:
+        raise ValueError(f"{name}: the file can't be imported: {described(error, str(path))}") from error
     value = getattr(module, function, None)
     if not callable(value):
         known = [key for key, one in vars(module).items() if callable(one) and not key.startswith("_")]
         raise ValueError(f"{name}: the file has no function {function}; it has {', '.join(known) or 'none'}")
     return FunctionScorer(f"{file}:{function}", value)
-
-
-def _loaded(path: Path, failed: Callable[[Exception], ValueError]) -> Any:
-    label = f"trueward_audit_{path.stem}"
-    spec = importlib.util.spec_from_file_location(label, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[label] = module  # dataclasses in it look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise failed(error) from error
-    return module
 
 
 def same(proxy: AuditScorer | None, truths: Sequence[AuditScorer]) -> str:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 from trueward.artifacts import expanded
 from trueward.scorers.user_function import described
 
 ENDING = ".py"
+
+
+class SourceLoader(SourceFileLoader):
+    """Compiles what the file says now. Python's cache of compiled files knows a file by its size and the second of its last
+    change, so a function that was edited and tried twice within a second would be the old one."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def is_in_file(name: str) -> bool:
@@ -26,26 +37,35 @@ def function_in(name: str) -> Any:
     path = expanded(place)
     if not path.is_file():
         raise ValueError(f"{name}: there is no file {place}")
-    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]
-    module_name = f"{path.stem}_{digest}"  # an edited file is another module
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        beside = str(path.resolve().parent)
-        sys.path.insert(0, beside)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:  # whatever a user's file does when it is run, the line says which one it was
-            del sys.modules[module_name]
-            raise ValueError(f"{name}: {place} can't be run: {described(error, str(path))}") from error
-        finally:
-            sys.path.remove(beside)
-    function = getattr(sys.modules[module_name], attribute, None)
+    try:
+        module = module_in(path)
+    except Exception as error:  # whatever a user's file does when it is run, the line says which one it was
+        raise ValueError(f"{name}: {place} can't be run: {described(error, str(path))}") from error
+    function = getattr(module, attribute, None)
     if function is None:
         raise ValueError(f"{name}: {place} has no {attribute}")
     if not callable(function):
         raise ValueError(f"{name}: expected a function, got {type(function).__name__}")
     return function
+
+
+def module_in(path: Path) -> ModuleType:
+    """The file as a module, which may import what lies beside it; raises whatever the file does when it is run."""
+    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]
+    name = f"{path.stem}_{digest}"  # an edited file is another module
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path, loader=SourceLoader(name, str(path)))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses in it look their module up
+        beside = str(path.resolve().parent)
+        sys.path.insert(0, beside)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            sys.path.remove(beside)
+    return sys.modules[name]
