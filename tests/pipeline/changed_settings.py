@@ -126,6 +126,7 @@ CHANGES = {
     "policy.relabel.every": Change("1", "policy", f"policy/{WEIGHTS}"),
     "policy.relabel.comparisons": Change("40", "policy", "policy/relabel.jsonl", RELABELLED),
     "reward.kind": Change("verifier", "reward", f"policy/{WEIGHTS}", RLVR[1:]),
+    "reward.judge_mode": Change("pairwise", "reward", "reward/scale.json", (*RATED, *JUDGED[2:])),
     "reward.verifier": Change("mine:short", "reward", f"policy/{WEIGHTS}", OWN_SCORER),
     "reward.options": Change("{{max_words=6}}", "reward", f"policy/{WEIGHTS}", RLVR),
     "reward.parts": Change('[{{scorer="length",weight=-1.0}}]', "reward", f"policy/{WEIGHTS}", MIX),

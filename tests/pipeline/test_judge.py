@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -233,6 +234,38 @@ def test_ratings_are_a_reward_on_a_scale_of_their_own(baseline: Path, climb: Any
     assert all(1 <= step["reward/raw"] <= 3 for step in steps)
 
 
+@pytest.mark.parametrize("mode", ["pairwise", "grouped"])
+def test_the_proxy_sets_answers_beside_sft_s(
+    baseline: Path, climb: Any, serve: Any, tmp_path: Path, mode: str, command: Any
+) -> None:
+    def says(body: dict[str, Any], before: int) -> dict[str, Any]:
+        text = body["messages"][0]["content"]
+        shown = re.findall(r"Answer (\w):\n(.*)", text)
+        order = [letter for letter, _ in sorted(shown, key=lambda one: -len(one[1].split()))]
+        return {"text": " > ".join(order) if text.startswith("Rank") else order[0]}
+
+    service = serve(says)
+    asked = ("reward.kind=judge", f"reward.judge_mode={mode}", "judge.model=m", f"judge.endpoint={service.address}")
+    more = (f"runtime.judge.cache={tmp_path}/judge.jsonl", "policy.kind=grpo", "policy.group.size=4", "policy.steps=1")
+    name = f"beside-{mode}"
+    climb(baseline.parent, name, *asked, *more, "reward.references=2")
+    run = baseline.parent / name
+    reward = summary(run, "reward")
+    assert (reward["mean"], reward["judge"]["failed"]) == (0.0, 0)
+    assert 0 < reward["judge"]["flipped"] < 1, "equally long answers are decided by the order"
+    (step,) = read_log(run / "policy" / "metrics.jsonl")
+    assert -1 <= step["reward/raw"] <= 1
+    assert step["reward/failed"] == 0
+    lines = [json.loads(line) for line in (run / "evaluation" / "policy.jsonl").read_text().splitlines()]
+    gaps = [len(s["response"].split()) - len(s["reference"].split()) for s in lines]
+    assert np.corrcoef(gaps, [s["proxy"] for s in lines])[0, 1] > 0.3
+    assert "compared" in (run / "report.html").read_text()
+    code, _, line = command("reward", "test", str(run))
+    assert (code, "sets answers beside the SFT policy's" in line) == (2, True)
+    code, out, _ = command("evaluate", str(run / "policy"), "--scorer", "proxy", "--count", "8")
+    assert code == 0, out
+
+
 def test_an_answer_without_a_rating_is_worth_what_sft_s_are(
     baseline: Path, climb: Any, serve: Any, tmp_path: Path
 ) -> None:
@@ -338,6 +371,10 @@ def test_how_a_service_is_called_is_no_part_of_a_digest(climb: Any, serve: Any, 
         ((*PAIRS, "policy.relabel.every=1"), "a judge can't"),
         ((*RATED, "policy.kind=dpo"), "dpo learns from comparisons"),
         (('evaluation.truths=["judge"]',), "judge.model: a judge is asked for"),
+        ((*RATED, "reward.judge_mode=grouped"), "writes no ranking"),
+        ((*RATED, "judge.endpoint=http://localhost:1/v1", "reward.judge_mode=grouped", f'judge.question="{QUESTION}"'),
+         "the question is a fixed one"),
+        ((*RATED, "judge.endpoint=http://localhost:1/v1", "reward.judge_mode=grouped", "reward.references=9"), "at most 8"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_one_line(

@@ -157,6 +157,7 @@ PLAYS: dict[str, Callable[[Recipe], bool]] = {
     "policy.best_of_n": lambda recipe: recipe.policy.kind in ("best_of_n", "sft_on_best"),
     "policy.relabel": lambda recipe: recipe.policy.relabel.every > 0,
     "comparisons": lambda recipe: is_fitted(recipe) or is_offline(recipe),
+    "reward.judge_mode": rates,
     "reward.cross_check": lambda recipe: is_fitted(recipe) and not is_offline(recipe),
     **{f"evaluation.{name}": is_guarded for name in ("guards", "guard_every", "guard_items", "guard_stops")},
 }

@@ -68,6 +68,8 @@ class RewardConfig(SupervisedConfig):
     """Whether scores are scaled to mean 0 and SD 1 under the SFT policy; false: raw scores, so β has no fixed unit."""
     template: Literal["auto", "chat", "plain", "pair"] = "auto"
     """How a `model` from elsewhere reads a completion: as a conversation, one text, or two; auto: by its tokenizer."""
+    judge_mode: Literal["pointwise", "pairwise", "grouped"] = "pointwise"
+    """With kind = "judge": it rates an answer, compares it with one of SFT's, or ranks all answers to a prompt with SFT's."""
     learning_curve: bool = False
     """Also fit to an eighth, a quarter and half of the comparisons, to estimate whether more would help."""
     probe: Annotated[int, Field(ge=0)] = 1000
@@ -88,7 +90,7 @@ class RewardConfig(SupervisedConfig):
     shaping: Literal["none", "sigmoid"] = "none"
     """sigmoid: the reward is the mean of σ(score − score of a reference answer), rescaled to SDs (PAR)."""
     references: Positive = 4
-    """With shaping = "sigmoid": reference answers of the SFT policy, sampled for each prompt of a step."""
+    """With shaping = "sigmoid" or judge_mode = "grouped": answers of the SFT policy's, sampled for each prompt of a step."""
     length_penalty: NonNegative = 0.0
     """SDs subtracted for each token beyond the mean length of the SFT policy's answers."""
 
@@ -120,13 +122,19 @@ class RewardConfig(SupervisedConfig):
             raise ValueError('kind = "verifier" needs `verifier`, a name that `trueward verifiers list` shows')
         if self.kind == "mix" and not any(not part.gate for part in self.parts):
             raise ValueError('kind = "mix" needs `parts`, and one of them that is no gate')
+        if self.judge_mode == "grouped" and self.references > MOST_RANKED:
+            raise ValueError(
+                f'references: with judge_mode = "grouped" at most {MOST_RANKED}, since a judge ranks ten answers at once, '
+                f"not {self.references}"
+            )
         names = [part.name or part.scorer for part in self.parts]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise ValueError(f"parts: two are called {twice!r}; give them names")
         return self
 
 
-NEWER = ("cross_check",)
+MOST_RANKED = 8  # answers of the SFT policy in one ranking
+NEWER = ("cross_check", "judge_mode")
 """Fields of [reward] that fingerprints of older runs know nothing of."""
 SHAPING = ("clip", "shaping", "references", "length_penalty")
 """Fields of [reward] that turn a score into a reward; the reward model does not depend on them."""

@@ -248,6 +248,16 @@ class Recipe(Section):
         )
         if "judge" in judging and not self.judge.model:
             raise ValueError("judge.model: a judge is asked for, so say which model it is")
+        if self.reward.kind == "judge" and self.reward.judge_mode == "grouped":
+            if not self.judge.endpoint:
+                raise ValueError(
+                    'reward.judge_mode = "grouped": a model that runs here writes no ranking, its log-probs are read; '
+                    "give judge.endpoint"
+                )
+            if self.judge.question:
+                raise ValueError(
+                    'judge.question: it asks about two answers; with reward.judge_mode = "grouped" the question is a fixed one'
+                )
         by_people = self.comparisons.path or self.comparisons.source.startswith("studio:")
         if self.data.prompts == "comparisons" and not by_people:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')

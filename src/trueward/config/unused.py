@@ -90,6 +90,8 @@ def why_unused(recipe: Recipe, key: str) -> str:
         return f'reward.kind = "{recipe.reward.kind}" is fitted to no comparisons that could be split'
     if key == "reward.cross_check" and kind == "dpo" and not policy.dpo.online:
         return 'policy.kind = "dpo" learns from all comparisons itself, so none are left for a second reward model'
+    if judging := _why_no_judging(recipe, key):
+        return judging
     name = key.removeprefix("policy.")
     if name == key or name not in READERS or policy.is_own:  # what an algorithm of the user's reads, the user knows
         return ""
@@ -102,6 +104,18 @@ def why_unused(recipe: Recipe, key: str) -> str:
         return f'policy.loss = "{policy.loss}" takes the place of the loss that it belongs to'
     kinds, is_idle, why = IDLE.get(name, ((), lambda p: False, ""))
     return why if kind in kinds and is_idle(policy) else ""
+
+
+def _why_no_judging(recipe: Recipe, key: str) -> str:
+    """Why a setting of the judge that is the proxy does nothing."""
+    reward = recipe.reward
+    if key == "reward.judge_mode" and reward.kind != "judge":
+        mixed = reward.kind == "mix" and any(part.scorer == "judge" for part in reward.parts)
+        return "a judge in a mixture rates answers" if mixed else f'reward.kind = "{reward.kind}" asks no judge'
+    compares = reward.kind == "judge" and reward.judge_mode != "pointwise"
+    if key in ("judge.rating", "judge.ratings") and compares and "judge" not in recipe.evaluation.truths:
+        return f'reward.judge_mode = "{reward.judge_mode}" asks for no rating'
+    return ""
 
 
 def _why_no_guard(recipe: Recipe, key: str) -> str:

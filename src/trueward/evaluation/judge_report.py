@@ -10,6 +10,7 @@ import numpy as np
 from trueward.config import JudgeConfig as Settings
 from trueward.evaluation.statistics import standard_error, wilson
 from trueward.scorers.judge.llm_judge import Preference, Rating
+from trueward.scorers.judge.ranking import Ranked
 
 
 def of_preferences(judgements: Sequence[Preference], settings: Settings) -> dict[str, Any]:
@@ -34,6 +35,22 @@ def of_ratings(judgements: Sequence[Rating], settings: Settings) -> dict[str, An
     return {**_of(judgements, settings), "position_bias": None, "position_bias_se": None, "flipped": None}
 
 
+def of_compared(judgements: Sequence[Preference] | Sequence[Ranked], settings: Settings) -> dict[str, Any]:
+    """Figures of a judge that compares or ranks two answers. Of a ranking the bias is not
+    known in logits; a pair is flipped where the two orders disagree."""
+    preferences = [p for p in judgements if isinstance(p, Preference)]
+    if len(preferences) == len(judgements):
+        return of_preferences(preferences, settings)
+    ranked = [r for r in judgements if isinstance(r, Ranked)]
+    undecided = [r.places[0] == r.places[1] for r in ranked if r.places is not None]
+    return {
+        **_of(ranked, settings),
+        "position_bias": None,
+        "position_bias_se": None,
+        "flipped": _number(float(np.mean(undecided))) if undecided else None,
+    }
+
+
 def agreement(judged: np.ndarray, other: np.ndarray, who: str) -> dict[str, Any]:
     """How often the judge picks the answer that `who` picks, with Wilson's interval, without pairs that `who` calls equal.
 
@@ -52,9 +69,9 @@ def agreement(judged: np.ndarray, other: np.ndarray, who: str) -> dict[str, Any]
     }
 
 
-def _of(judgements: Sequence[Preference] | Sequence[Rating], settings: Settings) -> dict[str, Any]:
+def _of(judgements: Sequence[Preference] | Sequence[Rating] | Sequence[Ranked], settings: Settings) -> dict[str, Any]:
     failures = [f.wrong for f in judgements if f.wrong]
-    masses = [f.mass for f in judgements if f.mass is not None]
+    masses = [mass for f in judgements if (mass := getattr(f, "mass", None)) is not None]
     return {
         "model": settings.model,
         "endpoint": settings.endpoint,

@@ -159,7 +159,8 @@ class AuditSetup:
             return None
         if self.proxy_name == "proxy" and self.home:
             if self.home.recipe.reward.kind != "reward_model":
-                return factory.normalized_program(read_scale(self.home.run / "reward"))
+                sample = exact_sampler(self.settings, self.env)
+                return factory.normalized_program(read_scale(self.home.run / "reward"), lambda: self.network, sample)
             refitted = refitted_proxy(self.home.run / "policy", self.env)
             return refitted or ensemble.load(self.home.run / "reward_model", self.env.device)
         scorer = self._program("--proxy", self.proxy_name, factory)

@@ -45,7 +45,11 @@ class EvalSetup:
 
     def proxy(self, reward: FittedReward | ProgramReward) -> AnyProxy:
         """The proxy in SDs under the SFT policy, frozen."""
-        return reward.proxy if isinstance(reward, FittedReward) else self.factory.normalized_program(reward.scale)
+        if isinstance(reward, FittedReward):
+            return reward.proxy
+        return self.factory.normalized_program(
+            reward.scale, lambda: self.sft.policy, exact_sampler(self.sampler, self.factory.env)
+        )
 
     def second(self, reward: FittedReward | ProgramReward, policy: PolicyConfig) -> Proxy | None:
         """The reward model of comparisons that neither the proxy nor the policy learns from; None where there is none.

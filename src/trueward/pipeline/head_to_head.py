@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from trueward.models import loading
 from trueward.models.network import Network
 from trueward.models.run_paths import is_model, model_path
 from trueward.pipeline import sources
+from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.held_out import divide, in_order
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.program_reward import read_scale
@@ -203,7 +204,10 @@ def _scorer(text: str, home: RunHome | None, device: torch.device) -> tuple[Scor
     if name == "proxy" and home.recipe.reward.kind != "reward_model":
         if not artifacts.load(home.run / "reward"):
             raise ValueError(f"--scorer proxy: {home.run} has no reward yet")
-        return factory.normalized_program(read_scale(home.run / "reward")), alone
+        run, seed = home.run, home.recipe.seed
+        sample = exact_sampler(home.recipe.sampler, env)
+        sft = partial(loading.causal, model_path(str(run / "sft")), seed, device)
+        return factory.normalized_program(read_scale(run / "reward"), sft, sample), alone
     if name == "proxy":
         folder = home.run / "reward_model"
         if not is_model(folder / "model"):

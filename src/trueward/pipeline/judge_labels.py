@@ -16,7 +16,8 @@ from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
 from trueward.scorers.judge import llm_judge
 from trueward.scorers.judge.call_limit import CallLimit
-from trueward.scorers.judge.llm_judge import LlmJudge, Pair
+from trueward.scorers.judge.llm_judge import LlmJudge, Pair, Preference
+from trueward.scorers.judge.ranking import Ranked, rank
 from trueward.scorers.scorer import Scale, fit_scale, scores
 from trueward.scorers.simulated import Annotator
 from trueward.seeds import generator
@@ -109,19 +110,54 @@ def rating_scale(
     config: JudgeConfig,
     seed: int,
     env: Env,
+    mode: str = "pointwise",
 ) -> tuple[Scale, dict[str, Any]]:
-    """The scale of the judge's ratings, from the SFT policy's answers, two to each prompt, and the judge's figures.
+    """The scale of the judge's scores, from the SFT policy's answers, two to each prompt, and the judge's figures.
 
-    Pairs with an answer that has no rating are left out.
+    Pairs with an answer that has no judgement are left out. mode: `reward.judge_mode`.
     """
     judge = build_judge(config, seed, env)
+    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    if mode != "pointwise":
+        return _relative_scale(judge, pairs, annotators, annotator, config, mode)
     rated = judge.rate(answers)
     ratings = np.array([np.nan if r.value is None else r.value for r in rated]).reshape(-1, 2)
     whole = ~np.isnan(ratings).any(axis=1)
     scale = fit_scale(ratings[whole], "the judge")
     figures = judge_report.of_ratings(rated, config)
-    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    return scale, figures | _agreement_with_utility(ratings[:, 0] - ratings[:, 1], annotators, annotator, pairs)
+
+
+def _relative_scale(
+    judge: LlmJudge,
+    pairs: Sequence[Pair],
+    annotators: Mapping[str, Annotator],
+    annotator: str,
+    config: JudgeConfig,
+    mode: str,
+) -> tuple[Scale, dict[str, Any]]:
+    """The scale of a judge that sets answers beside SFT's: of one of SFT's answers beside another. Mean 0 by symmetry."""
+    different = [p for p in pairs if p[0].response != p[1].response]
+    judged: Sequence[Preference] | Sequence[Ranked]
+    if mode == "pairwise":
+        judged = preferences = judge.compare(different)
+        values = np.array([np.nan if p.logit is None else np.tanh(p.logit / 2) for p in preferences])
+    else:
+        judged = ranked = rank(judge, different)
+        values = np.array([np.nan if r.places is None else r.places[1] - r.places[0] for r in ranked])
+    if not len(values):
+        raise ValueError("the judge: SFT's two answers are the same to every prompt, so there is nothing to compare")
+    known = values[np.isfinite(values)]
+    scale = fit_scale(np.stack([known, -known], axis=1), "the judge")
+    figures = judge_report.of_compared(judged, config)
+    return scale, figures | _agreement_with_utility(values, annotators, annotator, different)
+
+
+def _agreement_with_utility(
+    judged: np.ndarray, annotators: Mapping[str, Annotator], annotator: str, pairs: Sequence[Pair]
+) -> dict[str, Any]:
+    """judged [n]: above 0 where the first answer is the better one; NaN without a judgement."""
     gaps, who = utility_gaps(annotators, annotator, pairs), f"the simulated utility {annotator}"
     if gaps is None:
         gaps, who = np.zeros(len(pairs)), ""
-    return scale, figures | judge_report.agreement(ratings[:, 0] - ratings[:, 1], gaps, who)
+    return judge_report.agreement(judged, gaps, who)

@@ -72,6 +72,11 @@ def _of_recipe(name: str, recipe: Recipe, env: Env) -> NamedReward:
         raise ValueError(
             f"{name}: its reward model has to be trained first (trueward reward-model); then give RUN/reward_model"
         )
+    if recipe.reward.kind == "judge" and recipe.reward.judge_mode != "pointwise":
+        raise ValueError(
+            f"{name}: its judge sets answers beside the SFT policy's, so there is no score of one answer to test; "
+            'give reward.judge_mode = "pointwise", or judge,model=NAME'
+        )
     judge = recipe.judge.model_copy(update={"max_failed": 1.0})  # what is missing is counted here
     factory = ScorerFactory(
         replace(env, calls=recipe.runtime.judge), recipe.seed, recipe.reward, judge if judge.model else None

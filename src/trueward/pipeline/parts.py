@@ -120,12 +120,15 @@ class Parts:
     @property
     def proxy(self) -> RewardConfig:
         """The proxy's own settings, without those of reward shaping, which belong to the policy."""
-        return without(self.recipe.reward, *SHAPING, *([] if self.cross_checks else ["cross_check"]))
+        idle = {"cross_check": not self.cross_checks, "judge_mode": self.recipe.reward.kind != "judge"}
+        return without(self.recipe.reward, *SHAPING, *(name for name, is_idle in idle.items() if is_idle))
 
     @property
     def rewarding(self) -> RewardConfig:
         """How the policy is rewarded by the proxy, whatever that was fitted to."""
-        return without(self.recipe.reward, "cross_check")
+        return without(
+            self.recipe.reward, "cross_check", *(["judge_mode"] if self.recipe.reward.kind != "judge" else [])
+        )
 
     @property
     def fitting(self) -> Settings:

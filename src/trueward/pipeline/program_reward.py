@@ -52,7 +52,7 @@ def fit_reward(
     if reward.kind == "judge":
         assert judge is not None
         assert annotator is not None
-        scale, figures = rating_scale(sft.answers, prepared.annotators, annotator, judge, seed, env)
+        scale, figures = rating_scale(sft.answers, prepared.annotators, annotator, judge, seed, env, reward.judge_mode)
         return _with_scale(reward.kind, scale, {"judge": figures}, env)
     what = "the verifier" if reward.kind == "verifier" else "the mixture"
     program = ScorerFactory(env, seed, reward, judge, given=given or {}, columns=columns or {}).program()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,23 @@ from trueward.config.evaluation_judge import PREFIX
 from trueward.evaluation.grouped_truth import GroupedTruth
 from trueward.evaluation.judged_truth import JudgedTruth
 from trueward.evaluation.truth import AnyTruth, Truth
+from trueward.models.network import Network
 from trueward.pipeline.judge_labels import build_judge, uses_judge
 from trueward.pipeline.judge_truths import SCALE_PROMPTS, make_judge
 from trueward.records import Completion, Prompt
+from trueward.sampling.sampler import Sample
 from trueward.scorers import custom, reward_model, simulated
 from trueward.scorers.custom import CustomScorer, FunctionScorer, with_neutral
 from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.judge.judge_options import read_judge
 from trueward.scorers.judge.rating import FAILED, JudgeScorer
+from trueward.scorers.judge.relative import Refer, RelativeJudge
 from trueward.scorers.judge.rubric import RubricScorer
 from trueward.scorers.mix import Ingredient, Mix, length
 from trueward.scorers.normalized import Normalized
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs
 from trueward.scorers.scorer_spec import ScorerSpec
+from trueward.scorers.shaping import references
 from trueward.scorers.simulated import Annotator
 from trueward.scorers.user_function import Columns
 from trueward.scorers.verifiers import catalogue, selftest
@@ -161,10 +165,17 @@ class ScorerFactory:
                 f"evaluation.truths: {error}; or give model:DIRECTORY, verifier:NAME, or [] to measure no truth"
             ) from None
 
-    def program(self, neutral: float | None = None) -> Scorer:
-        """The verifier, mixture or judge that is the proxy, on its own scale. neutral: as in `judge_scorer`."""
+    def program(self, neutral: float | None = None, refer: Refer | None = None) -> Scorer:
+        """The verifier, mixture or judge that is the proxy, on its own scale. neutral: as in `judge_scorer`.
+
+        refer: the SFT policy's answers, beside which a judge with a `reward.judge_mode` sets others.
+        """
         config = self.reward
         assert config is not None
+        if config.kind == "judge" and config.judge_mode != "pointwise":
+            assert self.judge is not None
+            assert refer is not None
+            return RelativeJudge(build_judge(self.judge, self.seed, self.env), config.judge_mode, refer, neutral)
         if config.kind == "judge":
             return self.judge_scorer(neutral)
         if config.kind == "verifier":
@@ -182,9 +193,15 @@ class ScorerFactory:
         ]
         return Mix(ingredients, config.floor, neutral)
 
-    def normalized_program(self, scale: Scale) -> Normalized:
-        """The same in SDs under the SFT policy."""
-        return Normalized(self.program(scale.mean), scale)
+    def normalized_program(self, scale: Scale, sft: Callable[[], Network], sample: Sample) -> Normalized:
+        """The same in SDs under the SFT policy. sft: gets that policy, where answers are set beside its own. sample: with the
+        recipe's parameters."""
+        config = self.reward
+        assert config is not None
+        if config.kind != "judge" or config.judge_mode == "pointwise":
+            return Normalized(self.program(scale.mean), scale)
+        count = config.references if config.judge_mode == "grouped" else 1
+        return Normalized(self.program(scale.mean, references(sample, sft(), count, self.seed)), scale)
 
 
 def check_scorers(recipe: Recipe, prompts: Sequence[Prompt], env: Env, columns: Columns | None = None) -> int:

@@ -22,7 +22,8 @@ def sentences(report: Row) -> list[str]:
     if not judge:
         return []
     labels = bool((report.get("annotators") or {}).get("judge"))
-    what = "pairs were compared" if labels else "of SFT’s answers were rated"
+    compares = labels or (report.get("reward") or {}).get("judge", {}).get("flipped") is not None
+    what = "pairs were compared" if compares else "of SFT’s answers were rated"
     by = "a written principle" if judge.get("principles") == 1 else f"{judge.get('principles')} written principles"
     lines = [
         f"The labels are an AI’s, no person’s: {judge.get('requests', 0):,} {what} by {judge.get('model')}, by {by}."

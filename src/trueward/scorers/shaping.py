@@ -13,7 +13,7 @@ They are applied in this order:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,10 +23,9 @@ from trueward.models.network import Network
 from trueward.records import Completion, Prompt, Score
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
+from trueward.scorers.judge.relative import Refer
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
 from trueward.scorers.simulated import sigmoid
-
-Refer = Callable[[Sequence[Prompt]], Sequence[Completion]]
 
 
 def clipped(score: np.ndarray, bound: float) -> np.ndarray:

@@ -33,6 +33,8 @@ class Ranked:
     wins: np.ndarray | None = None
     """How often each answer was ranked before each other one, [k, k], from 0 to 1."""
     wrong: str = ""
+    cost: float = 0.0
+    """Of all its calls, in the currency of the prices."""
 
 
 def rank(judge: LlmJudge, groups: Sequence[Sequence[Completion]]) -> list[Ranked]:
@@ -67,8 +69,9 @@ def _question(judge: LlmJudge, principle: str, group: Sequence[Completion]) -> J
 
 
 def _ranked(replies: Sequence[Reply], orders: Sequence[Sequence[int]]) -> Ranked:
+    cost = sum(r.cost for r in replies)
     if wrong := next((r.wrong for r in replies if r.wrong), ""):
-        return Ranked(None, wrong=wrong)
+        return Ranked(None, wrong=wrong, cost=cost)
     k = len(orders[0])
     places = np.zeros(k)
     wins = np.zeros((k, k))
@@ -78,4 +81,4 @@ def _ranked(replies: Sequence[Reply], orders: Sequence[Sequence[int]]) -> Ranked
         mine[[order[shown] for shown in reply.ranking]] = np.arange(k)
         places += mine / len(replies)
         wins += (mine[:, None] < mine[None, :]) / len(replies)
-    return Ranked(places, wins)
+    return Ranked(places, wins, cost=cost)
