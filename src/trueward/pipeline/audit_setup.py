@@ -161,7 +161,7 @@ class AuditSetup:
             if self.home.recipe.reward.kind != "reward_model":
                 return factory.normalized_program(read_scale(self.home.run / "reward"))
             refitted = refitted_proxy(self.home.run / "policy", self.env)
-            return refitted or ensemble.load(self.home.run / "reward_model", self.env.device)
+            return refitted or ensemble.load(self.home.run / "reward_model", self.env.device, dtype=self.env.dtype)
         scorer = self._program("--proxy", self.proxy_name, factory)
         scale = self._scale(scorer, f"--proxy {self.proxy_name}")
         return Normalized(with_neutral(scorer, scale.mean), scale)
