@@ -139,8 +139,8 @@ class LlamaDecoder:
             # The queries of a group stand beside each other as the rows of one product with the group's keys.
             q = turned[:, :heads].reshape(count * kv, heads // kv, size)
             if self.is_low:  # as the learner's attention: weights in float32
-                own = (part[:count, :, :width] for part in (keys, values))
-                mixed = attend(q.view(count, kv, -1, size), *own, unseen[:, None], self.scale)
+                k, v = keys[:count, :, :width], values[:count, :, :width]
+                mixed = attend(q.view(count, kv, -1, size), k, v, unseen[:, None], self.scale)
                 x = self._finish(layer, x, mixed.reshape(count, heads * size))
                 continue
             scores = torch.bmm(q, keys[:count, :, :width].flatten(0, 1).transpose(1, 2))
