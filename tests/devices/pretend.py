@@ -24,6 +24,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from trueward.models import precision
+
 CPU = torch.device("cpu")
 FACTORY_NAMES = (
     "zeros", "ones", "empty", "full", "arange", "tensor", "as_tensor", "rand", "randn", "randperm", "randint", "linspace",
@@ -322,6 +324,9 @@ def pretending(kind: str = "cuda") -> Iterator[Pretended]:
             found = group(tensors, with_indices)
             return {(mine.of(lists[0][0]), dtype): (lists, at) for (_, dtype), (lists, at) in found.items()}
 
+        # The numbers are the CPU's, so autocast has to be its, too, and products that CUDA sums wide are summed otherwise.
+        stack.enter_context(mock.patch.object(precision, "kind_of", return_value="cpu"))
+        stack.enter_context(mock.patch.object(precision, "WIDE", frozenset()))
         stack.enter_context(mock.patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped))
         stack.enter_context(_Function(mine))
         stack.enter_context(_Dispatch(mine))

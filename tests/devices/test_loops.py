@@ -22,7 +22,7 @@ from trueward.config import LoraConfig, PolicyConfig, RewardConfig, SftConfig
 from trueward.data import toy
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.truth import Truth
-from trueward.models import lora
+from trueward.models import lora, precision
 from trueward.models.frozen_layers import ValueHead
 from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response
@@ -225,6 +225,15 @@ CASES: dict[str, Callable[[str], Case]] = {
     "sft, lora": lambda family: adapted(supervised(family)),
     "ppo, lora": lambda family: adapted(online(family, ppo, short())),
 }
+LOW = [
+    *(
+        ("llama", what)
+        for what in ("reward model, each part read twice", "ppo, shared trunk", "ppo, off policy", "ppo, one layer")
+    ),
+    *(("llama", what) for what in ("grpo", "dpo", "evaluation", "sft, lora", "ppo, lora")),
+    *(("gpt2", what) for what in ("sft", "ppo, off policy", "evaluation", "sft, lora")),
+]
+"""Cases that are run in bfloat16, too."""
 NO_BOUND = {"judge", "held out"}  # few, and outside of the loops
 
 
@@ -287,6 +296,27 @@ def test_on_a_gpu(what: str, family: str) -> None:
     assert copied > 0
     if family == "llama" and what not in NO_BOUND:  # the others' own code looks at its masks
         most = WAITS * max(1, there.updates) + there.drawn / sampler.UNREAD + 2 * there.samplings
+        assert waits <= most, f"{waits} > {most}\n{listed(device.waits)}"
+
+
+@pytest.mark.parametrize(("family", "what"), LOW)
+def test_on_a_gpu_in_bfloat16(family: str, what: str) -> None:
+    """No two types meet in an operator, and none of the host's waits is added; weights that learn stay float32."""
+    case = CASES[what](family)
+    for name, made in case.networks.items():
+        body = made.model if hasattr(made.model, "config") else None  # a value head on the policy's states
+        precision.settle(body, torch.bfloat16)
+        if body is not None and name in ("reference", "base", "judge") and "lora" not in what:
+            precision.keep(body.requires_grad_(False))
+    with on("cuda", case) as device:
+        given = case.run()
+        waits = device.waited
+    assert not device.faults, listed(device.faults)
+    assert all(math.isfinite(number) for number in numbers(given))
+    for made in case.networks.values():
+        assert all(p.dtype == torch.float32 for p in made.model.parameters() if p.requires_grad)
+    if family == "llama" and what not in NO_BOUND:
+        most = WAITS * max(1, case.updates) + case.drawn / sampler.UNREAD + 2 * case.samplings
         assert waits <= most, f"{waits} > {most}\n{listed(device.waits)}"
 
 

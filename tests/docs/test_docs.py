@@ -195,7 +195,7 @@ def test_every_figure_of_every_kind_of_policy_is_explained(of_kind: Callable[...
 
 
 def test_every_figure_that_comes_with_a_setting_is_explained(of_kind: Callable[..., Path]) -> None:
-    groups = ("policy.group.drop_equal_groups=true", "policy.group.refill=1")
+    groups = ("policy.group.drop_equal_groups=true", "policy.group.refill=1", "model.dtype=bfloat16")
     run = of_kind(
         "grpo", *groups, "policy.ptx_coef=0.1", "policy.importance_sampling_cap=2", "sampler.engine.sync_every=2"
     )

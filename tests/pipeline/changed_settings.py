@@ -78,6 +78,7 @@ LABELS = "comparisons/comparisons.jsonl"
 CHANGES = {
     "seed": Change("1", "sft", f"sft/{WEIGHTS}"),
     "model.base": Change("{folder}/base", "prepare", f"sft/{WEIGHTS}"),
+    "model.dtype": Change("bfloat16", "sft", f"sft/{WEIGHTS}"),
     "data.demonstrations": Change("{folder}/shown.jsonl", "prepare", "prepare/demonstrations.jsonl", OWN),
     "data.prompts": Change("{folder}/prompts.jsonl", "prepare", "prepare/prompts.jsonl"),
     "data.held_out": Change("0.3", "prepare", "prepare/prompts_held_out.jsonl"),

@@ -64,6 +64,7 @@ SHAPED = ("reward.members=2", "reward.combine=uncertainty", "reward.shaping=sigm
 CHECKED = "reward.cross_check=true"
 AVERAGE = ("reward.members=2", "reward.combine=weights", "reward.resample=true")
 VERIFIER = ("reward.kind=verifier", "reward.verifier=constraints", 'reward.options={max_words=5,ends_with="."}')
+LOW = "model.dtype=bfloat16"
 BEHIND = ("sampler.engine.sync_every=2", "policy.importance_sampling_cap=2")
 CASES: dict[str, tuple[str, ...]] = {
     **{f"{base}: {kind}": (base, *settings) for kind, settings in KINDS.items() for base in ("nano", "tiny")},
@@ -76,6 +77,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "tiny: a verifier, chosen": ("tiny", "policy.kind=sft_on_best", *VERIFIER),
     "tiny: adapters": ("tiny", "lora.rank=2"),
     "tiny: adapters alone": ("tiny", "policy.kind=grpo", "lora.rank=2", "lora.save=adapter", *BEHIND, *RELABEL),
+    "tiny: adapters, in bfloat16": ("tiny", LOW, "policy.kind=rloo", "lora.rank=2", "evaluation.control=never"),
+    "tiny: in bfloat16": ("tiny", LOW, "reward.members=2", "evaluation.control=never"),
     "tiny: comparisons with demonstrations": ("tiny", "comparisons.source=demonstrations", "policy.ptx_coef=0.5"),
     "tiny: a sampler that is behind": ("tiny", *BEHIND, "policy.target_kl=0.1"),
     "tiny: cross-checked, and no truth": ("tiny", CHECKED, "evaluation.truths=[]"),
@@ -127,10 +130,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def caches() -> dict[str, MemoryCache]:
-    """One for each base recipe: their [runtime] is not the same."""
-    return {
-        name: MemoryCache(run_env(config.read(name, SMALL), Progress(), tracked=False)) for name in ("nano", "tiny")
-    }
+    """One for each base recipe and precision: their [runtime] is not the same."""
+    recipes = {name: config.read(name, SMALL) for name in ("nano", "tiny")}
+    recipes[LOW] = config.read("tiny", [*SMALL, LOW])
+    return {name: MemoryCache(run_env(recipe, Progress(), tracked=False)) for name, recipe in recipes.items()}
+
+
+def cache_name(name: str) -> str:
+    return LOW if LOW in CASES[name] else CASES[name][0]
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +216,7 @@ def test_in_memory_on_disk_and_killed_it_is_the_same(
     home: Path, tmp_path: Path, caches: dict[str, MemoryCache], name: str
 ) -> None:
     recipe = small(name)
-    memory = run_in_memory(recipe, caches[CASES[name][0]])
+    memory = run_in_memory(recipe, caches[cache_name(name)])
     whole, killed = (f"{name} {how}" for how in ("whole", "killed"))
     pipeline.run_pipeline(recipe, home, whole, Progress())
     loop = "evaluation" if recipe.policy.kind == "best_of_n" else f"{recipe.policy.kind}, "
@@ -275,7 +282,7 @@ def test_killed_in_every_stage_it_ends_the_same(
         with pytest.raises(KeyboardInterrupt):
             pipeline.run_pipeline(recipe, tmp_path, "run", Stopping(*stop))
     pipeline.run_pipeline(recipe, tmp_path, "run", Progress())
-    assert_same(run_in_memory(recipe, caches[CASES[name][0]]), tmp_path / "run", tmp_path / "memory")
+    assert_same(run_in_memory(recipe, caches[cache_name(name)]), tmp_path / "run", tmp_path / "memory")
 
 
 def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caches: dict[str, MemoryCache]) -> None:

@@ -109,6 +109,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "description": (),
     "seed": ("sft",),
     "model": ("prepare",),
+    "model.dtype": ("sft",),
     "data": ("prepare",),
     "sft": ("sft",),
     "comparisons": ("comparisons",),

@@ -24,10 +24,10 @@ from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
 from trueward.losses import kl
 from trueward.losses.advantages import group_advantages
-from trueward.losses.importance import importance_weights, mismatch
+from trueward.losses.importance import deviation, importance_weights, mismatch
 from trueward.losses.masks import masked, masked_sum
 from trueward.losses.policy import token_weights
-from trueward.models import frozen_layers, heads
+from trueward.models import frozen_layers, heads, precision
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.sampling.draws import Draws
@@ -35,7 +35,7 @@ from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.training import ptx
 from trueward.training.figures import Figures
-from trueward.training.policy_loss import PolicyLoss, own_figures, policy_loss
+from trueward.training.policy_loss import PolicyLoss, importance_cap, own_figures, policy_loss
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.scored_groups import ScoredGroups
 from trueward.training.setup import Online
@@ -85,7 +85,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     policy, reference, sampler, fabric = setup.policy, setup.reference, setup.sampler, setup.fabric
     prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
     device, longest = policy.device, sampler.params.max_new_tokens
-    group, cap = config.group, config.importance_sampling_cap
+    group, cap = config.group, importance_cap(config, policy)
     off_policy = sampler.sync_every > 1 or cap is not None
     surrogate = policy_loss(config)
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
@@ -167,6 +167,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         # Hand over.
         state.step += 1
         off = mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}
+        if precision.is_low(policy.model):
+            off |= deviation(old, sampler_logprobs, mask, int(tokens.host.response_lengths.sum()))
         sequence_kl, *off_values = transfers.read([sequence_kl, *off.values()])
         metrics = {
             "objective/scores": (score - config.missing_eos_penalty * truncated).mean().item(),

@@ -27,10 +27,10 @@ from trueward.config import PolicyConfig
 from trueward.data.collate import Collator
 from trueward.losses import advantages as adv
 from trueward.losses import kl
-from trueward.losses.importance import importance_weights, mismatch
+from trueward.losses.importance import deviation, importance_weights, mismatch
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_value
-from trueward.models import frozen_layers, heads
+from trueward.models import frozen_layers, heads, precision
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.sampling.draws import Draws
@@ -39,7 +39,7 @@ from trueward.seeds import generator
 from trueward.training import ptx
 from trueward.training.critic import Critic
 from trueward.training.figures import Figures
-from trueward.training.policy_loss import PolicyLoss, own_figures, policy_loss
+from trueward.training.policy_loss import PolicyLoss, importance_cap, own_figures, policy_loss
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
@@ -101,7 +101,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
     critic = setup.critic
     assert critic is not None, "PPO needs a value network"
-    device, warmup_steps, cap = policy.device, config.critic.warmup_steps, config.importance_sampling_cap
+    device, warmup_steps, cap = policy.device, config.critic.warmup_steps, importance_cap(config, policy)
     off_policy = sampler.sync_every > 1 or cap is not None
     surrogate = policy_loss(config)
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
@@ -170,6 +170,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         variance = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
         residual = masked_mean((returns - values) ** 2, mask)
         off = mismatch(old, sampler_logprobs, mask, cap or math.inf) if off_policy else {}
+        if precision.is_low(policy.model):
+            off |= deviation(old, sampler_logprobs, mask, int(tokens.host.response_lengths.sum()))
         explained = 1 - residual / variance.clamp(min=1e-8)
         sequence_kl, reward, explained, *off_values = transfers.read(
             [token_kl.sum(1), rewards.sum(1).mean(), explained, *off.values()]

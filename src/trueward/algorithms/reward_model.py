@@ -153,7 +153,8 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
 
 
 def _dtype(model: torch.nn.Module) -> torch.dtype:
-    return next(model.parameters()).dtype
+    dtype = next(model.parameters()).dtype
+    return torch.float32 if dtype is torch.bfloat16 else dtype  # scores are float32 whatever the products are
 
 
 def _compared(groups: Sequence[PromptGroup]) -> tuple[Tensor, Tensor, Tensor]:

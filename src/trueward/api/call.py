@@ -14,7 +14,7 @@ from trueward.config import Recipe
 from trueward.pipeline.output_cache import OutputCache
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.requirements import require_adapters
-from trueward.pipeline.surroundings import run_env
+from trueward.pipeline.surroundings import run_env, with_precision
 from trueward.progress import Progress
 
 Settings = Mapping[str, Any]
@@ -23,15 +23,22 @@ SECTIONS = frozenset(
 )
 
 
+DTYPE = "dtype"
+"""A keyword of every call that may load a model: `model.dtype`."""
+
+
 def recipe_of(where: str, own: str, settings: Settings, seed: int = 0, **fixed: Settings) -> Recipe:
     """The recipe that a call stands for. `ValueError` in one line that names the call and the setting.
 
-    own: the section that plain keywords are settings of. settings: those, and other sections as `sampler={...}`. fixed: what
-    the call itself decides, by section; naming it again is an error.
+    own: the section that plain keywords are settings of. settings: those, `dtype`, and other sections as `sampler={...}`.
+    fixed: what the call itself decides, by section; naming it again is an error.
     """
     table: dict[str, Any] = {"name": own, "seed": seed}
     inner = own and config.Recipe.model_fields[own].annotation
     for name, value in settings.items():
+        if name == DTYPE:
+            _put(table.setdefault("model", {}), name, value)
+            continue
         is_own = inner is not None and name in getattr(inner, "model_fields", {})
         if name in SECTIONS and isinstance(value, Mapping):
             section = table.setdefault(name, {})
@@ -73,6 +80,7 @@ def calling(recipe: Recipe, progress: bool, out: str | Path | None = None, stage
     progress: bars in a terminal or a notebook. out: where the result of `stage` is kept.
     """
     require_adapters(recipe)
+    recipe = with_precision(recipe)
     with process_settings(recipe), shown_progress() if progress else _silent() as told:
         env = run_env(recipe, told, tracked=False)
         yield Call(recipe, OutputCache(env, None if out is None else Path(out), stage))

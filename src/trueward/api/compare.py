@@ -131,7 +131,7 @@ def compare(
     source = {"source": "judge" if by_judge else "simulated"}
     fixed = {"comparisons": {**source, "count": len(rows) if count is None else count}}
     recipe = recipe_of(where, "comparisons", settings, seed, **fixed)
-    shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
+    shared = {name: settings[name] for name in ("sampler", "runtime", "lora", "dtype") if name in settings}
     with calling(recipe, progress, out, COMPARISONS.name) as call:
         start = as_supervised(sft, prompts, where, call.cache.env, seed, progress=progress, **shared)
         scorer = None if utility is None else as_scorer("utility", utility, ScorerFactory(call.cache.env))

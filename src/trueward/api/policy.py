@@ -16,7 +16,7 @@ from trueward.batches import Rollout, Tokens
 from trueward.data import given
 from trueward.data.asked import asked
 from trueward.data.collate import Collator
-from trueward.models import heads, loading, shared_base
+from trueward.models import heads, loading, precision, shared_base
 from trueward.models.network import Network
 from trueward.models.run_paths import model_path
 from trueward.records import Completion, Prompt
@@ -144,7 +144,7 @@ class Policy:
         return path
 
 
-def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Policy:
+def load_policy(model: str | Path, seed: int = 0, device: str = "auto", dtype: str = "auto") -> Policy:
     """A policy by name, as every command takes it as MODEL. Weights are read at first use.
 
     Args:
@@ -153,6 +153,7 @@ def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Polic
             (`"trueward:base"`).
         seed: Of what the model lacks, if anything; a whole model needs none.
         device: `"auto"` (CUDA, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
+        dtype: The precision of products: `"float32"`, `"bfloat16"`, or `"auto"` (bfloat16 on CUDA).
 
     Returns:
         The policy.
@@ -161,9 +162,13 @@ def load_policy(model: str | Path, seed: int = 0, device: str = "auto") -> Polic
         ValueError: For a run that has no model yet; at first use, for a model that isn't there.
     """
 
+    if dtype not in ("auto", *precision.DTYPES):
+        raise ValueError(f"load_policy: dtype: expected auto, float32 or bfloat16, got {dtype!r}")
+
     def read() -> Network:
-        network = loading.causal(model_path(str(model)), seed, loading.pick_device(device))
-        network.model.requires_grad_(False)
+        place = loading.pick_device(device)
+        network = loading.causal(model_path(str(model)), seed, place, precision.pick(dtype, place))
+        precision.keep(network.model.requires_grad_(False))
         return network
 
     return Policy(read, str(model))

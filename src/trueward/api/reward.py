@@ -68,7 +68,7 @@ def fit_reward_model(
     is_ready = comparisons is None
     labels = {} if is_ready else {"comparisons": {"source": "file", "path": PATH}}
     recipe = recipe_of(where, "reward", settings, seed, **labels)
-    shared = {name: settings[name] for name in ("sampler", "runtime", "lora") if name in settings}
+    shared = {name: settings[name] for name in ("sampler", "runtime", "lora", "dtype") if name in settings}
     with calling(recipe, progress, out, REWARD_MODEL.name) as call:
         part, prompts = Parts(recipe), None
         if not is_ready and not isinstance(sft, SupervisedPolicy):

@@ -109,7 +109,8 @@ def sft(
         progress: Whether to show progress: a line a stage in a notebook, bars in a terminal, else plain lines on
             standard error.
         **settings: Settings of [sft] by keyword (`epochs`, `learning_rate` …), of other sections as dicts:
-            `sampler={"max_new_tokens": 64}`, `lora={"rank": 8}`, `data={"held_out": 0.2}`, `runtime={"threads": 2}`.
+            `sampler={"max_new_tokens": 64}`, `lora={"rank": 8}`, `data={"held_out": 0.2}`, `runtime={"threads": 2}`;
+            `dtype="bfloat16"` is `model.dtype`, here and in the other calls.
 
     Returns:
         The policy, with `prompts` and `held_out` for the calls that follow.

@@ -193,9 +193,13 @@ SETTINGS: tuple[Same, ...] = (
     _same("lora.targets", "lora_target_modules lora_target lora_target_linear target_modules"),
     _same("", "lora_dropout", "no dropout: the policy that learns has to be the one that wrote the rollout"),
     _same(
+        "model.dtype", "bf16 torch_dtype dtype pure_bf16", "weights that learn stay float32; `auto` is bfloat16 on CUDA"
+    ),
+    _same("model.dtype", "fp16 tf32", "bfloat16 or float32: float16 would need its losses scaled"),
+    _same(
         "sampler.engine.quantize",
-        "bf16 fp16 tf32 torch_dtype pure_bf16 load_in_4bit load_in_8bit quantization_bit",
-        "training is in float32; rollouts may be coarser",
+        "load_in_4bit load_in_8bit quantization_bit",
+        "weights that train are float32; rollouts may be coarser",
     ),
     _same(
         "",

@@ -127,7 +127,8 @@ class PolicyConfig(Section):
     dual_clip: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """If set to c, tokens of negative advantage with a ratio above c get no gradient (Ye et al. 2020)."""
     importance_sampling_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """If set to C, PPO's ratio is to the policy at the step's start, and tokens weigh min(π/π_sampler, C) (docs/losses.md)."""
+    """If set to C, PPO's ratio is to the policy at the step's start, and tokens weigh min(π/π_sampler, C) (docs/losses.md);
+    2 by itself where products are in bfloat16 (docs/precision.md)."""
     value_clip: Rate = 0.2
     """With ppo: clip range of the values around those at the rollout, in SDs of the proxy."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0

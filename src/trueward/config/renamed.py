@@ -16,7 +16,6 @@ RENAMED = {
 """Names of trueward 0.1 (recipes without a format), and their present names."""
 
 RESERVED = {
-    "model.dtype": "the precision of products",
     "reference": "another model than the SFT policy as the anchor",
     "runtime.shard": "weights that lie on several devices",
 }

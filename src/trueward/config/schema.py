@@ -25,6 +25,14 @@ class ModelConfig(Section):
 
     base: str = Field("trueward:base", min_length=1)
     """A causal language model: a directory, a hub name, or one that ships: `trueward:base`, `:tiny`, `:nano`, `:smollm2`."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of products: `auto` is bfloat16 on CUDA and float32 elsewhere; weights that learn are float32."""
+
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The default precision is left out, so that what was made before there was another keeps its fingerprint."""
+        table: dict[str, Any] = dump(self)
+        return {k: v for k, v in table.items() if k != "dtype" or self.dtype != "auto"}
 
 
 class DataConfig(Section):
@@ -280,6 +288,12 @@ class Recipe(Section):
     def table(self) -> dict[str, Any]:
         """The resolved recipe as a plain dict, as it is saved with every run."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def inputs(self) -> dict[str, Any]:
+        """`table` without [runtime], which changes no result, and without float32 products, which is what there was before."""
+        table = {key: part for key, part in self.table().items() if key != "runtime"}
+        dropped = ("dtype",) if self.model.dtype == "float32" else ()
+        return {**table, "model": {key: value for key, value in table["model"].items() if key not in dropped}}
 
     def toml(self) -> str:
         """The resolved recipe as the text of a TOML file."""

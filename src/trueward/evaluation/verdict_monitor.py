@@ -18,6 +18,7 @@ from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.seeds import generator
 
+LOW_RATIO = 0.2  # in bfloat16, abs(ρ − 1) of the worst token that may be rounding
 ANSWERS = 2  # of either policy to each prompt, when a peak is measured again
 Row = Mapping[str, Any]
 
@@ -83,3 +84,13 @@ class VerdictMonitor:
         """As many reserved prompts as an evaluation uses, or all if there are fewer, in a random order."""
         order = torch.randperm(len(self.reserved), generator=generator(self.evaluator.seed, "look", "fall", step))
         return [self.reserved[i] for i in order.tolist()[: self.most]]
+
+
+def first_ratio(steps: Sequence[Row]) -> float | None:
+    """`val/ratio_first` of a loop's first step for the verdict; None if there is none, or it is bfloat16's rounding.
+
+    Products in bfloat16 round differently beside other rows, so there single tokens' ratios are a few hundredths off.
+    """
+    if not steps or (ratio := steps[0].get("val/ratio_first")) is None:
+        return None
+    return None if "importance/deviation" in steps[0] and abs(ratio) <= LOW_RATIO else float(ratio)

@@ -26,6 +26,18 @@ def importance_weights(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor,
     return masked(ratio.clamp(max=cap), mask)
 
 
+def deviation(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, count: int) -> dict[str, Tensor]:
+    """|log π/π_sampler| by token in nats: its mean, and the 99.9 % quantile, the k-th largest of `count` tokens with
+    k = ⌈count/1000⌉: scalars. All three tensors of any one shape; count: True entries of the mask, which the host knows.
+    """
+    require(logprobs.shape, sampler_logprobs, mask)
+    apart = (masked(logprobs.detach(), mask) - masked(sampler_logprobs, mask)).abs().flatten()
+    if not count:
+        return {"importance/deviation": apart.sum(), "importance/deviation_999": apart.sum()}
+    largest = apart.topk(math.ceil(count / 1000)).values[-1]
+    return {"importance/deviation": apart.sum() / count, "importance/deviation_999": largest}
+
+
 def mismatch(logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, cap: float = math.inf) -> dict[str, Tensor]:
     """How far the learner is from the sampler on a rollout: the mean weight, the share of weights truncated,
     KL(sampler ‖ learner) in nats a token (k3), and the largest |log-ratio|: scalars. All three of any one shape.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from copy import deepcopy
 
 from trueward.config import LoraConfig
-from trueward.models import lora, shared_base, tabular
+from trueward.models import lora, precision, shared_base, tabular
 from trueward.models.network import Network
 
 
 def trainable(network: Network, adapter: LoraConfig | None, seed: int) -> Network:
     """The same weights, to be trained: all of them in a copy, or a fresh adapter (from `seed`) on the shared ones."""
     if adapter is None:
-        return Network(deepcopy(network.model).requires_grad_(True), network.tokenizer)
+        return Network(precision.masters(deepcopy(network.model).requires_grad_(True)), network.tokenizer)
     model = lora.clone_sharing_frozen(network.model)
     made = shared_base.adapted(Network(model, network.tokenizer, network.base), adapter, seed)
     for parameter in lora.own_parameters(made.model).values():
@@ -34,5 +34,5 @@ def scalar_head(network: Network, adapter: LoraConfig | None, seed: int) -> Netw
     settings.num_labels = 1
     made = lora.with_scalar_head(model, settings)
     if adapter is None:
-        return Network(deepcopy(made).requires_grad_(True), network.tokenizer)
+        return Network(precision.masters(deepcopy(made).requires_grad_(True)), network.tokenizer)
     return shared_base.adapted(Network(made, network.tokenizer, network.base), adapter, seed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from trueward.batches import Lower, Tokens, by_parts
-from trueward.models import heads
+from trueward.models import heads, precision
 from trueward.models.fast import packed
 
 
@@ -19,7 +20,8 @@ class ValueHead(nn.Module):
         super().__init__()
         config = model.config.get_text_config()
         weight = next(model.parameters())
-        self.score = nn.Linear(config.hidden_size, 1, bias=False, dtype=weight.dtype, device=weight.device)
+        dtype = torch.float32 if weight.dtype is precision.LOW else weight.dtype
+        self.score = nn.Linear(config.hidden_size, 1, bias=False, dtype=dtype, device=weight.device)
         nn.init.zeros_(self.score.weight)
 
 
@@ -44,6 +46,7 @@ def freeze_lower_layers(model: Any, layers: int) -> None:
     for top in [*norms, getattr(model, "score", None)]:
         if isinstance(top, nn.Module):
             top.requires_grad_(True)
+    precision.keep(model)
 
 
 def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget: int) -> Tokens:
@@ -56,7 +59,8 @@ def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget:
     layers = model.config.num_hidden_layers - trainable_layers
 
     def read(part: Tokens) -> Tensor:
-        return packed.lower_states(model, part, layers)
+        with precision.products(model):
+            return packed.lower_states(model, part, layers)
 
     states = by_parts(read, tokens, budget, heads.prompt_groups(model, tokens))
     return replace(tokens, lower=Lower(layers, states))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trueward import transfers
 from trueward.batches import Tokens
 from trueward.losses import logprobs as lp
-from trueward.models import checkpointing, vocabulary
+from trueward.models import checkpointing, precision, vocabulary
 from trueward.models.fast import packed
 from trueward.models.fast.fused import HELD, TokenLogprobs
 from trueward.parallel.fabric import ALONE, Fabric
@@ -26,9 +26,9 @@ PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox
 
 def hidden_states(model: Any, ids: Tensor) -> Tensor:
     """The last layer's output after the final norm: [B, T] -> [B, T, D]."""
-    with checkpointing.around(model):
+    with checkpointing.around(model), precision.products(model):
         out: Tensor = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    return out
+    return out.float() if out.dtype is precision.LOW else out
 
 
 def prompt_groups(model: Any, tokens: Tokens) -> Tensor | None:
@@ -39,7 +39,8 @@ def prompt_groups(model: Any, tokens: Tokens) -> Tensor | None:
 def states_at(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
     """The last layer's output after the final norm at `where` [B, T], a mask in the host's memory, row by row: [n, D]."""
     if packed.covers(model):
-        return packed.states(model, tokens, where)
+        with precision.products(model):
+            return packed.states(model, tokens, where)
     return rows_at(hidden_states(model, tokens.ids), where)
 
 
@@ -55,7 +56,7 @@ def response_logits(model: Any, tokens: Tokens) -> Tensor:
     """
     if model.config.model_type in PLAIN_HEADS:
         return vocabulary.narrow(model, model.get_output_embeddings()(states_at(model, tokens, tokens.before)))
-    with checkpointing.around(model):
+    with checkpointing.around(model), precision.products(model):
         logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
     return vocabulary.narrow(model, rows_at(logits, tokens.before))
 
@@ -138,7 +139,7 @@ def has_plain_head(model: Any) -> bool:
     if model.config.model_type not in PLAIN_HEADS or (known is not None and known.unknown is not None):
         return False
     head = model.get_output_embeddings()
-    return type(head) is nn.Linear and head.bias is None
+    return type(head) in (nn.Linear, precision.WideLinear) and head.bias is None
 
 
 def logprobs_of(
@@ -148,7 +149,9 @@ def logprobs_of(
     weight = model.get_output_embeddings().weight
     if (known := vocabulary.of(model)) is not None:
         weight = weight[: known.width]
-    chosen, entropies = TokenLogprobs.apply(states, weight, tokens.chosen, temperature, with_entropy)
+    chosen, entropies = TokenLogprobs.apply(
+        states, weight, tokens.chosen, temperature, with_entropy, precision.of(model)
+    )
     return from_flat(chosen, tokens), from_flat(entropies, tokens)
 
 

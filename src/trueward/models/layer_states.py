@@ -9,6 +9,7 @@ import torch
 
 from trueward.batches import micro_batches
 from trueward.data.collate import Collator
+from trueward.models import precision
 from trueward.models.network import Network
 from trueward.records import Completion
 
@@ -25,9 +26,10 @@ def layer_states(
     with torch.no_grad():
         for rows in micro_batches(tokens.lengths, micro_batch_tokens):
             batch = tokens.take(rows).to(network.device)
-            states = network.model.base_model(
-                input_ids=batch.ids, use_cache=False, output_hidden_states=True
-            ).hidden_states
+            with precision.products(network.model):
+                states = network.model.base_model(
+                    input_ids=batch.ids, use_cache=False, output_hidden_states=True
+                ).hidden_states
             at = torch.arange(len(rows), device=network.device), batch.lengths.to(network.device) - 1
             last = torch.stack([states[layer][at] for layer in layers]).cpu().double().numpy()
             if found is None:

@@ -26,6 +26,7 @@ from trueward.models import (
     lora,
     nano,
     places,
+    precision,
     reward_heads,
     smollm2,
     tabular,
@@ -44,11 +45,11 @@ A_MODEL, A_REWARD = "a model", "a reward model"
 
 
 @quiet()
-def causal(name: str, seed: int, device: torch.device) -> Network:
-    """A causal language model by path, hub name, or one that ships; float32, dropout off, padding a token of its own.
+def causal(name: str, seed: int, device: torch.device, dtype: torch.dtype | None = None) -> Network:
+    """A causal language model by path, hub name, or one that ships, in float32, dropout off, padding a token of its own.
 
-    `ValueError` in one line if there is no such model, or its files don't hold all of it and nothing else. On the device `meta`
-    this is tried, and no weights are read.
+    dtype: of its products; by default `auto`'s. `ValueError` in one line if there is no such model, or its files don't hold all
+    of it and nothing else. On the device `meta` this is tried, and no weights are read.
     """
     torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
     if name == "trueward:tiny":
@@ -56,11 +57,11 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
     elif name == "trueward:nano":
         model, tokenizer = nano.build()
     elif name == "trueward:smollm2":
-        return causal(str(smollm2.directory()), seed, device)
+        return causal(str(smollm2.directory()), seed, device, dtype)
     elif tabular.is_tabular(Path(name)):
         model, tokenizer = _load_table(name, tabular.TabularPolicy)
     elif lora.find_adapter(Path(name)) == Path(name):
-        return _merged(causal(lora.base_of(Path(name)), seed, device), Path(name))
+        return _merged(causal(lora.base_of(Path(name)), seed, device, dtype), Path(name))
     else:
         place = places.shipped(name)
         loaded, tokenizer = _load(AutoModelForCausalLM, place, A_MODEL, on_meta=device.type == "meta")
@@ -76,6 +77,7 @@ def causal(name: str, seed: int, device: torch.device) -> Network:
         vocabulary.require_embedded(model, tokenizer, place)
         conventions.write_ends(model, tokenizer)
     separate_pad(model, tokenizer)
+    precision.settle(model, dtype or precision.pick("auto", device))
     return Network(model.to(device).eval(), tokenizer)
 
 
@@ -115,20 +117,20 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
 
 
 @quiet()
-def reward(path: str | Path, device: torch.device, template: str = "auto") -> Network:
+def reward(path: str | Path, device: torch.device, template: str = "auto", dtype: torch.dtype | None = None) -> Network:
     """A reward model, ours or any other `AutoModelForSequenceClassification` with one label, by directory or hub name.
 
     Its head may have any of the names that other tools give it (models/reward_heads.py). One trained with other tools keeps its
     padding token, which its forward pass needs. `template`: how it reads a completion, `chat` (a conversation through its chat
     template), `plain` (prompt and response as one text, then end-of-sequence) or `pair` (as two texts, for encoders); `auto`
-    takes the first that its tokenizer is made for. `ValueError` as `causal`.
+    takes the first that its tokenizer is made for. dtype and `ValueError`: as `causal`.
     """
     place = str(path)
     if tabular.is_tabular(Path(path)):
         model, tokenizer = _load_table(place, tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
     if lora.find_adapter(Path(path)) == Path(path):
-        network = adapted_reward(Path(path), causal(lora.base_of(Path(path)), 0, device))
+        network = adapted_reward(Path(path), causal(lora.base_of(Path(path)), 0, device, dtype))
         model, tokenizer = _merged_weights(network.model), network.tokenizer
     else:
         loaded, tokenizer = _load(AutoModelForSequenceClassification, place, A_REWARD, on_meta=device.type == "meta")
@@ -151,6 +153,7 @@ def reward(path: str | Path, device: torch.device, template: str = "auto") -> Ne
         separate_pad(model, tokenizer)
     elif config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
+    precision.settle(model, dtype or precision.pick("auto", device))
     return Network(model.to(device).eval(), tokenizer)
 
 
@@ -163,9 +166,8 @@ def _merged(standing: Network, adapter: Path) -> Network:
 
 def _base_digest(adapter: Path, standing: Network) -> str:
     """That of the weights that an adapter stands on; none is needed to try whether a model fits."""
-    if standing.device.type == "meta":
-        return ""
-    return standing.base.digest if standing.base else lora.weights_digest(lora.base_of(adapter))
+    on_meta = standing.device.type == "meta"
+    return "" if on_meta else standing.base.digest if standing.base else lora.weights_digest(lora.base_of(adapter))
 
 
 def _merged_weights(model: Any) -> Any:
@@ -205,7 +207,7 @@ def _template(model: Any, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 @quiet()
-def reward_from_policy(path: str | Path, device: torch.device) -> Network:
+def reward_from_policy(path: str | Path, device: torch.device, dtype: torch.dtype | None = None) -> Network:
     """The network of a policy with a scalar head of zeros: where a reward model starts (every reward 0, loss ln 2).
 
     A table has no network to take over: there it is a bag of words.
@@ -223,6 +225,7 @@ def reward_from_policy(path: str | Path, device: torch.device) -> Network:
     conventions.declare_ends(str(path), tokenizer, model.config)
     separate_pad(model, tokenizer)
     nn.init.zeros_(model.score.weight)
+    precision.settle(model, dtype or precision.pick("auto", device))
     return Network(model.to(device).eval(), tokenizer)
 
 
@@ -294,6 +297,4 @@ def pick_device(name: str) -> torch.device:
         if name == "mps" and not torch.backends.mps.is_available():
             raise ValueError("runtime.device: mps is not to be had on this machine; use auto or cpu")
         return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

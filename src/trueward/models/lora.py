@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from trueward.artifacts import read_json, sha256, write_json
 from trueward.config import LoraConfig
 from trueward.extras import require
+from trueward.models import precision
 
 CONFIG, WEIGHTS, NAME, HEAD = "adapter_config.json", "adapter_model.safetensors", "default", "score"
 MODEL = (
@@ -90,8 +91,17 @@ def weight(layer: Any) -> Tensor:
         return plain
     with torch.no_grad():
         base: Tensor = layer.base_layer.weight
+        base = base.float() if base.dtype is precision.LOW else base
         summed: Tensor = base + layer.get_delta_weight(NAME)
         return summed
+
+
+def factors(layer: Any) -> tuple[Tensor, Tensor, float] | None:
+    """A [r, k], B [m, r] and s of the adapter on a linear layer; None without one."""
+    if not hasattr(layer, "lora_A"):
+        return None
+    down, up = layer.lora_A[NAME].weight.detach(), layer.lora_B[NAME].weight.detach()
+    return down, up, float(layer.scaling[NAME])
 
 
 def merged(model: Any) -> Any:
@@ -103,7 +113,9 @@ def merged(model: Any) -> Any:
         if hasattr(layer, "lora_A"):
             parent, _, leaf = name.rpartition(".")
             # peft writes into the parameter that it finds, and this one is other networks', too: it gets one of its own.
-            layer.base_layer.weight = nn.Parameter(layer.base_layer.weight.detach(), requires_grad=False)
+            base: Tensor = layer.base_layer.weight.detach()
+            base = base.float() if base.dtype is precision.LOW else base
+            layer.base_layer.weight = nn.Parameter(base, requires_grad=False)
             layer.merge(safe_merge=True, adapter_names=[NAME])  # in a copy of the numbers; refuses NaN
             setattr(plain.get_submodule(parent), leaf, layer.get_base_layer())
     del plain.peft_config
@@ -135,6 +147,7 @@ def with_scalar_head(policy: Any, config: Any) -> Any:
     model.score = nn.Linear(head.in_features, head.out_features, head.bias is not None, device=policy.device)
     for p in model.score.parameters():
         nn.init.zeros_(p)
+    precision.settle(model, precision.of(policy))
     assert policy.device.type == "meta" or not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
     return model.eval()
 
@@ -253,6 +266,7 @@ def _inject(settings: Any, model: Any) -> None:
             setattr(head, name, nn.Parameter(p.detach().clone()))
     for name, p in model.named_parameters():
         p.requires_grad_(".lora_" in name or name.startswith(f"{HEAD}."))
+    precision.masters(model)  # peft gives an adapter the type of what it stands on
     model.eval()
 
 

@@ -48,7 +48,7 @@ def merge(source: Path, target: Path, dtype: str = "float32", texts: Mapping[str
     if dtype not in DTYPES:
         raise ValueError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
     refuse_full(target)
-    network = loading.causal(str(source), 0, torch.device("cpu"))
+    network = loading.causal(str(source), 0, torch.device("cpu"), torch.float32)
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.absolute().with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from trueward.config import LoraConfig
-from trueward.models import loading, lora
+from trueward.models import loading, lora, precision
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
 
@@ -22,7 +22,7 @@ class Base:
     """A frozen model that networks are made from: each shares its weights and can have an adapter of its own."""
 
     def __init__(self, place: str, network: Network) -> None:
-        self.place, self.model = place, network.model.requires_grad_(False)
+        self.place, self.model = place, precision.keep(network.model.requires_grad_(False))
         self.tokenizer: PreTrainedTokenizerBase = network.tokenizer
 
     @cached_property
@@ -38,12 +38,15 @@ class Base:
 _living: WeakValueDictionary[tuple[Any, ...], Base] = WeakValueDictionary()
 
 
-def policy(place: str, seed: int, device: torch.device) -> Network:
+def policy(place: str, seed: int, device: torch.device, dtype: torch.dtype | None = None) -> Network:
     """As `loading.causal` gives it, frozen; one saved as an adapter shares its base again."""
     adapter = _usable(Path(place))
     if adapter is None:
-        return _base("causal", place, seed, device, lambda: loading.causal(place, seed, device)).network()
-    network = policy(lora.base_of(adapter), seed, device)
+        dtype = dtype or precision.pick("auto", device)
+        return _base(
+            ("causal", dtype), place, seed, device, lambda: loading.causal(place, seed, device, dtype)
+        ).network()
+    network = policy(lora.base_of(adapter), seed, device, dtype)
     assert network.base is not None
     tokenizer = loading.with_tokenizer(Path(place), network)
     lora.attach(network.model, adapter, network.base.digest)
@@ -62,9 +65,11 @@ def merge_adapter(network: Network) -> Network:
     return Network(lora.merged(network.model), network.tokenizer) if lora.is_adapted(network.model) else network
 
 
-def reward_from_policy(place: str, config: LoraConfig, seed: int, device: torch.device) -> Network:
+def reward_from_policy(
+    place: str, config: LoraConfig, seed: int, device: torch.device, dtype: torch.dtype | None = None
+) -> Network:
     """The policy's trunk with an adapter and a scalar head of zeros: where a reward model starts."""
-    standing = policy(place, seed, device)
+    standing = policy(place, seed, device, dtype)
     assert standing.base is not None
     lora.refuse_table(standing.model)
     settings = copy.deepcopy(standing.model.config)
@@ -74,13 +79,14 @@ def reward_from_policy(place: str, config: LoraConfig, seed: int, device: torch.
 
 
 @quiet()
-def reward(place: Path, device: torch.device, template: str = "auto") -> Network:
+def reward(place: Path, device: torch.device, template: str = "auto", dtype: torch.dtype | None = None) -> Network:
     """As `loading.reward` gives it, frozen but for the adapter and the head of one that shares a policy's weights."""
     adapter = _usable(place)
     if adapter is None:
-        kind = ("reward", template)
-        return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template)).network()
-    return loading.adapted_reward(place, policy(lora.base_of(adapter), 0, device))
+        dtype = dtype or precision.pick("auto", device)
+        kind = ("reward", template, dtype)
+        return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template, dtype)).network()
+    return loading.adapted_reward(place, policy(lora.base_of(adapter), 0, device, dtype))
 
 
 def _usable(place: Path) -> Path | None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from trueward import artifacts, config
 from trueward.config import Recipe
+from trueward.config.unused import ONLINE
 from trueward.models import conventions
-from trueward.pipeline import proxy_truth
+from trueward.pipeline import proxy_truth, surroundings
 from trueward.pipeline.judge_truths import call_lines
 from trueward.pipeline.own_code import named_code
+from trueward.training.policy_loss import LOW_CAP
 
 
 def announcements(recipe: Recipe, run: Path) -> list[str]:
@@ -19,4 +21,20 @@ def announcements(recipe: Recipe, run: Path) -> list[str]:
     code = {} if artifacts.is_run(run) else named_code(recipe)
     runs = [f"{setting} runs code of yours: {place}" for setting, place in code.items()]
     same = proxy_truth.note(recipe)
+    runs += precision_lines(recipe)
     return [*config.notes(recipe), *([same] if same else []), *call_lines(recipe), *([aside] if aside else []), *runs]
+
+
+def precision_lines(recipe: Recipe) -> list[str]:
+    """What products in bfloat16 bring with them, a line; none where they are in float32."""
+    low = surroundings.with_precision(recipe)
+    if low.model.dtype != "bfloat16":
+        return []
+    asked = ", which is auto on this device" if recipe.model.dtype == "auto" else ""
+    weighs = recipe.policy.kind in ONLINE and recipe.policy.importance_sampling_cap is None
+    cap = (
+        f"; policy.importance_sampling_cap is {LOW_CAP:g}, since sampler and learner round differently"
+        if weighs
+        else ""
+    )
+    return [f"model.dtype: products are in bfloat16{asked}, weights that learn stay float32{cap}"]

@@ -162,7 +162,7 @@ class AuditSetup:
                 sample = exact_sampler(self.settings, self.env)
                 return factory.normalized_program(read_scale(self.home.run / "reward"), lambda: self.network, sample)
             refitted = refitted_proxy(self.home.run / "policy", self.env)
-            return refitted or ensemble.load(self.home.run / "reward_model", self.env.device)
+            return refitted or ensemble.load(self.home.run / "reward_model", self.env.device, dtype=self.env.dtype)
         scorer = self._program("--proxy", self.proxy_name, factory)
         scale = self._scale(scorer, f"--proxy {self.proxy_name}")
         return Normalized(with_neutral(scorer, scale.mean), scale)

@@ -103,7 +103,7 @@ def fingerprint(
 def _plain(value: Any) -> Any:
     """A setting as JSON; a whole recipe without [runtime], which changes no result."""
     if isinstance(value, Recipe):
-        table = {key: part for key, part in value.table().items() if key != "runtime"}
+        table = value.inputs()
         return {**table, "evaluation": config.without_keys(table["evaluation"])}
     if not isinstance(value, Section):
         return value

@@ -101,4 +101,4 @@ def write_second(second: SecondReward, config: RewardConfig, answers: Sequence[C
 def read_second(stage: Path, env: Env) -> SecondReward | None:
     """The second model in a stage's directory; None if there is none."""
     folder = stage / FOLDER
-    return SecondReward(partial(ensemble.load, folder, env.device, env.shares)) if folder.is_dir() else None
+    return SecondReward(partial(ensemble.load, folder, env.device, env.shares, env.dtype)) if folder.is_dir() else None

@@ -21,6 +21,7 @@ from trueward.data.questions import PeoplePair
 from trueward.evaluation import verdict
 from trueward.evaluation.paired import paired
 from trueward.evaluation.preference import preferred
+from trueward.evaluation.verdict_monitor import first_ratio
 from trueward.pipeline import judged_pairs
 from trueward.progress import WaitingError
 from trueward.records import Comparison, Prompt
@@ -140,7 +141,7 @@ def _verdict(run: Path, table: Row, end: np.ndarray, steps: Mapping[int, np.ndar
     return verdict.decide(
         rows,
         examined=report.get("reward_model") or None,
-        ratio_first=log[0].get("val/ratio_first") if log else None,
+        ratio_first=first_ratio(log),
         control=control.summary if control else None,
     )
 

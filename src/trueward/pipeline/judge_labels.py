@@ -32,7 +32,7 @@ def uses_judge(recipe: Recipe) -> bool:
 
 def build_judge(judge: JudgeConfig, seed: int, env: Env, limit: CallLimit | None = None) -> LlmJudge:
     """The recipe's judge. limit: of its calls; then no failure of its service ends a run."""
-    return llm_judge.make(judge, env.calls, seed, env.device, env.micro_batch_tokens, limit)
+    return llm_judge.make(judge, env.calls, seed, env.device, env.micro_batch_tokens, limit, env.dtype)
 
 
 def judge_comparisons(

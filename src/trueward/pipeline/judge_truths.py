@@ -82,7 +82,7 @@ def make_judge(config: EvaluationJudgeConfig, seed: int, env: Env, limit: CallLi
     """The judge. `ValueError` in one line if there is no such model, or no key for its service."""
     calls = env.calls.model_copy(update={"key": config.key or env.calls.key})
     try:
-        return llm_judge.make(config.settings(), calls, seed, env.device, env.micro_batch_tokens, limit)
+        return llm_judge.make(config.settings(), calls, seed, env.device, env.micro_batch_tokens, limit, env.dtype)
     except ValueError as error:
         raise ValueError(f"evaluation.judge {config.name}: {error}") from None
 

@@ -20,7 +20,7 @@ from trueward.data import comparisons as compared
 from trueward.data import jsonl, questions
 from trueward.data.questions import PeoplePair
 from trueward.evaluation.prediction_powered import PoweredMean, powered_mean
-from trueward.models import loading
+from trueward.models import loading, precision
 from trueward.pipeline.judge_labels import build_judge
 from trueward.pipeline.records import read_prompts
 from trueward.progress import Progress
@@ -199,8 +199,10 @@ def _by_model(
         f"{judge.model} is asked about {len(sides):,} pairs: {requests:,} requests"
         + (f", at most {calls.cap:g} in all." if calls.cap is not None else ".")
     )
+    device = loading.pick_device(recipe.runtime.device)
     env = Env(
-        device=loading.pick_device(recipe.runtime.device),
+        device=device,
+        dtype=precision.pick(recipe.model.dtype, device),
         micro_batch_tokens=recipe.runtime.micro_batch_tokens,
         calls=calls,
         progress=progress,

@@ -94,11 +94,14 @@ def _in_directory(name: str, path: Path, env: Env) -> NamedReward | None:
         if not is_model(folder / ensemble.MODEL):
             raise ValueError(f"{name}: this run has no reward model yet")
         return NamedReward(
-            name, refitted_proxy(path / "policy", env) or ensemble.load(folder, env.device), recipe, path
+            name,
+            refitted_proxy(path / "policy", env) or ensemble.load(folder, env.device, dtype=env.dtype),
+            recipe,
+            path,
         )
     if is_model(path / ensemble.MODEL):
         run = path.parent if artifacts.is_run(path.parent) else None
-        return NamedReward(name, ensemble.load(path, env.device), None, run)
+        return NamedReward(name, ensemble.load(path, env.device, dtype=env.dtype), None, run)
     if is_model(path):
-        return NamedReward(name, reward_model.load(path, env.device))
+        return NamedReward(name, reward_model.load(path, env.device, dtype=env.dtype))
     return None

@@ -101,13 +101,16 @@ class Parts:
     @property
     def preparing(self) -> Settings:
         """The settings of the stage `prepare`."""
-        return {"model": self.recipe.model, "data": self.recipe.data}
+        return {"model": without(self.recipe.model, "dtype"), "data": self.recipe.data}
 
     @property
     def imitating(self) -> Settings:
         """The settings of the stage `sft`."""
         r, lora = self.recipe, without(self.lora, "save") if self.lora else None  # SFT's adapter is always merged
-        return {"seed": r.seed, "model": r.model, "sft": r.sft, "sampler": self.sampler, "lora": lora}
+        model = (
+            r.model if r.model.dtype == "bfloat16" else without(r.model, "dtype")
+        )  # all later stages follow from this one
+        return {"seed": r.seed, "model": model, "sft": r.sft, "sampler": self.sampler, "lora": lora}
 
     @property
     def comparing(self) -> Settings:

@@ -18,7 +18,7 @@ from trueward.pipeline.process import process_settings
 from trueward.pipeline.profiler import WatchedCache, watching
 from trueward.pipeline.run import check_inputs
 from trueward.pipeline.stage_clock import WORK, Clock, Counts
-from trueward.pipeline.surroundings import run_env
+from trueward.pipeline.surroundings import run_env, with_precision
 from trueward.progress import Progress
 from trueward.training.env import Trial
 
@@ -78,7 +78,7 @@ def measure(recipe: Recipe, run: Path | None, steps: int, progress: Progress, cl
             for stage in REUSED:
                 if (run / stage / artifacts.MANIFEST).is_file():
                     artifacts.adopt(run / stage, home / "there" / stage)
-        recipe = relabel_people.pinned(recipe, home / "profile")
+        recipe = with_precision(relabel_people.pinned(recipe, home / "profile"))
         env = replace(run_env(recipe, progress, tracked=False), trial=Trial(steps, ANSWERS))
         source = check_inputs(recipe, env, "evaluation")
         with RunCache(home, "profile", recipe, env).open() as cache, watching(clock):

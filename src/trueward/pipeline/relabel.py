@@ -142,7 +142,7 @@ class RelabelSetup:
 
     def load(self, folder: Path) -> Proxy:
         """The reward model in a directory, frozen."""
-        proxy = ensemble.load(folder, self.env.device, self.env.shares)
+        proxy = ensemble.load(folder, self.env.device, self.env.shares, self.env.dtype)
         proxy.freeze()
         return proxy
 
@@ -172,6 +172,6 @@ def refitted_proxy(policy: Path, env: Env) -> Proxy | None:
     later = sorted((policy / FOLDER).glob("*"))
     if not later:
         return None
-    proxy = ensemble.load(later[-1], env.device, env.shares)
+    proxy = ensemble.load(later[-1], env.device, env.shares, env.dtype)
     proxy.freeze()
     return proxy

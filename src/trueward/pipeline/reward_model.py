@@ -131,7 +131,7 @@ def fit_reward_model(
 def _ready(reward: RewardConfig, sft: SftPolicy, env: Env) -> FittedReward:
     """A ready reward model (`reward.model`)."""
     answers = sft.answers
-    network = loading.reward(reward.model, env.device, reward.template)
+    network = loading.reward(reward.model, env.device, reward.template, env.dtype)
     too_long = hf_reward_model.too_long(network, answers)
     if too_long and network.context < sft.policy.context:
         raise ValueError(
@@ -189,7 +189,7 @@ def write(result: FittedReward, folder: Path) -> Row:
 def read(artifact: Artifact, env: Env) -> FittedReward:
     """The result, from the stage's directory."""
     return FittedReward(
-        partial(ensemble.load, artifact.path, env.device, env.shares),
+        partial(ensemble.load, artifact.path, env.device, env.shares, env.dtype),
         artifact.summary,
         read_log(artifact.path / METRICS),
         second=read_second(artifact.path, env),

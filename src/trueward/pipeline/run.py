@@ -31,7 +31,7 @@ from trueward.pipeline.requirements import require_extras
 from trueward.pipeline.reward_templates import refuse_refused_prompts
 from trueward.pipeline.run_verdict import run_verdict
 from trueward.pipeline.scorer_factory import check_scorers
-from trueward.pipeline.surroundings import run_env
+from trueward.pipeline.surroundings import run_env, with_precision
 from trueward.progress import Progress
 from trueward.training.env import Env
 
@@ -51,7 +51,7 @@ def run_pipeline(
 
     Finished stages are reused. `ValueError` in one line for input that can't be used.
     """
-    recipe = relabel_people.pinned(recipe, home / name)
+    recipe = with_precision(relabel_people.pinned(recipe, home / name))
     check_until(recipe, until)
     if until not in ("prepare", "sft") and not any((home / name).glob(f"*/{artifacts.MANIFEST}")):
         refuse_proxy_as_truth(recipe)  # not of a run that was begun before this was asked
@@ -81,6 +81,7 @@ def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str =
 
     cache: shared between recipes, so that what they have in common is made once. No people, no trackers.
     """
+    recipe = with_precision(recipe)
     check_until(recipe, until)
     if until not in ("prepare", "sft"):
         refuse_proxy_as_truth(recipe)
@@ -101,7 +102,7 @@ def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str =
 
 def plan(recipe: Recipe) -> dict[str, str]:
     """The digest that every stage of a recipe would have, by name. Runs nothing. Includes the control if it may be run."""
-    cache = PlanCache()
+    cache, recipe = PlanCache(), with_precision(recipe)
     for _ in graph(recipe, sources.read(recipe), cache):
         pass
     return cache.digests

@@ -12,7 +12,7 @@ from trueward.evaluation import verdict
 from trueward.evaluation.cross_check import cross_check_warning, first_alarm
 from trueward.evaluation.guard_test import GUARD_FELL, fallen
 from trueward.evaluation.peak_fall import fall
-from trueward.evaluation.verdict_monitor import VerdictMonitor
+from trueward.evaluation.verdict_monitor import VerdictMonitor, first_ratio
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.training.driver import EvalVerdict
 from trueward.training.journal import METRICS, Journal
@@ -38,9 +38,7 @@ class RunMonitor:
 
     def __call__(self, evaluations: list[dict[str, Any]]) -> EvalVerdict:
         """The verdict after the last of these evaluations, with its fields for that row."""
-        steps = self.journal.rows(METRICS)
-        ratio_first = steps[0].get("val/ratio_first") if steps else None
-        row, current = self.monitor(evaluations, ratio_first)
+        row, current = self.monitor(evaluations, first_ratio(self.journal.rows(METRICS)))
         after = [evaluation for evaluation in evaluations if evaluation["step"]]
         if after and first_alarm(after) == len(after) - 1:
             self.tell(f"step {after[-1]['step']}, an early warning: {cross_check_warning(after)}")

@@ -80,7 +80,7 @@ class ScorerFactory:
         if name.startswith("model:"):
             if options:
                 raise ValueError(f"{where}: {name} is a reward model, and takes no options")
-            return reward_model.load(Path(name.removeprefix("model:")), self.env.device)
+            return reward_model.load(Path(name.removeprefix("model:")), self.env.device, dtype=self.env.dtype)
         if custom.is_custom(name):
             if options:
                 raise ValueError(f"{where}: {name} is a function of your own, and takes no options")
@@ -155,7 +155,7 @@ class ScorerFactory:
         if name in self.given:
             return self.given[name]
         if name.startswith("model:"):
-            return reward_model.load(Path(name.removeprefix("model:")), self.env.device)
+            return reward_model.load(Path(name.removeprefix("model:")), self.env.device, dtype=self.env.dtype)
         if ":" in name:
             return self.truth(name)
         try:

@@ -14,7 +14,7 @@ from trueward.algorithms import sft as algorithm
 from trueward.artifacts import Artifact
 from trueward.config import LoraConfig, ModelConfig, SamplerConfig, SftConfig
 from trueward.data import jsonl
-from trueward.models import loading, shared_base
+from trueward.models import loading, precision, shared_base
 from trueward.models.derived import trainable
 from trueward.models.network import Network
 from trueward.pipeline.answers import sample_with_progress
@@ -40,6 +40,8 @@ class SftPolicy:
     answers: list[Completion]
     """Its own answers, two to each of `REFERENCE_PROMPTS` prompts in a row."""
     summary: dict[str, Any]
+    trained: Network | None = field(default=None, repr=False)
+    """The weights as they were trained, to be written; `load` gives them as they are read."""
 
     @cached_property
     def policy(self) -> Network:
@@ -90,7 +92,11 @@ def fine_tune(
         "held_out_nll_after": after,
         "parameters": loading.parameters(policy.model),
     }
-    return SftPolicy(lambda: policy, answers, summary)
+
+    def load() -> Network:
+        return Network(precision.rounded_copy(policy.model), policy.tokenizer, policy.base, policy.form)
+
+    return SftPolicy(load, answers, summary, policy)
 
 
 def cut_short(prepared: dict[str, Any], longest: int) -> str:
@@ -106,7 +112,7 @@ def cut_short(prepared: dict[str, Any], longest: int) -> str:
 
 def write(sft: SftPolicy, folder: Path) -> dict[str, Any]:
     """Write the result into the stage's directory; returns the summary for its manifest."""
-    loading.save(sft.policy, folder / "model")
+    loading.save(sft.trained or sft.policy, folder / "model")
     jsonl.write(folder / ANSWERS, [line(c) for c in sft.answers])
     return sft.summary
 

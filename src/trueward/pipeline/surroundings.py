@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trueward.config import Recipe
-from trueward.models import loading
+from trueward.models import loading, precision, tabular
 from trueward.progress import Progress
 from trueward.tracking import Tracker, follow
 from trueward.training.env import Env, untracked
 from trueward.training.journal import DirectoryJournal, Journal
+
+
+def with_precision(recipe: Recipe) -> Recipe:
+    """The recipe with bfloat16 in place of `model.dtype = "auto"` where that is what it means: it is part of fingerprints.
+
+    `ValueError` where bfloat16 has no meaning: with a table, or for a sampler that is coarser on its own already.
+    """
+    asked = recipe.model.dtype
+    start = recipe.sft.model or recipe.model.base
+    is_table = start == "trueward:nano" or tabular.is_tabular(Path(start))
+    if is_table and asked == "bfloat16":
+        raise ValueError(f'model.dtype = "bfloat16": {start} is a table, which has no products')
+    device = loading.pick_device(recipe.runtime.device)
+    if is_table or precision.pick(asked, device) is not precision.LOW:
+        return recipe
+    if recipe.sampler.engine.quantize == "bfloat16":
+        raise ValueError(
+            f'sampler.engine.quantize = "bfloat16": with model.dtype = {asked!r} the sampler is in bfloat16 already, as all '
+            "products are; leave it out"
+        )
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"dtype": "bfloat16"})})
 
 
 def run_env(recipe: Recipe, progress: Progress, tracked: bool = True) -> Env:
@@ -17,8 +40,10 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True) -> Env:
         assert isinstance(journal, DirectoryJournal)
         return follow(recipe.runtime.tracking, recipe.table(), journal.stage, member=member)
 
+    device = loading.pick_device(recipe.runtime.device)
     return Env(
-        device=loading.pick_device(recipe.runtime.device),
+        device=device,
+        dtype=precision.pick(recipe.model.dtype, device),
         progress=progress,
         micro_batch_tokens=recipe.runtime.micro_batch_tokens,
         checkpoint_seconds=recipe.runtime.checkpoint_seconds,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trueward.artifacts import Artifact
+from trueward.evaluation.verdict_monitor import first_ratio
 from trueward.models import loading
 from trueward.models.network import Network
 from trueward.pipeline.relabel import LOG, refitted_proxy
@@ -37,8 +38,8 @@ class TrainedPolicy:
 
     @property
     def ratio_first(self) -> float | None:
-        """`val/ratio_first` of the first step; None if the loop has none."""
-        return self.metrics[0].get("val/ratio_first") if self.metrics else None
+        """`val/ratio_first` of the first step; None if the loop has none, or it is rounding."""
+        return first_ratio(self.metrics)
 
     @cached_property
     def history(self) -> list[Row]:

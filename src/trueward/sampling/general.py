@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from trueward import transfers
+from trueward.models import precision
 
 
 class FixedLayer(CacheLayerMixin):
@@ -25,7 +26,8 @@ class FixedLayer(CacheLayerMixin):
         """Make room for `width` columns, of the type and device of the first keys and values."""
 
         def room(x: Tensor) -> Tensor:
-            return torch.empty(x.shape[0], x.shape[1], self.width, x.shape[3], dtype=x.dtype, device=x.device)
+            shape = x.shape[0], x.shape[1], self.width, x.shape[3]
+            return torch.empty(shape, dtype=precision.now(x), device=x.device)
 
         self.keys, self.values = room(key_states), room(value_states)
         self.is_initialized = True
@@ -62,7 +64,7 @@ class GeneralDecoder:
     refills = False
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.model = precision.rounded_copy(model)
 
     def start(self, rows: int, width: int) -> None:
         """As `Decoder`: room is made with each group, when its longest prompt is known."""
@@ -97,13 +99,14 @@ class GeneralDecoder:
             layer.take(rows)
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        out = self.model(
-            input_ids=ids,
-            attention_mask=self.seen.long(),
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with precision.products(self.model):
+            out = self.model(
+                input_ids=ids,
+                attention_mask=self.seen.long(),
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         logits: Tensor = out.logits[:, -1]
-        return logits
+        return logits.float() if logits.dtype is precision.LOW else logits

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trueward.models import precision
+
 SMALLEST = 1e-30  # a step that is not 0, for rows that are
 BLOCK = 256  # rows of weights that are made whole numbers at a time, so that they stay in the cache
 MANY = 64  # rows: from here on reading the weights is not what takes the time
@@ -87,7 +89,7 @@ class Int8:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.bias = bias
+        weight, self.bias = weight.float(), bias
         self.step = torch.empty_like(weight[:, 0])
         digits = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
         for at in range(0, len(weight), BLOCK):
@@ -100,7 +102,7 @@ class Int8:
 
     def __call__(self, x: Tensor) -> Tensor:
         """As `LinearKernel`."""
-        flat = x.reshape(-1, x.shape[-1])
+        flat = x.reshape(-1, x.shape[-1]).float()
         step = (flat.abs().amax(1, keepdim=True) / 127).clamp_(min=SMALLEST)
         whole = flat / step
         first = whole.to(torch.int8)  # towards 0
@@ -177,10 +179,53 @@ class Bfloat16:
         return found.dtype == torch.bfloat16 and torch.allclose(found.float(), x.float() @ weight.float().T, rtol=2**-7)
 
 
+class Wide:
+    """W and x rounded to bfloat16, the sum left in float32: a head, whose logits are compared with the learner's."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        rounded = weight.to(torch.bfloat16)
+        sums_wide = rounded.device.type in precision.WIDE
+        self.inner = None if sums_wide else linear_kernel(rounded.float())
+        self.weight, self.bias = rounded.t() if sums_wide else None, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`; float32."""
+        flat = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
+        out = precision.wide_product(flat, self.weight) if self.inner is None else self.inner(flat.float())  # type: ignore[arg-type]
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+    def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
+        return other.add_(self(x))
+
+
+class Adapted:
+    """W·x + s·B·(A·x), the adapter apart and in bfloat16, as the learner has it: added to W it would be rounded with it."""
+
+    def __init__(self, inner: LinearKernel, down: Tensor, up: Tensor, scale: float) -> None:
+        """down: A [r, k]. up: B [m, r]. scale: s."""
+        self.inner, self.scale = inner, scale
+        self.down, self.up = down.to(torch.bfloat16), up.to(torch.bfloat16)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`; in bfloat16."""
+        low = F.linear(F.linear(x.to(torch.bfloat16), self.down), self.up)
+        return self.inner(x) + low * self.scale
+
+    def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
+        return other.add_(self(x))
+
+
 def linear_kernel(weight: Tensor, bias: Tensor | None = None, quantize: str = "none") -> LinearKernel:
-    """The fastest kernel for a matrix of this size; `quantize` as in `[sampler.engine]`."""
+    """The fastest kernel for a matrix of this size; `quantize` as in `[sampler.engine]`, or "wide" for bfloat16 with sums in
+    float32."""
     weight = weight.detach()
     bias = None if bias is None else bias.detach()
+    if quantize == "wide":
+        return Wide(weight, bias)
     if quantize == "int8":
         return Int8(weight, bias)
     if quantize == "bfloat16":

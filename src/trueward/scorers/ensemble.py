@@ -190,16 +190,17 @@ def averaged(networks: Sequence[Network]) -> Network:
     return Network(model, networks[0].tokenizer)
 
 
-def load(folder: Path, device: torch.device, shared: bool = False) -> Proxy:
+def load(folder: Path, device: torch.device, shared: bool = False, dtype: torch.dtype | None = None) -> Proxy:
     """The proxy in the directory of a reward model's stage: an ensemble if it has a table of members, else one model.
 
-    shared: as in `reward_model.load`. `ValueError` for a damaged table.
+    shared, dtype: as in `reward_model.load`. `ValueError` for a damaged table.
     """
     if not (folder / TABLE).is_file():
-        return reward_model.load(folder / MODEL, device, shared)
+        return reward_model.load(folder / MODEL, device, shared, dtype)
     table = read_json(folder / TABLE)
     try:
-        members = [reward_model.load(folder / MEMBERS / str(n), device, shared) for n in range(table["members"])]
+        places = [folder / MEMBERS / str(n) for n in range(table["members"])]
+        members = [reward_model.load(place, device, shared, dtype) for place in places]
         return Ensemble(members, table["combine"], table["uncertainty"], Scale(table["mean"], table["sd"]))
     except (TypeError, KeyError):
         raise ValueError(f"{folder / TABLE}: damaged, expected members, combine, uncertainty, mean and sd") from None

@@ -20,7 +20,7 @@ from trueward.data.collate import Collator, talk
 from trueward.data.control_tokens import Talk
 from trueward.data.conversations import refusals
 from trueward.data.encoder import encoder
-from trueward.models import loading
+from trueward.models import loading, precision
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
 from trueward.models.vocabulary import require_ids
@@ -142,7 +142,8 @@ def _forward(network: Network, batch: Sequence[Encoded]) -> tuple[Tensor, Tensor
     head = next((getattr(model, name) for name in HEADS if hasattr(model, name)), None)
     hook = head.register_forward_pre_hook(lambda _, args: head_inputs.append(args[0])) if head else None
     try:
-        score = model(**inputs).logits[:, 0]
+        with precision.products(model):
+            score = model(**inputs).logits[:, 0].float()
     finally:
         if hook:
             hook.remove()

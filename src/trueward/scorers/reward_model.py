@@ -12,7 +12,7 @@ from torch import Tensor
 from trueward import transfers
 from trueward.batches import micro_batches
 from trueward.data.collate import Collator
-from trueward.models import heads, loading, shared_base
+from trueward.models import heads, loading, precision, shared_base
 from trueward.models.network import Network
 from trueward.records import Completion, Score
 from trueward.scorers import hf_reward_model
@@ -74,8 +74,8 @@ class RewardModel:
         return self
 
     def freeze(self) -> None:
-        """Turn off gradients for all weights."""
-        self.network.model.requires_grad_(False)
+        """Turn off gradients for all weights, and keep matrices in the precision of products."""
+        precision.keep(self.network.model.requires_grad_(False))
 
     def write(self, folder: Path) -> None:
         """Save it as `folder`/model, the layout of a stage's directory."""
@@ -88,12 +88,12 @@ class RewardModel:
         loading.save(self.network, path)
 
 
-def load(path: Path, device: torch.device, shared: bool = False) -> RewardModel:
+def load(path: Path, device: torch.device, shared: bool = False, dtype: torch.dtype | None = None) -> RewardModel:
     """A saved reward model; one without a scale of its own is taken as it is (mean 0, SD 1).
 
-    shared: its frozen weights are shared with every other network that has the same base.
+    shared: its frozen weights are shared with every other network that has the same base. dtype: the precision of products.
     """
-    network = shared_base.reward(path, device) if shared else loading.reward(path, device)
+    network = shared_base.reward(path, device, dtype=dtype) if shared else loading.reward(path, device, dtype=dtype)
     config = network.model.config
     return RewardModel(
         network, Scale(float(getattr(config, loading.MEAN, 0.0)), float(getattr(config, loading.SD, 1.0)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from trueward.config import JudgeCallsConfig
-from trueward.models import loading, shared_base
+from trueward.models import loading, precision, shared_base
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
@@ -40,6 +40,8 @@ class Env:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress = field(default_factory=Progress)
+    dtype: torch.dtype | None = None
+    """The precision of products, of every network that is loaded; None: that which `model.dtype = "auto"` has on the device."""
     micro_batch_tokens: int = 4096
     """Tokens that go through a model at once while it learns."""
     checkpoint_seconds: float = 20.0
@@ -58,7 +60,7 @@ class Env:
     def load(self, place: Path | str, seed: int = 0) -> Network:
         """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""
         if self.shares:
-            return shared_base.policy(str(place), seed, self.device)
-        network = loading.causal(str(place), seed, self.device)
-        network.model.requires_grad_(False)
+            return shared_base.policy(str(place), seed, self.device, self.dtype)
+        network = loading.causal(str(place), seed, self.device, self.dtype)
+        precision.keep(network.model.requires_grad_(False))
         return network

@@ -13,13 +13,25 @@ from torch import Tensor
 from trueward.config import PolicyConfig
 from trueward.losses.masks import masked
 from trueward.losses.policy import clipped_surrogate, clipped_weight, ratio_figures
+from trueward.models import precision
+from trueward.models.network import Network
 from trueward.scorers.custom import function_of
 
 PolicyLoss = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 """(logprobs, sampler_logprobs, advantages, mask), all [B, T], log-probs in nats -> the loss by token, unreduced [B, T], and
 figures by token [B, T]: `ratio`, `clipped`, `kl` and others. The algorithm averages both over the step's tokens."""
+LOW_CAP = 2.0
 OURS = frozenset({"ratio", "clipped", "kl"})
 TAKES = "(logprobs, sampler_logprobs, advantages, mask)"
+
+
+def importance_cap(config: PolicyConfig, policy: Network) -> float | None:
+    """`policy.importance_sampling_cap`; where products are in bfloat16 and it isn't set, `LOW_CAP`.
+
+    Sampler and learner then round differently, by how much no one knows beforehand.
+    """
+    cap = config.importance_sampling_cap
+    return LOW_CAP if cap is None and precision.is_low(policy.model) else cap
 
 
 def policy_loss(config: PolicyConfig) -> PolicyLoss:

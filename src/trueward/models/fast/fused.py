@@ -9,33 +9,35 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trueward.models.precision import LOW, wide_product
+
 HELD = 1 << 25  # numbers: distributions larger than this are computed again in the backward pass, not stored
 
 
 class RmsNorm(torch.autograd.Function):
-    """w·x / √(mean x² + ε) (Zhang & Sennrich 2019, arXiv 1910.07467): x [N, D], w [D] -> [N, D]."""
+    """w·x / √(mean x² + ε) (Zhang & Sennrich 2019, arXiv 1910.07467): x [N, D], w [D] -> [N, D], of type `dtype` at last."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
         """x, the norm's weights and ε -> the normalised rows."""
         size = x.shape[-1]
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(size).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
         out: Tensor = (x * scale).mul_(weight)
-        return out
+        return out.to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """The gradients of x and of the weights, where they are needed."""
         x, weight, scale = ctx.saved_tensors
         normal = x * scale
         for_weight = (grad * normal).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         if not ctx.needs_input_grad[0]:
-            return None, for_weight, None
+            return None, for_weight, None, None
         for_normal = grad * weight
         along = torch.linalg.vecdot(for_normal, normal).div_(x.shape[-1]).unsqueeze(-1)
-        return for_normal.sub_(normal.mul_(along)).mul_(scale), for_weight, None
+        return for_normal.sub_(normal.mul_(along)).mul_(scale), for_weight, None, None
 
 
 class SwiGlu(torch.autograd.Function):
@@ -66,7 +68,7 @@ class Rotary(torch.autograd.Function):
     """Rotary position embedding (Su et al. 2021, arXiv 2104.09864), halves as in Llama's weights, of the first heads.
 
     x [N, H, S]; cos, sin [N, 1, S/2], the same for both halves; heads: how many of the H are rotated, the others stay as
-    they are. Its backward pass rotates by the negative angles.
+    they are. Its backward pass rotates by the negative angles. In bfloat16 it is computed in float32 and rounded once.
     """
 
     @staticmethod
@@ -85,6 +87,8 @@ class Rotary(torch.autograd.Function):
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int, sign: int) -> Tensor:
+    if x.dtype is LOW and cos.dtype is not LOW:
+        return _rotate(x.to(cos.dtype), cos, sin, heads, sign).to(LOW)
     half = x.shape[-1] // 2
     left, right = x[:, :heads, :half], x[:, :heads, half:]
     out = torch.empty_like(x)
@@ -135,14 +139,22 @@ class TokenLogprobs(torch.autograd.Function):
     """log softmax(h·Wᵀ/τ) at one token each, and the entropy of each distribution, a part of the rows at a time.
 
     h [N, D], W [V, D], ids [N] -> twice [N], in nats; the entropy has no gradient. Of all the logits [N, V] no more than
-    `HELD` numbers are ever in memory: for larger ones the backward pass computes them again.
+    `HELD` numbers are ever in memory: for larger ones the backward pass computes them again. With `dtype` bfloat16 the products
+    are of that, and what they give is float32.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, weight: Tensor, ids: Tensor, temperature: float, with_entropy: bool
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        ids: Tensor,
+        temperature: float,
+        with_entropy: bool,
+        dtype: torch.dtype = torch.float32,
     ) -> tuple[Tensor, Tensor]:
         """Log-probs of `ids`, and the entropies (0 without `with_entropy`)."""
+        product = ctx.product = wide_product if dtype is LOW else torch.mm
         count, size = len(ids), len(weight)
         store = any(ctx.needs_input_grad[:2]) and count * size <= HELD
         rows = count if store else max(1, min(count, HELD // 4 // size))
@@ -151,7 +163,7 @@ class TokenLogprobs(torch.autograd.Function):
         stored = None
         for start in range(0, count, rows):
             part = slice(start, start + rows)
-            logits = states[part] @ weight.T
+            logits = product(states[part], weight.T)
             if temperature != 1.0:
                 logits /= temperature
             # The normaliser from the likeliest token, whose probability is at least 1/V: log Σ exp = max − log p(max).
@@ -169,7 +181,7 @@ class TokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         """The gradients of h and W, where they are needed."""
         states, weight, ids, normal, stored = ctx.saved_tensors
         count, size = len(ids), len(weight)
@@ -182,16 +194,22 @@ class TokenLogprobs(torch.autograd.Function):
             if stored is not None:
                 for_logits = stored * -slope[:, None]
             else:
-                for_logits = states[part] @ weight.T
+                for_logits = ctx.product(states[part], weight.T)
                 if ctx.temperature != 1.0:
                     for_logits /= ctx.temperature
                 for_logits = for_logits.sub_(normal[part, None]).exp_().mul_(-slope[:, None])
             for_logits.scatter_add_(1, ids[part, None], slope[:, None])
             if for_states is not None:
-                torch.mm(for_logits, weight, out=for_states[part])
-            if ctx.needs_input_grad[1]:
+                if ctx.product is wide_product:
+                    for_states[part] = wide_product(for_logits, weight)
+                else:
+                    torch.mm(for_logits, weight, out=for_states[part])
+            if ctx.needs_input_grad[1] and ctx.product is wide_product:
+                more = wide_product(for_logits.T, states[part])
+                for_weight = more if for_weight is None else for_weight.add_(more)
+            elif ctx.needs_input_grad[1]:
                 transposed = for_logits.T
                 for_weight = (
                     transposed @ states[part] if for_weight is None else for_weight.addmm_(transposed, states[part])
                 )
-        return for_states, for_weight, None, None, None
+        return for_states, for_weight, None, None, None, None

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trueward import transfers
 from trueward.batches import Tokens
-from trueward.models import checkpointing
+from trueward.models import checkpointing, precision
 from trueward.models.fast import compiled
 from trueward.models.fast.attention import attend
 from trueward.models.fast.fused import GatherRows, ReorderRows, RmsNorm, Rotary, SwiGlu
@@ -72,7 +72,7 @@ Rotation = tuple[Tensor, Tensor]  # cos and sin of each token's angles, [N, 1, h
 def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
     """The last layer's output after the final norm at `where` [B, T], a mask in the host's memory, row by row: [n, D]."""
     body = model.base_model
-    place = layout(tokens, where, body.norm.weight.dtype)
+    place = layout(tokens, where, _masks(model))
     with beats.forward(len(place.ids)):
         skipped = 0
         if tokens.lower is None:
@@ -83,7 +83,7 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
         for layer in body.layers[skipped:-1]:
             x = checkpointing.layer_output(_layer, layer, x, rotation, place)
         x = checkpointing.layer_output(_last_layer, body.layers[-1], x, rotation, place)
-        return _norm(body.norm, x)
+        return _norm(body.norm, x, x.dtype)
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
     """The output of the lowest `layers` layers, [B, T, D]; 0 at padding."""
     body = model.base_model
     real = torch.arange(tokens.ids.shape[1]) < tokens.host.lengths[:, None]
-    place = layout(tokens, real, body.norm.weight.dtype)
+    place = layout(tokens, real, _masks(model))
     with beats.forward(len(place.ids)):
         x = body.embed_tokens(place.ids)
         rotation = _angles(body, x, place)
@@ -112,7 +112,7 @@ def _angles(body: Any, x: Tensor, place: Layout) -> Rotation:
 def _layer(layer: Any, x: Tensor, rotation: Rotation, place: Layout) -> Tensor:
     attention = layer.self_attn
     if is_compiled and compiled.covers(layer):
-        heads = compiled.heads(layer, x, *rotation)
+        heads = compiled.heads(layer, x, *rotation).to(precision.now(x))
     else:
         heads = _heads(attention, _norm(layer.input_layernorm, x), rotation, "qkv")
     first = place.prompt_tokens
@@ -145,8 +145,15 @@ def _last_layer(layer: Any, x: Tensor, rotation: Rotation, place: Layout) -> Ten
     return _finish(layer, x.index_select(0, rows), mixed)
 
 
-def _norm(norm: Any, x: Tensor) -> Tensor:
-    out: Tensor = RmsNorm.apply(x, norm.weight, norm.variance_epsilon)
+def _masks(model: Any) -> torch.dtype:
+    """The type of attention's masks: that of its products."""
+    dtype: torch.dtype = model.base_model.norm.weight.dtype
+    return precision.LOW if precision.is_low(model) else dtype
+
+
+def _norm(norm: Any, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The normalised rows, in the precision of the product that follows, or in `dtype`."""
+    out: Tensor = RmsNorm.apply(x, norm.weight, norm.variance_epsilon, dtype or precision.now(x))
     return out
 
 
@@ -173,10 +180,13 @@ def _heads(attention: Any, x: Tensor, rotation: Rotation, which: str) -> Tensor:
     if hasattr(attention, "q_norm"):  # Qwen3
         parts = out.split(counts, dim=1)
         named = [(getattr(attention, f"{n}_norm", None), p) for n, p in zip(which, parts, strict=True)]
-        out = torch.cat([p if norm is None else _norm(norm, p) for norm, p in named], dim=1)
+        own = (
+            (lambda norm, p: norm(p)) if out.dtype is precision.LOW else _norm
+        )  # transformers' rounds between its steps
+        out = torch.cat([p if norm is None else own(norm, p) for norm, p in named], dim=1)
     rotated = sum(c for c, name in zip(counts, which, strict=True) if name != "v")
     heads: Tensor = Rotary.apply(out, *rotation, rotated)
-    return heads
+    return heads.to(precision.now(x))
 
 
 def _open(x: Tensor, block: Block, attention: Any, which: str, first: int = 0) -> tuple[Tensor, ...]:

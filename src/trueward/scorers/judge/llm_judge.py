@@ -246,15 +246,16 @@ def make(
     device: torch.device,
     micro_batch_tokens: int,
     limit: CallLimit | None = None,
+    dtype: torch.dtype | None = None,
 ) -> LlmJudge:
     """The recipe's judge. `ValueError` in one line if there is no such model, or no key for its service."""
     if settings.endpoint:
         return LlmJudge(settings, Endpoint(settings, calls, seed), seed, limit)
-    from trueward.models import loading
+    from trueward.models import loading, precision
     from trueward.scorers.judge.local import Local
 
-    network = loading.causal(settings.model, seed, device)
-    network.model.requires_grad_(False)
+    network = loading.causal(settings.model, seed, device, dtype)
+    precision.keep(network.model.requires_grad_(False))
     return LlmJudge(settings, Local(network, micro_batch_tokens), seed, limit)
 
 
