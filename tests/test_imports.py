@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
         *("reward_test.audit", "reward_test.audited", "reward_test.stability"),
     ),
+    "parallel": ("fabric", "joining"),
     "scorers.judge": ("local",),
     "scorers.sandbox": (),
     "scorers.verifiers": (),
@@ -54,3 +55,21 @@ def test_a_room_is_imported_without_torch(room: str) -> None:
     command = [sys.executable, "-c", SCRIPT, room, " ".join(HEAVY), " ".join(ROOMS[room])]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+LAUNCHERS = (
+    "torch.distributed.elastic",
+    "torch.distributed.launcher",
+    "torch.distributed.fsdp",
+    "torch.distributed.run",
+)
+
+
+def test_one_process_pays_for_no_others() -> None:
+    """What is imported for several processes loads none of torch's launchers, and no process group is there."""
+    script = (
+        "import sys, torch.distributed; before = set(sys.modules); import trueward.parallel.joining; "
+        f"print([m for m in set(sys.modules) - before if m.startswith({LAUNCHERS!r})], torch.distributed.is_initialized())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "[] False\n", done.stderr

@@ -20,8 +20,19 @@ class WaitingError(ValueError):
     """A run has to wait for people's answers; the message says in one line for which. The run's state is saved first."""
 
 
+_silent = False  # the process is another rank than 0 of several
+
+
+def silence(on: bool) -> None:
+    """Whether `note` prints nothing in this process: of several at one run, rank 0 speaks."""
+    global _silent
+    _silent = on
+
+
 def note(text: str) -> None:
     """One line on standard error, whatever progress is printed."""
+    if _silent:
+        return
     print(f"trueward: note: {printed(text)}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP as an exception, so that a run says that it was stopped, in its files too, before the process ends."""
+"""What ends a run from outside, as exceptions: SIGTERM and SIGHUP, so that it says so in its files too; a lost process."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class StoppedBySignal(SystemExit):
 
     def __str__(self) -> str:
         return signal.Signals(self.number).name
+
+
+class LostProcessError(ConnectionError):
+    """Another process of the same run has ended or is out of reach; the message says which."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,24 +11,20 @@ from pathlib import Path
 
 import pytest
 
-Processes = Callable[[str, Path, int], Path]
+Processes = Callable[..., Path]
 
 
-def run(script: str, folder: Path, world: int) -> Path:
-    """`python SCRIPT RANK WORLD FOLDER` for every rank, all of which have to end well. What they leave is in the folder."""
-    folder.mkdir()
+def run(script: str, folder: Path, *worlds: int, timeout: float = 600) -> Path:
+    """`python SCRIPT FOLDER WORLD…`, which has to end well within `timeout` seconds. What they leave is in FOLDER/WORLD."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    place = Path(__file__).with_name(script)
-    made = [
-        subprocess.Popen([sys.executable, str(place), str(rank), str(world), str(folder)], env=environment)
-        for rank in range(world)
-    ]
+    command = [sys.executable, str(Path(__file__).with_name(script)), str(folder), *map(str, worlds)]
+    made = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        assert [p.wait(timeout=240) for p in made] == [0] * world
+        assert made.wait(timeout) == 0
     finally:
-        for p in made:
-            p.kill()  # those that wait for one that has failed
-            p.wait()
+        if made.poll() is None:  # those that wait for one that has failed, too
+            os.killpg(made.pid, signal.SIGKILL)
+            made.wait()
     return folder
 
 

@@ -24,7 +24,7 @@ from trueward.records import Completion, Prompt, Score
 from trueward.sampling.draws import Draws
 from trueward.sampling.engine import LocalEngine, RolloutEngine
 from trueward.sampling.sampler import SamplingParams
-from trueward.sampling.shared import SharedEngine, agree
+from trueward.sampling.shared import SharedEngine
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.shared import SharedScorer
 
@@ -149,9 +149,9 @@ def main(fabric: Fabric, folder: Path) -> None:
             "two too many": refused(lambda: fabric.gather_rows([0] * (3 if rank == 0 else 1))),
         }
         found["agree"] = {
-            "all": refused(lambda: agree(fabric, "the recipe", "the same ü \udc80")),
-            "not the last": refused(lambda: agree(fabric, "the recipe", str(rank == world - 1))),
-            "not the first": refused(lambda: agree(fabric, "the prompts", str(rank == 0))),
+            "all": refused(lambda: fabric.agree("the recipe", "the same ü \udc80")),
+            "not the last": refused(lambda: fabric.agree("the recipe", str(rank == world - 1))),
+            "not the first": refused(lambda: fabric.agree("the prompts", str(rank == 0))),
         }
     (folder / f"found-{rank}.json").write_text(json.dumps(found))
 

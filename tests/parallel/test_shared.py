@@ -16,10 +16,10 @@ from trueward.records import Completion, Prompt, Score
 from trueward.sampling.draws import Draws
 from trueward.sampling.engine import LocalEngine
 from trueward.sampling.sampler import SamplingParams
-from trueward.sampling.shared import SharedEngine, agree
+from trueward.sampling.shared import SharedEngine
 from trueward.scorers.shared import SharedScorer
 
-Processes = Callable[[str, Path, int], Path]
+Processes = Callable[..., Path]
 Found = list[dict[str, Any]]  # by rank
 COUNTS = (0, 1, 2, 5, 8)
 EXACT = ("llama", "llama, another padding", "tabular")
@@ -28,13 +28,10 @@ EXACT = ("llama", "llama, another padding", "tabular")
 @pytest.fixture(scope="module")
 def found(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Found]:
     """What so many processes were given."""
-    known: dict[int, Found] = {}
+    folder = start_processes("shared_rollouts.py", tmp_path_factory.mktemp("shared"), 1, 2, 3)
 
     def of(world: int) -> Found:
-        if world not in known:
-            folder = start_processes("shared_rollouts.py", tmp_path_factory.mktemp("shared") / str(world), world)
-            known[world] = [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(world)]
-        return known[world]
+        return [json.loads((folder / str(world) / f"found-{rank}.json").read_text()) for rank in range(world)]
 
     return of
 
@@ -151,4 +148,4 @@ def test_alone_the_wrappers_do_nothing(make_policy: Callable[..., Network], toy_
     given: list[Score] = [Score(score=1.0)]
     assert SharedScorer(ALONE, lambda completions: given)([Completion(prompt=toy_prompts[0], response="a")]) is given
     assert ALONE.gather_rows(["a", "b"]) == ["a", "b"]
-    agree(ALONE, "anything", "at all")
+    ALONE.agree("anything", "at all")

@@ -1,4 +1,4 @@
-"""EXACT 15: one process or two, the same losses, gradients and weights, in every training loop."""
+"""EXACT 15: one process, two or four, the same losses, gradients and weights, in every training loop."""
 
 from __future__ import annotations
 
@@ -12,52 +12,70 @@ from safetensors.torch import load_file
 
 from trueward.parallel.fabric import ALONE, Fabric
 
-Processes = Callable[[str, Path, int], Path]
+Processes = Callable[..., Path]
 LOOPS = (
     "sft",
+    "sft, lora",
     "reward_model",
+    "reward_model, a second member",
     "ppo",
-    "ppo, each sampling all of it",
-    "ppo, from older weights",
-    "ppo, with demonstrations and importance weights",
+    "ppo, a shared critic",
     "grpo",
-    "grpo, each sampling all of it",
-    "grpo, refilled",
-    "grpo, anchored in the loss",
+    "rloo",
     "dpo",
     "online dpo",
 )
+FEW = (
+    "ppo, lora",
+    "ppo, from older weights",
+    "ppo, with demonstrations and importance weights",
+    "grpo, refilled",
+    "grpo, anchored in the loss",
+)
+WORLDS = (2, 4)
+CASES = [(loop, world, 10) for world in WORLDS for loop in LOOPS] + [(loop, 2, 2) for loop in FEW]
 
 
 @pytest.fixture(scope="module")
-def alone(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return start_processes("one_step.py", tmp_path_factory.mktemp("alone") / "1", 1)
+def folder(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start_processes("one_step.py", tmp_path_factory.mktemp("steps"), 1, *WORLDS, timeout=900)
 
 
-@pytest.fixture(scope="module")
-def together(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return start_processes("one_step.py", tmp_path_factory.mktemp("together") / "2", 2)
+def weights(folder: Path, world: int, loop: str) -> list[dict[str, torch.Tensor]]:
+    """By rank."""
+    return [load_file(folder / str(world) / f"{loop}-{rank}.safetensors") for rank in range(world)]
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_two_processes_are_as_one(alone: Path, together: Path, loop: str) -> None:
-    one, both = (
-        load_file(alone / f"{loop}-0.safetensors"),
-        [load_file(together / f"{loop}-{r}.safetensors") for r in (0, 1)],
-    )
+def figures(folder: Path, world: int, loop: str) -> list[list[dict[str, float]]]:
+    """By rank and step."""
+    return [json.loads((folder / str(world) / f"figures-{rank}.json").read_text())[loop] for rank in range(world)]
+
+
+@pytest.mark.parametrize(("loop", "world", "steps"), CASES)
+def test_several_processes_are_as_one(folder: Path, loop: str, world: int, steps: int) -> None:
+    (one,), every = weights(folder, 1, loop), weights(folder, world, loop)
     for name, weight in one.items():
         assert weight.dtype == torch.float64
-        torch.testing.assert_close(both[0][name], weight, rtol=0, atol=1e-12)
-        assert torch.equal(both[0][name], both[1][name])
-    expected = json.loads((alone / "figures-0.json").read_text())[loop]
-    for rank in (0, 1):
-        found = json.loads((together / f"figures-{rank}.json").read_text())[loop]
-        assert len(found) == len(expected) == 3
+        torch.testing.assert_close(every[0][name], weight, rtol=0, atol=1e-12)
+        assert all(torch.equal(mine[name], every[0][name]) for mine in every)
+    (expected,) = figures(folder, 1, loop)
+    for found in figures(folder, world, loop):
+        assert len(found) == len(expected) == steps
         for mine, right in zip(found, expected, strict=True):
             assert mine == pytest.approx(right, rel=1e-6, abs=1e-9)  # some figures are made in float32
     if loop == "grpo, refilled":
         assert any(row["refill/rounds"] > 0 for row in expected)
     assert any(key.endswith("grad_norm") and row[key] > 0.05 for row in expected for key in row)  # so the clip binds
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("loop", ["sft", "reward_model", "dpo"])
+def test_in_float32_they_differ_by_rounding_alone(folder: Path, loop: str, world: int) -> None:
+    (one,), every = weights(folder, 1, f"{loop}, float32"), weights(folder, world, f"{loop}, float32")
+    for name, weight in one.items():
+        assert weight.dtype == torch.float32
+        torch.testing.assert_close(every[0][name], weight, rtol=0, atol=1e-6)
+        assert all(torch.equal(mine[name], every[0][name]) for mine in every)
 
 
 def test_rows_are_shared_out_whole_and_evenly() -> None:
@@ -78,3 +96,11 @@ def test_alone_it_is_the_plain_thing() -> None:
     assert ALONE.figures({"a": 1.0}) == {"a": 1.0}
     x = torch.ones(2)
     assert ALONE.sum(x) is x
+
+
+def test_no_number_of_micro_batches_can_hang(start_processes: Processes, tmp_path: Path) -> None:
+    """Nothing is sent between micro-batches: who has more of them, or none, keeps nobody waiting (20 s at most)."""
+    folder = start_processes("uneven.py", tmp_path / "uneven", 3)
+    counts = [json.loads((folder / "3" / f"parts-{rank}.json").read_text()) for rank in range(3)]
+    assert [mine[0] for mine in counts] == [1, 1, 0]
+    assert len({mine[1] for mine in counts}) > 1

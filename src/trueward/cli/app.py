@@ -5,6 +5,7 @@ Bad input ends in one line on standard error and exit code 2.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -32,8 +33,9 @@ from trueward.cli import (
     verify,
 )
 from trueward.console import ReaderGoneError, guarded, printed
+from trueward.parallel.launched import place
 from trueward.progress import WaitingError
-from trueward.signals import StoppedBySignal, stopped_by_signals
+from trueward.signals import LostProcessError, StoppedBySignal, stopped_by_signals
 from trueward.studio import command as studio
 
 app = typer.Typer(
@@ -108,6 +110,12 @@ def version(
     if show:
         print(f"trueward {__version__}")
         raise typer.Exit
+    if place()[1] > 1 and context.invoked_subcommand not in (None, "run"):
+        if place()[0]:
+            raise typer.Exit(2)  # rank 0 says it
+        raise click.UsageError(
+            f"{context.invoked_subcommand} is one process's work: only `trueward run` is for torchrun"
+        )
     if context.invoked_subcommand is None:
         raise click.UsageError("no command; see trueward --help")
 
@@ -127,6 +135,8 @@ def call() -> None:
     except (click.exceptions.Exit, typer.Exit) as stop:
         code = stop.exit_code
     except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
+        if place()[0]:
+            sys.exit(130)  # rank 0 says it
         fail("stopped; the same command goes on from here", 130)
     except WRONG_USAGE as error:
         option = config.explain_option(getattr(error, "option_name", None) or "")
@@ -134,11 +144,15 @@ def call() -> None:
     except ReaderGoneError:  # whoever read has enough
         code = 0
     except StoppedBySignal as stop:
+        if place()[0]:
+            sys.exit(128 + stop.number)  # rank 0 says it
         fail(f"stopped by {stop}; the same command goes on from here", 128 + stop.number)
     except WaitingError as error:
         fail(f"{error}; the same command goes on from here", WAITING)
     except ValueError as error:
         fail(str(error), 2)
+    except LostProcessError as error:
+        fail(f"{error}; the same command goes on from here", WAITING)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
     except Exception as error:
@@ -152,5 +166,7 @@ def call() -> None:
 
 def fail(message: str, code: int) -> None:
     """Print the message in one line on standard error, and exit with the code."""
-    print(printed("trueward: " + " ".join(message.split())), file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    who = f"rank {rank}: " if rank not in ("", "0") else ""  # one of several processes
+    print(printed("trueward: " + " ".join(f"{who}{message}".split())), file=sys.stderr)
     sys.exit(code)

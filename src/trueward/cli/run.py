@@ -14,6 +14,7 @@ from trueward.cli import terminal
 from trueward.cli.terminal import Out, Quiet, Set, Verbose, run_pipeline
 from trueward.config import ablations
 from trueward.console import as_json as as_json_text
+from trueward.parallel.launched import launch as start
 
 STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
 
@@ -27,11 +28,52 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help=f"An ablation, may be repeated: {', '.join(ablations.ABLATIONS)}."),
     ] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="torchrun", help="Start several processes that train data-parallel; with --nproc-per-node."
+        ),
+    ] = None,
+    nproc: Annotated[
+        int | None,
+        typer.Option(
+            "--nproc-per-node", min=1, metavar="N", help="How many processes --launch starts on this machine."
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline: from data to a tuned checkpoint and a report. The same command resumes a run that was stopped."""
+    if launch is not None or nproc is not None:
+        launched(recipe, changes, without, launch, nproc)
+        return
     run_pipeline(ablations.read(recipe, changes or [], without or []), out, changes or [], until, quiet, verbose)
+
+
+def launched(
+    recipe: str, changes: list[str] | None, without: list[str] | None, launch: str | None, nproc: int | None
+) -> None:
+    """The same command in several processes. A recipe that can't be read is an error of one line before any is started."""
+    if launch != "torchrun":
+        got = "--nproc-per-node alone" if launch is None else f"--launch {launch}"
+        raise ValueError(f"{got}: expected --launch torchrun --nproc-per-node N")
+    if nproc is None:
+        raise ValueError("--launch torchrun: how many processes? Add --nproc-per-node N")
+    ablations.read(recipe, changes or [], without or [])
+    raise typer.Exit(start(nproc, plain(sys.argv[1:])))
+
+
+def plain(words: list[str]) -> list[str]:
+    """A command line without --launch and --nproc-per-node, each with its value."""
+    out: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, is_whole, _ = word.replace("_", "-").partition("=")
+        if name not in ("--launch", "--nproc-per-node"):
+            out.append(word)
+        elif not is_whole:
+            next(rest, "")
+    return out
 
 
 def sweep(

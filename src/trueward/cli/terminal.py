@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueward import artifacts, config
+from trueward.parallel.launched import place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +47,7 @@ def run_pipeline(
         raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(pipeline.KNOWN_STAGES)}")
     out = out or Path("runs") / config.variant(recipe.name, changes)
     command = shlex.join(["trueward", *sys.argv[1:]])
-    if quiet:
+    if quiet or place()[0]:  # of several processes rank 0 speaks
         pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
         return
     for note in announcements(recipe, out):

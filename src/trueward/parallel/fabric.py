@@ -7,17 +7,36 @@ program that calls `torch.distributed.init_process_group`; `Fabric.of_this_proce
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
 from trueward import transfers
 from trueward.batches import Tokens, by_parts, micro_batches
+from trueward.parallel.control_line import ControlLine
+from trueward.signals import LostProcessError
 from trueward.tracking import beats
+
+T = TypeVar("T")
+
+
+class DivergedError(ValueError):
+    """The processes of a run hold different things that have to be the same. All of them raise it."""
+
+
+@contextmanager
+def _met() -> Iterator[None]:
+    """`LostProcessError` where a collective ended because somebody isn't there any more."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostProcessError(str(error).strip().partition("\n")[0]) from error
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,8 @@ class Fabric:
 
     rank: int = 0
     world: int = 1
+    line: ControlLine | None = field(default=None, compare=False, repr=False)
+    """To and from rank 0; without one, its decisions go through a collective."""
 
     @property
     def is_alone(self) -> bool:
@@ -76,30 +97,31 @@ class Fabric:
         out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
         if len(mine):
             out[transfers.moved(mine, out.device), : part.ids.shape[1]] = found
-        distributed.all_reduce(out)
+        with _met():
+            distributed.all_reduce(out)
         return out
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Each gradient becomes the sum over all processes; one that is missing here counts as 0."""
+        """Each gradient becomes the sum over all processes; one that is missing here counts as 0, everywhere it stays None."""
         if self.world == 1:
             return
         trained = [p for p in parameters if p.requires_grad]
-        for p in trained:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.flatten() for p in trained if p.grad is not None])  # one message, not one a tensor
-        distributed.all_reduce(flat)
+        there = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
+        given = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+        flat = torch.cat([*(g.flatten() for g in given), there.to(given[0].dtype)])  # one message, not one a tensor
+        with _met():
+            distributed.all_reduce(flat)
         start = 0
-        for p in trained:
-            assert p.grad is not None
-            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
+        for p, grad, known in zip(trained, given, flat[-len(trained) :].tolist(), strict=True):
+            p.grad = grad.copy_(flat[start : start + p.numel()].view_as(p)) if known else None
             start += p.numel()
 
     def sum(self, x: Tensor) -> Tensor:
         """The sum over all processes, of a tensor of the same shape in each."""
         if self.world > 1:
             x = x.detach().clone()
-            distributed.all_reduce(x)
+            with _met():
+                distributed.all_reduce(x)
         return x
 
     def figures(self, sums: dict[str, float], largest: Sequence[str] = ()) -> dict[str, float]:
@@ -110,32 +132,68 @@ class Fabric:
         if self.world == 1:
             return sums
         out: dict[str, float] = {}
-        for theirs in self.gather(sums):
+        given = self.gather([sums, list(largest)])
+        of_largest = {name for _, names in given for name in names}  # who had no rows knows of none
+        for theirs, _ in given:
             for name, value in theirs.items():
                 known = out.get(name)
-                out[name] = value if known is None else max(known, value) if name in largest else known + value
+                out[name] = value if known is None else max(known, value) if name in of_largest else known + value
         return out
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every process, in the order of the ranks; it is sent as JSON."""
         if self.world == 1:
             return [value]
-        text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8)
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.long) for _ in range(self.world)]
-        distributed.all_gather(sizes, torch.tensor([len(text)]))
-        padded = torch.zeros(max(int(s) for s in sizes), dtype=torch.uint8)
-        padded[: len(text)] = text
-        texts = [torch.empty_like(padded) for _ in range(self.world)]
-        distributed.all_gather(texts, padded)
-        return [json.loads(bytes(t[: int(s)].tolist())) for t, s in zip(texts, sizes, strict=True)]
+        with _met():
+            distributed.all_gather(sizes, torch.tensor([len(text)]))
+            padded = torch.zeros(max(int(s) for s in sizes), dtype=torch.uint8)
+            padded[: len(text)] = text
+            texts = [torch.empty_like(padded) for _ in range(self.world)]
+            distributed.all_gather(texts, padded)
+        return [json.loads(t[: int(s)].numpy().tobytes()) for t, s in zip(texts, sizes, strict=True)]
 
-    def gather_rows(self, rows: Sequence[Any]) -> list[Any]:
-        """Values of each process's share of `share`, put together in the order of the whole. `ValueError` where the ranks
-        disagree about how many there are."""
-        parts = self.gather(list(rows))
+    def led(self, act: Callable[[], T], told: Callable[[T], Any] = lambda value: None) -> Any:
+        """Rank 0 does it and gets its result; the others wait, and get what rank 0 tells of it, as JSON.
+
+        What it raises on rank 0 ends the others too. Within `act` rank 0 is alone: nothing in it may ask the others.
+        """
+        if self.world == 1:
+            return act()
+        if self.line is None:
+            value = act() if self.leads else None
+            heard = self.gather(told(value) if self.leads else None)[0]  # type: ignore[arg-type]  # rank 0 has one
+            return value if self.leads else heard
+        if not self.leads:
+            return self.line.hear()
+        value = act()
+        self.line.tell(told(value))
+        return value
+
+    def agree(self, what: str, value: str) -> None:
+        """`DivergedError` that names a rank if not all processes hold the same text. what: the text's name in the error."""
+        if self.world == 1:
+            return
+        digests = self.gather(digest(value))
+        if odd := [rank for rank, other in enumerate(digests) if other != digests[0]]:
+            raise DivergedError(f"{what}: rank {odd[0]} holds another one than rank 0")
+
+    def gather_rows(self, rows: Sequence[Any], what: str = "", whole: str = "") -> list[Any]:
+        """Values of each process's share of `share`, put together in the order of the whole.
+
+        whole: what is shared out, which has to be the same on all. what: its name in the error. `ValueError` where the ranks
+        disagree about it, or about how many rows there are.
+        """
+        if self.world == 1:
+            return list(rows)
+        given = self.gather({"of": digest(whole), "rows": list(rows)})
+        if odd := [rank for rank, other in enumerate(given) if other["of"] != given[0]["of"]]:
+            raise DivergedError(f"{what}: rank {odd[0]} holds another one than rank 0")
+        parts = [other["rows"] for other in given]
         total = sum(len(part) for part in parts)
         if [len(part) for part in parts] != [len(range(rank, total, self.world)) for rank in range(self.world)]:
-            raise ValueError(
+            raise DivergedError(
                 f"the processes hold {[len(part) for part in parts]} rows, which are no shares of one list"
             )
         out: list[Any] = [None] * total
@@ -146,6 +204,11 @@ class Fabric:
     def share(self, count: int) -> Tensor:
         """The numbers of this process's rows of `count`: every `world`-th."""
         return torch.arange(count)[self.rank :: self.world]
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 ALONE = Fabric()

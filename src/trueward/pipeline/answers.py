@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from trueward.batches import Rollout
 from trueward.config import SamplerConfig
+from trueward.data.collate import Collator
 from trueward.models.network import Network
 from trueward.records import Completion, Prompt
 from trueward.sampling import sampler as exact
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample, SamplingParams
+from trueward.sampling.shared import sample_shares
 from trueward.training.env import Env
 
 
@@ -25,7 +26,7 @@ def exact_sampler(sampler: SamplerConfig, env: Env) -> Sample:
     params = sampling_params(sampler)
 
     def draw(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
-        return exact.sample(network, prompts, params, draws, pool=env.pool)
+        return _sampled(network, prompts, params, draws, lambda done: None, env)
 
     return draw
 
@@ -35,7 +36,28 @@ def sample_with_progress(
 ) -> list[Completion]:
     """One answer to each prompt, with a progress bar. what: its label."""
     env.progress.start(what, len(prompts))
-    on_progress = partial(env.progress.at, note="")
-    rollout = exact.sample(network, prompts, sampling_params(sampler), draws, on_progress, env.pool)
+
+    def on_progress(done: int) -> None:
+        env.progress.at(min(done * env.fabric.world, len(prompts)))  # the others are about as far
+
+    rollout = _sampled(network, prompts, sampling_params(sampler), draws, on_progress, env)
     env.progress.end(f"{len(prompts):,} answers")
     return rollout.completions
+
+
+def _sampled(
+    network: Network,
+    prompts: Sequence[Prompt],
+    params: SamplingParams,
+    draws: Draws,
+    on_progress: Callable[[int], None],
+    env: Env,
+) -> Rollout:
+    """By all processes of `env.fabric`, each its share."""
+
+    def own(prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        return exact.sample(network, prompts, params, draws, on_progress, env.pool)
+
+    if env.fabric.is_alone:
+        return own(prompts, draws)
+    return sample_shares(env.fabric, own, prompts, draws, Collator(network.tokenizer, network.context).pad)

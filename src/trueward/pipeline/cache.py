@@ -20,7 +20,8 @@ from typing import Any, Protocol, TypeVar
 
 from trueward import artifacts, config
 from trueward.artifacts import UNFINISHED, Artifact
-from trueward.config import Recipe, Section
+from trueward.config import Recipe
+from trueward.pipeline.recipe_difference import as_plain, differing
 from trueward.pipeline.stage import Made, Stage
 from trueward.progress import note
 from trueward.tracking import catch_up
@@ -59,7 +60,8 @@ def cached(
 
     def run(journal: Journal) -> R:
         values = {name: made if made is None or stage.takes_made else made.value for name, made in inputs.items()}
-        result = stage.run(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
+        env = cache.env if stage.together else cache.env.alone
+        result = stage.run(**values, **settings, **(aside or {}), env=env, journal=journal)
         for line in told(stage.name, getattr(result, "summary", {})):
             cache.env.progress.tell(line)
         return result
@@ -91,24 +93,13 @@ def fingerprint(
         {
             "format": artifacts.FORMAT,
             "stage": [stage.name, stage.version],
-            "settings": {name: _plain(value) for name, value in settings.items()},
+            "settings": {name: as_plain(value) for name, value in settings.items()},
             "inputs": dict(inputs),
             "files": [artifacts.sha256(f) for f in files],
             **({"contents": list(contents)} if contents else {}),
         }
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """A setting as JSON; a whole recipe without [runtime], which changes no result."""
-    if isinstance(value, Recipe):
-        table = value.inputs()
-        return {**table, "evaluation": config.without_keys(table["evaluation"])}
-    if not isinstance(value, Section):
-        return value
-    dumped = value.model_dump(mode="json")
-    return config.without_keys(dumped) if isinstance(value, config.EvaluationConfig) else dumped
 
 
 class PlanCache:
@@ -206,13 +197,18 @@ class RunCache:
 
     def make(self, stage: Stage[R], digest: str, parents: Sequence[str], run: Callable[[Journal], R]) -> Made[R]:
         """As `StageCache`: from this run, from another run under the same home, or made in the stage's directory."""
-        directory = self.run / stage.name
+        directory, fabric = self.run / stage.name, self.env.fabric
+        fabric.agree(f"what {stage.name} is made of", digest)
         self._row(stage.name, digest, parents, "running", 0.0)
         artifact = artifacts.load(directory)
         if artifact is None or artifact.digest != digest:
-            artifact = self._elsewhere(stage.name, digest) or self._make(stage, digest, parents, run, directory)
+            artifact = self._elsewhere(stage.name, digest)
+        if fabric.led(lambda: artifact is None, bool):
+            artifact = self._make(stage, digest, parents, run, directory)
+        assert artifact is not None
         self._row(stage.name, digest, parents, "done", artifact.seconds)
         catch_up(self.recipe.runtime.tracking, self.recipe.table(), directory, digest)
+        fabric.led(lambda: None)  # the others may read it now
         return Made(artifact, partial(stage.read, artifact, self.env))
 
     def _make(
@@ -273,28 +269,3 @@ def make_in(
     return artifacts.finish(
         directory, stage=stage.name, digest=digest, parents=tuple(parents), summary=summary, seconds=seconds
     )
-
-
-LEAVES = ("evaluation.proxy_is_truth", "evaluation.guard_minutes")
-"""Settings of [evaluation] that say what a run may do, and change no result."""
-
-
-def differing(one: Recipe, other: Recipe) -> str:
-    """The first setting in which two recipes differ; empty if there is none. Those that change no result are left aside:
-    [runtime], name, description and `LEAVES`.
-    """
-
-    def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in table.items():
-            if isinstance(value, dict):
-                out |= flat(value, f"{prefix}{key}.")
-            else:
-                out[prefix + key] = value
-        return out
-
-    left, right = (flat({k: v for k, v in _plain(r).items() if k not in ("name", "description")}) for r in (one, other))
-    for key in [*left, *right]:
-        if key not in LEAVES and left.get(key) != right.get(key):
-            return f"{key} is {left.get(key, 'not set')} there, {right.get(key, 'not set')} here"
-    return ""

@@ -72,6 +72,8 @@ def compare(
     if comparisons.source == demonstration_pairs.SOURCE:
         return Compared(*demonstration_pairs.compare(prepared, sft, comparisons.count, sampler, seed, env))
     pairs = sample_pairs(prepared.prompts, sft.policy, comparisons.count, sampler, seed, env)
+    if not env.fabric.leads:
+        return Compared([], {})  # who is asked is asked once, by rank 0
     if comparisons.source == "judge":
         assert judge is not None
         return Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
@@ -208,4 +210,4 @@ def read(artifact: Artifact, env: Env) -> Compared:
     return Compared(read_comparisons(artifact.path / FILE), artifact.summary)
 
 
-COMPARISONS = Stage("comparisons", compare, write, read, version=2)
+COMPARISONS = Stage("comparisons", compare, write, read, version=2, together=True)

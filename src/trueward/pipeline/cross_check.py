@@ -54,7 +54,7 @@ def halves(comparisons: Sequence[Comparison], seed: int) -> tuple[list[Compariso
 
 def fit_second(
     policy: Network,
-    proxy: Proxy,
+    proxy: Proxy | None,
     comparisons: Sequence[Comparison],
     held_out: Sequence[Comparison],
     answers: Sequence[Completion],
@@ -63,15 +63,18 @@ def fit_second(
     seed: int,
     journal: Journal,
     env: Env,
-) -> SecondReward:
+) -> SecondReward | None:
     """The second model on its half of the comparisons, with draws of its own; what else is set is set as for the proxy.
 
-    held_out: of prompts that neither was fitted to. answers: the SFT policy's own, two to each prompt in a row.
+    held_out: of prompts that neither was fitted to. answers: the SFT policy's own, two to each prompt in a row. proxy: None
+    on other ranks than 0, as the result is.
     """
     own, quiet = seed_for(seed, LABEL), replace(env, track=untracked)
     fitted = fit_members(
         policy, comparisons, answers, config, lora, own, own, journal.child(FOLDER), quiet, "second reward model"
     )
+    if fitted is None or proxy is None:
+        return None
     model = fitted.proxy
     examined = evaluate_reward_model(model, held_out)
     summary = {

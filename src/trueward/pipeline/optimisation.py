@@ -37,7 +37,7 @@ from trueward.pipeline.relabel import RelabelSetup, write_rows
 from trueward.pipeline.reward_eval import split_comparisons
 from trueward.pipeline.reward_model import FittedReward
 from trueward.pipeline.run_verdict import RunMonitor
-from trueward.pipeline.stage import Row
+from trueward.pipeline.stage import Row, never
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.pipeline.value_network import value_network
 from trueward.records import Comparison, Completion, line
@@ -62,6 +62,10 @@ CHOSEN = "chosen.jsonl"
 AT_ONCE = 200  # prompts in a batch of best-of-n
 
 
+_UNREAD = TrainedPolicy(never, None, never, [], [], {})
+"""The result on other ranks than 0, which read what rank 0 has written."""
+
+
 @dataclass(kw_only=True)
 class Optimisation:
     """One policy's training: what it starts from, what it is rewarded with, how it is evaluated in training."""
@@ -82,6 +86,8 @@ class Optimisation:
     scorer: Scorer | None = None
     """Optimised in place of the proxy, in SDs as the proxy is; evaluations still use the proxy."""
     state: State | None = field(default=None, init=False)
+    evaluator: Evaluator = field(init=False)
+    """On rank 0 alone: what measures may ask people or a service, and is asked once."""
 
     def __post_init__(self) -> None:
         self.reference: Network = self.setup.sft.policy
@@ -90,8 +96,11 @@ class Optimisation:
         flips = RandomReward(self.seed, lambda: self.state.step if self.state else 0)
         optimised = flips if self.is_control else self.scorer or self.setup.reward(self.proxy)
         self.current_scorer = SwappableScorer(optimised)
-        self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(self.current_scorer)
-        self.evaluator: Evaluator = self.setup.evaluator(self.proxy, self.setup.second(self.reward, self.config))
+        shared = SharedScorer(self.env.fabric, self.current_scorer)
+        self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(shared)
+        self.optimised: Scorer = self.parts or shared
+        if self.env.fabric.leads:
+            self.evaluator = self.setup.evaluator(self.proxy, self.setup.second(self.reward, self.config))
         self.held_out = divide(self.setup.prepared.held_out_in_order(self.seed), self.evaluation.step_prompts)
         self.step_prompts = self.held_out.steps
         self.total = 0
@@ -123,13 +132,15 @@ class Optimisation:
             policy=self.policy,
             reference=self.reference,
             sampler=SharedEngine(self.env.fabric, LocalEngine(params, engine.sync_every, self.env.pool)),
-            scorer=SharedScorer(self.env.fabric, self.parts or self.current_scorer),
+            scorer=self.optimised,
             prompts=self.setup.prepared.prompts,
             demonstrations=self.setup.prepared.demonstrations if config.ptx_coef else (),
             critic=critic,
         )
         more: Row = {}
         trained = self.drive(online_algorithm(config), config, setup)
+        if not self.env.fabric.leads:
+            return _UNREAD
         if config.kind == "dpo" and self.comparisons is not None and not self.is_control:
             temperature = self.sampler.temperature
             held_out = self._pairs(self._split()[1], temperature)
@@ -144,6 +155,8 @@ class Optimisation:
             train = coin_flips(train, self.seed)
         pairs, unseen = self._pairs(train), self._pairs(held_out)
         outcome = self.drive(dpo, self.config, Offline(**self.common, policy=self.policy, pairs=pairs))
+        if not self.env.fabric.leads:
+            return _UNREAD
         if self.is_control:
             return self.result(outcome, {})
         accuracy = dpo.pair_accuracy(self.policy, unseen, self.env.micro_batch_tokens)
@@ -161,7 +174,7 @@ class Optimisation:
         assert self.sft is not None
         wanted = [prompts[i % len(prompts)] for i in range(config.best_of_n.prompts)]
         sample = exact_sampler(self.sampler, self.env)
-        scorer = self.parts or self.current_scorer
+        scorer = self.optimised
         best = best_of_n.sampler(config.best_of_n.n, scorer, sample, config.missing_eos_penalty)
         chosen: list[Completion] = []
         self.env.progress.start("best of n", len(wanted))
@@ -170,11 +183,12 @@ class Optimisation:
             chosen += best(self.reference, wanted[start : start + AT_ONCE], draws).completions
             self.env.progress.at(len(chosen))
         self.env.progress.end(f"{len(chosen):,} answers chosen from {len(chosen) * config.best_of_n.n:,}")
-        if self.journal.directory is not None:
+        if self.journal.directory is not None and self.env.fabric.leads:
             jsonl.write(self.journal.directory / CHOSEN, [line(c) for c in chosen])
         once = self.sft.model_copy(update={"epochs": 1.0, "turns": "last"})  # earlier turns are the prompts'
         setup = Supervised(**self.common, policy=self.policy, demonstrations=chosen)
-        return self.result(self.drive(sft_algorithm, once, setup), {})
+        outcome = self.drive(sft_algorithm, once, setup)
+        return self.result(outcome, {}) if self.env.fabric.leads else _UNREAD
 
     def _split(self) -> tuple[list[Comparison], list[Comparison]]:
         """Comparisons to train on and to hold out, by prompt: the reward model's own split."""
@@ -206,14 +220,15 @@ class Optimisation:
             return self.parts.with_parts(make) if self.parts else make()
 
         name = f"{self.config.kind}, β = {self.config.kl_coef:g}{', random reward' * self.is_control}"
-        schedule = None if self.is_control else self.schedule()
+        schedule = None if self.is_control or not self.env.fabric.leads else self.schedule()
         return driver.drive(algorithm, config, setup, self.journal, self.env, schedule, what=name, around=around)
 
     def use(self, proxy: Proxy) -> None:
         """Replace the reward model from here on, in training and evaluations."""
         self.proxy, self.current_scorer.scorer = proxy, self.setup.reward(proxy)
-        home = fit_outliers(proxy, self.setup.sft.answers)
-        self.evaluator = replace(self.evaluator, proxy=proxy, outliers=home)
+        if self.env.fabric.leads:
+            home = fit_outliers(proxy, self.setup.sft.answers)
+            self.evaluator = replace(self.evaluator, proxy=proxy, outliers=home)
 
     def schedule(self) -> EvalSchedule:
         """When and how the policy is evaluated in training."""

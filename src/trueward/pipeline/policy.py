@@ -63,7 +63,7 @@ def optimise(
     optimised in place of the proxy.
     """
     factory = ScorerFactory(
-        env, seed, rewarding, judge, evaluation.options, given or {}, columns or {}, evaluation.judge
+        env.alone, seed, rewarding, judge, evaluation.options, given or {}, columns or {}, evaluation.judge
     )
     rows = journal.rows(EVALUATIONS) if evaluation.judge else []
     relabelling = None
@@ -104,5 +104,5 @@ def optimise(
     return optimisation.offline() if policy.kind == "dpo" and not policy.dpo.online else optimisation.online()
 
 
-POLICY = Stage("policy", optimise, write, read, version=2)
-CONTROL = Stage("control", partial(optimise, is_control=True), write_summary, read, version=2)
+POLICY = Stage("policy", optimise, write, read, version=2, together=True)
+CONTROL = Stage("control", partial(optimise, is_control=True), write_summary, read, version=2, together=True)

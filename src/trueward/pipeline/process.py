@@ -12,6 +12,7 @@ import torch
 from trueward.config import Recipe
 from trueward.models import checkpointing
 from trueward.models.fast import compiled, packed
+from trueward.parallel.launched import cores
 from trueward.pipeline.memory import as_at_first, give_back_what_is_freed, keep_what_is_freed
 from trueward.sampling.decoder_pool import forgotten_after_steps
 
@@ -51,7 +52,7 @@ def process_settings(recipe: Recipe) -> Iterator[None]:
         stack.enter_context(packed.compiled_layers(runtime.compile))
         stack.enter_context(checkpointing.checkpointed_layers(runtime.checkpointing))
         stack.enter_context(_variable(*CUBLAS))
-        torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
+        torch.set_num_threads(runtime.threads or cores())
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Filling new memory with NaN costs a pass over it, and nothing here reads what it hasn't written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # not in torch's stubs

@@ -19,6 +19,7 @@ from trueward.artifacts import CHECKPOINTS, flush, read_json, sync_directory, wr
 from trueward.config import ComparisonsConfig, LoraConfig, PolicyConfig, RewardConfig, SamplerConfig
 from trueward.data import jsonl
 from trueward.models.network import Network
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.pipeline import relabel_people
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.comparisons import Compared, annotator_model
@@ -45,15 +46,27 @@ class DurableRelabelling(relabel.Relabelling):
 
     work: Path = Path()
     load: Callable[[Path], Proxy] | None = None
+    fabric: Fabric = ALONE
 
     def at(self, step: int) -> None:
-        """Use the reward model of this step: read it if it was made before, else make and store it."""
+        """Use the reward model of this step: read it if it was made before, else make and store it.
+
+        Of several processes rank 0 makes it, and the others read it.
+        """
+        self.fabric.led(partial(self._make, step))
+        if not self.fabric.leads:
+            self._read(place(self.work, step))
+
+    def _read(self, folder: Path) -> None:
+        assert self.load is not None
+        self.take(self.load(folder), read_comparisons(folder / FITTED), read_json(folder / ROW))
+
+    def _make(self, step: int) -> None:
         folder = place(self.work, step)
         if folder.is_dir():
-            assert self.load is not None
-            self.take(self.load(folder), read_comparisons(folder / FITTED), read_json(folder / ROW))
+            self._read(folder)
             return
-        super().at(step)
+        relabel.Relabelling.at(self, step)
         new = unfinished(self.work, step)
         jsonl.write(new / FITTED, [line(c) for c in self.known])
         write_json(new / ROW, self.rows[-1])
@@ -102,12 +115,13 @@ class RelabelSetup:
         )
         if work is None:
             return relabel.Relabelling(fit=self.fit_in_memory, **common)  # type: ignore[arg-type]  # as named above
-        return DurableRelabelling(fit=partial(self.fit, work), work=work, load=self.load, **common)  # type: ignore[arg-type]
+        more = {"work": work, "load": self.load, "fabric": self.env.fabric, **common}
+        return DurableRelabelling(fit=partial(self.fit, work), **more)  # type: ignore[arg-type]
 
     def ask(self, policy: Network, step: int) -> list[Comparison]:
         """Comparisons of the policy's present answers. `WaitingError` while people haven't judged them."""
         work, count, seed = self.journal.directory, self.policy.relabel.comparisons, self.seed
-        sample, prompts = exact_sampler(self.sampler, self.env), self.prepared.prompts
+        sample, prompts = exact_sampler(self.sampler, self.env.alone), self.prepared.prompts
         if work is not None:
             shutil.rmtree(unfinished(work, step), ignore_errors=True)
             unfinished(work, step).mkdir(parents=True)
@@ -124,9 +138,11 @@ class RelabelSetup:
 
     def _fit(self, step: int, known: Sequence[Comparison], journal: Journal) -> FittedMembers:
         own_seed = seed_for(self.seed, "relabel", step)
-        quiet = replace(self.env, progress=Progress(), track=untracked)
+        quiet = replace(self.env.alone, progress=Progress(), track=untracked)
         answers = self.sft.answers
-        return fit_members(self.sft.policy, known, answers, self.reward, self.lora, own_seed, self.seed, journal, quiet)
+        made = fit_members(self.sft.policy, known, answers, self.reward, self.lora, own_seed, self.seed, journal, quiet)
+        assert made is not None  # by rank 0 alone
+        return made
 
     def fit_in_memory(self, step: int, known: Sequence[Comparison]) -> Proxy:
         """A new reward model on the comparisons so far, frozen."""

@@ -72,7 +72,7 @@ def learning_curve(
     Each smaller part is contained in the larger ones. Finished ones are stored, so that a killed stage resumes with the next.
     """
     kept = journal.child("learning_curve")
-    done = len(kept.rows(CURVE))
+    done = env.fabric.led(lambda: len(kept.rows(CURVE)), lambda rows: rows)
     order = sorted({c.prompt.id for c in train}, key=lambda id: seeds.fraction("curve:" + id))
     for part in (8, 4, 2)[done:]:
         chosen = set(order[: max(1, len(order) // part)])
@@ -88,6 +88,8 @@ def learning_curve(
         env.progress.start(f"reward model, {len(some):,} comparisons", algorithm.steps(config, setup))
         for step in algorithm.train(config, setup, algorithm.start(config, setup)):
             env.progress.at(step.number)
+        if not env.fabric.leads:
+            continue
         row = evaluate_reward_model(RewardModel(network, Scale(0.0, 1.0), env.micro_batch_tokens), held_out)
         env.progress.end(f"accuracy {row['accuracy']}")
         kept.append(CURVE, [{"comparisons": len(some), **row}])

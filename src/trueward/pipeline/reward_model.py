@@ -22,7 +22,7 @@ from trueward.pipeline.reward_eval import evaluate_reward_model, learning_curve,
 from trueward.pipeline.reward_probe import probe_figures
 from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
 from trueward.pipeline.sft import SftPolicy
-from trueward.pipeline.stage import Stage
+from trueward.pipeline.stage import Stage, never
 from trueward.records import Comparison, Completion
 from trueward.reporting import report as page
 from trueward.scorers import ensemble, hf_reward_model, simulated
@@ -74,7 +74,7 @@ def fit_reward_model(
     labels: the settings of the comparisons; None if none were made.
     """
     if comparisons is None:
-        return _ready(reward, sft, env)
+        return _ready(reward, sft, env) if env.fabric.leads else FittedReward(never, {})
     assert labels is not None
     train, held_out = split_comparisons(comparisons.rows, reward.held_out)
     others: list[Comparison] = []
@@ -85,7 +85,15 @@ def fit_reward_model(
             "second reward model"
         )
     members = fit_members(sft.policy, train, sft.answers, reward, lora, seed, seed, journal, env)
-    proxy = members.proxy
+    curve = (
+        learning_curve(sft.policy, train, held_out, reward, lora, seed, journal, env) if reward.learning_curve else []
+    )
+    proxy = members.proxy if members else None
+    second: SecondReward | None = None
+    if others:
+        second = fit_second(sft.policy, proxy, others, held_out, sft.answers, reward, lora, seed, journal, env)
+    if members is None or proxy is None:
+        return FittedReward(never, {})  # another rank than 0, which reads what rank 0 has written
     examined = evaluate_reward_model(proxy, held_out)
     again = evaluate_reward_model(proxy, train[: len(held_out)])
     report = reward_report.report(
@@ -96,14 +104,8 @@ def fit_reward_model(
         annotators=_annotators(prepared, comparisons, labels),
         reference=sft.answers,
     )
-    curve = (
-        learning_curve(sft.policy, train, held_out, reward, lora, seed, journal, env) if reward.learning_curve else []
-    )
     whole = {"comparisons": len(train), **examined}
     probed = probe_figures(sft.policy, proxy, train, held_out, reward.probe, env)
-    second: SecondReward | None = None
-    if others:
-        second = fit_second(sft.policy, proxy, others, held_out, sft.answers, reward, lora, seed, journal, env)
     summary = {
         "comparisons": len(train),
         "held_out": len(held_out),
@@ -196,4 +198,4 @@ def read(artifact: Artifact, env: Env) -> FittedReward:
     )
 
 
-REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read, version=3)
+REWARD_MODEL = Stage("reward_model", fit_reward_model, write, read, version=3, together=True)

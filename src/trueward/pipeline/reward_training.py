@@ -40,11 +40,11 @@ def fit_members(
     journal: Journal,
     env: Env,
     name: str = "reward model",
-) -> FittedMembers:
+) -> FittedMembers | None:
     """All members, each from the SFT policy's layers; the first one's log in the journal itself, the others' in children.
 
     seed: of the draws in fitting. adapter_seed: the run's, for the initial adapters. answers: the SFT policy's own, two to each
-    prompt in a row. name: in progress and errors.
+    prompt in a row. name: in progress and errors. On other ranks than 0: None, the rest is rank 0's.
     """
     networks, metrics = [], []
     for member in range(config.members):
@@ -62,6 +62,8 @@ def fit_members(
         driver.drive(algorithm, plan.config, setup, own, env, what=what, member=member)
         networks.append(network)
         metrics.append(own.rows(METRICS))
+    if not env.fabric.leads:
+        return None
     return FittedMembers(networks, build_proxy(config, networks, answers, env.micro_batch_tokens), metrics)
 
 

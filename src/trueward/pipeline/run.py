@@ -16,9 +16,11 @@ from trueward.evaluation.verdict import UNMOVED
 from trueward.models import loading as models
 from trueward.models.run_paths import is_model
 from trueward.models.tabular import is_tabular
+from trueward.parallel.joining import joined
 from trueward.pipeline import human_eval, relabel_people, sources
 from trueward.pipeline.cache import MemoryCache, PlanCache, RunCache
 from trueward.pipeline.comparisons import comparisons_name, that_fit
+from trueward.pipeline.following_cache import FollowingCache
 from trueward.pipeline.graph import Results, graph
 from trueward.pipeline.guards.guard_spec import check_guards
 from trueward.pipeline.model_checks import check_models
@@ -56,11 +58,16 @@ def run_pipeline(
     if until not in ("prepare", "sft") and not any((home / name).glob(f"*/{artifacts.MANIFEST}")):
         refuse_proxy_as_truth(recipe)  # not of a run that was begun before this was asked
     tracking.require(recipe.runtime.tracking)
-    with process_settings(recipe):
-        env = run_env(recipe, progress)
+    with joined() as fabric, process_settings(recipe):
+        fabric.agree("the recipe", recipe.toml())
+        fabric.agree("the run's directory", str((home / name).absolute()))
+        env = run_env(recipe, progress, fabric=fabric)
+        if not fabric.leads:
+            return _follow(recipe, home / name, env, until, command)
         has_sft = (home / name / "sft" / artifacts.MANIFEST).is_file()
         source = check_inputs(recipe, env, until, has_sft=has_sft)
         with RunCache(home, name, recipe, env).open() as cache:
+            fabric.led(lambda: None)  # the lock is held and the inputs are good
             wait = partial(_wait_for_people, cache.run, recipe)
             stages = graph(recipe, source, cache, command, wants_control, wait)
             for made in stages:
@@ -74,6 +81,20 @@ def run_pipeline(
                     artifacts.write_text(cache.run / file, text)
                 human_eval.refresh(cache.run)
             return made.artifact
+
+
+def _follow(recipe: Recipe, run: Path, env: Env, until: str, command: str) -> Artifact:
+    """The same run on another rank than 0, which checks the inputs, holds the lock, writes, asks people and waits for them."""
+    env.fabric.led(bool)
+    if not (run / "recipe.toml").is_file():
+        raise ValueError(
+            f"{run}: rank {env.fabric.rank} doesn't see what rank 0 writes there; give all the same file system"
+        )
+    custom_files([*Parts(recipe).own_scorers.values(), recipe.policy.kind, recipe.policy.loss])
+    for made in graph(recipe, sources.read(recipe), FollowingCache(run, env), command, wants_control):
+        if made.name == until:
+            break
+    return made.artifact
 
 
 def run_in_memory(recipe: Recipe, cache: MemoryCache | None = None, until: str = "report") -> Results:

@@ -66,7 +66,8 @@ def fine_tune(
         env.progress.tell(f"sft: {cut}")
     budget = env.micro_batch_tokens
     policy = env.load(sft.model or model.base, seed)
-    before = after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if held_out else None
+    leads = env.fabric.leads
+    before = after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if held_out and leads else None
     if not sft.model:
         learner = trainable(policy, lora, seed_for(seed, "lora", "sft"))
         setup = Supervised(
@@ -79,7 +80,7 @@ def fine_tune(
         driver.drive(algorithm, sft, setup, journal, env, what="sft")
         policy = shared_base.merge_adapter(learner)  # the base of all later adapters
         policy.model.requires_grad_(False)
-        after = algorithm.held_out_nll(policy, held_out, budget, sft.turns)
+        after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if leads else None
     prompts = prepared.prompts
     count = env.trial.reference_prompts if env.trial else REFERENCE_PROMPTS
     picked = torch.randperm(len(prompts), generator=generator(seed, "reference prompts"))[:count]
@@ -122,4 +123,4 @@ def read(artifact: Artifact, env: Env) -> SftPolicy:
     return SftPolicy(partial(env.load, artifact.model), read_completions(artifact.path / ANSWERS), artifact.summary)
 
 
-SFT = Stage("sft", fine_tune, write, read)
+SFT = Stage("sft", fine_tune, write, read, together=True)

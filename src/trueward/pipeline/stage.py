@@ -15,6 +15,11 @@ R = TypeVar("R")
 Row = dict[str, Any]
 
 
+def never() -> Any:
+    """A value on another rank than 0 that nobody asks for: the stage's result is read from the disk."""
+    raise AssertionError("rank 0 has it")
+
+
 @dataclass(frozen=True)
 class Stage(Generic[R]):
     """One stage. `run` takes the values of its inputs and its settings by name, with `env` and `journal`; nothing else.
@@ -30,6 +35,8 @@ class Stage(Generic[R]):
     version: int = 1
     takes_made: bool = False
     """Whether `run` takes its inputs as `Made`, for their summaries, without loading their values."""
+    together: bool = False
+    """Whether several processes run it together, since it has a training loop. Others are made by rank 0 alone."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trueward.config import Recipe
 from trueward.models import loading, precision, tabular
+from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
 from trueward.tracking import Tracker, follow
 from trueward.training.env import Env, untracked
@@ -33,7 +34,7 @@ def with_precision(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"dtype": "bfloat16"})})
 
 
-def run_env(recipe: Recipe, progress: Progress, tracked: bool = True) -> Env:
+def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fabric = ALONE) -> Env:
     """The device, progress and trackers of a recipe's run. `ValueError` if there is no such device."""
 
     def track(journal: Journal, member: int = 0) -> Tracker:
@@ -44,10 +45,11 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True) -> Env:
     return Env(
         device=device,
         dtype=precision.pick(recipe.model.dtype, device),
-        progress=progress,
+        progress=progress if fabric.leads else Progress(),
         micro_batch_tokens=recipe.runtime.micro_batch_tokens,
         checkpoint_seconds=recipe.runtime.checkpoint_seconds,
         shares=recipe.lora.rank > 0,
         calls=recipe.runtime.judge,
+        fabric=fabric,
         track=track if tracked else untracked,
     )

@@ -19,7 +19,7 @@ from trueward.config import Recipe
 from trueward.evaluation import sweep as sweep_results
 from trueward.evaluation.contracts import SweepRow
 from trueward.pipeline import workers
-from trueward.pipeline.cache import differing
+from trueward.pipeline.recipe_difference import differing
 from trueward.pipeline.requirements import require_extras
 from trueward.pipeline.run import proxy_stage
 from trueward.pipeline.workers import Job

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -48,17 +47,26 @@ class SharedEngine:
         """As `RolloutEngine`: samples this process's share and gathers the others'."""
         if self.fabric.is_alone:
             return self.engine.sample(prompts, draws)
-        mine = self.fabric.share(len(prompts))
-        part = self.engine.sample([prompts[i] for i in mine.tolist()], draws.take(mine, len(prompts)))
-        rows = self.fabric.gather_rows([_packed(part, i) for i in range(len(part.completions))])
-        return _unpacked(rows, prompts, part.version, self.pad)
+        return sample_shares(self.fabric, self.engine.sample, prompts, draws, self.pad)
 
 
-def agree(fabric: Fabric, what: str, value: str) -> None:
-    """`ValueError` that names a rank if not all processes hold the same text. what: the text's name in the error."""
-    digests = fabric.gather(hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest())
-    if odd := [rank for rank, digest in enumerate(digests) if digest != digests[0]]:
-        raise ValueError(f"{what}: rank {odd[0]} holds another one than rank 0")
+def sample_shares(
+    fabric: Fabric,
+    sample: Callable[[Sequence[Prompt], Draws], Rollout],
+    prompts: Sequence[Prompt],
+    draws: Draws,
+    pad: int,
+) -> Rollout:
+    """The whole rollout on every process, each of which samples its share. All call it with the same prompts and draws.
+
+    pad: the padding's token. `DivergedError` that names a rank whose prompts or draws are others.
+    """
+    mine = fabric.share(len(prompts))
+    part = sample([prompts[i] for i in mine.tolist()], draws.take(mine, len(prompts)))
+    whole = f"{draws.seed} {[prompt.as_json() for prompt in prompts]}"
+    packed = [_packed(part, i) for i in range(len(part.completions))]
+    rows = fabric.gather_rows(packed, "the prompts or the seed of what is sampled", whole)
+    return _unpacked(rows, prompts, part.version, pad)
 
 
 def _packed(rollout: Rollout, row: int) -> dict[str, Any]:

@@ -22,5 +22,7 @@ class SharedScorer:
             return self.scorer(completions)
         mine = self.fabric.share(len(completions)).tolist()
         scores = self.scorer([completions[i] for i in mine]) if mine else []
-        rows = self.fabric.gather_rows([score.model_dump(mode="json") for score in scores])
+        whole = "\0".join(line for c in completions for line in (c.prompt.as_json(), c.response, str(c.finished)))
+        given = [score.model_dump(mode="json") for score in scores]
+        rows = self.fabric.gather_rows(given, "answers that are scored", whole)
         return [Score.model_validate(row) for row in rows]

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,7 @@ from trueward.records import line
 from trueward.tracking import Tracker, beats
 from trueward.training.env import Env
 from trueward.training.figures import numbers
+from trueward.training.following_journal import FollowingJournal
 from trueward.training.journal import BEST, EVALUATIONS, METRICS, ROLLOUTS, SAMPLES, Journal, Row, finite
 from trueward.training.setup import Algorithm, Setup
 from trueward.training.state import State
@@ -118,11 +120,33 @@ def drive(
         every = algorithm.train(config, setup, state)
         return beats.loop(islice(every, total - state.step) if total < whole else every, whole)
 
+    if not env.fabric.leads:
+        assert isinstance(journal, FollowingJournal)
+        return _follow(state, journal, env, lambda: around(state, steps()))
     with env.track(journal, member) as tracker:
         drive = _Drive(state, total, journal, env, evaluation, what, tracker)
         drive.begin()
         drive.run(lambda: around(state, steps()))
     return drive.outcome
+
+
+def _follow(state: State, journal: FollowingJournal, env: Env, make_loop: Callable[[], Iterator[Step]]) -> Outcome:
+    """The same loop on another rank than 0, which says where it starts and when it ends."""
+    outcome = Outcome(state)
+    step, outcome.stopped = env.fabric.led(lambda: (0, ""))
+    journal.take_over(state, step)
+    for _ in make_loop() if not outcome.stopped else ():
+        _agree(env, state)
+        if stopped := env.fabric.led(str):
+            outcome.stopped = stopped
+            break
+    return outcome
+
+
+def _agree(env: Env, state: State) -> None:
+    """After every step the processes hold the same weights, or the run stops."""
+    if not env.fabric.is_alone:
+        env.fabric.agree(f"the weights after step {state.step}", state.fingerprint())
 
 
 class _Drive:
@@ -145,9 +169,7 @@ class _Drive:
 
     def begin(self) -> None:
         """Where the loop starts or goes on; the SFT policy's own evaluation before the first step."""
-        more = self.journal.resume(self.state)
-        if more is not None:
-            self.outcome.restore(more)
+        more = self.env.fabric.led(self._resume, lambda more: (self.state.step, self.outcome.stopped))
         self.evaluations = self.journal.rows(EVALUATIONS)
         if self.journal.directory is not None:
             self.tracker.begin(self.journal.directory, None if more is None else self.state.step)
@@ -161,10 +183,17 @@ class _Drive:
             self.note = self._evaluate(0)
             self.tracker.send(0, {}, self.evaluations[-1])
 
+    def _resume(self) -> Row | None:
+        more = self.journal.resume(self.state)
+        if more is not None:
+            self.outcome.restore(more)
+        return more
+
     def run(self, make_loop: Callable[[], Iterator[Step]]) -> None:
         """Every step that is left: log, evaluate, save, until the last one or an early stop."""
         for step in self._steps(make_loop) if not self.outcome.stopped else ():
-            self._log(step)
+            _agree(self.env, self.state)
+            self.env.fabric.led(partial(self._log, step), lambda _: self.outcome.stopped)
             is_last = step.number == self.total or bool(self.outcome.stopped)
             if is_last or time.monotonic() - self.saved >= self._until_next():
                 self._save()

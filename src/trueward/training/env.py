@@ -6,7 +6,7 @@ Only a trial changes results: it cuts work short to measure it, and its results 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -56,6 +56,11 @@ class Env:
     trial: Trial | None = None
     """Set by `trueward profile` alone."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
+
+    @property
+    def alone(self) -> Env:
+        """The same for what rank 0 does while the other processes wait for it."""
+        return self if self.fabric.is_alone else replace(self, fabric=ALONE)
 
     def load(self, place: Path | str, seed: int = 0) -> Network:
         """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""

@@ -16,9 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from trueward import transfers
 from trueward.artifacts import flush, sync_directory, write_json
 from trueward.models.lora import own_parameters
 from trueward.training import digests
+
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass
@@ -59,6 +62,16 @@ class State:
         shutil.rmtree(path, ignore_errors=True)
         fresh.replace(path)
         sync_directory(path.parent)
+
+    def fingerprint(self) -> str:
+        """Of what is trained, compared between processes at every step: each parameter's bits, added up as whole numbers."""
+        sums = [
+            parameter.detach().view(BITS[parameter.element_size()]).sum(dtype=torch.int64)
+            for network in self.networks.values()
+            for parameter in network.parameters()
+            if parameter.requires_grad
+        ]
+        return " ".join(str(int(each)) for each in transfers.read(sums))
 
     def load(self, path: Path) -> dict[str, Any]:
         """Take over a saved state, which the journal has checked; returns the `more` that it was saved with."""
