@@ -17,6 +17,7 @@ from torch import Tensor, distributed
 
 from trueward import transfers
 from trueward.batches import Tokens, by_parts, micro_batches
+from trueward.token_budget import Budget
 from trueward.tracking import beats
 
 
@@ -54,7 +55,7 @@ class Fabric:
             return torch.arange(len(lengths))
         return torch.argsort(lengths, descending=True, stable=True)[self.rank :: self.world]
 
-    def micro_batches(self, lengths: Tensor, budget: int, together: Tensor | None = None) -> list[Tensor]:
+    def micro_batches(self, lengths: Tensor, budget: Budget, together: Tensor | None = None) -> list[Tensor]:
         """This process's rows in groups of at most `budget` tokens; none if there are fewer rows than processes."""
         if self.world == 1:
             return micro_batches(lengths, budget, together)
@@ -64,7 +65,7 @@ class Fabric:
 
     @beats.beat("judge")
     def by_parts(
-        self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None
+        self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: Budget, together: Tensor | None = None
     ) -> Tensor:
         """`batches.by_parts`, each process reading its share; every process gets all rows. No gradient goes through."""
         if self.world == 1:

@@ -59,7 +59,7 @@ def cached(
 
     def run(journal: Journal) -> R:
         values = {name: made if made is None or stage.takes_made else made.value for name, made in inputs.items()}
-        result = stage.run(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
+        result = stage.call(**values, **settings, **(aside or {}), env=cache.env, journal=journal)
         for line in told(stage.name, getattr(result, "summary", {})):
             cache.env.progress.tell(line)
         return result

@@ -23,6 +23,7 @@ from trueward.evaluation.prediction_powered import PoweredMean, powered_mean
 from trueward.models import loading
 from trueward.pipeline.judge_labels import build_judge
 from trueward.pipeline.records import read_prompts
+from trueward.pipeline.surroundings import token_budget
 from trueward.progress import Progress
 from trueward.records import Comparison, Completion, line
 from trueward.training.env import Env
@@ -199,9 +200,10 @@ def _by_model(
         f"{judge.model} is asked about {len(sides):,} pairs: {requests:,} requests"
         + (f", at most {calls.cap:g} in all." if calls.cap is not None else ".")
     )
+    device = loading.pick_device(recipe.runtime.device)
     env = Env(
-        device=loading.pick_device(recipe.runtime.device),
-        micro_batch_tokens=recipe.runtime.micro_batch_tokens,
+        device=device,
+        micro_batch_tokens=token_budget(recipe.runtime, device),
         calls=calls,
         progress=progress,
     )
