@@ -11,6 +11,7 @@ import typer
 
 from trueward import artifacts, config
 from trueward.cli import terminal
+from trueward.cli.plan import show_plan
 from trueward.cli.terminal import Out, Quiet, Set, Verbose, run_pipeline
 from trueward.config import ablations
 from trueward.console import as_json as as_json_text
@@ -27,11 +28,26 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help=f"An ablation, may be repeated: {', '.join(ablations.ABLATIONS)}."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing: print what will be where, in memory and on disk.")
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="With --plan: what there is, such as 24GB; code 2 if it doesn't fit."
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline: from data to a tuned checkpoint and a report. The same command resumes a run that was stopped."""
-    run_pipeline(ablations.read(recipe, changes or [], without or []), out, changes or [], until, quiet, verbose)
+    wanted = ablations.read(recipe, changes or [], without or [])
+    if memory is not None and not plan:
+        raise ValueError("--memory: it is what a plan is held against; give --plan too")
+    if plan:
+        show_plan(wanted, memory)
+        return
+    run_pipeline(wanted, out, changes or [], until, quiet, verbose)
 
 
 def sweep(
