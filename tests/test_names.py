@@ -20,11 +20,13 @@ TOP_LEVEL = {
     "artifacts",
     "batches",
     "console",
+    "errors",
     "extras",
     "progress",
     "records",
     "seeds",
     "signals",
+    "token_budget",
     "transfers",
 }
 MOST_LINES = 300

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trueward import transfers
 from trueward.records import Completion
+from trueward.token_budget import Budget, TokenBudget, within_memory
 
 EVEN = 768  # tokens a thread: what's read of them at once still lies in its cache; fewer make small matrix products
 LARGE_ENOUGH = 384  # tokens: from here on a matrix product is about as fast a row as it gets
@@ -196,7 +197,7 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([torch.nn.functional.pad(p, r) for p, r in zip(parts, room, strict=True)])
 
 
-def micro_batches(lengths: Tensor, budget: int, together: Tensor | None = None) -> list[Tensor]:
+def micro_batches(lengths: Tensor, budget: Budget, together: Tensor | None = None) -> list[Tensor]:
     """Row numbers in groups of at most `budget` tokens, padding counted; rows of like length together.
 
     A group that is large enough for the matrix products to run well also ends where its rows become much shorter than
@@ -204,8 +205,17 @@ def micro_batches(lengths: Tensor, budget: int, together: Tensor | None = None) 
     the same number stand side by side, and the groups are about even. How rows are grouped changes no result but
     rounding: losses are divided by counts of the whole step.
     """
-    if together is not None:
-        return _even_batches(lengths, budget, together)
+    groups = (
+        _padded_batches(lengths, int(budget)) if together is None else _even_batches(lengths, int(budget), together)
+    )
+    if isinstance(budget, TokenBudget):
+        sizes = [lengths[rows] for rows in groups]
+        budget.saw([int(s.max() * len(s) if together is None else s.sum()) for s in sizes], [len(s) for s in sizes])
+    return groups
+
+
+def _padded_batches(lengths: Tensor, budget: int) -> list[Tensor]:
+    """The longest rows first, each padded to the first of its group."""
     order = torch.argsort(lengths, descending=True, stable=True)
     sizes = lengths[order].tolist()
     groups: list[Tensor] = []
@@ -244,14 +254,20 @@ def _even_batches(lengths: Tensor, budget: int, together: Tensor) -> list[Tensor
     return groups
 
 
-def by_parts(read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None) -> Tensor:
+def by_parts(
+    read: Callable[[Tokens], Tensor], tokens: Tokens, budget: Budget, together: Tensor | None = None
+) -> Tensor:
     """What `read` gives for all rows, [B, T] or [B, T, …], a micro-batch of at most `budget` tokens at a time."""
-    out: Tensor | None = None
-    for rows in micro_batches(tokens.host.lengths, budget, together):
-        part = tokens.take(rows)
-        found = read(part)
-        if out is None:
-            out = torch.zeros(*tokens.ids.shape, *found.shape[2:], dtype=found.dtype, device=found.device)
-        out[transfers.moved(rows, out.device), : part.ids.shape[1]] = found
-    assert out is not None
-    return out
+
+    def attempt() -> Tensor:
+        out: Tensor | None = None
+        for rows in micro_batches(tokens.host.lengths, budget, together):
+            part = tokens.take(rows)
+            found = read(part)
+            if out is None:
+                out = torch.zeros(*tokens.ids.shape, *found.shape[2:], dtype=found.dtype, device=found.device)
+            out[transfers.moved(rows, out.device), : part.ids.shape[1]] = found
+        assert out is not None
+        return out
+
+    return within_memory(budget, attempt)

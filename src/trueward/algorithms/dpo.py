@@ -22,6 +22,7 @@ from trueward.models import heads
 from trueward.models.frozen_layers import freeze_lower_layers
 from trueward.models.network import Network
 from trueward.records import Comparison
+from trueward.token_budget import Budget
 from trueward.training.preference_step import accumulate
 from trueward.training.schedule import learning_rate, rows_at, set_rate
 from trueward.training.setup import Offline
@@ -29,7 +30,7 @@ from trueward.training.state import State, adam, clip
 
 
 def reference_pairs(
-    reference: Network, comparisons: Sequence[Comparison], micro_batch_tokens: int, temperature: float = 1.0
+    reference: Network, comparisons: Sequence[Comparison], micro_batch_tokens: Budget, temperature: float = 1.0
 ) -> Pairs:
     """Tokens and the reference's log-probs, computed once. DPO's loop takes them at temperature 1."""
     collator = Collator(reference.tokenizer, reference.context)
@@ -76,7 +77,7 @@ def train(config: PolicyConfig, setup: Offline, state: State) -> Iterator[Step]:
 
 
 @torch.no_grad()
-def pair_accuracy(policy: Network, data: Pairs, micro_batch_tokens: int, temperature: float = 1.0) -> float:
+def pair_accuracy(policy: Network, data: Pairs, micro_batch_tokens: Budget, temperature: float = 1.0) -> float:
     """Share of decided comparisons whose better response has the higher implicit reward; equal ones count half."""
     logprobs = heads.read_logprobs(policy.model, data.tokens, temperature, micro_batch_tokens)
     sums, probability = transfers.read([logprobs.sum(1) - data.reference, data.probability])

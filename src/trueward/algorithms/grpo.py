@@ -33,6 +33,7 @@ from trueward.parallel.fabric import ALONE, Fabric
 from trueward.sampling.draws import Draws
 from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
+from trueward.token_budget import Budget, within_memory
 from trueward.training import ptx
 from trueward.training.figures import Figures
 from trueward.training.policy_loss import PolicyLoss, importance_cap, own_figures, policy_loss
@@ -194,11 +195,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
         details = [
             {"score": round(s, 5), "kl": round(k, 5), "length": n, **more}
             for s, k, n, more in zip(
-                score.tolist(),
-                sequence_kl.tolist(),
-                lengths.tolist(),
-                groups.scored.rows(),
-                strict=True,
+                score.tolist(), sequence_kl.tolist(), lengths.tolist(), groups.scored.rows(), strict=True
             )
         ]
         yield Step(state.step, metrics, rollout.completions, details)
@@ -241,7 +238,7 @@ def _update(
     chosen: Tensor,
     temperature: float,
     longest: int,
-    micro_batch_tokens: int,
+    micro_batch_tokens: Budget,
     surrogate: PolicyLoss,
     example: Tokens | None = None,
     fabric: Fabric = ALONE,
@@ -253,39 +250,46 @@ def _update(
     group = config.group
     tokens = batch.tokens.take(chosen)
     total = float(tokens.host.response_lengths.sum())
-    sums = Figures()
-    for rows in fabric.micro_batches(
-        tokens.host.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
-    ):
-        part = tokens.take(rows)
-        mask, width, at = part.response_mask, part.ids.shape[1], transfers.moved(chosen[rows], policy.device)
-        weights = token_weights(mask, group.reducer, total, len(tokens), longest)
-        if batch.importance is not None:
-            weights = weights * batch.importance[at, :width]
-        logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-        old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
-        loss, ratios = surrogate(logprobs, old, advantages, mask)
-        loss = (loss * weights).sum()
-        kl_loss = torch.zeros((), dtype=loss.dtype, device=loss.device)
-        if group.kl != "reward":
-            by_token = _anchored(group.kl, logprobs, masked(batch.ref_logprobs[at, :width], mask), masked(old, mask))
-            kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
-        (loss + kl_loss).backward()
-        sums.add_all(
-            {
-                "policy_loss": loss,
-                "kl_loss": kl_loss,
-                "entropy": masked_sum(entropy, mask, total),
-                "ratio": masked_sum(ratios["ratio"], mask, total),
-                "clipfrac": masked_sum(ratios["clipped"], mask, total),
-                "approxkl": masked_sum(ratios["kl"], mask, total),
-                **{name: masked_sum(value, mask, total) for name, value in own_figures(ratios).items()},
-            }
-        )
-        sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
-    if example is not None:
-        for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
-            sums.add("ptx_loss", part_loss)
+
+    def attempt() -> Figures:
+        sums = Figures()
+        for rows in fabric.micro_batches(
+            tokens.host.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
+        ):
+            part = tokens.take(rows)
+            mask, width, at = part.response_mask, part.ids.shape[1], transfers.moved(chosen[rows], policy.device)
+            weights = token_weights(mask, group.reducer, total, len(tokens), longest)
+            if batch.importance is not None:
+                weights = weights * batch.importance[at, :width]
+            logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
+            old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
+            loss, ratios = surrogate(logprobs, old, advantages, mask)
+            loss = (loss * weights).sum()
+            kl_loss = torch.zeros((), dtype=loss.dtype, device=loss.device)
+            if group.kl != "reward":
+                by_token = _anchored(
+                    group.kl, logprobs, masked(batch.ref_logprobs[at, :width], mask), masked(old, mask)
+                )
+                kl_loss = config.kl_coef * (masked(by_token, mask) * weights).sum()
+            (loss + kl_loss).backward()
+            sums.add_all(
+                {
+                    "policy_loss": loss,
+                    "kl_loss": kl_loss,
+                    "entropy": masked_sum(entropy, mask, total),
+                    "ratio": masked_sum(ratios["ratio"], mask, total),
+                    "clipfrac": masked_sum(ratios["clipped"], mask, total),
+                    "approxkl": masked_sum(ratios["kl"], mask, total),
+                    **{name: masked_sum(value, mask, total) for name, value in own_figures(ratios).items()},
+                }
+            )
+            sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
+        if example is not None:
+            for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
+                sums.add("ptx_loss", part_loss)
+        return sums
+
+    sums = within_memory(micro_batch_tokens, attempt, state.zero_grad)
     fabric.sum_gradients(policy.model.parameters())
     sums.alike("policy_norm", clip(policy.model, config.max_grad_norm))
     state.optimizers["policy"].step()

@@ -36,6 +36,7 @@ from trueward.parallel.fabric import ALONE, Fabric
 from trueward.sampling.draws import Draws
 from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
+from trueward.token_budget import Budget, within_memory
 from trueward.training import ptx
 from trueward.training.critic import Critic
 from trueward.training.figures import Figures
@@ -227,7 +228,7 @@ def _update(
     batch: RolloutBatch,
     chosen: Tensor,
     temperature: float,
-    micro_batch_tokens: int,
+    micro_batch_tokens: Budget,
     surrogate: PolicyLoss,
     example: Tokens | None = None,
     fabric: Fabric = ALONE,
@@ -239,47 +240,52 @@ def _update(
     tokens, value_tokens = batch.tokens.take(chosen), (batch.value_tokens or batch.tokens).take(chosen)
     shared = critic.trunk is not None and batch.advantages is not None
     count = float(tokens.host.response_lengths.sum())
-    sums = Figures()
-    for rows in fabric.micro_batches(
-        tokens.host.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
-    ):
-        part = tokens.take(rows)
-        mask, width = part.response_mask, part.ids.shape[1]
-        at = transfers.moved(chosen[rows], policy.device)
-        figures: dict[str, Tensor] = {}
-        if batch.advantages is not None:
-            old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
-            if shared:
-                score = critic.network.model.score
-                logprobs, entropy, raw = heads.logprobs_entropy_and_values(policy.model, score, part, temperature)
-            else:
-                logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
-            loss, ratios = surrogate(logprobs, old, advantages, mask)
-            if batch.importance is not None:
-                loss = loss * batch.importance[at, :width]
-            policy_loss = masked_sum(loss, mask, count)
-            if not shared:
-                policy_loss.backward()
-            figures = {
-                "policy_loss": policy_loss,
-                "entropy": masked_sum(entropy, mask, count),
-                "ratio": masked_sum(ratios["ratio"], mask, count),
-                "clipfrac": masked_sum(ratios["clipped"], mask, count),
-                "approxkl": masked_sum(ratios["kl"], mask, count),
-                **{name: masked_sum(value, mask, count) for name, value in own_figures(ratios).items()},
-            }
-            sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
 
-        values = critic.scaled(raw, part) if shared else critic.values(value_tokens.take(rows))
-        old_values = batch.old_values[at, :width]
-        loss, clipped = clipped_value(values, old_values, batch.returns[at, :width], mask, config.value_clip)
-        value_loss = masked_sum(loss, mask, count)
-        (figures["policy_loss"] + config.critic.coef * value_loss if shared else value_loss).backward()
-        figures |= {"value_loss": value_loss, "value_clipfrac": masked_sum(clipped, mask, count)}
-        sums.add_all(figures)
-    if example is not None and batch.advantages is not None:
-        for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
-            sums.add("ptx_loss", part_loss)
+    def attempt() -> Figures:
+        sums = Figures()
+        for rows in fabric.micro_batches(
+            tokens.host.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)
+        ):
+            part = tokens.take(rows)
+            mask, width = part.response_mask, part.ids.shape[1]
+            at = transfers.moved(chosen[rows], policy.device)
+            figures: dict[str, Tensor] = {}
+            if batch.advantages is not None:
+                old, advantages = batch.sampler_logprobs[at, :width], batch.advantages[at, :width]
+                if shared:
+                    score = critic.network.model.score
+                    logprobs, entropy, raw = heads.logprobs_entropy_and_values(policy.model, score, part, temperature)
+                else:
+                    logprobs, entropy = heads.response_logprobs_and_entropy(policy.model, part, temperature)
+                loss, ratios = surrogate(logprobs, old, advantages, mask)
+                if batch.importance is not None:
+                    loss = loss * batch.importance[at, :width]
+                policy_loss = masked_sum(loss, mask, count)
+                if not shared:
+                    policy_loss.backward()
+                figures = {
+                    "policy_loss": policy_loss,
+                    "entropy": masked_sum(entropy, mask, count),
+                    "ratio": masked_sum(ratios["ratio"], mask, count),
+                    "clipfrac": masked_sum(ratios["clipped"], mask, count),
+                    "approxkl": masked_sum(ratios["kl"], mask, count),
+                    **{name: masked_sum(value, mask, count) for name, value in own_figures(ratios).items()},
+                }
+                sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
+
+            values = critic.scaled(raw, part) if shared else critic.values(value_tokens.take(rows))
+            old_values = batch.old_values[at, :width]
+            loss, clipped = clipped_value(values, old_values, batch.returns[at, :width], mask, config.value_clip)
+            value_loss = masked_sum(loss, mask, count)
+            (figures["policy_loss"] + config.critic.coef * value_loss if shared else value_loss).backward()
+            figures |= {"value_loss": value_loss, "value_clipfrac": masked_sum(clipped, mask, count)}
+            sums.add_all(figures)
+        if example is not None and batch.advantages is not None:
+            for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
+                sums.add("ptx_loss", part_loss)
+        return sums
+
+    sums = within_memory(micro_batch_tokens, attempt, state.zero_grad)
     for name in ("value",) if batch.advantages is None else ("policy", "value"):
         network = state.networks[name]
         fabric.sum_gradients(network.parameters())

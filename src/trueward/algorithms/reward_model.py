@@ -20,8 +20,11 @@ from trueward.config import RewardConfig
 from trueward.data.collate import Collator
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
+from trueward.models.network import Network
+from trueward.parallel.fabric import Fabric
 from trueward.records import Comparison, Completion
 from trueward.seeds import generator, seed_for
+from trueward.token_budget import Budget, within_memory
 from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
 from trueward.training.setup import Ranking
 from trueward.training.state import State, adam, clip
@@ -105,30 +108,10 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
         first, second, probability = _compared([groups[g] for g in picked])
         first_at, second_at = transfers.moved_together([first, second], network.device)
 
-        # Judge. Score each response once. The loss ties responses of different micro-batches together. What fits the
-        # budget is kept until the loss is there; with more, the loss's gradient with respect to the scores comes first,
-        # and then goes back through the network part by part, each read again.
-        parts = fabric.micro_batches(tokens.lengths, budget, heads.prompt_groups(model, tokens))
-        fits = len(parts) == 1 or int(tokens.lengths.sum()) <= budget
-        whole = fits and fabric.is_alone
-        with torch.enable_grad() if whole else torch.no_grad():
-            parts_scores = [heads.sequence_scores(model, tokens.take(p).to(network.device)) for p in parts]
-            scores = torch.zeros(len(tokens), dtype=_dtype(model), device=network.device)
-            if parts:
-                at = transfers.moved(torch.cat(parts), network.device)
-                scores = scores.scatter(0, at, torch.cat(parts_scores))
-            scores = fabric.sum(scores)
-
-        # Credit. The mean over this step's comparisons.
-        leaf = scores if whole else scores.requires_grad_()
+        # Judge and credit. Score each response once; the mean over this step's comparisons.
         odds = transfers.moved(probability, network.device)
-        loss = bradley_terry(leaf[first_at], leaf[second_at], odds).mean()
-        loss.backward()
-        if not whole:
-            assert leaf.grad is not None
-            for rows in parts:
-                again = heads.sequence_scores(model, tokens.take(rows).to(network.device))
-                again.backward(leaf.grad[transfers.moved(rows, again.device)])
+
+        loss, margin = _accumulate(network, tokens, budget, fabric, (first_at, second_at, odds))
 
         # Learn.
         fabric.sum_gradients(model.parameters())
@@ -140,7 +123,7 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
 
         # Hand over.
         state.step += 1
-        margin, mean, norm = transfers.read([leaf[first_at] - leaf[second_at], loss, norm])
+        margin, mean, norm = transfers.read([margin, loss, norm])
         signed = margin * torch.sign(probability - 0.5)
         figures = {
             "loss": mean.item(),
@@ -150,6 +133,57 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
             "learning_rate": rate,
         }
         yield Step(state.step, figures)
+
+
+def _accumulate(
+    network: Network,
+    tokens: Tokens,
+    budget: Budget,
+    fabric: Fabric,
+    compared: tuple[Tensor, Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Adds this process's part of the gradient of the mean loss over the comparisons; that loss, and the margins.
+
+    The loss ties responses of different micro-batches together. What fits the budget is kept until the loss is there; with
+    more, the loss's gradient with respect to the scores comes first, and then goes back through the network part by part,
+    each read again. compared: the places of first and second responses, and the probabilities.
+    """
+    model, groups = network.model, heads.prompt_groups(network.model, tokens)
+
+    def scored() -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        parts = fabric.micro_batches(tokens.lengths, budget, groups)
+        fits = len(parts) == 1 or int(tokens.lengths.sum()) <= int(budget)
+        whole = fits and fabric.is_alone
+        with torch.enable_grad() if whole else torch.no_grad():
+            parts_scores = [heads.sequence_scores(model, tokens.take(p).to(network.device)) for p in parts]
+            scores = torch.zeros(len(tokens), dtype=_dtype(model), device=network.device)
+            if parts:
+                at = transfers.moved(torch.cat(parts), network.device)
+                scores = scores.scatter(0, at, torch.cat(parts_scores))
+        return scores, _credit(scores, *compared) if whole else None
+
+    scores, done = within_memory(budget, scored, model.zero_grad)
+    if done is not None:
+        return done
+    leaf = fabric.sum(scores).requires_grad_()
+    done = _credit(leaf, *compared)
+    slopes = leaf.grad
+    assert slopes is not None
+
+    def backward() -> None:
+        for rows in fabric.micro_batches(tokens.lengths, budget, groups):
+            again = heads.sequence_scores(model, tokens.take(rows).to(network.device))
+            again.backward(slopes[transfers.moved(rows, again.device)])
+
+    within_memory(budget, backward, model.zero_grad)
+    return done
+
+
+def _credit(leaf: Tensor, first_at: Tensor, second_at: Tensor, odds: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean loss over the comparisons, after its backward pass, and their margins."""
+    loss = bradley_terry(leaf[first_at], leaf[second_at], odds).mean()
+    loss.backward()
+    return loss.detach(), (leaf[first_at] - leaf[second_at]).detach()
 
 
 def _dtype(model: torch.nn.Module) -> torch.dtype:

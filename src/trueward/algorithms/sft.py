@@ -8,6 +8,7 @@ Source: InstructGPT (Ouyang et al. 2022, arXiv 2203.02155), section 3.5.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,7 +22,9 @@ from trueward.data.collate import Collator
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.network import Network
+from trueward.parallel.fabric import Fabric
 from trueward.records import Completion
+from trueward.token_budget import Budget, within_memory
 from trueward.training.figures import Figures
 from trueward.training.schedule import learning_rate, rows_at, set_rate, total_steps
 from trueward.training.setup import Supervised
@@ -54,13 +57,8 @@ def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
         count = mask.sum()
 
         # Judge and credit. Every token of the assistant's counts the same.
-        figures = Figures()
-        for rows in fabric.micro_batches(batch.lengths, budget, heads.prompt_groups(model, batch)):
-            part = batch.take(rows).to(policy.device)
-            part_mask = transfers.moved(mask[rows, : part.ids.shape[1]], policy.device)
-            loss = cross_entropy(heads.response_logprobs(model, part), part_mask, count)
-            loss.backward()
-            figures.add("nll", loss)
+        accumulate = partial(_accumulate, policy, batch, mask, budget, fabric)
+        figures = within_memory(budget, accumulate, state.zero_grad)
 
         # Learn.
         fabric.sum_gradients(model.parameters())
@@ -75,18 +73,34 @@ def train(config: SftConfig, setup: Supervised, state: State) -> Iterator[Step]:
         yield Step(state.step, {**figures.read(fabric), "learning_rate": rate, "tokens": float(count)})
 
 
+def _accumulate(policy: Network, batch: Tokens, mask: Tensor, micro_batch_tokens: Budget, fabric: Fabric) -> Figures:
+    """Adds the gradient of the mean over the tokens in `mask` to the policy; the figure `nll`, its parts."""
+    figures, count = Figures(), mask.sum()
+    for rows in fabric.micro_batches(batch.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, batch)):
+        part = batch.take(rows).to(policy.device)
+        part_mask = transfers.moved(mask[rows, : part.ids.shape[1]], policy.device)
+        loss = cross_entropy(heads.response_logprobs(policy.model, part), part_mask, count)
+        loss.backward()
+        figures.add("nll", loss)
+    return figures
+
+
 @torch.no_grad()
 def held_out_nll(
-    policy: Network, demonstrations: Sequence[Completion], micro_batch_tokens: int, which: Turns = "all"
+    policy: Network, demonstrations: Sequence[Completion], micro_batch_tokens: Budget, which: Turns = "all"
 ) -> float:
     """Mean negative log-likelihood of the tokens that are learned, in nats a token."""
     tokens, learned, _ = turns(policy, demonstrations, which)
-    sums = Figures()
-    for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)):
-        part = tokens.take(rows).to(policy.device)
-        mask = transfers.moved(learned[rows, : part.ids.shape[1]], policy.device)
-        sums.add("nll", -heads.response_logprobs(policy.model, part).masked_fill(~mask, 0.0).sum())
-    return round(sums.read()["nll"] / int(learned.sum()), 4)
+
+    def attempt() -> Figures:
+        sums = Figures()
+        for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(policy.model, tokens)):
+            part = tokens.take(rows).to(policy.device)
+            mask = transfers.moved(learned[rows, : part.ids.shape[1]], policy.device)
+            sums.add("nll", -heads.response_logprobs(policy.model, part).masked_fill(~mask, 0.0).sum())
+        return sums
+
+    return round(within_memory(micro_batch_tokens, attempt).read()["nll"] / int(learned.sum()), 4)
 
 
 def turns(policy: Network, demonstrations: Sequence[Completion], which: Turns) -> tuple[Tokens, Tensor, list[Tensor]]:

@@ -33,6 +33,7 @@ from trueward.cli import (
     verify,
 )
 from trueward.console import ReaderGoneError, guarded, printed
+from trueward.errors import out_of_memory, ran_out
 from trueward.parallel.launched import place
 from trueward.progress import WaitingError
 from trueward.signals import LostProcessError, StoppedBySignal, stopped_by_signals
@@ -158,6 +159,15 @@ def call() -> None:
     except Exception as error:
         if unexpected.wants_traceback():
             raise
+        if ran_out(error):
+            fail(
+                str(
+                    out_of_memory(
+                        error, "what this command holds", "a smaller model or fewer prompts at once take less"
+                    )
+                ),
+                2,
+            )
         fail(*unexpected.line(error))
     if code == 130:  # a newer typer turns ctrl-C into this
         fail("stopped; the same command goes on from here", 130)

@@ -11,6 +11,7 @@ import typer
 
 from trueward import artifacts, config
 from trueward.cli import terminal
+from trueward.cli.plan import show_plan
 from trueward.cli.terminal import Out, Quiet, Set, Verbose, run_pipeline
 from trueward.config import ablations
 from trueward.console import as_json as as_json_text
@@ -40,26 +41,38 @@ def run(
             "--nproc-per-node", min=1, metavar="N", help="How many processes --launch starts on this machine."
         ),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing: print what will be where, in memory and on disk.")
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="With --plan: what there is, such as 24GB; code 2 if it doesn't fit."
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline: from data to a tuned checkpoint and a report. The same command resumes a run that was stopped."""
-    if launch is not None or nproc is not None:
-        launched(recipe, changes, without, launch, nproc)
+    wanted = ablations.read(recipe, changes or [], without or [])
+    if memory is not None and not plan:
+        raise ValueError("--memory: it is what a plan is held against; give --plan too")
+    if plan:
+        show_plan(wanted, memory)
         return
-    run_pipeline(ablations.read(recipe, changes or [], without or []), out, changes or [], until, quiet, verbose)
+    if launch is not None or nproc is not None:
+        launched(launch, nproc)
+        return
+    run_pipeline(wanted, out, changes or [], until, quiet, verbose)
 
 
-def launched(
-    recipe: str, changes: list[str] | None, without: list[str] | None, launch: str | None, nproc: int | None
-) -> None:
-    """The same command in several processes. A recipe that can't be read is an error of one line before any is started."""
+def launched(launch: str | None, nproc: int | None) -> None:
+    """The same command in several processes. The recipe was read before any is started."""
     if launch != "torchrun":
         got = "--nproc-per-node alone" if launch is None else f"--launch {launch}"
         raise ValueError(f"{got}: expected --launch torchrun --nproc-per-node N")
     if nproc is None:
         raise ValueError("--launch torchrun: how many processes? Add --nproc-per-node N")
-    ablations.read(recipe, changes or [], without or [])
     raise typer.Exit(start(nproc, plain(sys.argv[1:])))
 
 

@@ -73,6 +73,7 @@ SETTINGS: tuple[Same, ...] = (
         "ppo_micro_batch_size_per_gpu local_rollout_forward_batch_size",
         "a step's batch is split to fit it; lower it where memory runs out",
     ),
+    _same("runtime.micro_batch_tokens", "auto_find_batch_size", 'true: "auto"'),
     _same("runtime.checkpointing", "gradient_checkpointing", "for every stage; no number changes"),
     _same(
         "sft.epochs reward.epochs policy.epochs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trueward.config.section import NonNegative, Positive, Rate, Section
 
@@ -43,8 +43,8 @@ class RuntimeConfig(Section):
     """The device; auto: CUDA, else the CPU."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0: one a core."""
-    micro_batch_tokens: Positive = 4096
-    """Tokens in one forward and backward pass: sets the memory, and no result."""
+    micro_batch_tokens: Positive | Literal["auto"] = 4096
+    """Tokens in one forward and backward pass: sets the memory, and no result; auto: halved where memory runs out."""
     checkpoint_seconds: NonNegative = 20.0
     """Write a checkpoint every N seconds, or less often where writing would take over 5 % of the time; 0: at every step."""
     wait_for_people: Annotated[int, Field(ge=0)] = 0
@@ -56,3 +56,11 @@ class RuntimeConfig(Section):
     compile: bool = False
     """Compile the layers of Llama-like models for training; needs a C++ compiler."""
     judge: JudgeCallsConfig = JudgeCallsConfig()
+
+    @field_validator("micro_batch_tokens", mode="before")
+    @classmethod
+    def _tokens_or_auto(cls, value: object) -> object:
+        whole = isinstance(value, int) and value > 0
+        if not whole and value != "auto" and not isinstance(value, float):
+            raise ValueError(f'expected a whole number greater than 0, or "auto", got {value!r}')
+        return value

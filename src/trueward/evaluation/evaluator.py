@@ -33,6 +33,7 @@ from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.normalized import raw
 from trueward.scorers.scorer import ScoredBatch, Scorer
+from trueward.token_budget import Budget
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Evaluator:
     sample: Sample
     temperature: float
     seed: int
-    micro_batch_tokens: int
+    micro_batch_tokens: Budget
     choose: Sample | None = None
     """Samples the policy's answers in the place of `sample`, e.g. the best of n; never the reference's."""
     outliers: Outliers | None = None

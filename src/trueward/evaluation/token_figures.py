@@ -18,13 +18,14 @@ from trueward.losses import kl
 from trueward.losses import logprobs as lp
 from trueward.models import heads
 from trueward.models.network import Network
+from trueward.token_budget import Budget, within_memory
 
 NAMES = ("kl", "k1", "entropy", "sft_nll", "base_nll")
 
 
 @torch.no_grad()
 def by_answer(
-    networks: Mapping[str, Network], rollout: Rollout, temperature: float, micro_batch_tokens: int
+    networks: Mapping[str, Network], rollout: Rollout, temperature: float, micro_batch_tokens: Budget
 ) -> tuple[dict[str, np.ndarray], list[tuple[list[int], list[float]]]]:
     """By answer, nats, each [answers]: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the
     summed entropy, and −log of the answer's probability under the reference and the base model. And each answer's
@@ -34,9 +35,13 @@ def by_answer(
     """
     tokens = rollout.tokens.host
     device = networks["policy"].device
-    groups = micro_batches(tokens.lengths, micro_batch_tokens)
-    parts = [tokens.take(rows) for rows in groups]
-    flats = [_flat(networks, part.to(device), temperature) for part in parts]
+
+    def attempt() -> tuple[list[Tensor], list[Tokens], list[dict[str, Tensor]]]:
+        groups = micro_batches(tokens.lengths, micro_batch_tokens)
+        parts = [tokens.take(rows) for rows in groups]
+        return groups, parts, [_flat(networks, part.to(device), temperature) for part in parts]
+
+    groups, parts, flats = within_memory(micro_batch_tokens, attempt)
     names = list(flats[0]) if flats else []
     read = iter(transfers.read([flat[name] for flat in flats for name in names]))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trueward.batches import Lower, Tokens, by_parts
 from trueward.models import heads, precision
 from trueward.models.fast import packed
+from trueward.token_budget import Budget
 
 
 class ValueHead(nn.Module):
@@ -49,7 +50,7 @@ def freeze_lower_layers(model: Any, layers: int) -> None:
     precision.keep(model)
 
 
-def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget: int) -> Tokens:
+def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget: Budget) -> Tokens:
     """The tokens with the output of the model's lowest layers, where these don't learn and the fast path covers the model.
 
     Only for models with the same lowest layers: the policy, and the reference that it started from.

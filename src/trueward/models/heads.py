@@ -18,6 +18,7 @@ from trueward.models import checkpointing, precision, vocabulary
 from trueward.models.fast import packed
 from trueward.models.fast.fused import HELD, TokenLogprobs
 from trueward.parallel.fabric import ALONE, Fabric
+from trueward.token_budget import Budget
 
 # Families whose logits are their output embeddings times the last hidden state, and nothing more. Others (soft-capped,
 # scaled) go through their own forward pass.
@@ -97,7 +98,7 @@ def response_logprobs(model: Any, tokens: Tokens, temperature: float = 1.0) -> T
 
 
 @torch.no_grad()
-def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: int, fabric: Fabric = ALONE) -> Tensor:
+def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: Budget, fabric: Fabric = ALONE) -> Tensor:
     """`response_logprobs` without gradient, in micro-batches of `budget` tokens at most; each process computes its share."""
     return fabric.by_parts(
         lambda part: response_logprobs(model, part, temperature), tokens, budget, prompt_groups(model, tokens)

@@ -12,18 +12,20 @@ from trueward.data.collate import Collator
 from trueward.models import precision
 from trueward.models.network import Network
 from trueward.records import Completion
+from trueward.token_budget import Budget, within_memory
 
 
 def layer_states(
-    network: Network, completions: Sequence[Completion], layers: Sequence[int], micro_batch_tokens: int
+    network: Network, completions: Sequence[Completion], layers: Sequence[int], micro_batch_tokens: Budget
 ) -> np.ndarray:
     """The residual stream after each of these layers, at the last token: float64 [len(layers), n, d].
 
     layers: from 0, the embeddings, to `layer_count`, whose states are normed. Each completion is read as text.
     """
     tokens = Collator(network.tokenizer, network.context).tokens(completions)
-    found: np.ndarray | None = None
-    with torch.no_grad():
+
+    def attempt() -> np.ndarray:
+        found: np.ndarray | None = None
         for rows in micro_batches(tokens.lengths, micro_batch_tokens):
             batch = tokens.take(rows).to(network.device)
             with precision.products(network.model):
@@ -35,7 +37,10 @@ def layer_states(
             if found is None:
                 found = np.zeros((len(layers), len(completions), last.shape[-1]))
             found[:, rows.numpy()] = last
-    return np.zeros((len(layers), 0, 0)) if found is None else found
+        return np.zeros((len(layers), 0, 0)) if found is None else found
+
+    with torch.no_grad():
+        return within_memory(micro_batch_tokens, attempt)
 
 
 def layer_count(network: Network) -> int:

@@ -21,6 +21,7 @@ from trueward import transfers
 from trueward.batches import Tokens, by_parts, micro_batches
 from trueward.parallel.control_line import ControlLine
 from trueward.signals import LostProcessError
+from trueward.token_budget import Budget
 from trueward.tracking import beats
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Fabric:
             return torch.arange(len(lengths))
         return torch.argsort(lengths, descending=True, stable=True)[self.rank :: self.world]
 
-    def micro_batches(self, lengths: Tensor, budget: int, together: Tensor | None = None) -> list[Tensor]:
+    def micro_batches(self, lengths: Tensor, budget: Budget, together: Tensor | None = None) -> list[Tensor]:
         """This process's rows in groups of at most `budget` tokens; none if there are fewer rows than processes."""
         if self.world == 1:
             return micro_batches(lengths, budget, together)
@@ -85,7 +86,7 @@ class Fabric:
 
     @beats.beat("judge")
     def by_parts(
-        self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: int, together: Tensor | None = None
+        self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: Budget, together: Tensor | None = None
     ) -> Tensor:
         """`batches.by_parts`, each process reading its share; every process gets all rows. No gradient goes through."""
         if self.world == 1:

@@ -61,7 +61,7 @@ def cached(
     def run(journal: Journal) -> R:
         values = {name: made if made is None or stage.takes_made else made.value for name, made in inputs.items()}
         env = cache.env if stage.together else cache.env.alone
-        result = stage.run(**values, **settings, **(aside or {}), env=env, journal=journal)
+        result = stage.call(**values, **settings, **(aside or {}), env=env, journal=journal)
         for line in told(stage.name, getattr(result, "summary", {})):
             cache.env.progress.tell(line)
         return result

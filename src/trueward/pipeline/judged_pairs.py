@@ -23,6 +23,7 @@ from trueward.evaluation.prediction_powered import PoweredMean, powered_mean
 from trueward.models import loading, precision
 from trueward.pipeline.judge_labels import build_judge
 from trueward.pipeline.records import read_prompts
+from trueward.pipeline.surroundings import token_budget
 from trueward.progress import Progress
 from trueward.records import Comparison, Completion, line
 from trueward.training.env import Env
@@ -203,7 +204,7 @@ def _by_model(
     env = Env(
         device=device,
         dtype=precision.pick(recipe.model.dtype, device),
-        micro_batch_tokens=recipe.runtime.micro_batch_tokens,
+        micro_batch_tokens=token_budget(recipe.runtime, device),
         calls=calls,
         progress=progress,
     )

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 from trueward.config import Recipe
+from trueward.errors import named_out_of_memory
 from trueward.models import checkpointing
 from trueward.models.fast import compiled, packed
 from trueward.parallel.launched import cores
 from trueward.pipeline.memory import as_at_first, give_back_what_is_freed, keep_what_is_freed
 from trueward.sampling.decoder_pool import forgotten_after_steps
+from trueward.token_budget import SMALLER
 
 CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA's first product is computed; without it sums differ
 
@@ -46,6 +48,7 @@ def process_settings(recipe: Recipe) -> Iterator[None]:
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # not in torch's stubs
     with warnings.catch_warnings(), forgotten_after_steps(), ExitStack() as stack:
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+        stack.enter_context(named_out_of_memory("what this run holds", f"{SMALLER} (see trueward run --plan)"))
         stack.callback(torch.set_num_threads, threads)
         stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns)
         stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", fill)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trueward import artifacts, config
 from trueward.config import Recipe
 from trueward.models import loading
@@ -18,7 +20,7 @@ from trueward.pipeline.process import process_settings
 from trueward.pipeline.profiler import WatchedCache, watching
 from trueward.pipeline.run import check_inputs
 from trueward.pipeline.stage_clock import WORK, Clock, Counts
-from trueward.pipeline.surroundings import run_env, with_precision
+from trueward.pipeline.surroundings import run_env, token_budget, with_precision
 from trueward.progress import Progress
 from trueward.training.env import Trial
 
@@ -128,7 +130,8 @@ def _row(counts: Counts, limits: dict[str, Any]) -> dict[str, Any]:
 def advice(recipe: Recipe, all_counts: list[Counts], rows: list[dict[str, Any]], limits: dict[str, Any]) -> list[str]:
     """What to change, each with the number that shows it."""
     texts = []
-    threads = recipe.runtime.threads
+    threads, tokens = recipe.runtime.threads, recipe.runtime.micro_batch_tokens
+    budget = int(token_budget(recipe.runtime, torch.device(limits.get("device", "cpu"))))
     if threads and threads < limits["cores"]:
         texts.append(f"runtime.threads = {threads} of {limits['cores']} cores: 0 takes all of them")
     for counts, row in zip(all_counts, rows, strict=True):
@@ -138,13 +141,13 @@ def advice(recipe: Recipe, all_counts: list[Counts], rows: list[dict[str, Any]],
             if padding > 0.2 and beats[kind] > 0.2 * seconds:
                 texts.append(
                     f"{name}: {padding:.0%} of what {kind} computes is padding; a smaller runtime.micro_batch_tokens "
-                    f"(now {recipe.runtime.micro_batch_tokens}) puts fewer lengths together"
+                    f"(now {tokens}) puts fewer lengths together"
                 )
         per_pass = counts.computed["learn"] / counts.trained if counts.trained else 0.0
-        if counts.trained > 2 * counts.steps and per_pass > 0.5 * recipe.runtime.micro_batch_tokens and per_pass < 512:
+        if counts.trained > 2 * counts.steps and per_pass > 0.5 * budget and per_pass < 512:
             texts.append(
                 f"{name}: {per_pass:.0f} tokens a pass fill no matrix product; raise runtime.micro_batch_tokens "
-                f"(now {recipe.runtime.micro_batch_tokens}) if memory allows"
+                f"(now {tokens}) if memory allows"
             )
         if limits.get("device") == "cuda" and counts.attention.get("maths"):
             texts.append(

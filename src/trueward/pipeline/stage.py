@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from trueward.artifacts import Artifact
+from trueward.errors import named_out_of_memory
+from trueward.token_budget import SMALLER
 from trueward.training.env import Env
 
 R = TypeVar("R")
@@ -37,6 +39,11 @@ class Stage(Generic[R]):
     """Whether `run` takes its inputs as `Made`, for their summaries, without loading their values."""
     together: bool = False
     """Whether several processes run it together, since it has a training loop. Others are made by rank 0 alone."""
+
+    def call(self, **given: Any) -> R:
+        """What `run` gives; `OutOfMemory` in one line with the stage's name where nothing further inside has spoken."""
+        with named_out_of_memory(f"the stage {self.name}", f"{SMALLER} (see trueward run --plan)"):
+            return self.run(**given)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from trueward.config import Recipe
+from trueward.config.runtime import RuntimeConfig
 from trueward.models import loading, precision, tabular
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
+from trueward.token_budget import Budget, TokenBudget
 from trueward.tracking import Tracker, follow
 from trueward.training.env import Env, untracked
 from trueward.training.journal import DirectoryJournal, Journal
+
+BEGIN = {"cpu": 4096, "mps": 4096, "cuda": 16384}
+"""Tokens at once that "auto" begins with: on a CPU more are no faster; a GPU is filled by some thousands."""
+
+
+def token_budget(runtime: RuntimeConfig, device: torch.device) -> Budget:
+    """The tokens that go through a model at once: a number, or what fits (`runtime.micro_batch_tokens = "auto"`)."""
+    tokens = runtime.micro_batch_tokens
+    return TokenBudget(BEGIN.get(device.type, 4096)) if tokens == "auto" else tokens
 
 
 def with_precision(recipe: Recipe) -> Recipe:
@@ -46,7 +59,7 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         device=device,
         dtype=precision.pick(recipe.model.dtype, device),
         progress=progress if fabric.leads else Progress(),
-        micro_batch_tokens=recipe.runtime.micro_batch_tokens,
+        micro_batch_tokens=token_budget(recipe.runtime, device),
         checkpoint_seconds=recipe.runtime.checkpoint_seconds,
         shares=recipe.lora.rank > 0,
         calls=recipe.runtime.judge,

@@ -22,6 +22,7 @@ from trueward import transfers
 from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
 from trueward.data.ends import ends as ends_of
+from trueward.errors import named_out_of_memory
 from trueward.models.network import Network
 from trueward.models.vocabulary import narrow, require_ids
 from trueward.records import Prompt
@@ -111,9 +112,12 @@ def sample(
     room = [min(params.max_new_tokens, network.context - len(t)) for t in ids]
     uniforms = draws.uniforms(len(ids), params.max_new_tokens)
     there = network.model, params.quantize
-    decoder = (pool.take(*there) if pool is not None else None) or decoder_for(network, params.quantize)
-    seen = beats.decoding(decoder, network.model, params.quantize)
-    responses, logprobs = _decode(seen, network, ids, room, uniforms, params, on_progress)
+    at_once = f"{min(params.max_num_seqs, len(ids))} answers at once of up to {params.max_new_tokens} tokens"
+    advice = f"lower sampler.engine.max_num_seqs (now {params.max_num_seqs}) or sampler.max_new_tokens"
+    with named_out_of_memory(f"sampling {at_once}", advice):
+        decoder = (pool.take(*there) if pool is not None else None) or decoder_for(network, params.quantize)
+        seen = beats.decoding(decoder, network.model, params.quantize)
+        responses, logprobs = _decode(seen, network, ids, room, uniforms, params, on_progress)
     if pool is not None:
         decoder.start(0, 1)  # no rows: the cache is freed
         pool.put(*there, decoder)

@@ -29,6 +29,7 @@ from trueward.records import Completion, Score
 from trueward.scorers import reward_model
 from trueward.scorers.reward_model import RewardModel
 from trueward.scorers.scorer import Scale, ScoredBatch, fit_scale
+from trueward.token_budget import Budget
 
 MODEL, MEMBERS, TABLE = "model", "members", "ensemble.json"
 
@@ -135,7 +136,7 @@ class Ensemble:
 
 
 def build_proxy(
-    config: RewardConfig, networks: Sequence[Network], answers: Sequence[Completion], micro_batch_tokens: int
+    config: RewardConfig, networks: Sequence[Network], answers: Sequence[Completion], micro_batch_tokens: Budget
 ) -> Proxy:
     """The recipe's proxy, made from its fitted members.
 
@@ -167,7 +168,7 @@ def _copied(model: RewardModel) -> RewardModel:
     return RewardModel(copied, model.scale)
 
 
-def with_scale(network: Network, answers: Sequence[Completion], micro_batch_tokens: int) -> RewardModel:
+def with_scale(network: Network, answers: Sequence[Completion], micro_batch_tokens: Budget) -> RewardModel:
     """A fitted network as a reward model on the scale of these answers, two to each prompt in a row."""
     made = RewardModel(network, Scale(0.0, 1.0), micro_batch_tokens)
     made.scale = scale_of(made, answers)

@@ -25,6 +25,7 @@ from trueward.models.network import Network
 from trueward.models.quiet import quiet
 from trueward.models.vocabulary import require_ids
 from trueward.records import ASSISTANT, Completion
+from trueward.token_budget import Budget, within_memory
 
 HEADS = ("score", "classifier", "classification_head")
 
@@ -111,13 +112,19 @@ def _pair(network: Network, completion: Completion) -> Encoded:
 
 @quiet()
 @torch.no_grad()
-def read(network: Network, completions: Sequence[Completion], micro_batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+def read(
+    network: Network, completions: Sequence[Completion], micro_batch_tokens: Budget
+) -> tuple[np.ndarray, np.ndarray]:
     """The model's raw scores [n] and what its head reads [n, d], both float64."""
     encoded = [encode(network, c) for c in completions]
     require_ids(network.model, (e.ids for e in encoded), network.tokenizer)
     lengths = torch.tensor([len(e.ids) for e in encoded], dtype=torch.long)
-    groups = micro_batches(lengths, micro_batch_tokens)
-    pairs = [_forward(network, [encoded[i] for i in rows.tolist()]) for rows in groups]
+
+    def attempt() -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        groups = micro_batches(lengths, micro_batch_tokens)
+        return groups, [_forward(network, [encoded[i] for i in rows.tolist()]) for rows in groups]
+
+    groups, pairs = within_memory(micro_batch_tokens, attempt)
     read = [part.double().numpy() for part in transfers.read([part for pair in pairs for part in pair])]
     raw, states = np.zeros(len(encoded)), np.zeros((len(encoded), read[1].shape[1] if read else 0))
     for rows, score, state in zip(groups, read[::2], read[1::2], strict=True):

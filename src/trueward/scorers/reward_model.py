@@ -17,12 +17,13 @@ from trueward.models.network import Network
 from trueward.records import Completion, Score
 from trueward.scorers import hf_reward_model
 from trueward.scorers.scorer import Scale, ScoredBatch
+from trueward.token_budget import Budget, within_memory
 
 
 class RewardModel:
     """Scores in SDs under the reference policy, or as the network gives them if its scale is 0, 1."""
 
-    def __init__(self, network: Network, scale: Scale, micro_batch_tokens: int = 8192) -> None:
+    def __init__(self, network: Network, scale: Scale, micro_batch_tokens: Budget = 8192) -> None:
         """micro_batch_tokens: the most tokens in one forward pass."""
         self.network, self.scale, self.micro_batch_tokens = network, scale, micro_batch_tokens
 
@@ -41,13 +42,18 @@ class RewardModel:
             return hf_reward_model.read(self.network, completions, self.micro_batch_tokens)
         model = self.network.model
         tokens = Collator(self.network.tokenizer, self.network.context).tokens(completions)
-        groups = micro_batches(tokens.lengths, self.micro_batch_tokens, heads.prompt_groups(model, tokens))
-        scored: list[Tensor] = []
-        hidden: list[Tensor] = []
-        for rows in groups:
-            states = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
-            scored.append(model.score(states).squeeze(-1))
-            hidden += [states] if with_states else []
+
+        def attempt() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+            groups = micro_batches(tokens.lengths, self.micro_batch_tokens, heads.prompt_groups(model, tokens))
+            scored: list[Tensor] = []
+            hidden: list[Tensor] = []
+            for rows in groups:
+                states = heads.sequence_states(model, tokens.take(rows).to(self.network.device))
+                scored.append(model.score(states).squeeze(-1))
+                hidden += [states] if with_states else []
+            return groups, scored, hidden
+
+        groups, scored, hidden = within_memory(self.micro_batch_tokens, attempt)
         order = torch.cat(groups).numpy() if groups else np.zeros(0, dtype=np.int64)
         raw, width = np.zeros(len(completions)), hidden[0].shape[1] if hidden else 0
         every = np.zeros((len(completions), width))

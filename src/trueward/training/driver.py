@@ -15,9 +15,11 @@ from itertools import islice
 from typing import Any
 
 from trueward.batches import Step
+from trueward.errors import named_out_of_memory
 from trueward.models.network import Network
 from trueward.progress import WaitingError
 from trueward.records import line
+from trueward.token_budget import SMALLER
 from trueward.tracking import Tracker, beats
 from trueward.training.env import Env
 from trueward.training.figures import numbers
@@ -120,10 +122,13 @@ def drive(
         every = algorithm.train(config, setup, state)
         return beats.loop(islice(every, total - state.step) if total < whole else every, whole)
 
+    trained = f"{what or 'the loop'}: weights, gradients and Adam's moments"
+    named = named_out_of_memory(trained, f"{SMALLER} (see trueward run --plan)")
     if not env.fabric.leads:
         assert isinstance(journal, FollowingJournal)
-        return _follow(state, journal, env, lambda: around(state, steps()))
-    with env.track(journal, member) as tracker:
+        with named:
+            return _follow(state, journal, env, lambda: around(state, steps()))
+    with env.track(journal, member) as tracker, named:
         drive = _Drive(state, total, journal, env, evaluation, what, tracker)
         drive.begin()
         drive.run(lambda: around(state, steps()))

@@ -17,6 +17,7 @@ from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
 from trueward.sampling.decoder_pool import DecoderPool
+from trueward.token_budget import Budget
 from trueward.tracking import Tracker
 from trueward.training.journal import Journal
 
@@ -42,7 +43,7 @@ class Env:
     progress: Progress = field(default_factory=Progress)
     dtype: torch.dtype | None = None
     """The precision of products, of every network that is loaded; None: that which `model.dtype = "auto"` has on the device."""
-    micro_batch_tokens: int = 4096
+    micro_batch_tokens: Budget = 4096
     """Tokens that go through a model at once while it learns."""
     checkpoint_seconds: float = 20.0
     """Seconds between two checkpoints, more where one takes long to write; 0: one at every step."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from trueward.batches import Pairs
@@ -10,6 +12,7 @@ from trueward.losses import preference
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
+from trueward.token_budget import Budget, within_memory
 from trueward.training.figures import Figures
 
 FIGURES = ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
@@ -19,7 +22,7 @@ def accumulate(
     config: PolicyConfig,
     policy: Network,
     batch: Pairs,
-    micro_batch_tokens: int,
+    micro_batch_tokens: Budget,
     temperature: float = 1.0,
     fabric: Fabric = ALONE,
 ) -> Figures:
@@ -27,9 +30,26 @@ def accumulate(
 
     With several processes each takes some of the pairs, and gradient and figures are summed.
 
+    The gradient is 0 before: where memory runs out it is thrown away and computed again (`within_memory`).
+
     `temperature`: that of the policy's log-probs; those of the reference in `batch` are at the same one. Both responses
     of a comparison are in one micro-batch.
     """
+    work = partial(_accumulate, config, policy, batch, micro_batch_tokens, temperature, fabric)
+    sums = within_memory(micro_batch_tokens, work, policy.model.zero_grad)
+    fabric.sum_gradients(policy.model.parameters())
+    return sums
+
+
+def _accumulate(
+    config: PolicyConfig,
+    policy: Network,
+    batch: Pairs,
+    micro_batch_tokens: Budget,
+    temperature: float,
+    fabric: Fabric,
+) -> Figures:
+    """This process's part of the gradient and the figures."""
     dpo, total = config.dpo, len(batch.probability)
     sums = Figures()
     lengths = batch.tokens.host.lengths.view(-1, 2)
@@ -51,5 +71,4 @@ def accumulate(
         (loss.sum() / total).backward()
         for name, value in {"loss": loss.detach(), **figures}.items():
             sums.add(name, value.sum(), total)
-    fabric.sum_gradients(policy.model.parameters())
     return sums

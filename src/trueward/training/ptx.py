@@ -14,6 +14,7 @@ from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
+from trueward.token_budget import Budget
 from trueward.training.schedule import rows_at
 
 
@@ -31,7 +32,7 @@ def ptx_batches(
 
 
 def accumulate_ptx(
-    policy: Network, batch: Tokens, weight: float, micro_batch_tokens: int, fabric: Fabric = ALONE
+    policy: Network, batch: Tokens, weight: float, micro_batch_tokens: Budget, fabric: Fabric = ALONE
 ) -> list[Tensor]:
     """Adds the gradient of weight·(−1/N) Σ log π(token), N response tokens, temperature 1; the parts of the mean, nats a token.
 

@@ -12,6 +12,7 @@ from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Comparison, Completion, Prompt
 from trueward.sampling.engine import RolloutEngine
 from trueward.scorers.scorer import Scorer
+from trueward.token_budget import Budget
 from trueward.training.critic import Critic
 from trueward.training.state import State
 
@@ -21,7 +22,7 @@ class Setup:
     """What every loop needs."""
 
     seed: int
-    micro_batch_tokens: int
+    micro_batch_tokens: Budget
     """Tokens in one forward and backward pass: sets the memory, and no result."""
     fabric: Fabric = ALONE
 

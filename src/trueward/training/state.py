@@ -33,6 +33,11 @@ class State:
     step: int = 0
     numbers: dict[str, float] = field(default_factory=dict)
 
+    def zero_grad(self) -> None:
+        """Throw away the gradients of all that is optimised."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+
     def save(self, path: Path, more: dict[str, Any]) -> None:
         """Write a directory, whole or not at all; `more` is the driver's, JSON."""
         fresh = path.with_name(f".{path.name}.tmp")

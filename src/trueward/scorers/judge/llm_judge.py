@@ -21,6 +21,7 @@ from trueward.scorers.judge.call_limit import REACHED, CallLimit
 from trueward.scorers.judge.endpoint import Endpoint
 from trueward.scorers.judge.question import COMPARE, RATE, Backend, JudgeQuestion, Reply, ending, fill
 from trueward.seeds import seed_for
+from trueward.token_budget import Budget
 
 if TYPE_CHECKING:  # a judge behind a service needs no torch
     import torch
@@ -244,7 +245,7 @@ def make(
     calls: JudgeCallsConfig,
     seed: int,
     device: torch.device,
-    micro_batch_tokens: int,
+    micro_batch_tokens: Budget,
     limit: CallLimit | None = None,
     dtype: torch.dtype | None = None,
 ) -> LlmJudge:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -13,6 +14,7 @@ from trueward.models import heads
 from trueward.models.network import Network
 from trueward.records import Message, Prompt
 from trueward.scorers.judge.question import JudgeQuestion, Reply
+from trueward.token_budget import Budget, within_memory
 
 
 class Local:
@@ -22,7 +24,7 @@ class Local:
     choice.
     """
 
-    def __init__(self, network: Network, micro_batch_tokens: int = 4096) -> None:
+    def __init__(self, network: Network, micro_batch_tokens: Budget = 4096) -> None:
         """micro_batch_tokens: the most tokens in one forward pass."""
         self.network, self.micro_batch_tokens = network, micro_batch_tokens
         self.collator = Collator(network.tokenizer, network.context)
@@ -85,6 +87,10 @@ class Local:
         self, rows: Sequence[tuple[list[int], list[int]]], on_progress: Callable[[int], None]
     ) -> torch.Tensor:
         """Σ log P of each row's answer, float64 [rows]. Rows that differ in the last token alone share a forward pass."""
+        return within_memory(self.micro_batch_tokens, partial(self._read, rows, on_progress))
+
+    def _read(self, rows: Sequence[tuple[list[int], list[int]]], on_progress: Callable[[int], None]) -> torch.Tensor:
+        """One attempt at that."""
         out = torch.zeros(len(rows), dtype=torch.float64)
         alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
         for i, (prompt, answer) in enumerate(rows):

@@ -1,0 +1,199 @@
+"""What `trueward run --plan` computes, beside what processes take; and the table of docs/memory.md.
+
+    python benchmarks/memory.py measure
+    python benchmarks/memory.py measure --only "PPO, whole networks"
+    python benchmarks/memory.py table
+
+`measure` writes models with random weights (no download) and runs two steps of each stage of a small recipe, each recipe in a
+process of its own. What is printed is the process's largest resident memory above what it had when all was imported and the
+data were read, as Linux counts it (VmHWM), beside the plan's peak. `table` is arithmetic alone: it measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+SHAPES = {  # features, layers, heads of queries and of keys, of the feed-forward network
+    "small": (384, 8, 6, 2, 1024),
+    "wide": (768, 5, 12, 4, 2048),
+    "deep": (256, 20, 4, 4, 768),
+}
+SETTINGS = [
+    *("runtime.threads=1", "runtime.device=cpu", "data.held_out=0.02", "data.max_prompt_tokens=16"),
+    *("sft.epochs=0.1", "sft.batch_size=128", "comparisons.count=64", "reward.epochs=1", "reward.batch_size=32"),
+    *(
+        "reward.learning_curve=false",
+        "reward.probe=0",
+        "policy.steps=2",
+        "policy.batch_size=64",
+        "policy.minibatches=1",
+    ),
+    *("policy.epochs=1", "sampler.max_new_tokens=48", "sampler.engine.max_num_seqs=64", "evaluation.final_prompts=32"),
+    *("evaluation.step_prompts=32", "evaluation.every=2", "evaluation.control=never"),
+]
+CASES: dict[str, tuple[str, str, str, list[str]]] = {  # family, shape, last stage, settings
+    "PPO, whole networks": ("llama", "small", "policy", ["policy.kind=ppo"]),
+    "SFT, many layers": ("llama", "deep", "sft", []),
+    "SFT, checkpointing": ("llama", "deep", "sft", ["runtime.checkpointing=true"]),
+    "SFT, adapters": ("llama", "small", "sft", ["lora.rank=16"]),
+    "SFT, Qwen2, 512 tokens at once": ("qwen2", "wide", "sft", ["runtime.micro_batch_tokens=512"]),
+    "reward model, Qwen2": ("qwen2", "wide", "reward_model", []),
+}
+HUB = {  # the same, the vocabulary, and whether the output embeddings are the input's, as their config.json has them
+    "Qwen2.5-0.5B": ("qwen2", (896, 24, 14, 2, 4864), 151936, True),
+    "Qwen2.5-1.5B": ("qwen2", (1536, 28, 12, 2, 8960), 151936, True),
+    "Qwen2.5-3B": ("qwen2", (2048, 36, 16, 2, 11008), 151936, True),
+    "Qwen2.5-7B": ("qwen2", (3584, 28, 28, 4, 18944), 152064, False),
+    "Llama-3.1-8B": ("llama", (4096, 32, 32, 8, 14336), 128256, False),
+}
+CARDS = (8, 16, 24, 48, 80)  # GB
+TOKENS, RESERVE = 4096, 1e9  # at once; bytes of a card that the plan leaves free
+
+
+def peak() -> int:
+    """Bytes."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def config_of(family: str, shape: tuple[int, ...], vocabulary: int, tied: bool) -> Any:
+    """A configuration of transformers."""
+    from transformers import AutoConfig
+
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")
+    sizes = dict(zip(names, shape, strict=True))
+    return AutoConfig.for_model(family, **sizes, vocab_size=vocabulary, tie_word_embeddings=tied)
+
+
+def write_model(family: str, shape: str, folder: Path) -> None:
+    """A model with random weights, the tokenizer of trueward:tiny."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trueward.models import loading, tiny
+    from trueward.models.network import Network
+
+    torch.manual_seed(0)
+    tokenizer = tiny.build()[1]
+    config = config_of(family, SHAPES[shape], len(tokenizer), tied=True)
+    config.max_position_embeddings = 128
+    model = AutoModelForCausalLM.from_config(config)
+    for each in (model.config, model.generation_config):
+        each.bos_token_id, each.eos_token_id, each.pad_token_id = 1, 2, 0
+    loading.save(Network(model, tokenizer), folder)
+
+
+def recipe_of(model: Path, more: list[str]) -> Any:
+    from trueward import config
+
+    return config.read("tiny", [f"model.base={model}", *SETTINGS, *more])
+
+
+def run_until(last: str, model: Path, home: Path, more: list[str]) -> None:
+    """In a process of its own: two steps of every stage up to the last, and the peak above the imports."""
+    import peft  # noqa: F401
+    import torch
+
+    from trueward.data.collate import Collator
+    from trueward.models import heads, loading
+    from trueward.pipeline.cache import RunCache
+    from trueward.pipeline.graph import graph
+    from trueward.pipeline.process import process_settings
+    from trueward.pipeline.run import check_inputs
+    from trueward.pipeline.surroundings import run_env
+    from trueward.progress import Progress
+    from trueward.records import Completion, Prompt
+    from trueward.training.env import Trial
+
+    recipe = recipe_of(model, more)
+    network = loading.causal("trueward:tiny", 0, torch.device("cpu"))  # what is imported and laid out at first use
+    prompt = Prompt(text="the film")
+    tokens = Collator(network.tokenizer, network.context).tokens([Completion(prompt=prompt, response=" is good .")])
+    heads.response_logprobs(network.model, tokens).sum().backward()
+    del network
+    with process_settings(recipe):
+        env = replace(run_env(recipe, Progress(), tracked=False), trial=Trial(2, 8))
+        source = check_inputs(recipe, env, last)
+        before = peak()
+        with RunCache(home, "run", recipe, env).open() as cache:
+            for made in graph(recipe, source, cache):
+                if made.name == last:
+                    break
+        print(json.dumps({"peak": peak() - before}))
+
+
+def measure(only: list[str]) -> None:
+    """The table of plans beside peaks."""
+    from trueward.pipeline.footprint.plan import plan_memory
+
+    print("| recipe | up to | plan, MB | measured, MB | plan / measured |\n|---|---|---|---|---|")
+    for name, (family, shape, last, more) in CASES.items():
+        if only and name not in only:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            model, home = Path(folder) / "model", Path(folder) / "runs"
+            write_model(family, shape, model)
+            plan = plan_memory(recipe_of(model, more))
+            command = [sys.executable, __file__, "run", last, str(model), str(home), *more]
+            env = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)  # noqa: S603
+            if done.returncode:
+                sys.exit(done.stderr)
+            found = json.loads(done.stdout.splitlines()[-1])["peak"]
+            names = [row.stage for row in plan.stages]
+            expected = max(row.peak for row in plan.stages[: names.index(last) + 1])
+            print(
+                f"| {name} | {last} | {expected / 1e6:.0f} | {found / 1e6:.0f} | {expected / found:.2f} |", flush=True
+            )
+
+
+def table() -> None:
+    """The table of models and cards: arithmetic alone."""
+    from trueward import config
+    from trueward.pipeline.footprint.arithmetic import Widths
+    from trueward.pipeline.footprint.model_shape import of_config
+    from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths
+
+    print("| model | what learns | checkpointing | float32 | card | frozen weights in bfloat16 | card |")
+    print("|---|---|---|---|---|---|---|")
+    for name, (family, shape, vocabulary, tied) in HUB.items():
+        sizes = of_config(config_of(family, shape, vocabulary, tied))
+        for rank in (0, 16):
+            for checkpointing in ("false", "true"):
+                recipe = config.read("instruct", [f"lora.rank={rank}", f"runtime.checkpointing={checkpointing}"])
+                cells = []
+                for frozen in (4.0, 2.0):
+                    plan = Plan(recipe, sizes, SequenceLengths(512, 256), TOKENS, Widths(frozen=frozen))
+                    peak = max(stage.peak for stage in plan.stages())
+                    card = next((f"{c} GB" for c in CARDS if peak + RESERVE <= c * 1e9), "none")
+                    cells.append(f"{peak / 1e9:.1f} GB | {card}")
+                what = f"adapters, rank {rank}" if rank else "all weights"
+                kept = "yes" if checkpointing == "true" else "no"
+                print(f"| {name} | {what} | {kept} | {cells[0]} | {cells[1]} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("measure", "table", "run"))
+    parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--only", action="append", help="one recipe, by its name in the table; may be repeated")
+    given = parser.parse_args()
+    if given.what == "run":
+        last, model, home, *more = given.rest
+        run_until(last, Path(model), Path(home), more)
+    elif given.what == "measure":
+        measure(given.only or [])
+    else:
+        table()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Each stage of a recipe with what it holds at its peak, and what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from trueward.config import Recipe
+from trueward.pipeline.footprint.arithmetic import FLOAT, Widths, compared, learned, sampling
+from trueward.pipeline.footprint.model_shape import ModelShape
+from trueward.pipeline.parts import Parts
+
+QUANTISED = {"none": 4.0, "int8": 1.0, "bfloat16": 2.0}
+REFERENCE_ANSWERS = 768  # that SFT's policy gives in its stage, at most
+CHECKPOINTS = 2  # of a loop, that are on disk at once
+
+
+class SequenceLengths(NamedTuple):
+    """Tokens of the longest prompt and of the longest answer."""
+
+    prompt: int
+    answer: int
+    mean: float = 0.0
+    """Of prompt and answer together, in the mean; 0: as long as the longest."""
+
+    @property
+    def longest(self) -> int:
+        """Both together."""
+        return self.prompt + self.answer
+
+    @property
+    def usual(self) -> float:
+        """Of a sequence, in the mean."""
+        return self.mean or float(self.longest)
+
+
+@dataclass(frozen=True)
+class StageMemory:
+    """Bytes by what holds them, for one stage. They aren't all there at once: `peak` is the most that is."""
+
+    stage: str
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    sampler: float
+    evaluation: float
+    peak: float
+    disk: float
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the arithmetic is given: a recipe, its model, the lengths of its data, the tokens at once, bytes of a number."""
+
+    recipe: Recipe
+    shape: ModelShape
+    lengths: SequenceLengths
+    tokens: int
+    widths: Widths = field(default_factory=Widths)
+    demonstration: float = 0.0
+    """Tokens of a demonstration with its prompt, in the mean; 0: as long as what is sampled."""
+
+    @property
+    def rank(self) -> int:
+        """Of the adapters; 0: whole networks learn."""
+        return self.recipe.lora.rank
+
+    @property
+    def trained(self) -> int:
+        """Weights of a network that learn."""
+        if self.rank:
+            return self.shape.adapter(self.rank, self.recipe.lora.targets)
+        top = self.recipe.policy.trainable_layers
+        return self.shape.weights if not top else round(self.shape.matrices * min(1.0, top / self.shape.layers))
+
+    @property
+    def frozen(self) -> float:
+        """Bytes of one whole network that doesn't learn."""
+        return self.shape.weights * self.widths.frozen
+
+    def network(self, learns: bool) -> float:
+        """Bytes of one more network: whole, or an adapter on weights that are there already."""
+        if self.rank:
+            return self.trained * FLOAT
+        return self.shape.weights * (FLOAT if learns else self.widths.frozen)
+
+    def stages(self) -> list[StageMemory]:
+        """The stages of the recipe that hold a model, in order."""
+        part = Parts(self.recipe)
+        out = [self._sft()]
+        if part.fits:
+            out.append(self._reward_model())
+        if self.recipe.policy.kind != "best_of_n":
+            out.append(self._policy())
+        return [*out, self._evaluation()]
+
+    def _rows(self, answers: int) -> int:
+        return min(self.recipe.sampler.engine.max_num_seqs, answers)
+
+    def _learning(self, batch: int, whole: bool, trained: int, usual: float = 0.0) -> tuple[float, float, float]:
+        """Gradients, activations, both at their peak. batch: sequences of a step, of `usual` tokens. whole: all of an answer's
+        tokens are chosen ones, or the last alone."""
+        usual = usual or self.lengths.usual
+        batch_tokens = round(batch * usual)
+        tokens = min(max(self.lengths.longest, self.tokens), batch_tokens)
+        share = min(1.0, self.lengths.answer / usual) if whole else 1 / usual
+        chosen = max(1, round(tokens * share))
+        checkpointing = self.recipe.runtime.checkpointing
+        both = learned(self.shape, trained, tokens, chosen, batch_tokens, checkpointing, self.widths.kept)
+        gradients = trained * FLOAT
+        return gradients, both - gradients if both > gradients else both, both
+
+    def _sampling(self, answers: int, quantize: str = "none") -> float:
+        lengths = self.lengths
+        return sum(
+            sampling(self.shape, self._rows(answers), lengths.prompt, lengths.answer, decoder=QUANTISED[quantize])
+        )
+
+    def _sft(self) -> StageMemory:
+        weights, drawn = self.frozen, self._sampling(REFERENCE_ANSWERS)
+        if self.recipe.sft.model:
+            return StageMemory("sft", weights, 0, 0, 0, drawn, 0, weights + drawn, self.shape.weights * FLOAT)
+        weights += self.network(learns=True)
+        trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
+        gradients, acts, both = self._learning(self.recipe.sft.batch_size, True, trained, self.demonstration)
+        moments = 2 * trained * FLOAT
+        merged = self.frozen if self.rank else 0.0  # the adapter is added into a copy
+        afterwards = self.frozen + merged + drawn
+        peak = max(weights + moments + both, afterwards)
+        disk = self.shape.weights * FLOAT + CHECKPOINTS * 3 * trained * FLOAT
+        return StageMemory("sft", weights, gradients, moments, acts, drawn, 0, peak, disk)
+
+    def _reward_model(self) -> StageMemory:
+        members = self.recipe.reward.members
+        trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
+        weights = self.frozen + members * self.network(learns=True)
+        gradients, acts, both = self._learning(2 * self.recipe.reward.batch_size, False, trained)
+        moments = 2 * trained * FLOAT
+        disk = members * self.shape.weights * FLOAT + CHECKPOINTS * 3 * trained * FLOAT
+        return StageMemory("reward_model", weights, gradients, moments, acts, 0, 0, weights + moments + both, disk)
+
+    def _proxy(self) -> float:
+        """Bytes of the reward model, whose size is taken to be the policy's; 0 for a program."""
+        part = Parts(self.recipe)
+        if not part.is_model:
+            return 0.0
+        members = 1 if self.recipe.reward.combine == "weights" else self.recipe.reward.members
+        return self.frozen if self.recipe.reward.model else members * self.network(learns=True)
+
+    def _policy(self) -> StageMemory:
+        policy, sampler = self.recipe.policy, self.recipe.sampler
+        has_critic = policy.kind == "ppo" and policy.critic.trunk == "own"
+        learners = 1 + has_critic
+        weights = self.frozen + learners * self.network(learns=True) + self._proxy()
+        if sampler.engine.sync_every > 1:
+            weights += self.network(learns=True)
+        sequences = policy.batch_size * (2 if policy.kind == "dpo" else 1)
+        per_update = sequences if policy.kind == "dpo" else -(-sequences // policy.minibatches)
+        gradients, acts, both = self._learning(per_update, True, self.trained)
+        gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT
+        online = policy.kind != "dpo" or policy.dpo.online
+        rollout = self._sampling(sequences, sampler.engine.quantize) if online else 0.0
+        watched = self._evaluating(self.recipe.evaluation.step_prompts)
+        peak = weights + moments + max(both + (learners - 1) * self.trained * FLOAT, rollout, watched)
+        disk = 2 * self.shape.weights * FLOAT + CHECKPOINTS * learners * 3 * self.trained * FLOAT
+        return StageMemory("policy", weights, gradients, moments, acts, rollout, watched, peak, disk)
+
+    def _evaluating(self, prompts: int) -> float:
+        """Of one evaluation: the decoder of the policy that answers and its cache, or two models' distributions."""
+        tokens = min(self.tokens, round(prompts * self.lengths.usual))
+        copy = sampling(self.shape, 1, 1, 1)[0]
+        return max(self._sampling(prompts), copy + compared(self.shape, tokens, 2))
+
+    def _evaluation(self) -> StageMemory:
+        policies = 1 if self.recipe.policy.kind == "best_of_n" else 3  # SFT's, the last, the best
+        weights = self.frozen + (policies - 1) * self.network(learns=False) + self._proxy()
+        measured = self._evaluating(self.recipe.evaluation.final_prompts)
+        return StageMemory("evaluation", weights, 0, 0, 0, 0, measured, weights + measured, 0)

@@ -1,0 +1,186 @@
+"""What a run will hold, computed before anything is loaded: the arithmetic, and held against a process that does it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config
+
+from trueward import config
+from trueward.batches import Tokens
+from trueward.models import heads, places
+from trueward.pipeline.footprint.arithmetic import FLOAT, Widths, activations, cache, kept_by_layer, logits, sampling
+from trueward.pipeline.footprint.changes import fitting_changes, peak_of
+from trueward.pipeline.footprint.model_shape import ModelShape, of_config
+from trueward.pipeline.footprint.plan import parse_memory, plan_memory
+from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths
+from trueward.reporting import plan_text
+
+HALF_B = {
+    "hidden_size": 896,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "intermediate_size": 4864,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+}
+
+
+@pytest.fixture(scope="module")
+def half() -> ModelShape:
+    return of_config(Qwen2Config(**HALF_B))
+
+
+def plan_of(shape: ModelShape, *changes: str, tokens: int = 4096, widths: Widths | None = None) -> Plan:
+    recipe = config.read("tiny", ["sampler.max_new_tokens=256", "policy.batch_size=64", *changes])
+    return Plan(recipe, shape, SequenceLengths(256, 256), tokens, widths or Widths())
+
+
+def test_sizes_of_a_configuration_are_the_models(half: ModelShape) -> None:
+    assert half.weights == 494_032_768  # as the hub counts it
+    assert (half.layers, half.hidden, half.attention, half.key_value) == (24, 896, 896, 128)
+    assert len(half.linear) == 24 * 7
+    assert half.matrices == 24 * (2 * 896 * 896 + 2 * 896 * 128 + 3 * 896 * 4864)
+    assert half.adapter(16, "all-linear") == 24 * 16 * (2 * 1792 + 2 * 1024 + 3 * 5760)
+    assert half.adapter(16, ("q_proj", "v_proj")) == 24 * 16 * (1792 + 1024)
+    assert half.is_packed
+    assert not half.has_decoder, "the sampler has its own layout for Llama alone"
+
+
+def test_what_a_layer_keeps_is_what_autograd_keeps() -> None:
+    """Counted through torch's own hooks, on a model whose layers differ in nothing but the last one's queries."""
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 160}
+
+    def kept(layers: int, answer: int) -> int:
+        torch.manual_seed(0)
+        settings = LlamaConfig(**sizes, num_hidden_layers=layers, vocab_size=32, tie_word_embeddings=True)
+        model = LlamaForCausalLM(settings).eval()
+        own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        storages: dict[int, int] = {}
+
+        def keep(x: torch.Tensor) -> torch.Tensor:
+            place = x.untyped_storage()
+            if place.data_ptr() not in own and x.is_floating_point():
+                storages[place.data_ptr()] = place.nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            graph = heads.response_logprobs(model, Tokens.collate([([1, 2, 3], [4] * answer)], 0))
+        assert graph.requires_grad  # what was kept is alive here, so no address was used twice
+        return sum(storages.values())
+
+    # Differences, since a layer this narrow also keeps its joined weights, whatever the tokens.
+    by_layer = ((kept(4, 60) - kept(2, 60)) - (kept(4, 20) - kept(2, 20))) / 2 / 40
+    torch.manual_seed(0)
+    shape = of_config(LlamaConfig(**sizes, num_hidden_layers=2, vocab_size=32))
+    # One sequence has no padding: its mixed values are not copied, so A numbers fewer are kept than of many.
+    expected = (kept_by_layer(shape, False) - shape.attention) * FLOAT
+    assert by_layer == pytest.approx(expected, rel=0.02)
+
+
+def test_activations_grow_with_tokens_and_shrink_with_checkpointing(half: ModelShape) -> None:
+    assert kept_by_layer(half, False) * FLOAT == pytest.approx(104e3, rel=0.01)
+    whole, twice = (activations(half, n, n // 2) for n in (2048, 4096))
+    assert 1.8 < twice / whole < 2.2
+    checkpointed = activations(half, 4096, 2048, checkpointing=True)
+    assert checkpointed < twice / 5
+    assert activations(half, 4096, 2048, kept=2) < twice
+
+
+def test_distributions_are_bounded_whatever_the_vocabulary(half: ModelShape) -> None:
+    assert logits(half, 100) == 3 * 100 * 151936 * 4
+    assert logits(half, 100_000) == logits(half, 1_000) < 110e6
+
+
+def test_the_cache_and_the_samplers_copy(half: ModelShape) -> None:
+    llama = of_config(LlamaConfig(**HALF_B))
+    assert cache(llama, 8, 100, 50) == 2 * 24 * 8 * 128 * 150 * 4
+    assert cache(half, 8, 100, 50) == 2 * 24 * 8 * 128 * 250 * 4
+    assert sampling(half, 8, 100, 50)[0] == 0
+    assert sampling(llama, 8, 100, 50, decoder=1.0)[0] == llama.matrices + 151936 * 896
+
+
+def test_ppo_holds_four_networks_two_of_which_learn(half: ModelShape) -> None:
+    policy = next(s for s in plan_of(half, "policy.kind=ppo").stages() if s.stage == "policy")
+    assert policy.weights == 4 * half.weights * 4
+    assert policy.optimizer == 2 * 2 * half.weights * 4
+    assert policy.gradients == 2 * half.weights * 4
+    assert policy.peak >= policy.weights + policy.optimizer + policy.gradients
+    adapted = next(s for s in plan_of(half, "policy.kind=ppo", "lora.rank=16").stages() if s.stage == "policy")
+    assert adapted.weights == half.weights * 4 + 3 * half.adapter(16, "all-linear") * 4
+    assert adapted.peak < policy.peak / 2
+
+
+def test_frozen_weights_of_two_bytes(half: ModelShape) -> None:
+    wide, narrow = (plan_of(half, "lora.rank=16", widths=Widths(frozen=w)).stages() for w in (4.0, 2.0))
+    saved = [a.weights - b.weights for a, b in zip(wide, narrow, strict=True)]
+    assert saved[0] == half.weights * 2
+    assert all(a.gradients == b.gradients for a, b in zip(wide, narrow, strict=True)), "what learns stays in float32"
+
+
+def test_changes_that_fit_are_named_and_do_fit(half: ModelShape) -> None:
+    plan = plan_of(half, "policy.kind=ppo")
+    assert fitting_changes(plan, 1e12)[0].peak < peak_of(plan)
+    found = fitting_changes(plan, 24e9)
+    assert found
+    assert all(change.peak <= 24e9 for change in found)
+    assert fitting_changes(plan, 1e8) == []
+    changed = plan_of(half, "policy.kind=ppo", "lora.rank=16", "runtime.checkpointing=true")
+    assert peak_of(changed) == pytest.approx(
+        next(c.peak for c in fitting_changes(plan, peak_of(changed)) if "checkpointing" in c.settings), rel=0.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("24GB", 24e9), ("24 gb", 24e9), ("8000MB", 8e9), ("1.5GiB", 1.5 * 2**30), ("1TB", 1e12)]
+)
+def test_sizes_are_read(text: str, size: float) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["24", "much", "-1GB", "GB", "0GB", "infGB"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"--memory {text}: expected a size such as 24GB"):
+        parse_memory(text)
+
+
+def test_the_command_prints_a_plan_and_runs_nothing(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    code, out, err = command("run", "tiny", "--plan", "--memory", "24GB", "--out", str(tmp_path / "run"))
+    assert (code, err) == (0, "")
+    assert not (tmp_path / "run").exists()
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["sft", "reward_model", "policy", "evaluation"]
+    assert "Computed, not measured" in out
+    assert "All stages fit into 24.0 GB, by this estimate." in out
+
+
+def test_what_does_not_fit_ends_in_one_line(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = command("run", "tiny", "--plan", "--memory", "3MB")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "not fit into 3 MB" in err
+    assert "--set " in err or "take a smaller model" in err
+    code, _, err = command("run", "tiny", "--memory", "1GB")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "give --plan too" in err
+
+
+def test_a_model_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(places, "find_file", lambda *_, **__: None)
+    with pytest.raises(ValueError, match=r"some/model: there is no such folder, and its config.json is neither here"):
+        plan_memory(config.read("tiny", ["model.base=some/model"]))
+
+
+def test_a_plan_is_json() -> None:
+    table = plan_memory(config.read("tiny")).table()
+    assert json.loads(json.dumps(table)) == table
+    assert plan_text.verdict(table, 1e12, []) == (True, "All stages fit into 1000.0 GB, by this estimate.")
+    assert plan_text.sentences(plan_memory(config.read("nano")).table()) == [
+        "trueward:nano is a table: it takes next to no memory."
+    ]
