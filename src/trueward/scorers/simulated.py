@@ -222,19 +222,6 @@ def compare(
     return comparisons, float(np.mean(agreed)) if agreed else float("nan")
 
 
-def sample_comparisons(
-    sample: Sample,
-    policy: Network,
-    prompts: Sequence[Prompt],
-    count: int,
-    choosing: AnnotatorModel,
-    seed: int,
-    *when: str | int,
-) -> list[Comparison]:
-    """Comparisons of two answers of `policy` to each of `count` prompts; random draws depend on seed and `when` alone."""
-    return chosen(sample_pairs(sample, policy, prompts, count, seed, *when), choosing, seed, *when)
-
-
 def chosen(
     pairs: Sequence[tuple[Completion, Completion]], choosing: AnnotatorModel, seed: int, *when: str | int
 ) -> list[Comparison]:
