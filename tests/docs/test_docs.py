@@ -295,6 +295,13 @@ def test_what_a_guard_says_is_explained() -> None:
     assert set(sections(DOCS / "metrics.md")["Guards"]) == {"guards", *fields}
 
 
+def test_a_head_in_closed_form_is_explained() -> None:
+    from trueward.evaluation.contracts.reward_model import StartedMember
+
+    fields = {f"starts[].{field}" for field in StartedMember.model_fields}
+    assert set(sections(DOCS / "metrics.md")["A head in closed form"]) == {"unit_answers", "starts", *fields}
+
+
 def test_the_figures_of_a_judge_are_explained() -> None:
     import numpy as np
 

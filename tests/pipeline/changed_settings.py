@@ -40,6 +40,7 @@ class Change:
     also: tuple[str, ...] = ()
 
 
+ENDING = ("sampler.max_new_tokens=24", "sft.epochs=0.4", "comparisons.count=120")  # most answers end, not all
 FROM_FILE = ("comparisons.source=file", "comparisons.path={folder}/people.jsonl")
 OWN = ("reward.model={folder}/reward", "evaluation.truths=[]")  # what text of one's own asks for
 TALKING = ("reward.model={folder}/talking", "evaluation.truths=[]")
@@ -103,6 +104,10 @@ CHANGES = {
     "comparisons.agreement": Change("0.9", "comparisons", "comparisons/comparisons.jsonl"),
     "comparisons.tie_width": Change("1.0", "comparisons", "comparisons/comparisons.jsonl"),
     "comparisons.length_bias": Change("2", "comparisons", "comparisons/comparisons.jsonl"),
+    "comparisons.unfinished": Change("drop", "comparisons", LABELS, ENDING),
+    "reward.start": Change("probe", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.layers": Change("1", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.head_learning_rate": Change("0.01", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.normalize": Change("false", "reward_model", "reward_model/model/config.json"),
     "reward.model": Change("{folder}/reward", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.template": Change("plain", "reward_model", "reward_model/model/config.json", TALKING),
@@ -271,6 +276,7 @@ AGAIN = [
             ("policy.dpo.label_smoothing", "0.2"),
         )
     ),
+    ("reward.epochs", Change("0", "reward_model", f"reward_model/{WEIGHTS}", ("reward.start=probe",))),
     ("reward.combine", Change("uncertainty", "reward_model", f"policy/{WEIGHTS}", MEMBERS)),
     ("reward.combine", Change("weights", "reward_model", f"reward_model/{WEIGHTS}", MEMBERS)),
     *(

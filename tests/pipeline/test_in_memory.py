@@ -84,6 +84,17 @@ CASES: dict[str, tuple[str, ...]] = {
     "tiny: cross-checked, and no truth": ("tiny", CHECKED, "evaluation.truths=[]"),
     "tiny: cross-checked adapters": ("tiny", CHECKED, "policy.kind=best_of_n", "lora.rank=2", "lora.save=adapter"),
     "nano: cross-checked, the worst of three": ("nano", CHECKED, "policy.kind=rloo", *WORST),
+    "tiny: a head in closed form, answers that end, relabelled": (
+        "tiny",
+        "reward.start=probe",
+        "reward.layers=auto",
+        "reward.head_learning_rate=0.001",
+        "comparisons.unfinished=redraw",
+        "sampler.max_new_tokens=24",
+        "sft.epochs=0.4",
+        *RELABEL,
+    ),
+    "nano: closed forms, the worst of three": ("nano", "reward.start=probe", "reward.epochs=0", *WORST),
     "tiny: the control": (
         "tiny",
         "policy.learning_rate=1e-9",

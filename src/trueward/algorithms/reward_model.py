@@ -55,9 +55,10 @@ def group_by_prompt(comparisons: Sequence[Comparison]) -> list[PromptGroup]:
 
 
 def start(config: RewardConfig, setup: Ranking) -> State:
-    """The network and its AdamW."""
+    """The network and its AdamW; the head is a group of its own where it has a rate of its own."""
     model = setup.network.model
-    return State({"reward": model}, {"reward": adam(model, config.learning_rate, config.weight_decay)})
+    apart = _head(model) if config.head_learning_rate is not None else []
+    return State({"reward": model}, {"reward": adam(model, config.learning_rate, config.weight_decay, apart)})
 
 
 def steps(config: RewardConfig, setup: Ranking) -> int:
@@ -118,6 +119,8 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
         norm = clip(model, config.max_grad_norm)
         rate = learning_rate(config.learning_rate, state.step, total, config.warmup)
         set_rate(optimizer, rate)
+        if config.head_learning_rate is not None:
+            optimizer.param_groups[-1]["lr"] = rate * config.head_learning_rate / config.learning_rate
         optimizer.step()
         optimizer.zero_grad()
 
@@ -184,6 +187,11 @@ def _credit(leaf: Tensor, first_at: Tensor, second_at: Tensor, odds: Tensor) -> 
     loss = bradley_terry(leaf[first_at], leaf[second_at], odds).mean()
     loss.backward()
     return loss.detach(), (leaf[first_at] - leaf[second_at]).detach()
+
+
+def _head(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The parameters of the scalar head; a bag of words is nothing else."""
+    return list(model.get_submodule("score").parameters()) or list(model.parameters())
 
 
 def _dtype(model: torch.nn.Module) -> torch.dtype:

@@ -16,7 +16,9 @@ from trueward.config import ComparisonsConfig, SamplerConfig
 from trueward.data import importing
 from trueward.pipeline import comparisons as stage
 from trueward.pipeline.cache import cached
-from trueward.pipeline.comparisons import COMPARISONS, Compared
+from trueward.pipeline.compared import Compared
+from trueward.pipeline.comparisons import COMPARISONS
+from trueward.pipeline.finished_pairs import with_unfinished
 from trueward.pipeline.judge_labels import judge_comparisons
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.scorer_factory import ScorerFactory
@@ -57,6 +59,11 @@ class ComparisonSet(Sequence[Comparison]):
     def __getitem__(self, at: slice) -> Sequence[Comparison]: ...
     def __getitem__(self, at: int | slice) -> Comparison | Sequence[Comparison]:
         return self.rows[at]
+
+    @property
+    def unfinished(self) -> str:
+        """The setting `unfinished` that they were made with."""
+        return str(self.made.summary.get("unfinished", {}).get("how", "keep"))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -170,12 +177,14 @@ class Labelling:
         **rest: Any,
     ) -> Compared:
         """The stage's function: pairs of answers, and what is said of them."""
-        pairs = stage.sample_pairs(self.prompts, self.sft.policy, comparisons.count, sampler, seed, env)
+        pairs, cut = stage.sample_pairs(self.prompts, self.sft.policy, comparisons, sampler, seed, env)
         if self.utility is not None:
-            return stage.simulated_comparisons(pairs, self.utility, comparisons, self.sft.answers, seed)
-        if self.annotator is not None:
-            return self._by_function(pairs, self.annotator, env, journal)
-        return Compared(*judge_comparisons(pairs, {}, comparisons, judge, seed, env))
+            made = stage.simulated_comparisons(pairs, self.utility, comparisons, self.sft.answers, seed)
+        elif self.annotator is not None:
+            made = self._by_function(pairs, self.annotator, env, journal)
+        else:
+            made = Compared(*judge_comparisons(pairs, {}, comparisons, judge, seed, env))
+        return with_unfinished(made, cut)
 
     def _by_function(self, pairs: Sequence[Any], annotator: Any, env: Env, journal: Journal) -> Compared:
         env.progress.start("comparisons: labels", len(pairs))

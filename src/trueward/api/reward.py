@@ -66,7 +66,8 @@ def fit_reward_model(
     if (comparisons is None) == ("model" not in settings):
         raise ValueError(f"{where}: expected comparisons, or in their place model=, a reward model that is ready")
     is_ready = comparisons is None
-    labels = {} if is_ready else {"comparisons": {"source": "file", "path": PATH}}
+    how = {"unfinished": comparisons.unfinished} if isinstance(comparisons, ComparisonSet) else {}
+    labels = {} if is_ready else {"comparisons": {"source": "file", "path": PATH, **how}}
     recipe = recipe_of(where, "reward", settings, seed, **labels)
     shared = {name: settings[name] for name in ("sampler", "runtime", "lora", "dtype") if name in settings}
     with calling(recipe, progress, out, REWARD_MODEL.name) as call:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from trueward.config.section import NonNegative, Positive, Rate, Section
+from trueward.config.section import NonNegative, Positive, Rate, Section, without_newer
 from trueward.config.supervised import SupervisedConfig
 
 SOURCES = ("simulated", "file", "demonstrations", "judge")
@@ -30,6 +30,14 @@ class ComparisonsConfig(Section):
     """With source = "simulated": a tie if utilities differ by less than this many temperatures."""
     length_bias: NonNegative = 0.0
     """With source = "simulated": added to an answer's utility for every ten words."""
+    unfinished: Literal["keep", "redraw", "drop"] = "keep"
+    """Pairs with an answer that was cut at sampler.max_new_tokens: kept, sampled again (then dropped), or dropped. Unless they
+    are kept, the reward's unit is that of the SFT policy's finished answers, too."""
+
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
+        return without_newer(self, dump(self), ("unfinished",))
 
     @model_validator(mode="after")
     def _source_is_there(self) -> ComparisonsConfig:
@@ -60,8 +68,17 @@ class RewardConfig(SupervisedConfig):
 
     kind: Literal["reward_model", "verifier", "mix", "judge"] = "reward_model"
     """What scores answers: a model fitted to comparisons, a verifier, a weighted sum of scorers, or the judge's ratings."""
+    start: Literal["zero", "probe"] = "zero"
+    """The scalar head before training: zeros, or the linear probe of the frozen states, in closed form."""
+    layers: Positive | Literal["all", "auto"] = "all"
+    """The base's lowest layers that the reward model has; auto, with start = "probe": half or all, by the probe's loss in
+    cross-validation."""
+    epochs: NonNegative = 1.0
+    """Passes over the compared prompts; 0, with start = "probe": the probe is the reward model."""
     learning_rate: Rate = 5e-4
     """Peak learning rate."""
+    head_learning_rate: Rate | None = None
+    """Peak learning rate of the scalar head; not set: learning_rate."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the compared prompts held out to evaluate the reward model."""
     normalize: bool = True
@@ -106,9 +123,7 @@ class RewardConfig(SupervisedConfig):
     @model_serializer(mode="wrap")
     def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
-        table: dict[str, Any] = dump(self)
-        fields = type(self).model_fields
-        return {k: v for k, v in table.items() if k not in NEWER or getattr(self, k) != fields[k].default}
+        return without_newer(self, dump(self), NEWER)
 
     @model_validator(mode="after")
     def _kind_has_its_settings(self) -> RewardConfig:
@@ -118,6 +133,7 @@ class RewardConfig(SupervisedConfig):
             raise ValueError("cross_check: there are no comparisons to split, model is one reward model that is ready")
         if self.cross_check and not self.normalize:
             raise ValueError("cross_check: gains of two reward models are compared in SDs, so normalize has to be true")
+        self._check_start()
         if self.kind == "verifier" and not self.verifier:
             raise ValueError('kind = "verifier" needs `verifier`, a name that `trueward verifiers list` shows')
         if self.kind == "mix" and not any(not part.gate for part in self.parts):
@@ -132,9 +148,22 @@ class RewardConfig(SupervisedConfig):
             raise ValueError(f"parts: two are called {twice!r}; give them names")
         return self
 
+    def _check_start(self) -> None:
+        """`ValueError` where the settings of the head and of the layers contradict each other."""
+        if self.start == "zero" and self.epochs == 0:
+            raise ValueError('epochs = 0 trains nothing and leaves a head of zeros; start = "probe" needs no training')
+        if self.start == "zero" and self.layers == "auto":
+            raise ValueError('layers = "auto": a probe chooses them, so start has to be "probe"')
+        if self.start == "probe" and self.members > 1 and not self.resample:
+            raise ValueError(
+                'start = "probe": members that start from the same comparisons start as the same model; set resample = true'
+            )
+        if self.model and (self.start == "probe" or self.layers != "all"):
+            raise ValueError("model is one reward model that is ready, so neither start nor layers can be set")
+
 
 MOST_RANKED = 8  # answers of the SFT policy in one ranking
-NEWER = ("cross_check", "judge_mode")
+NEWER = ("cross_check", "judge_mode", "start", "layers", "head_learning_rate")
 """Fields of [reward] that fingerprints of older runs know nothing of."""
 SHAPING = ("clip", "shaping", "references", "length_penalty")
 """Fields of [reward] that turn a score into a reward; the reward model does not depend on them."""

@@ -230,6 +230,10 @@ class Recipe(Section):
             raise ValueError(
                 "policy.trainable_layers: with lora.rank above 0 the adapters learn, in every layer; use one of them"
             )
+        if self.reward.layers != "all" and self.lora.rank and self.lora.save == "adapter":
+            raise ValueError(
+                'reward.layers: an adapter alone is read on a base with all of its layers; use lora.save = "merged"'
+            )
         if self.policy.ptx_coef and self.policy.kind in ("ppo", "grpo", "rloo") and not self.data.demonstrations:
             raise ValueError("policy.ptx_coef: there is nothing to imitate, data.demonstrations is empty")
         if self.policy.relabel.every and self.reward.model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, get_args
 
@@ -41,3 +42,9 @@ def _kinds(section: type[Section], field: str) -> frozenset[Any]:
         left += inner if type(kind).__name__ != "GenericAlias" else []
         kinds.add(kind)
     return frozenset(kinds)
+
+
+def without_newer(section: Section, dump: dict[str, Any], newer: Collection[str]) -> dict[str, Any]:
+    """A section's dump without those of its newer fields that have their defaults: what a fingerprint is made from."""
+    fields = type(section).model_fields
+    return {k: v for k, v in dump.items() if k not in newer or getattr(section, k) != fields[k].default}

@@ -42,6 +42,12 @@ READERS: dict[str, tuple[str, ...]] = {
 }
 """Every setting of [policy], and the kinds that read it."""
 
+TRAINING = tuple(
+    f"reward.{name}"
+    for name in ("learning_rate", "head_learning_rate", "batch_size", "warmup", "weight_decay", "max_grad_norm")
+)
+"""Settings of the reward model's training."""
+
 Idle = tuple[tuple[str, ...], Callable[[PolicyConfig], bool], str]
 IDLE: dict[str, Idle] = {
     "kl_coef": (("dpo",), lambda p: p.dpo.loss == "simpo", 'policy.dpo.loss = "simpo" has no reference policy'),
@@ -84,6 +90,8 @@ def why_unused(recipe: Recipe, key: str) -> str:
         return "there are adapters with lora.rank above 0"
     if guarding := _why_no_guard(recipe, key):
         return guarding
+    if key in TRAINING and recipe.reward.epochs == 0:
+        return "reward.epochs = 0 trains nothing, the head in closed form is the reward model"
     if key == "sampler.engine.sync_every" and kind not in ONLINE:
         return f'policy.kind = "{kind}" doesn\'t read it ({_listed(ONLINE)} do)'
     if key == "reward.cross_check" and recipe.reward.kind != "reward_model":
@@ -143,6 +151,15 @@ def notes(recipe: Recipe) -> list[str]:
     """The lines printed once before training and in the report: settings that do nothing, and departures from a preset."""
     lines = unused(recipe, set_keys(recipe)) + differences(recipe)
     policy = recipe.policy
+    if (
+        recipe.comparisons.unfinished != "keep"
+        and policy.missing_eos_penalty == 0
+        and policy.group.overlong_tokens == 0
+    ):
+        lines.append(
+            f'comparisons.unfinished = "{recipe.comparisons.unfinished}" teaches the reward model nothing of endings, and '
+            "policy.missing_eos_penalty is 0: nothing sees to it that answers end"
+        )
     if policy.kind in GROUPS and policy.group.ratio == "sequence" and policy.clip > 0.05:
         lines.append(
             f'policy.clip = {policy.clip:g} hardly ever binds with policy.group.ratio = "sequence", a mean over the answer; '

@@ -22,8 +22,8 @@ def endings(inputs: DoctorInputs) -> Finding | None:
                   max_new_tokens=inputs.setting("sampler.max_new_tokens")),
         f"more than {line('explained'):.0%} of the reward's variance over SFT's answers is whether they end, and the truth "
         f"gained less than {line('earned'):g} of what the proxy did",
-        {"sampler.max_new_tokens": "more, so that nearly all of SFT's answers end",
-         "comparisons.path": "pairs in which both answers end, so that they are about something else"},
+        {**({} if inputs.setting("comparisons.unfinished") == "redraw" else {"comparisons.unfinished": "redraw"}),
+         "sampler.max_new_tokens": "more, so that nearly all of SFT's answers end"},
     )  # fmt: skip
 
 

@@ -119,7 +119,8 @@ def probe(inputs: DoctorInputs) -> Finding | None:
                 probe_layer=reward.get("probe_layer"), probe_comparisons=reward.get("probe_comparisons"),
                 comparisons=reward.get("comparisons")),
         f"a linear probe is ahead of it by more than {line('ahead'):.0%} of the held-out comparisons, surely (95 %)",
-        {"reward.learning_rate": rate * 3, "reward.epochs": 2.0},
+        {**({} if inputs.setting("reward.start") == "probe" else {"reward.start": "probe"}),
+         "reward.learning_rate": rate * 3, "reward.epochs": 2.0},
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 from trueward.config import LoraConfig
-from trueward.models import lora, precision, shared_base, tabular
+from trueward.models import lora, precision, shared_base, tabular, truncated
 from trueward.models.network import Network
 
 
@@ -20,19 +20,30 @@ def trainable(network: Network, adapter: LoraConfig | None, seed: int) -> Networ
     return made
 
 
-def scalar_head(network: Network, adapter: LoraConfig | None, seed: int) -> Network:
+def scalar_head(network: Network, adapter: LoraConfig | None, seed: int, layers: int = 0) -> Network:
     """The policy's layers with a scalar head of zeros, to be trained: where a reward model starts (every reward 0).
 
-    A table has no layers to take over: there it is a bag of words.
+    layers: the lowest of them alone; 0: all. A table has no layers to take over: there it is a bag of words.
     """
+    if network.model.config.model_type == "tabular" and adapter is not None:
+        lora.refuse_table(network.model)
+    shared = shared_scalar_head(network, layers)
+    if adapter is None:
+        return Network(precision.masters(deepcopy(shared.model).requires_grad_(True)), network.tokenizer)
+    return shared_base.adapted(shared, adapter, seed)
+
+
+def shared_scalar_head(network: Network, layers: int = 0) -> Network:
+    """As `scalar_head`, on the policy's own frozen weights, without an adapter: to be read, not to be trained."""
     model = network.model
-    if model.config.model_type == "tabular" and adapter is None:
+    if model.config.model_type == "tabular":
+        if layers:
+            raise ValueError(f"reward.layers = {layers}: the lowest layers of the base, but a table has none")
         bag = tabular.BagOfWords(model.config.vocab_size, model.config.max_position_embeddings)
         return Network(bag.to(network.device).eval(), network.tokenizer)
-    lora.refuse_table(model)
     settings = deepcopy(model.config)
     settings.num_labels = 1
     made = lora.with_scalar_head(model, settings)
-    if adapter is None:
-        return Network(precision.masters(deepcopy(made).requires_grad_(True)), network.tokenizer)
-    return shared_base.adapted(Network(made, network.tokenizer, network.base), adapter, seed)
+    if layers:
+        truncated.keep_lowest(made, layers)
+    return Network(made, network.tokenizer, network.base)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trueward.batches import Lower, Tokens, by_parts
 from trueward.models import heads, precision
 from trueward.models.fast import packed
+from trueward.models.truncated import layer_stack
 from trueward.token_budget import Budget
 
 
@@ -35,13 +36,12 @@ def freeze_lower_layers(model: Any, layers: int) -> None:
     if not layers:
         return
     body: Any = model.base_model
-    count = getattr(model.config, "num_hidden_layers", 0)
-    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-    if not stacks or layers > count:
-        has = f"has {count}" if stacks else "has no list of them"
+    stack = layer_stack(model)
+    if stack is None or layers > len(stack[1]):
+        has = "has no list of them" if stack is None else f"has {len(stack[1])}"
         raise ValueError(f"policy.trainable_layers = {layers}: layers that learn, but the model {has}")
     model.requires_grad_(False)
-    for layer in stacks[0][count - layers :]:
+    for layer in stack[1][len(stack[1]) - layers :]:
         layer.requires_grad_(True)
     norms = [m for name, m in body.named_children() if "norm" in name or name == "ln_f"]
     for top in [*norms, getattr(model, "score", None)]:

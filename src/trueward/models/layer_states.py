@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,4 +46,9 @@ def layer_states(
 
 def layer_count(network: Network) -> int:
     """How many layers the network has; 0 for a table, which has no states."""
-    return int(getattr(network.model.config, "num_hidden_layers", 0) or 0)
+    return layers_of(network.model)
+
+
+def layers_of(model: Any) -> int:
+    """How many layers a model has; 0 for a table, or where its configuration doesn't say."""
+    return int(getattr(model.config, "num_hidden_layers", 0) or 0)

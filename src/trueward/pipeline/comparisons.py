@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,20 @@ from trueward.evaluation.lengths import correlation
 from trueward.models.network import Network
 from trueward.pipeline import demonstration_pairs, sources
 from trueward.pipeline.answers import sample_with_progress
+from trueward.pipeline.compared import Compared
+from trueward.pipeline.finished_pairs import (
+    finished_pairs,
+    finished_rows,
+    unit_answers,
+    with_unfinished,
+)
 from trueward.pipeline.judge_labels import judge_comparisons
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.records import read_comparisons
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
 from trueward.records import Comparison, Completion, Prompt, line
+from trueward.reporting.start_text import of_unfinished
 from trueward.sampling.draws import Draws
 from trueward.scorers import simulated
 from trueward.scorers.scorer import Scorer, scores
@@ -39,14 +46,6 @@ from trueward.training.journal import Journal
 
 FILE = "comparisons.jsonl"
 CORRELATED = 1000  # answers of the SFT policy, on which utilities are compared
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Comparisons, and the stage's summary of where they come from."""
-
-    rows: list[Comparison]
-    summary: dict[str, Any]
 
 
 def compare(
@@ -70,19 +69,19 @@ def compare(
         assert data is not None
         return _from_file(sft.policy, comparisons, data)
     if comparisons.source == demonstration_pairs.SOURCE:
-        return Compared(*demonstration_pairs.compare(prepared, sft, comparisons.count, sampler, seed, env))
-    pairs = sample_pairs(prepared.prompts, sft.policy, comparisons.count, sampler, seed, env)
+        return demonstration_pairs.compare(prepared, sft, comparisons, sampler, seed, env)
+    pairs, cut = sample_pairs(prepared.prompts, sft.policy, comparisons, sampler, seed, env)
     if not env.fabric.leads:
         return Compared([], {})  # who is asked is asked once, by rank 0
     if comparisons.source == "judge":
         assert judge is not None
-        return Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
+        made = Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
+        return with_unfinished(made, cut)
     utility = simulated.annotator(prepared.annotators, comparisons.annotator, comparisons.length_bias)
     made = simulated_comparisons(pairs, utility, comparisons, sft.answers, seed)
     others = {name: scorer for name, scorer in prepared.annotators.items() if name != comparisons.annotator}
-    return Compared(
-        made.rows, {**made.summary, "correlations": correlations(utility, others, sft.answers[:CORRELATED])}
-    )
+    found = correlations(utility, others, sft.answers[:CORRELATED])
+    return with_unfinished(Compared(made.rows, {**made.summary, "correlations": found}), cut)
 
 
 def correlations(
@@ -133,28 +132,41 @@ def annotator_model(
 
 
 def with_temperature(utility: Scorer, comparisons: ComparisonsConfig, answers: Sequence[Completion]) -> AnnotatorModel:
-    """A utility with the temperature at which annotators agree as often as the settings say."""
-    own = scores(utility, answers).reshape(-1, 2)
+    """A utility with the temperature at which annotators agree as often as the settings say, on answers like those compared."""
+    own = scores(utility, unit_answers(comparisons, answers)).reshape(-1, 2)
     temperature = simulated.temperature_for(comparisons.agreement, own[:, 0] - own[:, 1])
     return AnnotatorModel(utility, temperature, comparisons.tie_width)
 
 
 def sample_pairs(
-    prompts: Sequence[Prompt], policy: Network, count: int, sampler: SamplerConfig, seed: int, env: Env
-) -> list[tuple[Completion, Completion]]:
-    """Two answers of the SFT policy to each of `count` prompts; prompts are reused if there are fewer."""
+    prompts: Sequence[Prompt],
+    policy: Network,
+    comparisons: ComparisonsConfig,
+    sampler: SamplerConfig,
+    seed: int,
+    env: Env,
+) -> tuple[list[tuple[Completion, Completion]], dict[str, Any]]:
+    """Two answers of the SFT policy to each of `count` prompts, which are reused if there are fewer; and a row of counts."""
     order = torch.randperm(len(prompts), generator=generator(seed, "compared prompts")).tolist()
-    twice = [prompts[order[i % len(order)]] for i in range(count) for _ in range(2)]
+    twice = [prompts[order[i % len(order)]] for i in range(comparisons.count) for _ in range(2)]
     draws = Draws.purpose(seed, "comparisons")
     answers = sample_with_progress("comparisons", policy, twice, sampler, draws, env)
-    return list(zip(answers[::2], answers[1::2], strict=True))
+
+    def again(these: list[Prompt], number: int) -> list[Completion]:
+        what, new = "comparisons: cut answers again", Draws.purpose(seed, "comparisons again", number)
+        return sample_with_progress(what, policy, these, sampler, new, env)
+
+    pairs, cut = finished_pairs(list(zip(answers[::2], answers[1::2], strict=True)), comparisons.unfinished, again)
+    if text := of_unfinished({"unfinished": cut}):
+        env.progress.tell(f"comparisons: {text}")
+    return pairs, cut
 
 
 def _from_file(policy: Network, comparisons: ComparisonsConfig, data: DataConfig) -> Compared:
     name = comparisons_name(comparisons)
     files = snapshots.compared(comparisons.source, comparisons.path)
     collator = Collator(policy.tokenizer, policy.context)
-    return that_fit(compared.read_all(files, sources.options(data)), name, collator, data)
+    return that_fit(compared.read_all(files, sources.options(data)), name, collator, data, comparisons.unfinished)
 
 
 def comparisons_name(comparisons: ComparisonsConfig) -> str:
@@ -162,13 +174,19 @@ def comparisons_name(comparisons: ComparisonsConfig) -> str:
     return comparisons.path if comparisons.source == "file" else comparisons.source
 
 
-def that_fit(loaded: Loaded[Comparison], name: str, collator: Collator, data: DataConfig) -> Compared:
-    """People's comparisons that are short enough, and what was left out. `ValueError` if none is."""
+def that_fit(
+    loaded: Loaded[Comparison], name: str, collator: Collator, data: DataConfig, unfinished: str = "keep"
+) -> Compared:
+    """People's comparisons that are short enough, and what was left out. `ValueError` if none is.
+
+    unfinished: unless it is "keep", those with an answer that was cut are left out, too.
+    """
     with named([(c.prompt, where) for c, where in zip(loaded.rows, loaded.where, strict=False)], name):
         fitter = fitter_for(loaded.rows, collator, data)
         kept = [c for c in map(fitter.comparison, loaded.rows) if c]
     if not kept:
         raise ValueError(f"{name}: none of its {len(loaded.rows)} comparisons is left{fitter.too_long('comparisons')}")
+    kept, ended = finished_rows(kept, unfinished, name)
     too_long, cut = fitter.rows()
     left_out = [{"what": "comparisons", "reason": reason, "rows": n} for reason, n in loaded.left_out.items()]
     agreement = compared.agreement(kept)
@@ -182,7 +200,7 @@ def that_fit(loaded: Loaded[Comparison], name: str, collator: Collator, data: Da
         "left_out": left_out + too_long,
         "cut": cut,
     }
-    return Compared(kept, summary)
+    return with_unfinished(Compared(kept, summary), ended)
 
 
 def fitter_for(rows: Sequence[Comparison], collator: Collator, data: DataConfig) -> Fitter:

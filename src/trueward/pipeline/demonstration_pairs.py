@@ -7,15 +7,16 @@ with a policy's own answers as the other side, Ho and Ermon 2016, arXiv 1606.034
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from trueward.config import SamplerConfig
+from trueward.config import ComparisonsConfig, SamplerConfig
 from trueward.pipeline.answers import sample_with_progress
+from trueward.pipeline.compared import Compared
+from trueward.pipeline.finished_pairs import finished_pairs, with_unfinished
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.sft import SftPolicy
-from trueward.records import Comparison, Response, response_id
+from trueward.records import Comparison, Completion, Prompt, Response, response_id
+from trueward.reporting.start_text import of_unfinished
 from trueward.sampling.draws import Draws
 from trueward.seeds import generator
 from trueward.training.env import Env
@@ -24,17 +25,25 @@ SOURCE = "demonstrations"
 
 
 def compare(
-    prepared: Prepared, sft: SftPolicy, count: int, sampler: SamplerConfig, seed: int, env: Env
-) -> tuple[list[Comparison], dict[str, Any]]:
-    """`count` demonstrations, reused if there are fewer, each paired with a fresh SFT answer to its prompt; and the summary."""
+    prepared: Prepared, sft: SftPolicy, comparisons: ComparisonsConfig, sampler: SamplerConfig, seed: int, env: Env
+) -> Compared:
+    """`count` demonstrations, reused if there are fewer, each paired with a fresh SFT answer to its prompt."""
     demonstrations = prepared.demonstrations
     order = torch.randperm(len(demonstrations), generator=generator(seed, "compared demonstrations")).tolist()
-    chosen = [demonstrations[order[i % len(order)]] for i in range(count)]
+    chosen = [demonstrations[order[i % len(order)]] for i in range(comparisons.count)]
     prompts = [c.prompt for c in chosen]
     draws = Draws.purpose(seed, "answers beside demonstrations")
     answers = sample_with_progress("comparisons", sft.policy, prompts, sampler, draws, env)
+
+    def again(these: list[Prompt], number: int) -> list[Completion]:
+        new = Draws.purpose(seed, "answers beside demonstrations again", number)
+        return sample_with_progress("comparisons: cut answers again", sft.policy, these, sampler, new, env)
+
+    paired, cut = finished_pairs(list(zip(chosen, answers, strict=True)), comparisons.unfinished, again)
+    if text := of_unfinished({"unfinished": cut}):
+        env.progress.tell(f"comparisons: {text}")
     rows = []
-    for demonstration, answer in zip(chosen, answers, strict=True):
+    for demonstration, answer in paired:
         if (demonstration.response, demonstration.finished) == (answer.response, answer.finished):
             continue
         first, second = (
@@ -47,8 +56,8 @@ def compare(
             'comparisons.source = "demonstrations": the SFT policy answers every prompt with its demonstration, so there '
             "is nothing to tell apart"
         )
-    left_out = [{"what": "comparisons", "reason": "the answer was the demonstration", "rows": len(chosen) - len(rows)}]
-    return rows, {
+    left_out = [{"what": "comparisons", "reason": "the answer was the demonstration", "rows": len(paired) - len(rows)}]
+    summary = {
         "comparisons": len(rows),
         "source": SOURCE,
         "agreement": None,
@@ -56,3 +65,4 @@ def compare(
         "ties": 0,
         "left_out": [row for row in left_out if row["rows"]],
     }
+    return with_unfinished(Compared(rows, summary), cut)

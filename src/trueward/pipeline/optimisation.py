@@ -27,7 +27,7 @@ from trueward.models.derived import trainable
 from trueward.models.network import Network
 from trueward.pipeline import human_eval, judge_truths
 from trueward.pipeline.answers import exact_sampler, sampling_params
-from trueward.pipeline.comparisons import Compared
+from trueward.pipeline.compared import Compared
 from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
 from trueward.pipeline.guards.guards import Guards
 from trueward.pipeline.held_out import divide

@@ -16,7 +16,7 @@ from trueward.config import (
     SftConfig,
 )
 from trueward.pipeline import judge_truths
-from trueward.pipeline.comparisons import Compared
+from trueward.pipeline.compared import Compared
 from trueward.pipeline.eval_setup import EvalSetup
 from trueward.pipeline.optimisation import Optimisation
 from trueward.pipeline.prepare import Prepared

@@ -22,14 +22,18 @@ from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.pipeline import relabel_people
 from trueward.pipeline.answers import exact_sampler
-from trueward.pipeline.comparisons import Compared, annotator_model
+from trueward.pipeline.compared import Compared
+from trueward.pipeline.comparisons import annotator_model
+from trueward.pipeline.finished_pairs import finished_pairs, unit_answers
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.records import read_comparisons
 from trueward.pipeline.reward_eval import split_comparisons
 from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
 from trueward.pipeline.sft import SftPolicy
 from trueward.progress import Progress
-from trueward.records import Comparison, line
+from trueward.records import Comparison, Completion, Prompt, line
+from trueward.reporting.start_text import of_unfinished
+from trueward.sampling.draws import Draws
 from trueward.scorers import ensemble, simulated
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.simulated import AnnotatorModel
@@ -125,12 +129,21 @@ class RelabelSetup:
         if work is not None:
             shutil.rmtree(unfinished(work, step), ignore_errors=True)
             unfinished(work, step).mkdir(parents=True)
+        if self.labels.source != "simulated" and work is None:
+            raise ValueError("policy.relabel: people are asked by a run on disk, which can wait for them")
+
+        def again(these: list[Prompt], number: int) -> Sequence[Completion]:
+            return sample(policy, these, Draws.purpose(seed, "asked again", "relabel", step, number)).completions
+
+        pairs, cut = finished_pairs(
+            simulated.sample_pairs(sample, policy, prompts, count, seed, "relabel", step), self.labels.unfinished, again
+        )
+        if text := of_unfinished({"unfinished": cut}):
+            self.env.progress.tell(f"policy.relabel, step {step}: {text}")
         if self.labels.source == "simulated":
-            new = simulated.sample_comparisons(sample, policy, prompts, count, self.annotators, seed, "relabel", step)
+            new = simulated.chosen(pairs, self.annotators, seed, "relabel", step)
         else:
-            if work is None:
-                raise ValueError("policy.relabel: people are asked by a run on disk, which can wait for them")
-            pairs = simulated.sample_pairs(sample, policy, prompts, count, seed, "relabel", step)
+            assert work is not None
             new = relabel_people.ask(self.labels, work, step, pairs, unfinished(work, step))
         if work is not None:
             jsonl.write(unfinished(work, step) / NEW, [line(c) for c in new])
@@ -139,7 +152,7 @@ class RelabelSetup:
     def _fit(self, step: int, known: Sequence[Comparison], journal: Journal) -> FittedMembers:
         own_seed = seed_for(self.seed, "relabel", step)
         quiet = replace(self.env.alone, progress=Progress(), track=untracked)
-        answers = self.sft.answers
+        answers = unit_answers(self.labels, self.sft.answers)
         made = fit_members(self.sft.policy, known, answers, self.reward, self.lora, own_seed, self.seed, journal, quiet)
         assert made is not None  # by rank 0 alone
         return made
@@ -153,7 +166,7 @@ class RelabelSetup:
     def fit(self, work: Path, step: int, known: Sequence[Comparison]) -> Proxy:
         """The same, written to its unfinished directory and read back."""
         fitted = self._fit(step, known, self.journal.child(f"{FOLDER}/{fitting(work, step).name}"))
-        write_members(fitted, self.reward, self.sft.answers, unfinished(work, step))
+        write_members(fitted, self.reward, unit_answers(self.labels, self.sft.answers), unfinished(work, step))
         return self.load(unfinished(work, step))  # bit for bit as a resumed run reads it
 
     def load(self, folder: Path) -> Proxy:

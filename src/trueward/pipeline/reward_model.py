@@ -15,14 +15,17 @@ from trueward.evaluation import reward_report
 from trueward.evaluation.explained import explained_shares
 from trueward.evaluation.reward_report import NoisyAnnotators
 from trueward.models import loading
-from trueward.pipeline.comparisons import Compared
+from trueward.pipeline.compared import Compared
 from trueward.pipeline.cross_check import SecondReward, fit_second, halves, read_second, write_second
+from trueward.pipeline.finished_pairs import unit_answers
+from trueward.pipeline.head_start import HeadStart, settled
 from trueward.pipeline.prepare import Prepared
-from trueward.pipeline.reward_eval import evaluate_reward_model, learning_curve, split_comparisons
+from trueward.pipeline.reward_eval import evaluate_margins, evaluate_reward_model, learning_curve, split_comparisons
 from trueward.pipeline.reward_probe import probe_figures
 from trueward.pipeline.reward_training import FittedMembers, fit_members, write_members
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage, never
+from trueward.pipeline.started_model import StartedModel
 from trueward.records import Comparison, Completion
 from trueward.reporting import report as page
 from trueward.scorers import ensemble, hf_reward_model, simulated
@@ -84,14 +87,18 @@ def fit_reward_model(
             f"reward.cross_check: the proxy learns from {len(train):,} comparisons; {len(others):,} of other prompts are for a "
             "second reward model"
         )
-    members = fit_members(sft.policy, train, sft.answers, reward, lora, seed, seed, journal, env)
+    fitted, head = settled(sft.policy, reward, train, env)
+    unit = unit_answers(labels, sft.answers)
+    members = fit_members(sft.policy, train, unit, fitted, lora, seed, seed, journal, env, head=head)
     curve = (
-        learning_curve(sft.policy, train, held_out, reward, lora, seed, journal, env) if reward.learning_curve else []
+        learning_curve(sft.policy, train, held_out, fitted, lora, seed, journal, env, head)
+        if reward.learning_curve
+        else []
     )
     proxy = members.proxy if members else None
     second: SecondReward | None = None
     if others:
-        second = fit_second(sft.policy, proxy, others, held_out, sft.answers, reward, lora, seed, journal, env)
+        second = fit_second(sft.policy, proxy, others, held_out, unit, fitted, lora, seed, journal, env)
     if members is None or proxy is None:
         return FittedReward(never, {})  # another rank than 0, which reads what rank 0 has written
     examined = evaluate_reward_model(proxy, held_out)
@@ -102,7 +109,7 @@ def fit_reward_model(
         held_out,
         agreement=comparisons.summary["agreement"],
         annotators=_annotators(prepared, comparisons, labels),
-        reference=sft.answers,
+        reference=unit,
     )
     whole = {"comparisons": len(train), **examined}
     probed = probe_figures(sft.policy, proxy, train, held_out, reward.probe, env)
@@ -114,8 +121,9 @@ def fit_reward_model(
         **report,
         **probed,
         "learning_curve": [*curve, whole] if curve else [],
-        **_scale(proxy, reward, sft.answers, len(members.networks)),
+        **_scale(proxy, reward, unit, sft.answers, len(members.networks)),
         **({"second": second.summary} if second else {}),
+        **({"starts": starts_row(head, members.started, held_out)} if head else {}),
     }
     table = {
         "format": 2,
@@ -126,8 +134,17 @@ def fit_reward_model(
         "reward_model": {**summary, "agreement": comparisons.summary["agreement"]},
     }
     return FittedReward(
-        partial(ensemble.as_read, proxy), summary, members.metrics[0], members, table, reward, sft.answers, second
+        partial(ensemble.as_read, proxy), summary, members.metrics[0], members, table, reward, unit, second
     )
+
+
+def starts_row(head: HeadStart, started: Sequence[StartedModel], held_out: Sequence[Comparison]) -> list[Row]:
+    """What each member started from and what was kept, with the closed form's own figures on the held-out comparisons."""
+    return [
+        {**model.row, **evaluate_margins(head.margins(model.head, held_out), held_out)}
+        for model in started
+        if model.head is not None
+    ]
 
 
 def _ready(reward: RewardConfig, sft: SftPolicy, env: Env) -> FittedReward:
@@ -142,7 +159,7 @@ def _ready(reward: RewardConfig, sft: SftPolicy, env: Env) -> FittedReward:
         )
     cut = hf_reward_model.left_out(network, answers)
     proxy = build_proxy(reward, [network], answers, env.micro_batch_tokens)
-    summary = ({"left_out": cut} if cut else {}) | _scale(proxy, reward, answers, 1)
+    summary = ({"left_out": cut} if cut else {}) | _scale(proxy, reward, answers, answers, 1)
     return FittedReward(
         partial(ensemble.as_read, proxy), summary, [], FittedMembers([network], proxy, [[]]), None, reward, answers
     )
@@ -156,9 +173,14 @@ def _annotators(prepared: Prepared, comparisons: Compared, labels: ComparisonsCo
     return NoisyAnnotators(utility, comparisons.summary["temperature"], labels.tie_width)
 
 
-def _scale(proxy: Proxy, reward: RewardConfig, answers: Sequence[Completion], members: int) -> Row:
-    """The scale, how far the members differ, and what of the scores endings and lengths explain."""
-    measured = proxy.scale if reward.normalize else scale_of(proxy, answers)
+def _scale(
+    proxy: Proxy, reward: RewardConfig, unit: Sequence[Completion], answers: Sequence[Completion], members: int
+) -> Row:
+    """The scale, how far the members differ, and what of the scores endings and lengths explain.
+
+    unit: those of the SFT policy's answers that the scale is taken from.
+    """
+    measured = proxy.scale if reward.normalize else scale_of(proxy, unit)
     scored = ScoredBatch.of(proxy, answers)
     spread = scored.parts.get("member_sd")
     return {
@@ -166,6 +188,7 @@ def _scale(proxy: Proxy, reward: RewardConfig, answers: Sequence[Completion], me
         "sd": round(proxy.scale.sd, 6),
         "raw_mean": round(measured.mean, 6),
         "raw_sd": round(measured.sd, 6),
+        **({"unit_answers": len(unit)} if len(unit) < len(answers) else {}),
         "members": members,
         "member_sd": None if spread is None else round(float(spread.mean()), 5),
         **explained_shares(scored.score, answers),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trueward.algorithms import reward_model as algorithm
 from trueward.config import LoraConfig, RewardConfig
 from trueward.data import jsonl
-from trueward.models.derived import scalar_head
 from trueward.models.network import Network
+from trueward.pipeline.head_start import HeadStart, settled
+from trueward.pipeline.started_model import StartedModel, fit_one
 from trueward.records import Comparison, Completion
 from trueward.scorers.ensemble import MEMBERS, Proxy, build_proxy, with_scale
 from trueward.seeds import seed_for
@@ -27,6 +28,8 @@ class FittedMembers:
     networks: list[Network]
     proxy: Proxy
     metrics: list[list[Row]]
+    started: list[StartedModel] = field(default_factory=list)
+    """Each member with what it started from; empty for a reward model that was ready."""
 
 
 def fit_members(
@@ -40,31 +43,34 @@ def fit_members(
     journal: Journal,
     env: Env,
     name: str = "reward model",
+    head: HeadStart | None = None,
 ) -> FittedMembers | None:
     """All members, each from the SFT policy's layers; the first one's log in the journal itself, the others' in children.
 
     seed: of the draws in fitting. adapter_seed: the run's, for the initial adapters. answers: the SFT policy's own, two to each
-    prompt in a row. name: in progress and errors. On other ranks than 0: None, the rest is rank 0's.
+    prompt in a row. name: in progress and errors. head: what to start from, if it is there already. On other ranks than 0:
+    None, the rest is rank 0's.
     """
-    networks, metrics = [], []
+    if head is None:
+        config, head = settled(policy, config, comparisons, env)
+    started, metrics = [], []
     for member in range(config.members):
         plan = algorithm.member_plan(config, comparisons, seed, member)
-        network = scalar_head(policy, lora, seed_for(adapter_seed, "lora", "reward", member))
         own = journal.child(f"{MEMBERS}/{member}") if member else journal
-        setup = Ranking(
-            seed=plan.seed,
-            micro_batch_tokens=env.micro_batch_tokens,
-            fabric=env.fabric,
-            network=network,
-            comparisons=plan.comparisons,
-        )
         what = name + (f" {member + 1} of {config.members}" if config.members > 1 else "")
-        driver.drive(algorithm, plan.config, setup, own, env, what=what, member=member)
-        networks.append(network)
+
+        def drive(
+            fitted: RewardConfig, setup: Ranking, own: Journal = own, what: str = what, member: int = member
+        ) -> None:
+            driver.drive(algorithm, fitted, setup, own, env, what=what, member=member)
+
+        adapter = seed_for(adapter_seed, "lora", "reward", member)
+        started.append(fit_one(policy, plan, lora, adapter, head, drive, env, what))
         metrics.append(own.rows(METRICS))
     if not env.fabric.leads:
         return None
-    return FittedMembers(networks, build_proxy(config, networks, answers, env.micro_batch_tokens), metrics)
+    networks = [model.network for model in started]
+    return FittedMembers(networks, build_proxy(config, networks, answers, env.micro_batch_tokens), metrics, started)
 
 
 def write_members(fitted: FittedMembers, config: RewardConfig, answers: Sequence[Completion], folder: Path) -> None:

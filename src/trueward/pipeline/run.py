@@ -160,7 +160,8 @@ def check_inputs(recipe: Recipe, env: Env, until: str, has_sft: bool = False) ->
         )  # forgets older imports
         if pairs and pairs.rows and recipe.comparisons.source != "judge":
             tokenizer, context = models.tokenizer(recipe.sft.model or recipe.model.base)
-            that_fit(pairs, comparisons_name(recipe.comparisons), Collator(tokenizer, context), recipe.data)
+            name, unfinished = comparisons_name(recipe.comparisons), recipe.comparisons.unfinished
+            that_fit(pairs, name, Collator(tokenizer, context), recipe.data, unfinished)
         refuse_refused_prompts(recipe, source)
         check_scorers(recipe, source.prompts, env, source.columns)
         if recipe.policy.kind != "best_of_n":

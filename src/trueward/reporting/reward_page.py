@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from trueward.evaluation.statistics import NINETY_FIVE
-from trueward.reporting import cross_check_text
+from trueward.reporting import cross_check_text, start_text
 from trueward.reporting.chart_series import Series
 from trueward.reporting.charts import line_chart
 
@@ -68,6 +68,7 @@ def _error(low: float | None, high: float | None) -> float | None:
 def sentences(model: Table) -> list[str]:
     """The figures explained in sentences, a paragraph each."""
     made = (
+        start_text.of_model(model),
         cross_check_text.of_model(model),
         _ceiling(model),
         _sureness(model),

@@ -10,7 +10,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from trueward.artifacts import read_json
-from trueward.reporting import cross_check_text
+from trueward.reporting import cross_check_text, start_text
 from trueward.reporting.formatting import between, count, percent, plain, signed
 
 Row = dict[str, Any]
@@ -96,7 +96,8 @@ def _of_comparisons(summary: Row, stage: Path) -> list[str]:
     agree = summary.get("agreement")
     return [
         f"{count(summary['comparisons'])} comparisons{ties}"
-        + (f"; the annotators' agreement is {percent(agree)}." if agree is not None else ".")
+        + (f"; the annotators' agreement is {percent(agree)}." if agree is not None else "."),
+        *([f"{ended}."] if (ended := start_text.of_unfinished(summary)) else []),
     ]
 
 
@@ -112,6 +113,7 @@ def _of_reward_model(summary: Row, stage: Path) -> list[str]:
         f"It picks the annotator's choice in {percent(summary['accuracy'])} of {count(summary['held_out'])} held-out "
         "comparisons" + (f" (95 %: {interval})." if interval else "."),
         *([f"{count(len(losses))} steps{more}"] if losses else []),
+        *([begun] if (begun := start_text.of_model(summary)) else []),
         *([both] if (both := cross_check_text.of_model(summary)) else []),
     ]
 

@@ -222,17 +222,10 @@ def compare(
     return comparisons, float(np.mean(agreed)) if agreed else float("nan")
 
 
-def sample_comparisons(
-    sample: Sample,
-    policy: Network,
-    prompts: Sequence[Prompt],
-    count: int,
-    choosing: AnnotatorModel,
-    seed: int,
-    *when: str | int,
+def chosen(
+    pairs: Sequence[tuple[Completion, Completion]], choosing: AnnotatorModel, seed: int, *when: str | int
 ) -> list[Comparison]:
-    """Comparisons of two answers of `policy` to each of `count` prompts; random draws depend on seed and `when` alone."""
-    pairs = sample_pairs(sample, policy, prompts, count, seed, *when)
+    """What simulated annotators choose; their draws depend on seed and `when` alone."""
     utilities = np.array([v.score for v in choosing.utility([side for pair in pairs for side in pair])]).reshape(-1, 2)
     votes = np.random.default_rng(seed_for(seed, "asked votes", *when))
     return compare(pairs, utilities, choosing.temperature, choosing.tie_width, votes)[0]

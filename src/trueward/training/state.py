@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,18 @@ def clip(network: nn.Module, limit: float) -> torch.Tensor:
     return norm
 
 
-def adam(network: nn.Module, rate: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019); matrices decay, vectors don't."""
-    trained = [p for p in network.parameters() if p.requires_grad]
+def adam(
+    network: nn.Module, rate: float, weight_decay: float = 0.0, apart: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019); matrices decay, vectors don't.
+
+    apart: parameters of the network that are the last group, whose rate may be another one; they decay as matrices do.
+    """
+    own = {id(p) for p in apart}
+    trained = [p for p in network.parameters() if p.requires_grad and id(p) not in own]
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": list(apart), "weight_decay": weight_decay},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.95), fused=True)

@@ -99,6 +99,35 @@ class SecondRewardModel(Contract):
     """Pearson's with the proxy, of the difference between two SFT answers to a prompt; null if one is constant."""
 
 
+class StartedMember(Contract):
+    """A member of a reward model with `reward.start = "probe"`: the head in closed form, and what became of it."""
+
+    kept: Literal["probe", "fine-tuned"]
+    """`probe`: the closed form on SFT's frozen layers; `fine-tuned`: what training made of it."""
+    layers: int | None
+    """The base's lowest layers that it has (`reward.layers`); null: all."""
+    ridge: float
+    """Of the closed form: half of it times the squared weights of states of variance 1 is added to the mean loss."""
+    cross_validated_nll: float
+    """Its loss in five folds of prompts, nats."""
+    comparisons: int
+    """That the closed form was fitted to, and the fine-tuned model with it."""
+    validation: int
+    """Comparisons that were set aside to compare the two; 0 where nothing was fine-tuned."""
+    probe_nll: Figure
+    """The closed form's loss on these, nats."""
+    tuned_nll: Figure
+    """The fine-tuned model's."""
+    accuracy: Figure
+    """Of the closed form alone on the held-out comparisons."""
+    accuracy_low: float
+    """Lower end of its 95 % interval, clustered by prompt."""
+    accuracy_high: float
+    """Upper end."""
+    nll: float
+    """Its loss there, nats."""
+
+
 class NoRewardModel(Contract):
     """The object that stands in a report for a reward model where the proxy is a program or a judge: empty."""
 
@@ -118,6 +147,8 @@ class ReadyRewardModel(Contract):
     """Reward models in it (`reward.members`)."""
     member_sd: Figure
     """Mean SD between them on the SFT policy's answers, SDs; null for one, or for averaged weights."""
+    unit_answers: int | None = None
+    """SFT answers that `mean` and `sd` are of, those of pairs that end. Missing with `comparisons.unfinished` = "keep"."""
     explained_by_ending: Figure = None
     """Share of its variance over the SFT policy's answers that is whether they end; null where all or none do."""
     explained_by_length: Figure = None
@@ -208,5 +239,7 @@ class FittedRewardModel(ReadyRewardModel):
     """Upper end."""
     learning_curve: list[LearningCurvePoint]
     """Of `reward.learning_curve`; empty without it."""
+    starts: list[StartedMember] | None = None
+    """Of each member. Missing with `reward.start` = "zero"."""
     second: SecondRewardModel | None = None
     """Missing without `reward.cross_check`."""

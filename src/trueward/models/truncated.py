@@ -1,0 +1,36 @@
+"""A model without its top layers: what reads the states of a middle layer as if they were the last ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from trueward.models.layer_states import layers_of
+
+
+def layer_stack(model: Any) -> tuple[str, nn.ModuleList] | None:
+    """The name and the list of a model's layers, from the lowest; None where it has no such list."""
+    count = layers_of(model)
+    stacks = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    return stacks[0] if count and stacks else None
+
+
+def keep_lowest(model: Any, layers: int) -> None:
+    """Take away all layers above the lowest `layers`, in place; what comes after the layers (the last norm) stays.
+
+    The model is saved and loaded like any of its family. `ValueError` if it has fewer layers, or no list of them.
+    """
+    stack = layer_stack(model)
+    if stack is None or layers > len(stack[1]):
+        has = "has no list of them" if stack is None else f"has {len(stack[1])}"
+        raise ValueError(f"reward.layers = {layers}: the lowest layers of the base, but the model {has}")
+    name, lowest = stack
+    if layers == len(lowest):
+        return
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, lowest[:layers])
+    for config in {id(c): c for c in (model.config, model.base_model.config)}.values():
+        config.num_hidden_layers = layers
+        if isinstance(kinds := getattr(config, "layer_types", None), list | tuple):
+            config.layer_types = list(kinds[:layers])

@@ -1,0 +1,110 @@
+"""`reward.start = "probe"`: a reward model's head in closed form, on the SFT policy's frozen states.
+
+A head of zeros tells the layers nothing at first, and what they learn meanwhile distorts what they knew: fitting the head to
+the frozen states first, and the layers then, is better away from the data (Kumar et al. 2022, arXiv 2202.10054).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trueward.config import RewardConfig
+from trueward.evaluation.probe import FOLDS, fit_probe
+from trueward.models.derived import shared_scalar_head
+from trueward.models.layer_states import layer_count
+from trueward.models.linear_head import head_inputs
+from trueward.models.network import Network
+from trueward.models.truncated import layer_stack
+from trueward.records import Comparison, Completion
+from trueward.training.env import Env
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """A head [d], the ridge it was fitted with, and its cross-validated loss, nats."""
+
+    weights: np.ndarray
+    ridge: float
+    loss: float
+
+
+class HeadStart:
+    """Heads in closed form. Each answer is read once for all members, folds and parts of the comparisons."""
+
+    def __init__(self, policy: Network, config: RewardConfig, env: Env) -> None:
+        """config: of the reward model; `layers` has to be settled (`settled`)."""
+        self.policy, self.env = policy, env
+        self.layers = config.layers if isinstance(config.layers, int) else 0
+        self._network = shared_scalar_head(policy, self.layers)
+        self._at: dict[Completion, int] = {}
+        self._states: list[np.ndarray] = []
+
+    def read(self, comparisons: Sequence[Comparison]) -> None:
+        """Read all answers of these comparisons that were not read before."""
+        new = [c for c in dict.fromkeys(side for row in comparisons for side in row.completions()) if c not in self._at]
+        if not new:
+            return
+        self.env.progress.start("reward model: frozen states", len(new))
+        states = head_inputs(self._network, new, self.env.micro_batch_tokens)
+        self.env.progress.end(f"{len(new):,} answers")
+        for row, completion in enumerate(new, start=len(self._at)):
+            self._at[completion] = row
+        self._states = [np.concatenate([*self._states, states])]
+
+    def differences(self, comparisons: Sequence[Comparison]) -> np.ndarray:
+        """The first answer's state less the second's, float64 [n, d]."""
+        self.read(comparisons)
+        rows = np.array([[self._at[side] for side in c.completions()] for c in comparisons])
+        states = self._states[0]
+        return np.asarray(states[rows[:, 0]].astype(np.float64) - states[rows[:, 1]])
+
+    def fit(self, comparisons: Sequence[Comparison]) -> ClosedForm:
+        """The head that minimises the mean Bradley–Terry loss with the ridge of the lowest cross-validated loss.
+
+        `ValueError` for comparisons of fewer prompts than there are folds.
+        """
+        prompts = [c.prompt.id for c in comparisons]
+        if (different := len(set(prompts))) < FOLDS:
+            raise ValueError(
+                f'reward.start = "probe": its ridge is chosen in {FOLDS} folds of prompts, and there are comparisons of '
+                f'{different} to fit to; give more comparisons, or start = "zero"'
+            )
+        labels = np.array([c.probability for c in comparisons])
+        probe = fit_probe(self.differences(comparisons), labels, prompts)
+        return ClosedForm(probe.weights, probe.ridge, probe.loss)
+
+    def margins(self, head: ClosedForm, comparisons: Sequence[Comparison]) -> np.ndarray:
+        """How much higher the first answer's reward is, [n]."""
+        return np.asarray(self.differences(comparisons) @ head.weights)
+
+
+def settled(
+    policy: Network, config: RewardConfig, comparisons: Sequence[Comparison], env: Env
+) -> tuple[RewardConfig, HeadStart | None]:
+    """The settings with `layers` as a number or "all", and the states to start from; None with `start = "zero"`.
+
+    With `layers = "auto"` half and all of the layers are tried on these comparisons.
+    """
+    if config.start == "zero":
+        return config, None
+    if config.layers != AUTO:
+        return config, HeadStart(policy, config, env)
+    count = layer_count(policy)
+    whole = config.model_copy(update={"layers": "all"})
+    starts = {count: HeadStart(policy, whole, env)}
+    if count < 2 or layer_stack(policy.model) is None:
+        env.progress.tell('reward.layers = "auto": the model has no layers that could be left out, so it has all')
+        return whole, starts[count]
+    starts[count // 2] = HeadStart(policy, config.model_copy(update={"layers": count // 2}), env)
+    losses = {layers: start.fit(comparisons).loss for layers, start in starts.items()}
+    best = min(losses, key=lambda layers: losses[layers])
+    tried = ", ".join(f"{loss:.4f} with {layers} layers" for layers, loss in sorted(losses.items()))
+    env.progress.tell(
+        f'reward.layers = "auto": the probe\'s cross-validated loss is {tried} of {count}; {best} are kept'
+    )
+    return config.model_copy(update={"layers": best if best < count else "all"}), starts[best]
