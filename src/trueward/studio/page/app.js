@@ -53,7 +53,7 @@ function Shell() {
       <span class="end">${offline.value && html`<span class="chip warn">offline</span>`}
         <span>${me.value.name}</span></span>
     </header>
-    <main id="main" tabindex="-1" class=${place === "runs" || place === "sweeps" ? "wide" : ""}>
+    <main id="main" tabindex="-1" class=${place === "compare" && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
       ${(pages[place] ?? (() => html`<p>There is nothing here.</p>`))()}
     </main>
     <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
@@ -62,7 +62,7 @@ function Shell() {
 // Somebody of a panel: one project, and no way to anything else.
 const Sitting = () => html`
   <a class="jump" href="#main">To the page</a>
-  <main id="main" tabindex="-1"><${Compare} name=${me.value.project} /></main>
+  <main id="main" tabindex="-1" class="work"><${Compare} name=${me.value.project} /></main>
   <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 
 const Refused = () => html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "480px", margin: "8vh auto" }}>
