@@ -301,6 +301,9 @@ def test_headers_of_every_answer(client: Client) -> None:
         assert "unsafe" not in policy
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert reply.headers["referrer-policy"] == "no-referrer"
+    nowhere = stranger.get("/nothing")
+    assert (nowhere.status_code, nowhere.text) == (404, stranger.get("/").text)  # a page that says so
+    assert stranger.get("/api/nothing").headers["content-type"] == stranger.get("/favicon.ico").headers["content-type"]
 
 
 @pytest.mark.parametrize("path", ["/page/../app.py", "/page/%2e%2e/app.py", "/../etc/passwd", "/runs/../../etc/passwd"])

@@ -207,7 +207,7 @@ def test_hostile_answers_stay_text(served: Any, differences: bool) -> None:
         page.keyboard.press("d")
         page.locator("mark").first.wait_for()
     page.wait_for_timeout(200)
-    assert page.title() == "trueward studio"
+    assert page.title() == "p · Compare · trueward studio"
     assert page.locator("main img, main script").count() == 0
     for text in (shown(page), *sides(page)):
         assert "<img src=x onerror=" in text

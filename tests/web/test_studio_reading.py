@@ -160,7 +160,7 @@ def test_hundreds_of_nasty_texts_are_shown_and_not_obeyed(served: Any) -> None:
     assert sum(shown["formulas"] > 0 for shown in told) > 10
     assert 0 < sum(shown["kept"] for shown in told) < len(texts) / 2
     assert page.evaluate("window.owned") is None
-    assert page.title() == "trueward studio"
+    assert page.title() == "p · Compare · trueward studio"
     asked = [url for url in served.as_json[before:] if not re.search(r"/page/[\w-]+\.js$", url)]
     assert [url for url in asked if "/api/" not in url] == []
 

@@ -49,7 +49,7 @@ export function Project({ name }) {
     ${rules && data.kind === "compare" && html`<${Panels} path=${path} />`}
     <${Rounds} data=${data} name=${name} />
     ${changing && html`<${Settings} path=${path} data=${data} onClose=${() => (setChanging(false), again())} />`}
-    ${rules && html`<div class="card"><h2>Take it along</h2><div class="row">${FORMS[data.kind].map(
+    ${rules && html`<div class="card"><h2>Export</h2><div class="row">${FORMS[data.kind].map(
       ([form, label]) => html`<a class="button" download href=${`${path}/export?form=${form}`}>${label}</a>`)}</div>
       <p class="small soft gap">Ties, strengths and notes are whole in our own form and in the events; the others hold what they can.</p></div>
       <${Latest} path=${path} stamp=${data.answers + data.excluded} onChange=${again} />`}
@@ -80,7 +80,7 @@ const Judges = ({ rows, people }) => {
 
 const Annotators = ({ rows, compares }) =>
   rows.length > 0 &&
-  html`<div class="card"><h2>Who</h2><div class="scroll" tabindex="0" role="region" aria-label="Annotators"><table>
+  html`<div class="card"><h2>Annotators</h2><div class="scroll" tabindex="0" role="region" aria-label="Annotators"><table>
     <thead><tr><th>name</th><th class="num">answers</th><th class="num">median time</th><th class="num">skipped</th>${compares && html`<th class="num" title="both answers were on the screen to their ends">read whole</th><th>on check pairs, with 95 %</th>`}</tr></thead>
     <tbody>${rows.map((row) => html`<tr><th scope="row">${row.name}</th><td class="num">${row.answers}</td>
       <td class="num">${row.seconds === null ? "–" : `${number(row.seconds, 1)} s`}</td><td class="num">${row.skipped}</td>
@@ -114,7 +114,7 @@ function Fill({ path, kind, onDone }) {
     }
   };
   const example = kind === "compare" ? '{"prompt": "…", "first": "…", "second": "…"}' : '{"prompt": "…"}';
-  return html`<form class="card" onSubmit=${send}><h2>Put something in</h2>
+  return html`<form class="card" onSubmit=${send}><h2>Import</h2>
     ${notice && html`<p class=${notice.bad ? "note bad" : "note"} role="status">${notice.text}</p>`}
     <div class="grid"><label>A JSONL file<input type="file" accept=".jsonl,.json,.txt" onChange=${pick} /></label></div>
     <label>or pasted, one object a line<textarea class="mono" value=${text} placeholder=${example} onInput=${(e) => setText(e.target.value)}></textarea></label>

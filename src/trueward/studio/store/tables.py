@@ -150,6 +150,14 @@ Index(
     sqlite_where=text("spare > 0"),
     postgresql_where=text("spare > 0"),
 )
+Index(
+    "ix_item_checks",
+    item.c.round_id,
+    item.c.place,
+    item.c.id,
+    sqlite_where=text("spare > 0 AND check_id IS NOT NULL"),
+    postgresql_where=text("spare > 0 AND check_id IS NOT NULL"),
+)
 
 # One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more were needed),
 # excluded. `answer_id`: the event that counts now. `position`: it was the so-manieth item of the project for this person.

@@ -26,6 +26,8 @@ def upgrade() -> None:
     free = sa.text("spare > 0")
     columns = ["round_id", "place", "id"]
     op.create_index("ix_item_queue", "item", columns, sqlite_where=free, postgresql_where=free)
+    checks = sa.text("spare > 0 AND check_id IS NOT NULL")
+    op.create_index("ix_item_checks", "item", columns, sqlite_where=checks, postgresql_where=checks)
 
 
 def shuffle(connection: sa.Connection) -> None:
