@@ -71,7 +71,7 @@ def test_everybody_has_an_order_of_their_own_and_gets_everything_once(database: 
 @pytest.mark.parametrize("rate", [None, 0.0, 0.2])
 def test_check_pairs_come_at_their_rate_until_one_kind_runs_out(database: Database, rate: float | None) -> None:
     people = set_up(database, items=60, checks=20, people=3, check_rate=rate)
-    orders = [all_items(database, who) for who in people]
+    orders = [all_items(database, who, count=20) for who in people]
     assert all(len(set(found)) == 80 for found in orders)
     first = [name[0] == "c" for found in orders for name in found[:40]]
     places = {tuple(i for i, name in enumerate(found) if name[0] == "c") for found in orders}
