@@ -22,7 +22,7 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from trueward.records import Prompt
+from trueward.records import Message, Prompt
 from trueward.studio import app, demonstration
 from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
@@ -36,6 +36,7 @@ PAGES = {
     "welcome": "/welcome",
     "home": "/",
     "compare": "/compare/demonstration",
+    "rendered": "/compare/sorting",
     "write": "/write/how-to",
     "project": "/projects/helpful",
     "runs": "/runs",
@@ -44,6 +45,35 @@ PAGES = {
     "sweep": "/sweeps/sweep",
     "people": "/people",
 }
+TALK = Prompt(
+    messages=(
+        Message(role="system", content="You help people who learn to program."),
+        Message(role="user", content="Which sort does Python use?"),
+        Message(role="assistant", content="Timsort, a merge sort that looks for runs."),
+        Message(role="user", content="How many comparisons does a **merge sort** need, and what does it look like?"),
+    )
+)
+LONGER = r"""About $n \log_2 n - n + 1$ at worst: with $T(1) = 0$,
+
+$$
+T(n) = 2\,T\!\left(\tfrac{n}{2}\right) + n - 1
+$$
+
+```python
+def merge_sort(xs):
+    if len(xs) < 2:
+        return xs
+    half = len(xs) // 2
+    return merge(merge_sort(xs[:half]), merge_sort(xs[half:]))
+```
+
+See [the listsort notes](https://example.org/listsort.txt)."""
+SHORTER = """| n | comparisons, at most |
+|--:|--:|
+| 8 | 17 |
+| 1,024 | 9,217 |
+
+It halves the list, sorts both halves, and merges them.<|im_end|>"""
 CHECKS = (
     ("What is 7 times 8?", "56", "54"),
     ("Spell “rhythm”.", "rhythm", "rythm"),
@@ -57,6 +87,9 @@ def furnish(connection: Any, folder: Path) -> None:
     projects.create(connection, "how-to", "write", instructions="Two or three sentences, as you would tell a friend.")
     prompts = ("How do I boil an egg?", "Why is the sky blue?", "What is a good first plant?")
     projects.add_prompts(connection, projects.get(connection, "how-to"), [Prompt(text=p) for p in prompts])
+    projects.create(connection, "sorting")
+    pair = projects.pair(TALK, (LONGER, SHORTER), ("", ""), (True, True))
+    projects.add_pairs(connection, projects.get(connection, "sorting"), [pair])
     projects.create(connection, "helpful", overlap=3, instructions="Which answer helps more?")
     project = projects.get(connection, "helpful")
     path = Path(demonstration.__file__).with_name("demonstration.jsonl")

@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 import trueward.studio.store
 from trueward.records import Prompt, Response
 from trueward.studio import agreement
-from trueward.studio.store import accounts, database, tables
+from trueward.studio.store import accounts, database, order, tables
 from trueward.studio.store.database import Database
 
 FOLDER = Path(trueward.studio.store.__file__).parent / "migrations"
@@ -60,6 +60,11 @@ def test_an_older_database_with_data_opens(tmp_path: Path, revision: str) -> Non
         opened = Database(tmp_path)
         with opened.reading() as connection:
             assert [row.name for row in accounts.all_of(connection)] == ["anna"]
+            if revision < "0005":  # nobody sees the order of the import, and what came before has no position
+                items = connection.execute(select(tables.item)).all()
+                assert [row.place for row in items] == [order.place("s", row.key) for row in items]
+                assert len({row.place for row in items}) == 3
+                assert connection.execute(select(tables.project.c.check_rate)).scalar_one() is None
             if revision == "0001":  # what is there already gets its coin as if it came today
                 turned = {row.id: row.turned for row in connection.execute(select(tables.item))}
                 for number, (_, _, a, b) in enumerate(pairs, 1):

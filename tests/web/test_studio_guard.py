@@ -124,6 +124,6 @@ def test_a_model_s_hostile_answers_stay_text_on_every_page(served: Any, baseline
         page.goto(f"{served.address}{path}")
         page.locator(ready).first.wait_for()
         page.wait_for_timeout(100)
-        assert page.title() == "trueward studio"
+        assert page.title().endswith("trueward studio")
         assert page.locator("main img, main script, main iframe, main style").count() == 0
         assert "\u202e" not in page.locator("main").inner_text()

@@ -56,10 +56,12 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> FileResponse:
-        """One page for every address; its script reads which."""
-        if path.split("/")[0] not in PLACES:
+        """One page for every address; its script reads which, and says of an unknown one that it is none."""
+        place = path.split("/")[0]
+        if place == "api" or path.endswith((".ico", ".txt", ".map", ".json")):  # asked for by programs, not by people
             raise HTTPException(404, "there is nothing here")
-        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+        status = 200 if place in PLACES else 404
+        return FileResponse(PAGE / "index.html", status, headers={"cache-control": "no-cache"})
 
     return Gate(app, names)
 

@@ -35,6 +35,14 @@ class NewProject(Body):
     kind: Literal["compare", "write"] = "compare"
     instructions: str = Field("", max_length=20_000)
     overlap: int = Field(1, ge=1, le=100)
+    check_rate: float | None = None
+
+
+class Settings(Body):
+    """What can be changed of a project: fields that are left out stay. A `check_rate` of null: no rate."""
+
+    instructions: str = Field("", max_length=20_000)
+    check_rate: float | None = None
 
 
 class Imported(Body):
@@ -75,9 +83,23 @@ def make(body: NewProject, here: Here, person: Admin) -> dict[str, Any]:
     """Create a project."""
 
     def work(connection: Connection) -> None:
-        projects.create(connection, body.name, body.kind, instructions=body.instructions.strip(), overlap=body.overlap)
+        projects.create(
+            connection, body.name, body.kind,
+            instructions=body.instructions.strip(), overlap=body.overlap, check_rate=body.check_rate,
+        )  # fmt: skip
 
     return _checked(lambda: here.database.write(work)) or {}
+
+
+@router.post("/projects/{name}/settings")
+def change(name: str, body: Settings, here: Here, person: Admin) -> dict[str, Any]:
+    """Change a project's instructions or its rate of check pairs."""
+    values = body.model_dump(include=body.model_fields_set)
+    if not values:
+        raise HTTPException(422, "expected instructions or check_rate")
+    _checked(lambda: here.database.write(lambda c: projects.change(c, named(c, name), **values)))
+    here.overviews.pop(name, None)
+    return {}
 
 
 @router.post("/demonstration")

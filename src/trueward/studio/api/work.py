@@ -35,6 +35,7 @@ class GivenAnswer(Body):
     text: str | None = Field(None, max_length=100_000)
     reason: str | None = Field(None, max_length=500)
     seconds: float | None = Field(None, ge=0, le=86400)
+    read: bool | None = None
 
 
 class Undone(Body):

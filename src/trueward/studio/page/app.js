@@ -6,8 +6,9 @@ import { People } from "./people.js";
 import { Project } from "./project.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
+import { hidden, pieces } from "./signs.js";
 import { Sweep } from "./sweep.js";
-import { html, render, useState } from "./vendor.js";
+import { html, render, useEffect, useState } from "./vendor.js";
 import { Home } from "./home.js";
 import { Write } from "./write.js";
 
@@ -20,14 +21,25 @@ const PLACES = [
   ["/people", "People", ["admin", "annotator", "viewer"]],
 ];
 
+const OTHERS = { projects: "Project", sweeps: "Sweep", welcome: "Welcome" };
+
+// The tab's title: what is shown, its place, the studio. Signs that turn the direction of text have no place in it.
+function titled(...parts) {
+  document.title = [...parts.filter((part) => part && !hidden(part)), "trueward studio"].join(" · ");
+}
+
 function Shell() {
   if (me.value === undefined) return null;
   if (refusal) return html`<${Refused} />`;
   if (me.value === null) return html`<${SignIn} />`;
   if (me.value.role === "panelist") return html`<${Sitting} />`;
+  return html`<${Places} />`;
+}
+
+function Places() {
   const [path] = here.value.split("?");
   const [, place, ...rest] = path.split("/");
-  const name = decodeURIComponent(rest.join("/"));
+  const name = decoded(rest.join("/"));
   const pages = {
     "": () => html`<${Home} />`,
     welcome: () => html`<${Home} welcome=${true} />`,
@@ -38,6 +50,8 @@ function Shell() {
     sweeps: () => html`<${Sweep} key=${name} name=${name} />`,
     people: () => html`<${People} />`,
   };
+  const label = PLACES.find(([to]) => to === `/${place}`)?.[1] ?? OTHERS[place] ?? (place ? "No such page" : "");
+  useEffect(() => titled(name, place ? label : ""), [name, label, place]);
   const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && place === "projects") || (to === "/runs" && place === "sweeps");
   const link = ([to, label, roles]) =>
     roles.includes(me.value.role) &&
@@ -53,21 +67,35 @@ function Shell() {
       <span class="end">${offline.value && html`<span class="chip warn">offline</span>`}
         <span>${me.value.name}</span></span>
     </header>
-    <main id="main" tabindex="-1" class=${place === "runs" || place === "sweeps" ? "wide" : ""}>
-      ${(pages[place] ?? (() => html`<p>There is nothing here.</p>`))()}
+    <main id="main" tabindex="-1" class=${place === "compare" && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
+      ${(pages[place] ?? (() => html`<${Nowhere} path=${path} />`))()}
     </main>
     <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 }
 
+// An address that leads nowhere: what was asked for, and the way back.
+const Nowhere = ({ path }) => html`<div class="card empty"><h1>There is no such page</h1>
+  <p><code>${pieces(path)}</code> is not one of the studio’s. It may have been mistyped, or a link is old.</p>
+  <div class="row" style=${{ justifyContent: "center" }}><${Link} to="/" class="button main">Home</${Link}></div></div>`;
+
 // Somebody of a panel: one project, and no way to anything else.
 const Sitting = () => html`
   <a class="jump" href="#main">To the page</a>
-  <main id="main" tabindex="-1"><${Compare} name=${me.value.project} /></main>
+  <main id="main" tabindex="-1" class="work"><${Compare} name=${me.value.project} /></main>
   <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 
 const Refused = () => html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "480px", margin: "8vh auto" }}>
   <h1>This link doesn’t open</h1><p class="note bad" role="alert">${refusal}</p>
   <p class="small soft">If you came from a panel, please return the study there.</p></div></main>`;
+
+// A part of the address as text; one that is no UTF-8 stays as it is.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 let refusal = ""; // why a panel's link doesn't open
 

@@ -2,20 +2,23 @@
 import { attempt, me, say } from "./api.js";
 import { different, Marked } from "./difference.js";
 import { waiting } from "./outbox.js";
-import { Copy, Dialog, Meter, PlainText, PromptText } from "./parts.js";
+import { onwardAll, Pane } from "./pane.js";
+import { Copy, Dialog, Meter } from "./parts.js";
 import { Link } from "./place.js";
 import { sitting } from "./sitting.js";
+import { PromptText } from "./talk.js";
+import { raw, turnRaw, Words } from "./words.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
 
-// key, side, strength, words, short words
+// key, side, strength, words, words below "A is" and "B is" on a phone
 const SCALE = [
-  ["1", "left", 3, "A much better", "A"],
-  ["2", "left", 2, "A better", "A"],
-  ["3", "left", 1, "A slightly", "A"],
-  ["4", null, null, "Tie", "Tie"],
-  ["5", "right", 1, "B slightly", "B"],
-  ["6", "right", 2, "B better", "B"],
-  ["7", "right", 3, "B much better", "B"],
+  ["1", "left", 3, "A much better", "much"],
+  ["2", "left", 2, "A better", "better"],
+  ["3", "left", 1, "A slightly better", "slightly"],
+  ["4", null, null, "Tie", "tie"],
+  ["5", "right", 1, "B slightly better", "slightly"],
+  ["6", "right", 2, "B better", "better"],
+  ["7", "right", 3, "B much better", "much"],
 ];
 const REASONS = ["I can't judge this", "The prompt makes no sense", "Harmful content", "Broken text", "Something else"];
 const MOST_SECONDS = 3600;
@@ -26,17 +29,24 @@ export function Compare({ name }) {
   const [both, setBoth] = useState(null);
   const [note, setNote] = useState("");
   const [differences, setDifferences] = useState(false);
-  const current = useRef({ at: 0, id: "" });
+  const current = useRef({ at: 0, id: "", ends: new Set() });
+  const [read, setRead] = useState(""); // the pair of which both answers were seen to their ends
   const item = work.items.value?.[0];
 
   useEffect(() => work.close, [work]);
-  if (item && current.current.id !== item.assignment) current.current = { at: performance.now(), id: item.assignment };
+  if (item && current.current.id !== item.assignment)
+    current.current = { at: performance.now(), id: item.assignment, ends: new Set() };
+  const seen = (letter) => {
+    const { id, ends } = current.current;
+    if (ends.add(letter).size === 2) setRead(id);
+  };
 
   const answer = (what, announcement) => {
     if (!work.items.value?.length) return;
+    scrollTo(0, 0); // on a phone the page itself scrolls, and the next pair begins at its top
     const seconds = Math.min(MOST_SECONDS, Math.round(performance.now() - current.current.at) / 1000);
     const more = { ...(both && what.kind !== "skip" ? { both } : {}), ...(note.trim() ? { text: note.trim() } : {}) };
-    work.answer({ ...what, ...more, seconds });
+    work.answer({ ...what, ...more, seconds, read: current.current.ends.size === 2 });
     setBoth(null);
     setNote("");
     setOpen("");
@@ -46,6 +56,7 @@ export function Compare({ name }) {
     answer(side ? { kind: "win", side, strength } : { kind: "tie" }, `${words}. Next pair.`);
   const skip = (reason) => answer({ kind: "skip", reason }, "Skipped. Next pair.");
   const undo = async () => {
+    scrollTo(0, 0);
     if (await attempt(work.undo)) document.getElementById("announcement").textContent = "Taken back.";
   };
 
@@ -61,6 +72,8 @@ export function Compare({ name }) {
       g: () => setBoth((old) => (old === "good" ? null : "good")),
       b: () => setBoth((old) => (old === "bad" ? null : "bad")),
       d: () => setDifferences((old) => !old),
+      r: turnRaw,
+      m: onwardAll,
       n: () => setOpen("note"),
       "?": () => setOpen("help"),
     };
@@ -83,34 +96,37 @@ export function Compare({ name }) {
 
   const { done, left } = work.progress.value;
   return html`<div class="judge">
-    <div class="row apart">
-      <h1 style=${{ margin: 0, fontSize: "20px" }}>${name}</h1>
-      <div class="where" style=${{ flex: "1 1 240px", maxWidth: "440px" }}>
+    <div class="head">
+      <h1>${name}</h1>
+      ${work.about.value?.instructions && html`<${Instructions} project=${name} text=${work.about.value.instructions} />`}
+      <div class="where">
         <${Meter} part=${done / (done + left || 1)} label="your part of the round" />
         <span class="num" data-test="progress">${done} done · ${left} left</span>
         ${waiting.value > 0 && html`<span class="chip warn" title="kept here and sent again">${waiting.value} to send</span>`}
       </div>
     </div>
     <div id="announcement" class="unseen" aria-live="polite"></div>
-    ${work.about.value?.instructions && html`<${Instructions} text=${work.about.value.instructions} />`}
     ${item
-      ? html`<${Pair} item=${item} differences=${differences} />
+      ? html`<${Pair} key=${item.assignment} item=${item} differences=${differences} onEnd=${seen} />
           <div class="dock">
+            ${read !== item.assignment && html`<button class="below" onClick=${onwardAll}>The answers go on below</button>`}
+            <div class="sides" aria-hidden="true"><span class="a"><b class="letter">A</b> is</span><span class="b"><b class="letter b">B</b> is</span></div>
             <div class="scale" role="group" aria-label="Which answer is better">
               ${SCALE.map(
                 (step) => html`<button class=${step[1] === "left" ? "a" : step[1] === "right" ? "b" : ""}
                   title=${step[3]} onClick=${() => choose(step)}>
                   <span class="weight" aria-hidden="true">${[...Array(step[2] || 0)].map(() => html`<i></i>`)}</span>
-                  <span class="words">${step[3]}</span><span class="letter-only" aria-hidden="true">${step[4]}</span><kbd aria-hidden="true">${step[0]}</kbd></button>`,
+                  <span class="words">${step[3]}</span><span class="short" aria-hidden="true">${step[4]}</span><kbd aria-hidden="true">${step[0]}</kbd></button>`,
               )}
             </div>
-            <div class="tools" style=${{ marginTop: "10px" }}>
+            <div class="tools">
               <button onClick=${() => setOpen("skip")}>Skip <kbd>S</kbd></button>
               <button onClick=${undo}>Undo <kbd>U</kbd></button>
               <button aria-pressed=${both === "good"} onClick=${() => setBoth(both === "good" ? null : "good")}>Both good <kbd>G</kbd></button>
               <button aria-pressed=${both === "bad"} onClick=${() => setBoth(both === "bad" ? null : "bad")}>Both bad <kbd>B</kbd></button>
               <button aria-pressed=${!!note} onClick=${() => setOpen("note")}>Note <kbd>N</kbd></button>
               <button aria-pressed=${differences} onClick=${() => setDifferences(!differences)}>Differences <kbd>D</kbd></button>
+              <button aria-pressed=${raw.value} onClick=${turnRaw}>Raw <kbd>R</kbd></button>
               <button class="quiet end" onClick=${() => setOpen("help")}>Keys <kbd>?</kbd></button>
             </div>
           </div>`
@@ -124,23 +140,27 @@ export function Compare({ name }) {
   </div>`;
 }
 
-function Pair({ item, differences }) {
+function Pair({ item, differences, onEnd }) {
   const marked = useMemo(
     () => (differences ? different(item.left.text, item.right.text) : null),
     [item.assignment, differences],
   );
-  const side = (letter, answer, i) => html`<section class="answer" aria-label=${`Answer ${letter}`} tabindex="0">
+  const side = (letter, answer, i) => html`<${Pane} kind="answer" label=${`Answer ${letter}`} onEnd=${() => onEnd(letter)}>
     <h2><span class=${`letter ${letter.toLowerCase()}`}>${letter}</span>${!answer.finished && html`<span class="chip">cut</span>`}</h2>
-    ${marked ? html`<${Marked} parts=${marked[i]} />` : html`<${PlainText} text=${answer.text} />`}
-  </section>`;
-  return html`<section class="prompt" aria-label="Prompt" tabindex="0"><h2>Prompt</h2><${PromptText} prompt=${item.prompt} /></section>
-    <div class="answers" key=${item.assignment}>${side("A", item.left, 0)}${side("B", item.right, 1)}</div>`;
+    ${marked ? html`<${Marked} parts=${marked[i]} />` : html`<${Words} text=${answer.text} />`}
+  </${Pane}>`;
+  return html`<${Pane} kind="prompt" label="Prompt"><h2>Prompt</h2><${PromptText} prompt=${item.prompt} /></${Pane}>
+    <div class="answers">${side("A", item.left, 0)}${side("B", item.right, 1)}</div>`;
 }
 
-function Instructions({ text }) {
-  const [seen, setSeen] = useState(true);
-  return html`<details class="small soft" open=${seen} onToggle=${(e) => setSeen(e.target.open)}>
-    <summary>What to go by</summary><p class="verbatim" style=${{ marginTop: "4px" }}>${text}</p></details>`;
+// Open at the first visit, and again when it says something else; folded from then on, and one press away.
+function Instructions({ project, text }) {
+  const place = `guidelines:${project}`;
+  const mark = `${text.length} ${text.slice(0, 200)}`;
+  const [seen, setSeen] = useState(localStorage.getItem(place) !== mark);
+  useEffect(() => localStorage.setItem(place, mark), [mark]);
+  return html`<details class="guidelines" open=${seen} onToggle=${(e) => setSeen(e.target.open)}>
+    <summary>What to go by</summary><div class="card small" tabindex="0" role="region" aria-label="What to go by"><${Words} text=${text} /></div></details>`;
 }
 
 function Nothing({ work, onUndo }) {
@@ -202,6 +222,7 @@ const Help = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}>
     <dt><kbd>U</kbd></dt><dd>undo</dd>
     <dt><kbd>G</kbd> <kbd>B</kbd></dt><dd>both are good, both are bad (beside your choice)</dd>
     <dt><kbd>D</kbd> <kbd>N</kbd></dt><dd>show the differences; add a note</dd>
+    <dt><kbd>M</kbd> <kbd>R</kbd></dt><dd>more of the texts; every sign as it was written (raw)</dd>
   </dl>
   <form method="dialog"><button class="main">Go on</button></form>
 </${Dialog}>`;

@@ -1,6 +1,7 @@
 // What stands for an account: tokens for scripts and sessions, what ends when, and a way to end it now.
 import { attempt, get, me, post, say } from "./api.js";
-import { Copy, pieces, useData, when } from "./parts.js";
+import { Copy, useData, when } from "./parts.js";
+import { pieces } from "./signs.js";
 import { html, useState } from "./vendor.js";
 
 export function Credentials() {

@@ -1,5 +1,5 @@
 // What one text says and the other doesn't, by words: the longest common subsequence stays unmarked.
-import { pieces } from "./parts.js";
+import { pieces } from "./signs.js";
 import { html } from "./vendor.js";
 
 const WORDS = /\s+|[\p{L}\p{N}_'’]+|[^\s]/gu;

@@ -42,19 +42,22 @@ function Tile({ project }) {
   </div>`;
 }
 
+export const rate = (percent) => (percent === "" ? null : Number(percent) / 100);
+
 export function NewProject({ kind, label = "New project" }) {
   const [open, setOpen] = useState(false);
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
-    const body = { name: form.get("name"), kind: form.get("kind"), overlap: Number(form.get("overlap")), instructions: form.get("instructions") };
+    const body = { name: form.get("name"), kind: form.get("kind"), overlap: Number(form.get("overlap")), instructions: form.get("instructions"), check_rate: rate(form.get("checks")) };
     if (await attempt(() => post("/api/projects", body))) go(`/projects/${encodeURIComponent(body.name)}`);
   };
   if (!open) return html`<button onClick=${() => setOpen(true)}>${label}</button>`;
   return html`<form class="card" style=${{ width: "100%" }} onSubmit=${submit}>
     <div class="grid"><label>Name<input name="name" required maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" autofocus /></label>
       <label>People do what?<select name="kind"><option value="compare" selected=${kind === "compare"}>compare two answers</option><option value="write" selected=${kind === "write"}>write answers</option></select></label>
-      <label>People an item<input name="overlap" type="number" min="1" max="100" value="2" /></label></div>
+      <label>People an item<input name="overlap" type="number" min="1" max="100" value="2" /></label>
+      <label>Check pairs, % of each person’s<input name="checks" type="number" min="0" max="50" step="any" placeholder="as they are spread" /></label></div>
     <label>What should they go by?<textarea name="instructions" maxlength="20000"></textarea></label>
     <div class="row"><button class="main">Make it</button><button type="button" onClick=${() => setOpen(false)}>Not now</button></div>
   </form>`;

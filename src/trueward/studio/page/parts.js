@@ -1,32 +1,10 @@
 // Small pieces that several places show.
+import { pieces } from "./signs.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
-
-const HIDDEN = /[\u202a-\u202e\u2066-\u2069]/g;
 
 // Somebody's text. Characters that turn the direction of what follows are shown by their number, not obeyed.
 export function PlainText({ text, empty = "(an empty answer)", cut = false }) {
   return html`<p class="verbatim" dir="auto">${pieces(text || empty)}${cut ? html` <span class="chip">cut</span>` : ""}</p>`;
-}
-
-export function pieces(text) {
-  const parts = [];
-  let last = 0;
-  for (const match of text.matchAll(HIDDEN)) {
-    parts.push(text.slice(last, match.index));
-    const code = `U+${match[0].codePointAt(0).toString(16).toUpperCase()}`;
-    parts.push(html`<span class="codepoint" title="a character that turns the direction of text">${code}</span>`);
-    last = match.index + 1;
-  }
-  parts.push(text.slice(last));
-  return parts;
-}
-
-export function PromptText({ prompt }) {
-  if (prompt.messages)
-    return prompt.messages.map(
-      (m) => html`<div class="turn"><span class="soft small">${m.role}</span><${PlainText} text=${m.content} /></div>`,
-    );
-  return html`<${PlainText} text=${prompt.text ?? prompt} />`;
 }
 
 export const plain = (prompt) => prompt.text ?? prompt.messages.map((m) => m.content).join(" · ");

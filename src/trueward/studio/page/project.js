@@ -3,7 +3,9 @@ import { attempt, get, me, post, say } from "./api.js";
 import { Panels } from "./panels.js";
 import { Copy, Dialog, Meter, number, percent, plain, Stat, useData, when } from "./parts.js";
 import { Link } from "./place.js";
+import { rate } from "./home.js";
 import { html, useState } from "./vendor.js";
+import { Words } from "./words.js";
 
 const FORMS = {
   compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["csv", "CSV, a row an item"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["events", "All events"]],
@@ -14,6 +16,7 @@ export function Project({ name }) {
   const path = `/api/projects/${encodeURIComponent(name)}`;
   const { data, problem, again } = useData(() => get(path), name, 6000);
   const [closing, setClosing] = useState(false);
+  const [changing, setChanging] = useState(false);
   if (problem && !data) return html`<p class="note bad">${problem.message}</p>`;
   if (!data) return html`<p class="soft" aria-busy="true">…</p>`;
   const rules = me.value.role === "admin";
@@ -27,8 +30,9 @@ export function Project({ name }) {
   return html`
     <div class="row apart"><h1>${name}</h1><div class="row">
       ${me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${data.kind === "compare" ? "Compare" : "Write"}</${Link}>`}
+      ${rules && html`<button onClick=${() => setChanging(true)}>Settings</button>`}
       ${rules && html`<button disabled=${!round.answered} onClick=${() => setClosing(true)}>Close round ${round.number}</button>`}</div></div>
-    ${data.instructions && html`<p class="soft verbatim">${data.instructions}</p>`}
+    ${data.instructions && html`<div class="soft"><${Words} text=${data.instructions} /></div>`}
     <div class="card gap"><div class="row apart"><h2>Round ${round.number}</h2><span class="num soft">${round.answered} of ${round.needed} answers · ${round.items} items${round.checks ? `, ${round.checks} of them check pairs` : ""}</span></div>
       <${Meter} part=${round.answered / (round.needed || 1)} label="answers in this round" />
       <div class="stats gap">
@@ -44,7 +48,8 @@ export function Project({ name }) {
     ${rules && html`<${Fill} path=${path} kind=${data.kind} onDone=${again} />`}
     ${rules && data.kind === "compare" && html`<${Panels} path=${path} />`}
     <${Rounds} data=${data} name=${name} />
-    ${rules && html`<div class="card"><h2>Take it along</h2><div class="row">${FORMS[data.kind].map(
+    ${changing && html`<${Settings} path=${path} data=${data} onClose=${() => (setChanging(false), again())} />`}
+    ${rules && html`<div class="card"><h2>Export</h2><div class="row">${FORMS[data.kind].map(
       ([form, label]) => html`<a class="button" download href=${`${path}/export?form=${form}`}>${label}</a>`)}</div>
       <p class="small soft gap">Ties, strengths and notes are whole in our own form and in the events; the others hold what they can.</p></div>
       <${Latest} path=${path} stamp=${data.answers + data.excluded} onChange=${again} />`}
@@ -75,11 +80,11 @@ const Judges = ({ rows, people }) => {
 
 const Annotators = ({ rows, compares }) =>
   rows.length > 0 &&
-  html`<div class="card"><h2>Who</h2><div class="scroll" tabindex="0" role="region" aria-label="Annotators"><table>
-    <thead><tr><th>name</th><th class="num">answers</th><th class="num">median time</th><th class="num">skipped</th>${compares && html`<th>on check pairs, with 95 %</th>`}</tr></thead>
+  html`<div class="card"><h2>Annotators</h2><div class="scroll" tabindex="0" role="region" aria-label="Annotators"><table>
+    <thead><tr><th>name</th><th class="num">answers</th><th class="num">median time</th><th class="num">skipped</th>${compares && html`<th class="num" title="both answers were on the screen to their ends">read whole</th><th>on check pairs, with 95 %</th>`}</tr></thead>
     <tbody>${rows.map((row) => html`<tr><th scope="row">${row.name}</th><td class="num">${row.answers}</td>
       <td class="num">${row.seconds === null ? "–" : `${number(row.seconds, 1)} s`}</td><td class="num">${row.skipped}</td>
-      ${compares && html`<td>${row.checks
+      ${compares && html`<td class="num">${percent(row.read)}</td><td>${row.checks
         ? html`<span class="small num">${percent(row.accuracy)} of ${row.checks} (${percent(row.accuracy_low)} to ${percent(row.accuracy_high)})</span>
             <div class="bracket" aria-hidden="true"><i style=${{ left: `${100 * row.accuracy_low}%`, width: `${100 * (row.accuracy_high - row.accuracy_low)}%` }}></i><b style=${{ left: `${100 * row.accuracy}%` }}></b></div>`
         : html`<span class="soft small">none seen</span>`}</td>`}</tr>`)}</tbody></table></div></div>`;
@@ -109,7 +114,7 @@ function Fill({ path, kind, onDone }) {
     }
   };
   const example = kind === "compare" ? '{"prompt": "…", "first": "…", "second": "…"}' : '{"prompt": "…"}';
-  return html`<form class="card" onSubmit=${send}><h2>Put something in</h2>
+  return html`<form class="card" onSubmit=${send}><h2>Import</h2>
     ${notice && html`<p class=${notice.bad ? "note bad" : "note"} role="status">${notice.text}</p>`}
     <div class="grid"><label>A JSONL file<input type="file" accept=".jsonl,.json,.txt" onChange=${pick} /></label></div>
     <label>or pasted, one object a line<textarea class="mono" value=${text} placeholder=${example} onInput=${(e) => setText(e.target.value)}></textarea></label>
@@ -117,6 +122,20 @@ function Fill({ path, kind, onDone }) {
       ${kind === "compare" && html`<label class="check" style=${{ margin: 0 }}><input type="checkbox" checked=${checks} onChange=${(e) => setChecks(e.target.checked)} /> check pairs: the outcome is known</label>
         <label class="row" style=${{ margin: 0 }}>or a model's labels, by name<input value=${judge} maxlength="200" placeholder="none: people's" disabled=${checks} onInput=${(e) => setJudge(e.target.value)} style=${{ display: "inline-block", width: "190px" }} /></label>`}</div>
     <p class="small soft gap">${kind === "compare" ? "Understood: our own form, TRL's preference formats, Anthropic HH, and plain pairs. What is there already is not added again." : "Understood: {\"prompt\"} and {\"messages\"}."}</p></form>`;
+}
+
+function Settings({ path, data, onClose }) {
+  const save = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    const more = data.kind === "compare" ? { check_rate: rate(form.get("checks")) } : {};
+    if (await attempt(() => post(`${path}/settings`, { instructions: form.get("instructions").trim(), ...more }))) onClose();
+  };
+  return html`<${Dialog} title="Settings" onClose=${onClose}><form onSubmit=${save}>
+    <label>What should they go by? (Markdown)<textarea name="instructions" maxlength="20000" rows="8">${data.instructions}</textarea></label>
+    ${data.kind === "compare" && html`<label>Check pairs, % of each person’s<input name="checks" type="number" min="0" max="50" step="any" placeholder="as they are spread among the others"
+      value=${data.check_rate === null ? "" : 100 * data.check_rate} /></label>`}
+    <button class="main">Save</button></form></${Dialog}>`;
 }
 
 function Rounds({ data, name }) {

@@ -1,5 +1,6 @@
 // An answer token by token: how much likelier each one is to the policy than to SFT, log π/π_ref in nats.
-import { number, pieces, signed } from "./parts.js";
+import { number, signed } from "./parts.js";
+import { pieces } from "./signs.js";
 import { html, useState } from "./vendor.js";
 
 const FULL = 3; // nats at which a colour is as strong as it gets

@@ -1,8 +1,10 @@
 // Write: an answer to each prompt, as an example to follow.
 import { attempt, get } from "./api.js";
 import { waiting } from "./outbox.js";
-import { Meter, plain, PromptText, useData } from "./parts.js";
+import { Meter, plain, useData } from "./parts.js";
 import { sitting } from "./sitting.js";
+import { PromptText } from "./talk.js";
+import { raw, turnRaw, Words } from "./words.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor.js";
 
 export function Write({ name }) {
@@ -46,7 +48,7 @@ export function Write({ name }) {
       <div class="where" style=${{ flex: "1 1 240px", maxWidth: "440px" }}>
         <${Meter} part=${done / (done + left || 1)} label="your part of the round" /><span class="num">${done} done · ${left} left</span>
         ${waiting.value > 0 && html`<span class="chip warn">${waiting.value} to send</span>`}</div></div>
-    ${work.about.value?.instructions && html`<p class="soft gap verbatim">${work.about.value.instructions}</p>`}
+    ${work.about.value?.instructions && html`<div class="soft gap"><${Words} text=${work.about.value.instructions} /></div>`}
     <div class="desk gap">
       <div class="card">
         ${item
@@ -55,11 +57,12 @@ export function Write({ name }) {
               <label class="gap">Your answer
                 <textarea ref=${box} value=${text} maxlength="100000" onInput=${(e) => type(e.target.value)}
                   onKeyDown=${(e) => e.key === "Enter" && (e.ctrlKey || e.metaKey) && (e.preventDefault(), save())}></textarea></label>
-              <div class="tools">
+              <div class="tools dock">
                 <button class="main" disabled=${!text.trim()} onClick=${save}>Keep and go on <kbd>Ctrl ↵</kbd></button>
                 ${editing
                   ? html`<button onClick=${() => setEditing(null)}>Leave it as it was</button>`
                   : html`<button onClick=${() => finish({ kind: "skip", reason: "skipped" })}>Skip</button>`}
+                <button aria-pressed=${raw.value} onClick=${turnRaw}>Raw</button>
                 <span class="end small soft num">${text.trim() ? text.trim().split(/\s+/).length : 0} words</span>
               </div>`
           : html`<div class="empty" data-test="finished"><h2>${work.items.value ? "All prompts have an answer" : "Fetching prompts …"}</h2>

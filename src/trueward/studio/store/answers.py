@@ -32,6 +32,7 @@ class Answer:
     text: str | None = None
     reason: str | None = None
     seconds: float | None = None
+    read: bool | None = None
 
 
 def store(connection: Connection, account_id: int, answer: Answer) -> str:
@@ -80,6 +81,7 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
         connection, account_id, turn,
         key=answer.key, kind=answer.kind, chosen_id=chosen, strength=answer.strength, both=answer.both,
         text=answer.text or None, reason=answer.reason or None, seconds=answer.seconds, supersedes=turn.answer_id,
+        position=turn.position, read=answer.read,
     )  # fmt: skip
     connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state=state, answer_id=made))
     return state

@@ -28,7 +28,7 @@ def tallied(connection: Connection, project_id: int) -> list[DbRow]:
     query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
-            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.item.c.turned,
+            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.event.c.read, t.item.c.turned,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -85,6 +85,7 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
         "kind": project.kind,
         "instructions": project.instructions,
         "overlap": project.overlap,
+        "check_rate": project.check_rate,
         "answers": len(cast_votes),
         "ties": sum(vote.kind == "tie" for vote in judged),
         "both": dict(Counter(vote.both for vote in judged if vote.both)),
@@ -171,6 +172,8 @@ def _annotators(cast_votes: list[DbRow], states: list[DbRow], compares: bool) ->
             "excluded": counted.get((name, "excluded"), 0),
         }
         if compares:
+            told = [vote.read for vote in own if vote.read is not None]
+            row["read"] = sum(told) / len(told) if told else None
             accuracy = right / len(checks) if checks else None
             row |= {"checks": len(checks), "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
         rows.append(row)

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from trueward.records import Prompt, Response, response_id
 from trueward.studio import agreement
+from trueward.studio.store import order
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -41,7 +42,7 @@ class Pair:
 
 def create(
     connection: Connection, name: str, kind: str = "compare", *, instructions: str = "", overlap: int = 1,
-    lease_seconds: float = LEASE_SECONDS,
+    lease_seconds: float = LEASE_SECONDS, check_rate: float | None = None,
 ) -> int:  # fmt: skip
     """A new project with an open first round; returns its id. `ValueError` if the name is taken or invalid."""
     if not NAME.fullmatch(name):
@@ -52,6 +53,7 @@ def create(
         raise ValueError(f"project {name}: overlap: expected 1 to 100 people an item, got {overlap}")
     if find(connection, name) is not None:
         raise ValueError(f"project {name}: there is one of this name already")
+    _check_rate(name, check_rate)
     now = time.time()
     values = {
         "name": name,
@@ -59,12 +61,25 @@ def create(
         "instructions": instructions,
         "overlap": overlap,
         "lease_seconds": lease_seconds,
+        "check_rate": check_rate,
         "secret": secrets.token_hex(16),
         "created": now,
     }
     made = int(connection.execute(insert(t.project).values(values).returning(t.project.c.id)).scalar_one())
     connection.execute(insert(t.round_).values(project_id=made, number=1, opened=now))
     return made
+
+
+def change(connection: Connection, project: DbRow, **values: Any) -> None:
+    """Change a project's instructions or its rate of check pairs."""
+    if "check_rate" in values:
+        _check_rate(project.name, values["check_rate"])
+    connection.execute(update(t.project).where(t.project.c.id == project.id).values(values))
+
+
+def _check_rate(name: str, rate: float | None) -> None:
+    if rate is not None and not 0 <= rate <= 0.5:
+        raise ValueError(f"project {name}: check_rate: expected 0 to 0.5 of each person's items, got {rate}")
 
 
 def find(connection: Connection, name: str) -> DbRow | None:
@@ -178,6 +193,7 @@ def _item(project: DbRow, round_id: int, key: str, prompt: Prompt, overlap: int 
         "project_id": project.id,
         "round_id": round_id,
         "key": key,
+        "place": order.place(project.secret, key),
         "prompt": prompt.model_dump_json(exclude_defaults=True),
         "needed": needed,
         "spare": needed,

@@ -6,19 +6,20 @@ import hashlib
 import json
 import secrets
 import time
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Column, Connection, ScalarSelect, func, insert, literal_column, select, update
 
-from trueward.studio.store import projects
+from trueward.studio.store import order, projects
 from trueward.studio.store import tables as t
+from trueward.studio.store.order import FREE
 from trueward.studio.store.tables import DbRow
 
 MOST = 20  # items that one person may hold at a time
 DONE = ("answered", "skipped", "surplus", "excluded")
 MANY, FREE_SECONDS = 2000, 1.0  # a count above MANY may be FREE_SECONDS old
-# as constants in the statement, not as parameters, so that the partial indexes apply
-FREE = t.item.c.spare > literal_column("0")
+# as a constant in the statement, not as a parameter, so that the partial index applies
 LEASED = t.assignment.c.state == literal_column("'leased'")
 
 
@@ -36,9 +37,10 @@ def take(connection: Connection, project: DbRow, account_id: int, count: int) ->
         update(t.assignment)
         .where(t.assignment.c.account_id == account_id, LEASED, in_round.exists())
         .values(leased_until=until)
-        .returning(t.assignment.c.item_id, t.assignment.c.id)
+        .returning(t.assignment.c.position, t.assignment.c.item_id, t.assignment.c.id)
     )
-    held = [row.id for row in sorted(connection.execute(renewed).all())]
+    rows = connection.execute(renewed).all()
+    held = [row.id for row in sorted(rows, key=lambda row: (row.position or 0, row.item_id))]
     count = min(count, MOST)
     if len(held) < count:
         held += _lease(connection, project, round_id, account_id, count - len(held), until)
@@ -54,30 +56,44 @@ def _lease(
     connection: Connection, project: DbRow, round_id: int, account_id: int, count: int, until: float
 ) -> list[str]:
     """Lease up to `count` items that this account has not had; ids of the assignments."""
+    position = order.last_position(connection, project.id, account_id)
+    ids = order.candidates(connection, project, round_id, account_id, position)
+    leased: list[str] = []
+    while len(leased) < count and (wanted := list(islice(ids, count - len(leased)))):
+        items = _locked(connection, wanted, account_id)
+        numbers = range(position + len(leased) + 1, position + len(leased) + len(items) + 1)
+        leased += _assign(connection, project, account_id, list(zip(items, numbers, strict=True)), until)
+    return leased
+
+
+def _locked(connection: Connection, ids: list[int], account_id: int) -> list[DbRow]:
+    """The items that are still free, in this order, and no longer for anybody else."""
     # an item whose lease expired may be leased again, and then has the same side
     mine = (t.assignment.c.item_id == t.item.c.id) & (t.assignment.c.account_id == account_id)
-    again_id = t.assignment.c.id.label("again")
     first_left = _on_the_left(t.item.c.first_id).label("first_left")
     second_left = _on_the_left(t.item.c.second_id).label("second_left")
     columns = (t.item.c.id, t.item.c.first_id, t.item.c.second_id, t.item.c.needed)
     free = (
-        select(*columns, first_left, second_left, again_id)
+        select(*columns, first_left, second_left, t.assignment.c.id.label("again"))
         .outerjoin(t.assignment, mine)
-        .where(t.item.c.round_id == round_id, FREE, t.assignment.c.id.is_(None) | (t.assignment.c.state == "released"))
-        .order_by(t.item.c.id)
-        .limit(count)
+        .where(t.item.c.id.in_(ids), FREE)
         .with_for_update(skip_locked=True, of=t.item)
     )
-    items = connection.execute(free).all()
-    if not items:
-        return []
-    taken = update(t.item).where(t.item.c.id.in_([item.id for item in items])).values(spare=t.item.c.spare - 1)
-    connection.execute(taken)
+    found = {item.id: item for item in connection.execute(free).all()}
+    if found:
+        connection.execute(update(t.item).where(t.item.c.id.in_(list(found))).values(spare=t.item.c.spare - 1))
+    return [found[number] for number in ids if number in found]
+
+
+def _assign(
+    connection: Connection, project: DbRow, account_id: int, items: list[tuple[DbRow, int]], until: float
+) -> list[str]:
+    """Lease locked items, each with its position; ids of the assignments."""
     leased, fresh = [], []
-    for item in items:
+    for item, position in items:
         if item.again is not None:
             again = update(t.assignment).where(t.assignment.c.id == item.again)
-            connection.execute(again.values(state="leased", leased_until=until))
+            connection.execute(again.values(state="leased", leased_until=until, position=position))
             leased.append(item.again)
             continue
         leased.append(secrets.token_hex(16))
@@ -89,6 +105,7 @@ def _lease(
                 "left_id": other_way(item) or left(project.secret, item, account_id),
                 "state": "leased",
                 "leased_until": until,
+                "position": position,
             }
         )
     if fresh:

@@ -130,6 +130,7 @@ def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
             t.event.c.item_id.label("item"), t.event.c.assignment_id.label("assignment"), chosen.c.name.label("chosen"),
             left.c.name.label("left"), first.c.name.label("first"), second.c.name.label("second"), t.event.c.strength,
             t.event.c.both, t.event.c.text, t.event.c.reason, t.event.c.seconds, t.event.c.supersedes,
+            t.event.c.position, t.event.c.read,
             t.item.c.strategy, t.item.c.propensity, t.item.c.prompt,
             t.sitting.c.participant, t.sitting.c.study, t.sitting.c.session,
         )

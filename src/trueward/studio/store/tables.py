@@ -81,7 +81,8 @@ credential = Table(
 )
 Index("ix_credential_account_id", credential.c.account_id)
 
-# `kind`: compare or write. `secret` decides which answer stands on which side.
+# `kind`: compare or write. `secret` decides which answer stands on which side, and who gets which item when. `check_rate`:
+# of each person's items, how many are check pairs; none: they come as they are spread among the others.
 project = Table(
     "project",
     metadata,
@@ -91,6 +92,7 @@ project = Table(
     Column("instructions", Text, nullable=False),
     Column("overlap", Integer, nullable=False),
     Column("lease_seconds", Float, nullable=False),
+    Column("check_rate", Float),
     Column("secret", String(64), nullable=False),
     Column("created", Float, nullable=False),
 )
@@ -120,7 +122,7 @@ response = Table(
 
 # A prompt with two responses (compare) or none (write). `spare`: how many people may still take it. `check_id`: the
 # response that is known to be better. `key`: what it was made from, so that importing twice adds nothing. `turned`: whether
-# a vote for the first counts as one for B where agreement is measured.
+# a vote for the first counts as one for B where agreement is measured. `place`: in the shuffled order of its project.
 item = Table(
     "item",
     metadata,
@@ -137,18 +139,28 @@ item = Table(
     Column("strategy", String(16), nullable=False),
     Column("propensity", Float, nullable=False),
     Column("turned", Boolean),
+    Column("place", Integer, nullable=False, server_default="0"),
     UniqueConstraint("project_id", "key"),
 )
 Index(
     "ix_item_queue",
     item.c.round_id,
+    item.c.place,
     item.c.id,
     sqlite_where=text("spare > 0"),
     postgresql_where=text("spare > 0"),
 )
+Index(
+    "ix_item_checks",
+    item.c.round_id,
+    item.c.place,
+    item.c.id,
+    sqlite_where=text("spare > 0 AND check_id IS NOT NULL"),
+    postgresql_where=text("spare > 0 AND check_id IS NOT NULL"),
+)
 
 # One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more were needed),
-# excluded. `answer_id`: the event that counts now.
+# excluded. `answer_id`: the event that counts now. `position`: it was the so-manieth item of the project for this person.
 assignment = Table(
     "assignment",
     metadata,
@@ -159,6 +171,7 @@ assignment = Table(
     Column("state", String(16), nullable=False),
     Column("leased_until", Float, nullable=False),
     Column("answer_id", ForeignKey("event.id")),
+    Column("position", Integer),
     UniqueConstraint("item_id", "account_id"),
 )
 Index("ix_assignment_leases", assignment.c.leased_until, sqlite_where=text("state = 'leased'"),
@@ -166,7 +179,8 @@ Index("ix_assignment_leases", assignment.c.leased_until, sqlite_where=text("stat
 Index("ix_assignment_account", assignment.c.account_id, assignment.c.state)
 
 # What happened: appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include.
-# `supersedes`: the event that no longer counts. `key`: the same click sent twice is one event.
+# `supersedes`: the event that no longer counts. `key`: the same click sent twice is one event. `seconds`: from seeing to
+# answering. `position`: the assignment's at that time. `read`: whether both answers had been on the screen to their ends.
 event = Table(
     "event",
     metadata,
@@ -184,6 +198,8 @@ event = Table(
     Column("reason", Text),
     Column("seconds", Float),
     Column("supersedes", ForeignKey("event.id")),
+    Column("position", Integer),
+    Column("read", Boolean),
 )
 Index("ix_event_account", event.c.account_id, event.c.id)
 Index("ix_event_item", event.c.item_id)
