@@ -28,10 +28,11 @@ SECTIONS = {
 SETTINGS = [f for f in PolicyConfig.model_fields if f not in SECTIONS] + [
     f"{s}.{f}" for s, section in SECTIONS.items() for f in section.model_fields
 ]
+CAP: tuple[Any, dict[str, str]] = (policy_loss.importance_cap, {})
 SOURCES: dict[str, list[tuple[Any, dict[str, str]]]] = {  # what a kind runs, and what its names hold
-    "ppo": [(ppo, {"settings": "critic"}), (policy_loss.ppo_loss, {}), (value_network, {"config": "critic"})],
-    "grpo": [(grpo, {"group": "group"}), (policy_loss.group_loss, {"group": "group"})],
-    "rloo": [(grpo, {"group": "group"}), (policy_loss.group_loss, {"group": "group"})],
+    "ppo": [(ppo, {"settings": "critic"}), (policy_loss.ppo_loss, {}), (value_network, {"config": "critic"}), CAP],
+    "grpo": [(grpo, {"group": "group"}), (policy_loss.group_loss, {"group": "group"}), CAP],
+    "rloo": [(grpo, {"group": "group"}), (policy_loss.group_loss, {"group": "group"}), CAP],
     "dpo": [(dpo, {}), (online_dpo, {}), (preference_step, {"dpo": "dpo"})],
     "best_of_n": [(final_evaluation, {})],
     "sft_on_best": [(optimisation.Optimisation.distil_best_of_n, {})],

@@ -87,8 +87,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     prompts, seed, budget, temperature = setup.prompts, setup.seed, setup.micro_batch_tokens, sampler.params.temperature
     device, longest = policy.device, sampler.params.max_new_tokens
     group, cap = config.group, importance_cap(config, policy)
-    off_policy = sampler.sync_every > 1 or cap is not None
-    surrogate = policy_loss(config)
+    surrogate, off_policy = policy_loss(config), sampler.sync_every > 1 or cap is not None
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
     while state.step < config.steps:
         step = state.step

@@ -77,3 +77,16 @@ class JudgeConfig(Section):
         elif self.reasons:
             raise ValueError("reasons: a model that runs here writes no text, its log-probs are read; give `endpoint`")
         return self
+
+
+def refuse_without_ranking(judge: JudgeConfig) -> None:
+    """`ValueError` if this judge can't put a group of answers in an order (`reward.judge_mode = "grouped"`)."""
+    if not judge.endpoint:
+        raise ValueError(
+            'reward.judge_mode = "grouped": a model that runs here writes no ranking, its log-probs are read; '
+            "give judge.endpoint"
+        )
+    if judge.question:
+        raise ValueError(
+            'judge.question: it asks about two answers; with reward.judge_mode = "grouped" the question is a fixed one'
+        )

@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from trueward.config import presets
 from trueward.config.evaluation_judge import PREFIX, EvaluationJudgeConfig
 from trueward.config.guards import GUARD_FIELDS, refuse_unknown_guards
-from trueward.config.judge import JudgeConfig
+from trueward.config.judge import JudgeConfig, refuse_without_ranking
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import PolicyConfig
 from trueward.config.reward import ComparisonsConfig, RewardConfig
@@ -261,15 +261,7 @@ class Recipe(Section):
         if "judge" in judging and not self.judge.model:
             raise ValueError("judge.model: a judge is asked for, so say which model it is")
         if self.reward.kind == "judge" and self.reward.judge_mode == "grouped":
-            if not self.judge.endpoint:
-                raise ValueError(
-                    'reward.judge_mode = "grouped": a model that runs here writes no ranking, its log-probs are read; '
-                    "give judge.endpoint"
-                )
-            if self.judge.question:
-                raise ValueError(
-                    'judge.question: it asks about two answers; with reward.judge_mode = "grouped" the question is a fixed one'
-                )
+            refuse_without_ranking(self.judge)
         by_people = self.comparisons.path or self.comparisons.source.startswith("studio:")
         if self.data.prompts == "comparisons" and not by_people:
             raise ValueError('data.prompts = "comparisons" needs comparisons.path')

@@ -44,8 +44,8 @@ def joined() -> Iterator[Fabric]:
         return
     if not distributed.is_available():
         raise ValueError(
-            f"torch {torch.__version__} was built without torch.distributed: install one that has it (pip install torch), or "
-            "run one process"
+            f"torch {torch.__version__} was built without torch.distributed: install one that has it, or run "
+            "one process"
         )
     if not begun:
         _begin(rank, world)

@@ -21,6 +21,7 @@ class SourceLoader(SourceFileLoader):
     change, so a function that was edited and tried twice within a second would be the old one."""
 
     def get_code(self, fullname: str) -> CodeType:
+        """The file's code, compiled anew."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
 

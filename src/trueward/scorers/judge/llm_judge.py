@@ -21,10 +21,11 @@ from trueward.scorers.judge.call_limit import REACHED, CallLimit
 from trueward.scorers.judge.endpoint import Endpoint
 from trueward.scorers.judge.question import COMPARE, RATE, Backend, JudgeQuestion, Reply, ending, fill
 from trueward.seeds import seed_for
-from trueward.token_budget import Budget
 
 if TYPE_CHECKING:  # a judge behind a service needs no torch
     import torch
+
+    from trueward.token_budget import Budget
 
 Pair = tuple[Completion, Completion]
 FEWEST_FAILED = 8  # questions without an answer, from which on a service that goes on failing is asked no more
