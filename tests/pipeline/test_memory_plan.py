@@ -184,3 +184,17 @@ def test_a_plan_is_json() -> None:
     assert plan_text.sentences(plan_memory(config.read("nano")).table()) == [
         "trueward:nano is a table: it takes next to no memory."
     ]
+
+
+def test_frozen_weights_are_counted_in_the_precision_of_products() -> None:
+    plain = plan_memory(config.read("tiny", ["lora.rank=4", "runtime.device=cpu"]))
+    low = plan_memory(config.read("tiny", ["lora.rank=4", "runtime.device=cpu", "model.dtype=bfloat16"]))
+    assert plain.plan is not None
+    frozen = plain.plan.shape.weights
+    by_name = {stage.stage: stage for stage in plain.stages}
+    for stage in low.stages:
+        assert stage.weights < by_name[stage.stage].weights or by_name[stage.stage].weights == 0
+    saved = by_name["policy"].weights - {stage.stage: stage for stage in low.stages}["policy"].weights
+    assert saved % (2 * frozen) == 0, "two bytes of each frozen weight, of however many networks"
+    assert any("bfloat16" in note for note in low.table()["notes"])
+    assert not any("bfloat16" in note for note in plain.table()["notes"])

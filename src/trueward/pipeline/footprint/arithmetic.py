@@ -25,6 +25,10 @@ class Widths:
     kept: float = FLOAT
 
 
+LOW = Widths(frozen=2.0)
+"""With products in bfloat16, where frozen matrices are kept in that."""
+
+
 def kept_by_layer(shape: ModelShape, checkpointing: bool) -> int:
     """Numbers that a layer keeps at each token until its backward pass; with checkpointing its input alone."""
     if checkpointing:

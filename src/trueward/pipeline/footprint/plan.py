@@ -9,10 +9,10 @@ from trueward.config import Recipe
 from trueward.data.collate import Collator
 from trueward.data.lengths import nearly_all
 from trueward.data.truncation import prompt_lengths
-from trueward.models import loading
+from trueward.models import loading, precision
 from trueward.pipeline import sources
 from trueward.pipeline.footprint import model_shape
-from trueward.pipeline.footprint.arithmetic import Widths, kept_by_layer
+from trueward.pipeline.footprint.arithmetic import LOW, Widths, kept_by_layer
 from trueward.pipeline.footprint.changes import fitting_changes
 from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths, StageMemory
 from trueward.pipeline.parts import Parts
@@ -62,7 +62,8 @@ class MemoryPlan:
 
 
 def plan_memory(recipe: Recipe, widths: Widths | None = None) -> MemoryPlan:
-    """The plan, without a weight being read. widths: bytes of a frozen weight and of what layers keep; default: float32.
+    """The plan, without a weight being read. widths: bytes of a frozen weight and of what layers keep; default: two of a frozen
+    weight where products are in bfloat16 (`model.dtype`), else four.
 
     `ValueError` in one line for a model whose configuration isn't there, or data that can't be read.
     """
@@ -73,13 +74,19 @@ def plan_memory(recipe: Recipe, widths: Widths | None = None) -> MemoryPlan:
     if shape is None:
         return MemoryPlan(None, start, device.type, ())
     lengths, demonstration = _lengths(recipe, start)
-    plan = Plan(recipe, shape, lengths, tokens, widths or Widths(), demonstration)
+    is_low = precision.pick(recipe.model.dtype, device) is precision.LOW
+    plan = Plan(recipe, shape, lengths, tokens, widths or (LOW if is_low else Widths()), demonstration)
     return MemoryPlan(plan, start, device.type, tuple(plan.stages()))
 
 
 def notes(plan: Plan) -> list[str]:
     """What the numbers leave out or take for granted in this recipe, a sentence each."""
     recipe, said = plan.recipe, []
+    if plan.widths == LOW:
+        said.append(
+            "frozen weights are counted in bfloat16; the sampler's copy of them, keys, values and what layers keep in float32, "
+            "which is more than they take"
+        )
     if recipe.reward.model and Parts(recipe).is_model:
         said.append("reward.model is counted at the policy's size")
     others = [name for name in recipe.evaluation.truths if name.startswith("model:")]
