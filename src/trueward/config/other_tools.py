@@ -204,8 +204,14 @@ SETTINGS: tuple[Same, ...] = (
     ),
     _same(
         "",
-        "deepspeed fsdp ddp_timeout attn_implementation flash_attn flash_attention",
-        "one process, one device in this version",
+        "deepspeed fsdp",
+        "weights are whole in every process; --launch torchrun trains data-parallel",
+    ),
+    _same("", "ddp_timeout", "a process that is silent for TRUEWARD_SILENCE seconds (120) is given up"),
+    _same(
+        "",
+        "attn_implementation flash_attn flash_attention",
+        "torch's scaled_dot_product_attention, on what it has for the device",
     ),
     # Around the run.
     _same("evaluation.every", "eval_steps eval_strategy evaluation_strategy test_freq"),

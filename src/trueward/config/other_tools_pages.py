@@ -49,6 +49,22 @@ TRAINERS: tuple[Same, ...] = (
     Same(("policy.kind=dpo", "policy.dpo.online=true"), ("OnlineDPOTrainer",)),
     Same(("policy.kind=best_of_n",), ("BestOfNSampler (older TRL)",)),
     Same(
+        ("comparisons.source=judge", "reward.kind=judge"),
+        ("HfPairwiseJudge", "OpenAIPairwiseJudge", "PairRMJudge"),
+        "labels for a reward model, or the reward itself (reward.judge_mode); PairRM is no chat model, and is not read",
+    ),
+    Same(
+        ("[[evaluation.judge]]",),
+        ("WinRateCallback",),
+        "a truth beside SFT's answers, in both orders; training never sees it",
+    ),
+    Same(
+        ("evaluation.guards",),
+        ("lm_eval after training", "swift eval", "llamafactory-cli eval"),
+        "lm-eval and Inspect while a policy is trained, paired by item with SFT",
+    ),
+    Same(("trueward run --launch torchrun",), ("accelerate launch", "torchrun", "FORCE_TORCHRUN=1")),
+    Same(
         (),
         ("KTOTrainer", "ORPOTrainer", "GKDTrainer"),
         "not here: from one-sided labels, without a reference, from a teacher",
@@ -94,12 +110,12 @@ FORMATS: tuple[Same, ...] = (
         ('TRL, axolotl, `{"prompt", "chosen", "rejected"}`', 'TRL, `{"chosen", "rejected"}`, prompt inside'),
     ),
     Same(
-        (),
+        ("data.demonstrations",),
         (
             'LLaMA-Factory, `{"instruction", "input", "output"}` (alpaca)',
             'LLaMA-Factory, ms-swift, `{"conversations"}` (sharegpt)',
         ),
-        "rename: prompt and completion, or messages with role and content",
+        "read as they are",
     ),
     Same(
         (),
