@@ -39,7 +39,7 @@ RECIPES: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         "",
         ["run", "tinny"],
-        "there is no recipe 'tinny'; shipped are: arithmetic, best-of-n, constraints, direct, loose-verifier, nano, principle, "
+        "there is no recipe 'tinny'; shipped are: arithmetic, best-of-n, constraints, direct, instruct, loose-verifier, nano, principle, "
         "reviews, smollm2, tiny (or give a path to a TOML file)",
     ),
     "no such file": ("", ["run", "mine.toml"], "mine.toml: no such recipe file"),
