@@ -267,7 +267,15 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def weights(networks: dict[str, Network]) -> list[Tensor]:
-    return [setups.weights(made.model).cpu() for made in networks.values()]
+    """Of each network, in one row. The keys' biases of GPT-2 are left out: a softmax doesn't change with them, so their gradient
+    is rounding, of which Adam makes steps of full size."""
+    rows = []
+    for made in networks.values():
+        values = {name: p.detach().flatten() for name, p in made.model.named_parameters()}
+        thirds = {name: v.chunk(3) for name, v in values.items() if name.endswith("attn.c_attn.bias")}
+        kept = [torch.cat([thirds[n][0], thirds[n][2]]) if n in thirds else v for n, v in values.items()]
+        rows.append(torch.cat(kept).cpu())
+    return rows
 
 
 def texts(value: Any) -> list[str]:

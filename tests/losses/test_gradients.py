@@ -111,6 +111,7 @@ CONSTANT = {
     *("at_temperature", "masked_infinite", "require"),  # parts of other functions here, without a formula of their own
     *(
         "adaptive_lambda",
+        "deviation",
         "importance_weights",
         "labels",
         "mismatch",

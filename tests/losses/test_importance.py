@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from trueward.losses.importance import importance_weights, mismatch
+from trueward.losses.importance import deviation, importance_weights, mismatch
 
 MASK = torch.tensor([[False, True, True], [True, True, False]])
 RATIOS = torch.tensor([[9.0, 0.5, 4.0], [1.0, 2.0, 9.0]], dtype=torch.float64)
@@ -68,3 +68,18 @@ def test_unbiased_and_when_truncated_too_small() -> None:
 
 def test_a_weight_that_is_the_cap_was_not_truncated() -> None:
     assert mismatch(LEARNER, LEARNER, MASK, 1.0)["importance/truncated"] == 0.0
+
+
+def test_the_quantile_of_the_deviation_is_a_token_of_the_sample() -> None:
+    draw = torch.Generator().manual_seed(0)
+    ours, theirs = (torch.randn(50, 60, generator=draw, dtype=torch.float64) for _ in range(2))
+    mask = torch.rand(50, 60, generator=draw) < 0.7
+    count = int(mask.sum())
+    apart = (ours - theirs).abs()[mask].sort(descending=True).values
+    dirty = torch.where(mask, theirs, float("nan"))  # whatever stands outside the mask
+    got = deviation(ours, dirty, mask, count)
+    assert 2000 < count < 3000
+    assert got["importance/deviation"] == pytest.approx(float(apart.mean()), rel=1e-12)
+    assert float(got["importance/deviation_999"]) == float(apart[2]), "the third of two to three thousand"
+    none = deviation(ours, theirs, torch.zeros_like(mask), 0)
+    assert (float(none["importance/deviation"]), float(none["importance/deviation_999"])) == (0.0, 0.0)

@@ -16,7 +16,7 @@ from torch import Tensor
 from trueward import losses
 from trueward.losses import kl
 from trueward.losses.advantages import adaptive_lambda, gae, group_advantages
-from trueward.losses.importance import importance_weights, mismatch
+from trueward.losses.importance import deviation, importance_weights, mismatch
 from trueward.losses.logprobs import at_temperature, entropy, masked_infinite, token_logprobs
 from trueward.losses.masks import masked, masked_mean, masked_sum, whiten
 from trueward.losses.policy import clipped_surrogate, clipped_value, clipped_weight, ratio_figures, token_weights
@@ -47,6 +47,11 @@ TABLE: dict[Callable[..., Any], tuple[Callable[..., Any], list[tuple[Shape, ...]
         importance_weights,
         [((3, 4),) * 3, ((4,),) * 3],
         [((3, 4), (4,), (3, 4)), ((3, 4), (3, 1), (3, 4)), ((3, 4), (3, 4), (3, 1))],
+    ),
+    deviation: (
+        lambda own, old, m: deviation(own, old, m, 3),
+        [((3, 4),) * 3, ((4,),) * 3],
+        [((3, 4), (4,), (3, 4)), ((3, 4), (3, 4), (4,)), ((4,), (3, 4), (3, 4))],
     ),
     mismatch: (mismatch, [((3, 4),) * 3], [((3, 4), (4,), (3, 4)), ((3, 4), (3, 4), (4,)), ((4,), (3, 4), (3, 4))]),
     kl.k1: (kl.k1, [((3, 4), (3, 4)), ((5,), (5,))], [((3,), (3, 1)), ((3, 4), (4,)), ((3,), ())]),
