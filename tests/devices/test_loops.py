@@ -267,7 +267,7 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def weights(networks: dict[str, Network]) -> list[Tensor]:
-    """Of each network, in one row. The keys' biases of GPT-2 are left out: a softmax doesn't change with them, so their gradient
+    """Of each network, in one row. GPT-2's biases of keys are left out: a softmax doesn't change with them, so the gradient
     is rounding, of which Adam makes steps of full size."""
     rows = []
     for made in networks.values():
