@@ -54,7 +54,7 @@ def test_whole_numbers_by_hand(rows: int, fast: bool, monkeypatch: pytest.Monkey
         monkeypatch.setattr(Int8, "is_there", staticmethod(lambda: False))
     weight, bias, x = numbers(9, 40), numbers(9, seed=1), 3 * numbers(rows, 40, seed=2)
     made = Int8(weight, bias)
-    assert made.fast == fast
+    assert made.fast == (fast and Int8.is_there())  # else what every processor can
     rough = weight.abs().amax(1, keepdim=True) / 127
     digits = (weight / rough).round().double() * rough.double()
     step = x.abs().amax(1, keepdim=True) / 127
@@ -76,7 +76,7 @@ def test_bfloat16_by_hand(fast: bool, with_bias: bool, monkeypatch: pytest.Monke
     weight, x, other = numbers(33, 40), numbers(2, 7, 40, seed=2), numbers(7, 33, seed=3)
     bias = numbers(33, seed=1) if with_bias else None
     made = Bfloat16(weight, bias)
-    assert made.fast == fast
+    assert made.fast == (fast and Bfloat16.is_there())
     exact = x.bfloat16().double() @ weight.bfloat16().double().T
     if bias is not None:
         exact = exact.bfloat16().double() + bias.double()

@@ -130,12 +130,20 @@ class Int8:
     @staticmethod
     @cache
     def is_there() -> bool:
-        """Whether the operators work, tried on a small product, whose sums are whole numbers."""
-        digits = torch.arange(-12, 12, dtype=torch.int8).view(3, 8)
-        weight = torch.arange(-20, 20, dtype=torch.float32).view(5, 8)
+        """Whether the operators work, tried on a small product, whose sums are whole numbers.
+
+        Its digits are as large as any: a processor that adds up products of bytes in 16 bits (one without VNNI) is exact
+        for small ones and cuts off the sums of large ones.
+        """
+        digits = torch.cat([torch.full((2, 64), 127), torch.arange(-64, 64).view(2, 64), torch.full((1, 64), -127)]).to(
+            torch.int8
+        )
+        weight = torch.cat(
+            [torch.full((2, 64), 127), torch.arange(-96, 96).view(3, 64), torch.full((1, 64), -127)]
+        ).float()
         try:
-            found = _int8_linear(digits, _pack_int8(weight.to(torch.int8)), torch.full((5,), 0.5))
-            found = _int8_linear(digits, _pack_int8(weight.to(torch.int8)), torch.full((5,), 0.5), 2.0, found)
+            found = _int8_linear(digits, _pack_int8(weight.to(torch.int8)), torch.full((6,), 0.5))
+            found = _int8_linear(digits, _pack_int8(weight.to(torch.int8)), torch.full((6,), 0.5), 2.0, found)
         except (AttributeError, RuntimeError, TypeError):
             return False
         return torch.equal(found, F.linear(digits.float(), weight) * 1.5)
