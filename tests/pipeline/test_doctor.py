@@ -108,9 +108,9 @@ def test_the_broken_rung_is_named_first(
     seen: Any, fault: str, without: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:
     found = seen("tiny", without, *changes)
-    named = [
-        f for f in found.findings if changes != ENDLESS or f.fault != "length-reward"
-    ]  # ENDLESS has that fault too
+    # ENDLESS has these faults too: annotators count words, and of twelve tokens at most the longest answers are the cut ones
+    also = ("length-reward", "endings") if changes == ENDLESS else ()
+    named = [f for f in found.findings if f.fault not in also]
     assert [f.fault for f in named][:1] == [fault]
     first = named[0]
     assert first.evidence
