@@ -19,10 +19,10 @@ def draw(*shape: int, seed: int = 0, grad: bool = True) -> Tensor:
 def test_rms_norm() -> None:
     x, weight = draw(5, 6), draw(6, seed=1)
     expected = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * weight
-    assert torch.allclose(RmsNorm.apply(x, weight, 1e-5), expected, atol=1e-14)
-    assert torch.autograd.gradcheck(lambda a, b: RmsNorm.apply(a, b, 1e-5), (x, weight))
+    assert torch.allclose(RmsNorm.apply(x, weight, 1e-5, x.dtype), expected, atol=1e-14)
+    assert torch.autograd.gradcheck(lambda a, b: RmsNorm.apply(a, b, 1e-5, a.dtype), (x, weight))
     heads = draw(3, 2, 6, seed=2)
-    assert torch.autograd.gradcheck(lambda a, b: RmsNorm.apply(a, b, 1e-5), (heads, weight))
+    assert torch.autograd.gradcheck(lambda a, b: RmsNorm.apply(a, b, 1e-5, a.dtype), (heads, weight))
 
 
 def test_swiglu() -> None:
