@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import importlib.util
 import json
@@ -38,13 +39,15 @@ SMALL = (
     "evaluation.control=never",
 )
 UNTIMED = ("seconds", "peak_memory_mb", "command")
+FEW = 60  # prompts with two SFT answers each, in place of 384: as many as a scale and a home of states take
 
 # Imports torch once and then forks a child for every command, so that a test can kill many of them. The parent never
 # computes anything, and so has no threads that a fork could lose.
 SERVER = """
 import json, os, resource, sys
-import trueward.pipeline, trueward.cli.app, transformers.models.llama.modeling_llama
+import trueward.pipeline.sft, trueward.cli.app, transformers.models.llama.modeling_llama
 
+trueward.pipeline.sft.REFERENCE_PROMPTS = int(sys.argv[1])
 child = 0
 for request in map(json.loads, sys.stdin):
     if request == "ended?":  # looked at and left as it is, so that its id stays its own
@@ -80,14 +83,24 @@ for request in map(json.loads, sys.stdin):
 """
 
 
+def pytest_collection_finish() -> None:
+    """What thousands of tests are made of stays until the end: the garbage collector needn't look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 class Processes:
     """`trueward ...` in processes of their own, one at a time, in `folder`."""
 
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None, reference: int = FEW) -> None:
         self.folder = folder
         environment = {**(os.environ if environment is None else environment), "OMP_NUM_THREADS": "1"}
         self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", SERVER, str(reference)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
     def ask(self, request: Any) -> int:
@@ -142,8 +155,8 @@ class Processes:
 
 
 @contextmanager
-def serving(folder: Path, environment: dict[str, str] | None = None) -> Iterator[Processes]:
-    made = Processes(folder, environment)
+def serving(folder: Path, environment: dict[str, str] | None = None, reference: int = FEW) -> Iterator[Processes]:
+    made = Processes(folder, environment, reference)
     yield made
     assert made.server.stdin
     made.server.stdin.close()
@@ -152,9 +165,26 @@ def serving(folder: Path, environment: dict[str, str] | None = None) -> Iterator
     made.server.stdout.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_reference_answers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs draw fewer answers of the SFT policy, whose reading is most of a small run; all where a test compares what was
+    learned with a bound."""
+    with pytest.MonkeyPatch.context() as patch:
+        here = (item for item in request.session.items if item.nodeid.startswith(f"{request.node.nodeid}::"))
+        if not any(item.get_closest_marker("learned") for item in here):
+            patch_reference(patch)
+        yield
+
+
+def patch_reference(patch: pytest.MonkeyPatch) -> None:
+    from trueward.pipeline import sft
+
+    patch.setattr(sft, "REFERENCE_PROMPTS", FEW)
+
+
 @pytest.fixture(scope="session")
 def make_processes() -> Callable[..., AbstractContextManager[Processes]]:
-    """Other ones, in a folder, with the environment that is given or that is there then."""
+    """Other ones, in a folder, with the environment that is given or that is there then; and with more reference prompts."""
     return serving
 
 
@@ -181,7 +211,9 @@ def climb() -> Callable[..., Artifact]:
 
     def climb_small(home: Path, name: str, *changes: str, until: str = "report") -> Artifact:
         recipe = config.read("tiny", [*SMALL, *changes])
-        return pipeline.run_pipeline(recipe, home, name, Progress(), until=until)
+        with pytest.MonkeyPatch.context() as patch:
+            patch_reference(patch)  # wherever it's asked for first: all share the run
+            return pipeline.run_pipeline(recipe, home, name, Progress(), until=until)
 
     return climb_small
 

@@ -117,8 +117,15 @@ def test_the_figures_exist() -> None:
 
 
 def test_trainers_are_commands_or_settings(command: Command) -> None:
+    """A command with its options, a setting with a value, or a setting or a table by its name."""
+    judge = ("judge.model=m", "judge.endpoint=http://localhost:1/v1")
     for ours in {ours for same in TRAINERS for ours in same.ours}:
         if ours.startswith("trueward "):
-            assert command(ours.split()[1], "--help")[0] == 0
+            name, *options = ours.split()[1:]
+            code, page, _ = command(name, "--help")
+            assert code == 0
+            assert all(option in page for option in options if option.startswith("--"))
+        elif "=" in ours:
+            config.read("tiny", [ours, *(judge if ours.endswith("=judge") else ())])
         else:
-            config.read("tiny", [ours])
+            assert ours.strip("[]") in settings()

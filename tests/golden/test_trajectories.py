@@ -27,6 +27,7 @@ import pytest
 import torch
 
 from trueward import config
+from trueward.pipeline.sft import REFERENCE_PROMPTS
 
 FOLDER = Path(__file__).parent / "trajectories"
 SMALL = (
@@ -215,16 +216,17 @@ def words(case: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def climbed(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Record]:
+def climbed(make_processes: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Record]]:
     """What a case leaves behind; its lower stages are shared with the others'."""
     home = tmp_path_factory.mktemp("golden")
 
     def climb(case: str) -> Record:
-        code, errors = processes.run(*words(case), "--out", str(home / case))
+        code, errors = server.run(*words(case), "--out", str(home / case))
         assert code == 0, errors
         return trajectory(home / case)
 
-    return climb
+    with make_processes(home, reference=REFERENCE_PROMPTS) as server:
+        yield climb
 
 
 def recorded(case: str) -> dict[str, Any]:
@@ -256,7 +258,7 @@ def test_with_other_kernels_it_stays_in_its_tolerance(
         return
     for name, value in OLDER.items():
         monkeypatch.setenv(name, value)
-    with make_processes(tmp_path) as server:
+    with make_processes(tmp_path, reference=REFERENCE_PROMPTS) as server:
         code, errors = server.run(*words("grpo"), "--out", str(tmp_path / "run"))
     assert code == 0, errors
     old, new = recorded("grpo"), trajectory(tmp_path / "run")

@@ -109,7 +109,7 @@ def turns(policy: Network, demonstrations: Sequence[Completion], which: Turns) -
     A demonstration is one sequence, or several where the chat template writes earlier turns in another way later on.
     """
     collator = Collator(policy.tokenizer, policy.context)
-    by_row = [assistant_turns.sequences(collator, d, which == "all") for d in demonstrations]
+    by_row = assistant_turns.sequences(collator, demonstrations, which == "all")
     every = [sequence for row in by_row for sequence in row]
     tokens = Tokens.collate([(s.prompt, s.response) for s in every], collator.pad)
     learned = torch.zeros_like(tokens.response_mask)

@@ -34,9 +34,15 @@ class TrainedSequence:
         return list(prompt[: len(so_far)]) == so_far
 
 
-def sequences(collator: Collator, demonstration: Completion, every: bool) -> list[TrainedSequence]:
-    """The sequences of one demonstration, at least one. every: all of the assistant's turns are learned, not the last alone."""
-    (last,) = collator.pairs([demonstration])
+def sequences(collator: Collator, demonstrations: Sequence[Completion], every: bool) -> list[list[TrainedSequence]]:
+    """The sequences of each demonstration, at least one. every: all of the assistant's turns are learned, not the last."""
+    answers = collator.pairs(demonstrations)
+    return [_sequences(collator, d, last, every) for d, last in zip(demonstrations, answers, strict=True)]
+
+
+def _sequences(
+    collator: Collator, demonstration: Completion, last: tuple[list[int], list[int]], every: bool
+) -> list[TrainedSequence]:
     earlier = _earlier(collator, demonstration.prompt) if every else []
     out: list[TrainedSequence] = []
     for prompt, response in [*earlier, last]:

@@ -55,13 +55,23 @@ class Collator:
             self.known[prompt.text] = self._opened(prompt.text)
         return self.known[prompt.text]
 
+    def remember(self, prompts: Iterable[Prompt]) -> None:
+        """Reads the plain prompts that are new together, which is several times faster than one by one."""
+        new = list(dict.fromkeys(p.text for p in prompts if not p.messages and p.text not in self.known))
+        for text, ids in zip(new, self.encoder.plains(new), strict=True):
+            if ids is not None:
+                self.known[text] = self._closed(ids)
+
     @property
     def encoder(self) -> Encoder:
         """The tokenizer's way from text to ids."""
         return encoder(self.tokenizer)
 
     def _opened(self, text: str) -> list[int]:
-        ids = self.encoder.plain(text)
+        return self._closed(self.encoder.plain(text))
+
+    def _closed(self, ids: list[int]) -> list[int]:
+        """A plain prompt's ids as a model goes on from them."""
         own: int = self.tokenizer.eos_token_id
         while ids and ids[-1] == own and len(ids) > 1:  # some tokenizers close what they encode
             ids.pop()
@@ -104,6 +114,7 @@ class Collator:
         """
         prompts: dict[str, list[int]] = {}
         out = []
+        self.remember(c.prompt for c in completions)
         responses = self.responses_ids((c.response, c.finished) for c in completions)
         for c, response in zip(completions, responses, strict=True):
             key = c.prompt.id if c.prompt.messages else c.prompt.text

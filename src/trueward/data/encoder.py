@@ -50,6 +50,13 @@ class Encoder:
             return ids
         return self.splitter.ids(pieces, control.forbidden, around=True)
 
+    def plains(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """`plain` of several texts in one call; None for each that isn't text by itself, and has to be read alone."""
+        if not texts:
+            return []
+        every = self.control.tokenizer(list(texts), verbose=False)["input_ids"]
+        return [list(ids) if self.control.count(ids) == self.control.around else None for ids in every]
+
     def answers(self, texts: Sequence[str], strict: bool = False) -> list[list[int]]:
         """Answers, with nothing around them. One that can't stay text loses its control tokens; strict: it's an
         `UnsplittableError`."""

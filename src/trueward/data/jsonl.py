@@ -102,16 +102,27 @@ def _objects(path: Path, lenient: bool) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, _object(raw, f"{path}, line {number}", lenient)
 
 
-def _object(raw: bytes, where: str, lenient: bool) -> dict[str, Any]:
-    def constant(name: str) -> float:
-        if lenient:
-            return float(name)
-        raise ValueError(f"{where}: expected JSON, got {name}, which JSON does not have")
+class ConstantError(ValueError):
+    """NaN or an infinity, which JSON doesn't have; the message is its name."""
 
+
+def _refused(name: str) -> float:
+    raise ConstantError(name)
+
+
+STRICT, LENIENT = (
+    json.JSONDecoder(parse_constant=_refused),
+    json.JSONDecoder(),
+)  # one for each line would take most of the time
+
+
+def _object(raw: bytes, where: str, lenient: bool) -> dict[str, Any]:
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=constant)
+        value = (LENIENT if lenient else STRICT).decode(raw.decode("utf-8"))
         if b"\\u" in raw and not lenient:
             json.dumps(value, ensure_ascii=False).encode()
+    except ConstantError as problem:
+        raise ValueError(f"{where}: expected JSON, got {problem}, which JSON does not have") from None
     except UnicodeDecodeError as problem:
         raise ValueError(f"{where}: expected UTF-8, got the byte 0x{raw[problem.start]:02x}") from None
     except UnicodeEncodeError:

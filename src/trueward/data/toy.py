@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 OPENERS = ("this", "the", "a", "that")
 ADJECTIVES = ("new", "long", "short", "french", "strange", "quiet")
@@ -48,7 +49,8 @@ def sentence(draw: random.Random) -> tuple[str, str]:
     return " ".join(prompt), "".join(" " + w for w in [*response, "."])
 
 
-def reviews(count: int, seed: int) -> list[tuple[str, str]]:
+@cache
+def reviews(count: int, seed: int) -> tuple[tuple[str, str], ...]:
     """`count` reviews as (prompt, response)."""
     draw = random.Random(seed)  # noqa: S311
-    return [sentence(draw) for _ in range(count)]
+    return tuple(sentence(draw) for _ in range(count))

@@ -147,7 +147,8 @@ class Fitter:
 
 def prompt_lengths(collator: Collator, prompts: Iterable[Prompt]) -> list[int]:
     """The lengths of the prompts that can be read, in tokens."""
-    lengths = []
+    lengths, prompts = [], list(prompts)
+    collator.remember(prompts)
     for prompt in prompts:
         with suppress(UnreadableError):  # it is left out by that name where it is made to fit
             lengths.append(len(collator.prompt_ids(prompt)))

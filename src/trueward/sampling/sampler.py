@@ -102,6 +102,7 @@ def sample(
     kept afterwards. version: that of the weights, recorded in the rollout.
     """
     collator = Collator(network.tokenizer, network.context)
+    collator.remember(prompts)
     ids = [collator.prompt_ids(p) for p in prompts]
     for prompt, tokens in zip(prompts, ids, strict=True):
         if len(tokens) + 1 > network.context:
