@@ -24,6 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import standing_in
 
 Climb = Callable[..., Any]
+PROGRAM = """
+import sys
+sys.path[:] = {path!r}
+from trueward.pipeline.guards.process import main
+sys.exit(main(*{arguments!r}))
+"""
 SHORT = 'evaluation.guards=["verifier:constraints,max_words=5"]'
 OFTEN = ("evaluation.every=1", "evaluation.guard_every=2", "policy.steps=3")
 
@@ -39,6 +45,30 @@ def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+class Forked:
+    """The process that a guard asks for, from a parent that has imported torch: that takes a new one ten seconds."""
+
+    def __init__(self, processes: Any, command: list[str], stdout: Any) -> None:
+        self.processes = processes
+        program = PROGRAM.format(path=sys.path, arguments=command[3:])
+        request = {"arguments": [], "program": program, "largest_file": 0, "cwd": str(Path.cwd())}
+        self.pid = processes.ask({**request, "stdout": "/dev/null", "stderr": stdout.name})
+
+    def wait(self, timeout: float) -> int:
+        return int(self.processes.finish())
+
+
+@pytest.fixture
+def forked(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards run in processes of their own that have their imports."""
+
+    def start(command: list[str], *, stdout: Any, **more: Any) -> Forked:
+        assert command[:3] == [sys.executable, "-m", "trueward.pipeline.guards.process"]
+        return Forked(processes, command, stdout)
+
+    monkeypatch.setattr("trueward.pipeline.guards.guard_job.subprocess.Popen", start)
+
+
 def rows(run: Path) -> list[dict[str, Any]]:
     return read_log(run / "policy/evaluations.jsonl")
 
@@ -47,6 +77,7 @@ def asked(suites: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (suites / "lm_eval" / "asked.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_verifier_guards_a_run(baseline: Path, climb: Climb) -> None:
     home, name = baseline.parent, "guarded"
     climb(home, name, SHORT, *OFTEN)
@@ -70,6 +101,7 @@ def test_a_verifier_guards_a_run(baseline: Path, climb: Climb) -> None:
     assert "verifier:constraints,max_words=5" in page
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_that_was_killed_repeats_no_guard(baseline: Path, climb: Climb, monkeypatch: pytest.MonkeyPatch) -> None:
     home, made = baseline.parent, []
     run, measure = GuardJob.run, module.Guards.measure
@@ -94,6 +126,7 @@ def test_a_run_that_was_killed_repeats_no_guard(baseline: Path, climb: Climb, mo
     assert [row["step"] for row in rows(home / "cut") if "guards" in row] == [2, 3]
 
 
+@pytest.mark.usefixtures("forked")
 def test_in_memory_it_is_the_same_and_nothing_else_moves(baseline: Path, climb: Climb, tmp_path: Path) -> None:
     changes = (SHORT, "policy.steps=1", "evaluation.guard_items=7", "evaluation.final_prompts=4")
     climb(tmp_path, "disk", *changes, until="policy")
@@ -112,6 +145,7 @@ def settings(climb: Climb) -> tuple[str, ...]:
     return tuple(climb.__globals__["SMALL"])
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_guard_that_fell_stops_the_run_and_is_named(baseline: Path, climb: Climb, suites: Path) -> None:
     guard = 'evaluation.guards=["lm-eval:sinks,limit=40"]'
     changes = (guard, *OFTEN, "policy.steps=6", "evaluation.guard_stops=true")
@@ -127,6 +161,7 @@ def test_a_guard_that_fell_stops_the_run_and_is_named(baseline: Path, climb: Cli
     assert "The guard lm-eval:sinks,limit=40 fell: 0.000 at step 2, SFT’s 0.800." in page
 
 
+@pytest.mark.usefixtures("forked")
 def test_what_fails_while_training_is_said_and_the_run_goes_on(
     baseline: Path, climb: Climb, suites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +190,7 @@ def test_one_that_hangs_is_ended(baseline: Path, climb: Climb, suites: Path, tmp
     assert job.known(place) is None
 
 
+@pytest.mark.usefixtures("forked")
 def test_one_that_cannot_run_on_sft_ends_before_training(baseline: Path, climb: Climb, suites: Path) -> None:
     with pytest.raises(
         ValueError, match=r"lm-eval:unknown can't be run on the SFT policy: ValueError: no task of this"
