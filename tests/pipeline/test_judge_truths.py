@@ -106,8 +106,8 @@ def test_garbage_is_counted_and_no_score(baseline: Path, climb: Any, serve: Any,
     cache = f"runtime.judge.cache={tmp_path}/j.jsonl"
     service = serve(says)
     tables = judges(judge(service), judge(service, name="ranks", mode="grouped"))
-    climb(baseline.parent, "garbage", tables, cache, *QUIET, ONCE)
-    run = baseline.parent / "garbage"
+    climb(baseline.parent, "garbage for truth", tables, cache, *QUIET, ONCE)
+    run = baseline.parent / "garbage for truth"
     lines = [json.loads(line) for line in (run / "evaluation" / "policy.jsonl").read_text().splitlines()]
     told = artifacts.read_json(run / "report.json")["policies"]["policy"]["judges"]["j"]
     known = [s["truths"]["judge:j"] for s in lines if s["truths"]["judge:j"] is not None]
