@@ -156,3 +156,65 @@ def test_a_service_that_is_down_is_one_line(command: Command, home: Path, monkey
     assert code == 2
     last = err.strip().splitlines()[-1]
     assert last.startswith("trueward: --endpoint: base at http://127.0.0.1:9/v1/chat/completions gave no answer")
+
+
+JUDGES = """
+[[evaluation.judge]]
+name = "strict"
+mode = "pointwise"
+model = "m"
+endpoint = "{address}"
+rating = "{{response}}"
+
+[[evaluation.judge]]
+name = "pairs"
+model = "m"
+endpoint = "{address}"
+
+[runtime.judge]
+cache = "judged.jsonl"
+"""
+
+
+def test_a_judge_of_a_recipe_is_a_truth_by_its_name(command: Command, home: Path, serve: Callable[..., Any]) -> None:
+    """What it didn't judge is counted, and no score is made up for it."""
+
+    def says(body: dict[str, Any], before: int) -> dict[str, Any]:
+        words = body["messages"][0]["content"].split()
+        return {"text": "hm" if "quick" in words[:1] else str(5 + words.count("good") - words.count("bad"))}
+
+    service = serve(says)
+    (home / "judges.toml").write_text(JUDGES.format(address=service.address))
+    dump = run_of(home / "dump", 0.9, steps=2, count=60)
+    code, _, err = command("audit", "--samples", "dump", "--truth", "judge:judges.toml:strict", "--out", "found")
+    assert (code, err) == (0, "")
+    table = json.loads((home / "found/audit.json").read_text())
+    assert table["truths"] == ["judge:judges.toml:strict"]
+    rows = [
+        json.loads(line)["output"] for step in (0, 10) for line in (dump / f"{step}.jsonl").read_text().splitlines()
+    ]
+    missing = sum(text.startswith("quick") for text in rows)
+    assert missing > 0
+    assert f"judge:judges.toml:strict said nothing of {missing} answers, which no figure counts" in table["notes"]
+    assert "reference" in table["policies"]
+    assert table["units"]["judge:judges.toml:strict"]["mean"] == pytest.approx(
+        sum(5 + t.split().count("good") - t.split().count("bad") for t in rows[:60] if not t.startswith("quick"))
+        / sum(not t.startswith("quick") for t in rows[:60])
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("judge:judges.toml:kind", "judges.toml has no judge 'kind' in [[evaluation.judge]]; it has strict, pairs"),
+        ("judge:strict", "the run has no [[evaluation.judge]]; one of a recipe is judge:RECIPE.toml:NAME"),
+        ("judge:judges.txt:strict", "expected judge:NAME, or judge:RECIPE.toml:NAME"),
+        ("judge:judges.toml:pairs", "pairs sets answers beside others (mode = 'pairwise')"),
+        ("judge:judges.toml:strict,reasons=3", "strict is set up in [[evaluation.judge]], and takes no options"),
+    ],
+)
+def test_a_judge_that_is_not_there(command: Command, home: Path, name: str, message: str) -> None:
+    (home / "judges.toml").write_text(JUDGES.format(address="http://127.0.0.1:9/v1"))
+    run_of(home / "dump", 0.9, steps=2, count=40)
+    code, _, err = command("audit", "--samples", "dump", "--truth", name)
+    assert (code, message in err, err.count("\n")) == (2, True, 1), err

@@ -21,7 +21,8 @@ SFT = {
 POLICY = {
     "proxy": 1.2, "proxy_se": 0.03, "truth": 1.3, "truth_se": 0.05, "kl": 13.0, "eos_rate": 1.0, "length": 19.0,
     "unique": 0.9, "distinct_1": 0.25, "outlier_share": 0.1, "proxy_at_length": 1.1, "proxy_at_length_se": 0.1,
-    "truth_at_length": 1.2,
+    "truth_at_length": 1.2, "prompts": 256, "proxy_gain": 1.2, "proxy_gain_z": 20.0, "second_gain": 1.0, "second_gain_se": 0.06,
+    "second_shortfall": -0.4, "second_shortfall_z": -6.0,
 }  # fmt: skip
 HEALTHY = DoctorInputs(
     recipe={
@@ -88,6 +89,7 @@ ILL = {
     "normalisation": {"reward_model": {"mean": 0.0, "sd": 1.0}},
     "endings": {"reward_model": {"explained_by_ending": 0.94}, "policy": {"truth": 0.2}},
     "length-reward": {"reward_model": {"explained_by_length": 0.94}, "policy": {"truth": 0.2}},
+    "cross-check": {"policy": {"second_gain": 0.1, "second_shortfall": 0.5, "second_shortfall_z": 8.0, "truth": 0.1}},
     "anchor": {"recipe": {"policy.kl_coef": 0.0}, "policy": {"kl": 61.0, "distinct_1": 0.03}},
     "slack": {"recipe": {"policy.kl_coef": 20.0}, "policy": {"kl": 0.04, "proxy": 0.1, "proxy_at_length": 0.1, "truth": 0.0}},
     "unmoved": {"policy": {"kl": 0.04, "proxy": 0.1, "proxy_at_length": 0.1, "truth": 0.0}},
@@ -154,6 +156,8 @@ def test_what_to_change_against_length_depends_on_who_paid_for_it(recipe: dict[s
             "hardly more comparisons than few, and the truth rose",
             {"reward_model": {"comparisons": 101, "accuracy": 0.55, "accuracy_low": 0.45}},
         ),
+        ("a second model sees little, and the truth rose", {"policy": {"second_gain": 0.1, "second_shortfall_z": 8.0}}),
+        ("a second model sees less, not surely", {"policy": {"second_gain": 0.5, "second_shortfall_z": 2.0, "truth": 0.1}}),
         ("some more are cut", {"policy": {"eos_rate": 0.8}}),
         ("far from home, and good", {"policy": {"outlier_share": 0.9}}),
         ("at home, and worse", {"policy": {"truth": -0.7}}),
@@ -179,6 +183,19 @@ def test_what_looks_like_it_and_is_not(name: str, change: dict[str, Any]) -> Non
 def test_each_sign_of_a_missing_anchor(change: dict[str, Any]) -> None:
     assert faults(with_(recipe={"policy.kl_coef": 0.0}, **change)) == ["anchor"]
     assert "anchor" not in faults(with_(recipe={"policy.kl_coef": 0.05}, **change))
+
+
+def test_a_second_model_is_looked_for_where_there_is_one() -> None:
+    ill = with_(**ILL["cross-check"])
+    (finding,) = diagnose(ill, RULES).findings
+    assert (finding.evidence["proxy_gain"], finding.evidence["second_gain"]) == (1.2, 0.1)
+    assert finding.advice == {"comparisons.count": 12596}
+    (of_people,) = diagnose(with_(**ILL["cross-check"], recipe={"comparisons.source": "file"}), RULES).findings
+    assert list(of_people.advice) == ["comparisons.path"]
+    unfinished = replace(ill, policies={})
+    assert faults(unfinished) == ["cross-check"]
+    alone = {key: None for key in POLICY if key.startswith("second")}
+    assert "reward.cross_check = true" in diagnose(with_(policy=alone), RULES).not_checked["cross-check"]
 
 
 def test_a_peak_that_was_left_counts_as_a_fall() -> None:

@@ -20,6 +20,7 @@ from trueward.evaluation.reward_test.findings import ALPHA
 from trueward.evaluation.reward_test.length_bias import length_bias
 from trueward.evaluation.reward_test.sign_flip import holm, p_value
 from trueward.records import Completion, Prompt, Score
+from trueward.reporting import reward_test_text
 from trueward.scorers.custom import FunctionScorer
 from trueward.scorers.judge.llm_judge import Preference
 
@@ -201,6 +202,22 @@ def test_a_reward_that_rolls_dice_is_unstable() -> None:
 def test_a_reward_that_looks_at_the_batch_is_unstable() -> None:
     table = audited(lambda cs: [len(c.response) / max(len(o.response) for o in cs) for c in cs])
     assert checks(table, "unstable") == {"one at a time"}
+
+
+def test_a_reward_that_has_no_score_for_an_answer_alone_is_unstable() -> None:
+    """Within its batch each answer is set beside the others; alone there is nothing to divide by."""
+
+    def standardised(cs: Sequence[Completion]) -> list[float]:
+        lengths = np.array([float(len(c.response)) for c in cs])
+        with np.errstate(invalid="ignore"):
+            return list((lengths - lengths.mean()) / lengths.std())
+
+    table = audited(standardised)
+    row = table["stability"][-1]
+    assert (row["check"], row["unscored"], row["moved"], row["stable"]) == ("one at a time", 32, 1.0, False)
+    (finding,) = [f for f in table["findings"] if f["kind"] == "unstable"]
+    assert finding["says"].endswith("and 32 of 32 in one call alone")
+    assert "32 have a score in one call alone" in reward_test_text.stability(table)
 
 
 def test_a_reward_by_place_is_unstable() -> None:

@@ -71,7 +71,8 @@ def test_a_healthy_run_has_no_finding(seen: Any) -> None:
 
     def healthy(seed: str) -> bool:
         found = seen("tiny", (), *MORE, seed)
-        assert set(found.not_checked) <= {"endings"}  # where all of its answers end, there is nothing to explain
+        # where all of its answers end, there is nothing to explain; and it has no second reward model
+        assert set(found.not_checked) <= {"endings", "cross-check"}
         assert len(found.checked) + len(found.not_checked) == len(RULES)
         return bool(found.findings == [])
 
@@ -138,6 +139,17 @@ def test_what_chance_may_hide_is_named_first_on_most_seeds(
     found = (seen("tiny", without, *changes, seed) for seed in SEEDS)
     first = ["length-reward", "length"] if rung == "length" else [rung]
     assert majority([f.fault for f in one.findings][: len(first)] == first for one in found)
+
+
+def test_a_gain_that_the_other_half_of_the_comparisons_does_not_know(seen: Any) -> None:
+    """The second model saw 0.23 to 0.35 of the gain on four seeds, line 0.5; the truth gained 0.16 to 0.37 of it, line 0.5.
+
+    On one of them the reward model was overfitted too, and that is named before it.
+    """
+    lab = ("comparisons.count=320", "reward.cross_check=true", "policy.steps=20")
+    found = [[f.fault for f in seen("nano", (), *lab, seed).findings] for seed in SEEDS]
+    assert majority("cross-check" in named for named in found)
+    assert majority(named[:1] == ["cross-check"] or named[:2] == ["overfitting", "cross-check"] for named in found)
 
 
 def test_what_the_penalty_is_for(seen: Any) -> None:

@@ -120,4 +120,4 @@ def test_a_model_of_no_run_wants_prompts_and_a_scorer(command: Command, baseline
     assert code == 0
     found = json.loads(out)
     assert (found["prompts"], found["against"], found["kl"]) == (2, None, None)
-    assert set(found["scorers"][0]) == {"scorer", "order_effect", "model"}
+    assert set(found["scorers"][0]) == {"scorer", "order_effect", "missing", "model"}

@@ -247,8 +247,19 @@ def test_a_file_of_judged_pairs_and_a_model_that_is_asked_now(
     asked = judged_pairs.read(run)
     assert asked is not None
     assert (asked.name, len(asked.votes)) == ("trueward:tiny", len(pairs))
-    own = tmp_path / "mine.jsonl"
     lines = (run / "people/judged.jsonl").read_text().splitlines()
+    named = tmp_path / "named.toml"
+    named.write_text(JUDGE.replace("[judge]", '[[evaluation.judge]]\nname = "strict"\ncap = 4'))
+    code, said = evaluate(monkeypatch, capsys, str(run), "--people", "film", "--judge", f"{named}:strict")
+    assert code == 0, said
+    assert (
+        f"strict (trueward:tiny) is asked about {len(pairs)} pairs: {2 * len(pairs)} requests, of which 4 may" in said
+    )
+    capped = judged_pairs.read(run)
+    assert capped is not None
+    assert (capped.name, len(capped.votes)) == ("strict", 2)
+    assert [vote.probability for vote in capped.votes] == [vote.probability for vote in asked.votes[:2]]
+    own = tmp_path / "mine.jsonl"
     own.write_text("\n".join(lines[:5]).replace("trueward:tiny", "another") + "\n")
     code, said = evaluate(monkeypatch, capsys, str(run), "--people", "film", "--judge", str(own), "--json")
     assert code == 0, said
@@ -268,6 +279,16 @@ def test_a_file_of_judged_pairs_and_a_model_that_is_asked_now(
         ("x.toml", "[reward]\n", "expected the sections [judge] and [runtime], got reward"),
         ("x.toml", "[judge]\nprinciple = 3\n", "unknown key judge.principle; did you mean principles?"),
         ("x.toml", "[judge]\n", "--judge x.toml: judge.model: expected a model's name"),
+        (
+            "judge:strict",
+            None,
+            "--judge judge:strict: the run has no [[evaluation.judge]]; one of a recipe is judge:RECIPE",
+        ),
+        (
+            "x.toml:kind",
+            '[[evaluation.judge]]\nname = "strict"\nmodel = "trueward:tiny"\n',
+            "--judge x.toml:kind: x.toml has no judge 'kind' in [[evaluation.judge]]; it has strict",
+        ),
         ("x.jsonl", '{"prompt": "a", "chosen": "b", "rejected": "c"}\n', "--judge x.jsonl: judged none of the"),
     ],
 )
@@ -283,7 +304,7 @@ def test_a_judge_that_can_not_be_asked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if written is not None:
-        Path(judge).write_text(written)
+        Path(judge.partition(":")[0]).write_text(written)
     code, line = evaluate(monkeypatch, capsys, str(run), "--people", "film", "--judge", judge)
     assert (code, said in line, line.count("\n")) == (2, True, 1), line
     assert not (run / "people/evaluation.jsonl").exists(), "nothing was asked"

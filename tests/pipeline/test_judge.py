@@ -17,7 +17,8 @@ import torch
 from trueward import artifacts, config
 from trueward.data import jsonl
 from trueward.evaluation.statistics import wilson
-from trueward.pipeline import head_to_head
+from trueward.pipeline.evaluation_scorers import named_scorer
+from trueward.pipeline.run_home import RunHome
 from trueward.records import Comparison, Completion
 from trueward.scorers import simulated
 from trueward.scorers.judge.rating import JudgeScorer
@@ -227,7 +228,7 @@ def test_ratings_are_a_reward_on_a_scale_of_their_own(baseline: Path, climb: Any
         start = report["policies"]["sft"]["proxy_raw"]
         assert row["proxy_raw"] == pytest.approx(row["proxy"] * report["reward"]["sd"] + start, abs=1e-4)
         assert row["truths"]["judge"] == pytest.approx(row["proxy"], abs=1e-4), "the judge is both"
-    scorer, _ = head_to_head._scorer("judge", head_to_head.RunHome.of(str(run)), torch.device("cpu"))
+    scorer, _ = named_scorer("judge", RunHome.of(str(run)), torch.device("cpu"))
     assert isinstance(scorer, JudgeScorer), "and `trueward evaluate` knows it"
     steps = read_log(run / "policy/metrics.jsonl")
     assert all(step["reward/failed"] == 0 for step in steps)

@@ -34,8 +34,8 @@ def evaluate(
     judge: Annotated[
         str,
         typer.Option(
-            help="With --people: who judges all pairs of the evaluation beside them: proxy, the run's first truth, a file of "
-            "judged pairs, or a .toml file with a section [judge]."
+            help="With --people: who judges all pairs of the evaluation beside them: proxy, its first truth, one of its "
+            "[[evaluation.judge]] by name (or RECIPE.toml:NAME), a file of judged pairs, or a .toml file with [judge]."
         ),
     ] = "",
     within: Annotated[

@@ -6,14 +6,14 @@ from typing import Any
 
 from trueward.evaluation.doctor import DoctorInputs, Finding
 from trueward.evaluation.doctor_advice import against_length
-from trueward.evaluation.doctor_figures import change, ends, gained, known, rounded, truth_gain
+from trueward.evaluation.doctor_figures import earned, known, rounded, truth_gain
 from trueward.evaluation.doctor_thresholds import line
 
 
 def endings(inputs: DoctorInputs) -> Finding | None:
     """The reward model tells answers that end from answers that were cut, and little else."""
     (share,) = known(inputs.reward_model, "explained_by_ending")
-    if share <= line("explained") or _earned(inputs):
+    if share <= line("explained") or earned(inputs):
         return None
     return Finding(
         "endings",
@@ -30,7 +30,7 @@ def endings(inputs: DoctorInputs) -> Finding | None:
 def length_reward(inputs: DoctorInputs) -> Finding | None:
     """The reward model counts words, and little else."""
     (share,) = known(inputs.reward_model, "explained_by_length")
-    if share <= line("explained") or _earned(inputs):
+    if share <= line("explained") or earned(inputs):
         return None
     return Finding(
         "length-reward",
@@ -43,14 +43,6 @@ def length_reward(inputs: DoctorInputs) -> Finding | None:
         f"truth gained less than {line('earned'):g} of what the proxy did",
         against_length(inputs),
     )  # fmt: skip
-
-
-def _earned(inputs: DoctorInputs) -> bool:
-    """Whether the truth rose with the proxy: then endings, or longer answers, are better ones."""
-    if not gained(inputs, "truth"):
-        return False
-    truth, proxy = (change(key, *ends(inputs)) for key in ("truth", "proxy"))
-    return bool(truth and proxy and truth[0] > line("earned") * proxy[0])
 
 
 def _evidence(inputs: DoctorInputs, **figures: Any) -> dict[str, Any]:

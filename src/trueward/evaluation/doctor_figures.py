@@ -67,3 +67,11 @@ def truth_gain(inputs: DoctorInputs) -> float | None:
     except NotMeasuredError:
         return None
     return gain and gain[0]
+
+
+def earned(inputs: DoctorInputs) -> bool:
+    """Whether the truth rose with the proxy: then what the reward model likes makes better answers."""
+    if not gained(inputs, "truth"):
+        return False
+    truth, proxy = (change(key, *ends(inputs)) for key in ("truth", "proxy"))
+    return bool(truth and proxy and truth[0] > line("earned") * proxy[0])

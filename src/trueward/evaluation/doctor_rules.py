@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trueward.evaluation import doctor_cross_check_rule as second
 from trueward.evaluation import doctor_explained_rules as explained
 from trueward.evaluation import doctor_policy_rules as policy
 from trueward.evaluation import doctor_reward_rules as reward
@@ -17,6 +18,7 @@ RULES: dict[str, Rule] = {
     "normalisation": reward.normalisation,
     "endings": explained.endings,
     "length-reward": explained.length_reward,
+    "cross-check": second.cross_check,
     "anchor": policy.anchor,
     "slack": policy.slack,
     "unmoved": policy.unmoved,

@@ -125,8 +125,8 @@ def _checkpoints(request: AuditRequest, progress: Progress) -> Iterator[Row]:
     from trueward.pipeline.audit_checkpoints import CheckpointsAudit
     from trueward.pipeline.audit_setup import AuditSetup
     from trueward.pipeline.checkpoint_files import checkpoints_of
-    from trueward.pipeline.head_to_head import RunHome
     from trueward.pipeline.process import process_settings
+    from trueward.pipeline.run_home import RunHome
     from trueward.pipeline.surroundings import run_env
 
     if request.reference is None:

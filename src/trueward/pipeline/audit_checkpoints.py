@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trueward import artifacts
+from trueward.config.evaluation_judge import PREFIX
 from trueward.evaluation import verdict
 from trueward.evaluation.measurement import Measurement, feature_shifts
 from trueward.evaluation.peak_fall import fall
@@ -247,8 +248,8 @@ class CheckpointsAudit:
 
 def _source(name: str) -> str:
     """The text of the file that a scorer's name points to, so that an edited function measures again; empty without one."""
-    module, _, _ = name.rpartition(":")
+    module = name.rpartition(":")[0].removeprefix(PREFIX)
     for place in (Path(module), Path(module.replace(".", "/") + ".py")):
-        if module and place.suffix == ".py" and place.is_file():
+        if module and place.suffix in (".py", ".toml") and place.is_file():
             return place.read_text(encoding="utf-8", errors="replace")
     return ""

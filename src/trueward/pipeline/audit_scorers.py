@@ -13,10 +13,14 @@ from trueward.artifacts import expanded
 from trueward.records import Completion
 
 if TYPE_CHECKING:
+    from trueward.pipeline.scorer_factory import ScorerFactory
     from trueward.scorers.scorer import Scorer
 
 COLUMN = "column:"
-PROGRAMS = "verifier:NAME, module:function, file.py:function, model:DIRECTORY, judge,model=NAME or length"
+PROGRAMS = (
+    "verifier:NAME, module:function, file.py:function, model:DIRECTORY, judge,model=NAME, judge:RECIPE.toml:NAME or "
+    "length"
+)
 EXPECTED = f"a column of the files, {PROGRAMS}"
 
 
@@ -53,6 +57,7 @@ class AuditScorer:
 
     def _score(self, completions: list[Completion]) -> list[float]:
         from trueward.scorers.custom import FunctionScorer
+        from trueward.scorers.judge.rating import FAILED
         from trueward.scorers.scorer import ABSTAINED
         from trueward.scorers.verifiers.verifier import Verifier
 
@@ -62,9 +67,10 @@ class AuditScorer:
         if isinstance(self.scorer, Verifier):
             self.scorer.check_keys([c.prompt for c in completions], self.name)
         scored = self.scorer(completions)
-        silent = [ABSTAINED in score.parts for score in scored]
+        silent = [ABSTAINED in score.parts or bool(score.parts.get(FAILED)) for score in scored]
         self.abstained += sum(silent)
-        if (ends := self.bounds) and (wrong := [s.score for s in scored if not ends[0] <= s.score <= ends[1]]):
+        given = [score.score for score, no in zip(scored, silent, strict=True) if not no]
+        if (ends := self.bounds) and (wrong := [score for score in given if not ends[0] <= score <= ends[1]]):
             raise ValueError(f"{self.name} scored {wrong[0]:g}, outside of its bounds, {ends[0]:g} to {ends[1]:g}")
         return [float("nan") if no else score.score for score, no in zip(scored, silent, strict=True)]
 
@@ -94,8 +100,11 @@ def named(
     return AuditScorer(name, make(name) if make else program(option, name))
 
 
-def program(option: str, name: str, device: Any = None) -> Scorer:
-    """The scorer of a name outside of a run, on its own scale. `ValueError` in one line that begins with the option."""
+def program(option: str, name: str, device: Any = None, factory: ScorerFactory | None = None) -> Scorer:
+    """The scorer of a name, on its own scale. `ValueError` in one line that begins with the option.
+
+    factory: of the run that the name belongs to; None: it belongs to none.
+    """
     from trueward.models import loading
     from trueward.pipeline.scorer_factory import ScorerFactory
     from trueward.scorers import scorer_spec
@@ -105,7 +114,7 @@ def program(option: str, name: str, device: Any = None) -> Scorer:
     if module.endswith(".py"):
         return function_in_file(option, module, function)
     spec = scorer_spec.parse(name, option)
-    factory = ScorerFactory(Env(device or loading.pick_device("auto")))
+    factory = factory or ScorerFactory(Env(device or loading.pick_device("auto")))
     return factory.specified(spec, f"{option} {name}")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any, cast
 
 from trueward import artifacts
 from trueward.config import SamplerConfig
@@ -17,18 +17,19 @@ from trueward.evaluation.truth import AnyTruth, Truth
 from trueward.evaluation.verdict import LEAST_FALL
 from trueward.models.network import Network
 from trueward.models.run_paths import model_path
-from trueward.pipeline import audit_scorers
+from trueward.pipeline import audit_scorers, named_judge
 from trueward.pipeline.answers import exact_sampler
-from trueward.pipeline.head_to_head import RunHome
 from trueward.pipeline.held_out import HeldOut, divide, in_order
 from trueward.pipeline.program_reward import read_scale
 from trueward.pipeline.records import ANSWERS, read_completions, read_prompts
 from trueward.pipeline.relabel import refitted_proxy
+from trueward.pipeline.run_home import RunHome
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.records import Completion
 from trueward.sampling.draws import Draws
 from trueward.scorers import ensemble
 from trueward.scorers.custom import FunctionScorer, with_neutral
+from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.normalized import Normalized
 from trueward.scorers.scorer import Scale, Scorer, fit_scale, judged_pairs, scores
 from trueward.scorers.simulated import SavedAnnotators
@@ -149,6 +150,11 @@ class AuditSetup:
         if self.home and name in self.home.recipe.evaluation.truths:
             annotators = SavedAnnotators(self.home.run / "prepare" / "annotators")
             return factory.truths([name], annotators, self.answers)[0]
+        if named_judge.is_named(name):
+            judge, calls = named_judge.find(name, factory.judges, factory.env.calls, f"--truth {name}")
+            own = replace(factory, judges=(judge,), env=replace(factory.env, calls=calls))
+            (made,) = own.truths([judge.truth], {}, self.answers, {judge.name: CallLimit(judge.cap)})
+            return cast(AnyTruth, replace(cast(Any, made), name=name))  # a dataclass, whichever of the truths it is
         scorer = self._program("--truth", name, factory)
         scale = self._scale(scorer, f"--truth {name}")
         return Truth(name, with_neutral(scorer, scale.mean), scale)
@@ -168,7 +174,8 @@ class AuditSetup:
         return Normalized(with_neutral(scorer, scale.mean), scale)
 
     def _program(self, option: str, name: str, factory: ScorerFactory) -> Scorer:
-        made = audit_scorers.named(option, name, (), scorer=self.given.get(name)).scorer
+        of_run = partial(audit_scorers.program, option, factory=factory) if named_judge.is_named(name) else None
+        made = audit_scorers.named(option, name, (), of_run, self.given.get(name)).scorer
         assert made is not None
         prompts = [*self.held_out.steps, *self.held_out.reserved]
         if isinstance(made, FunctionScorer):

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from trueward import artifacts, config
+from trueward import config
 from trueward.batches import Rollout
 from trueward.config import Recipe
 from trueward.data import loading as texts
@@ -25,26 +24,20 @@ from trueward.evaluation.token_figures import by_answer
 from trueward.evaluation.win_rate import win_rate
 from trueward.models import loading
 from trueward.models.network import Network
-from trueward.models.run_paths import is_model, model_path
-from trueward.pipeline import sources
-from trueward.pipeline.answers import exact_sampler
+from trueward.models.run_paths import model_path
+from trueward.pipeline.evaluation_scorers import named_scorer
 from trueward.pipeline.held_out import divide, in_order
-from trueward.pipeline.parts import Parts
-from trueward.pipeline.program_reward import read_scale
-from trueward.pipeline.records import ANSWERS, read_completions, read_prompts
-from trueward.pipeline.relabel import refitted_proxy
-from trueward.pipeline.scorer_factory import ScorerFactory
+from trueward.pipeline.records import read_prompts
+from trueward.pipeline.run_home import RunHome
 from trueward.progress import Progress
 from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams, sample
-from trueward.scorers import ensemble, scorer_spec, simulated
 from trueward.scorers.custom import FunctionScorer
-from trueward.scorers.scorer import Scale, Scorer, fit_scale
-from trueward.scorers.user_function import Columns
+from trueward.scorers.judge.rating import FAILED
+from trueward.scorers.scorer import Scale, Scorer
 from trueward.scorers.verifiers.verifier import Verifier
 from trueward.seeds import generator
-from trueward.training.env import Env
 
 Row = dict[str, Any]
 
@@ -63,33 +56,6 @@ class EvalRequest:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class RunHome:
-    """The run that a model belongs to: its held-out prompts, scorers and scale."""
-
-    run: Path
-    recipe: Recipe
-
-    @classmethod
-    def of(cls, model: str) -> RunHome | None:
-        """The run of a model, by its path or name; None if it belongs to none."""
-        for path in (Path(model), Path("runs") / model):
-            for run in (path, *list(path.parents)[:3]):
-                if artifacts.is_run(run) and (run / "recipe.toml").is_file():
-                    return cls(run, config.read(str(run / "recipe.toml")))
-        return None
-
-    @cached_property
-    def columns(self) -> Columns:
-        """Columns of its prompts' rows, if it has scorers of the user's own, which may ask for them."""
-        return sources.read(self.recipe).columns if Parts(self.recipe).reads_columns else {}
-
-    def named(self) -> list[str]:
-        """The names of its scorers: the truths, and the proxy."""
-        proxy = ["proxy"] if any(artifacts.load(self.run / stage) for stage in ("reward_model", "reward")) else []
-        return [*(t for t in self.recipe.evaluation.truths if not t.startswith("people:")), *proxy]
-
-
 def evaluate(request: EvalRequest, progress: Progress) -> Row:
     """Score the model's answers, and those of the other model if there is one.
 
@@ -102,9 +68,13 @@ def evaluate(request: EvalRequest, progress: Progress) -> Row:
     device = loading.pick_device("auto")
     prompts = _prompts(request, home)
     names = request.scorers or tuple(home.named() if home else ())
+    comparing = [judge.truth for judge in home.recipe.evaluation.judge if judge.mode != "pointwise"] if home else []
+    if left_out := [name for name in comparing if name in names and not request.scorers]:
+        names = tuple(name for name in names if name not in left_out)
+        progress.tell(f"left out, since here each answer has a score of its own: {', '.join(left_out)}")
     if not names:
         raise ValueError("evaluate: this model belongs to no run, so say by what to score it: --scorer model:DIRECTORY")
-    scorers = {name: _scorer(name, home, device) for name in names}
+    scorers = {name: named_scorer(name, home, device) for name in names}
     for name, (scorer, _) in scorers.items():
         if isinstance(scorer, FunctionScorer):
             scorer.check(prompts, f"--scorer {name}")
@@ -185,49 +155,13 @@ def not_picked_on(prompts: Sequence[Prompt], recipe: Recipe) -> list[Prompt]:
     return unused
 
 
-def _scorer(text: str, home: RunHome | None, device: torch.device) -> tuple[Scorer, Scale]:
-    """A scorer and the scale it is reported on: that of the run's SFT policy where there is one."""
-    alone = Scale(0.0, 1.0)
-    env = Env(device, calls=home.recipe.runtime.judge) if home else Env(device)
-    spec = scorer_spec.parse(text)
-    name, where = spec.name, f"--scorer {text}"
-    factory = ScorerFactory.of(home.recipe, env, home.columns) if home else ScorerFactory(env)
-    if ":" in name or name == "judge":  # on its own scale: for a verifier, the share of right answers
-        has_own = bool(spec.options) or name == "judge" or home is None
-        return factory.specified(spec, where) if has_own else factory.truth(name), alone
-    if spec.options:
-        raise ValueError(f"{where}: {name} is set up by its run, and takes no options")
-    if home is None:
-        raise ValueError(
-            f"--scorer {name}: known by this name to a run alone; expected model:DIRECTORY, verifier:NAME or module:function"
-        )
-    if name == "proxy" and home.recipe.reward.kind != "reward_model":
-        if not artifacts.load(home.run / "reward"):
-            raise ValueError(f"--scorer proxy: {home.run} has no reward yet")
-        run, seed = home.run, home.recipe.seed
-        sample = exact_sampler(home.recipe.sampler, env)
-        sft = partial(loading.causal, model_path(str(run / "sft")), seed, device)
-        return factory.normalized_program(read_scale(run / "reward"), sft, sample), alone
-    if name == "proxy":
-        folder = home.run / "reward_model"
-        if not is_model(folder / "model"):
-            raise ValueError(f"--scorer proxy: {home.run} has no reward model yet")
-        return refitted_proxy(home.run / "policy", env) or ensemble.load(folder, device), alone
-    try:
-        scorer = simulated.load(home.run / "prepare" / "annotators", name)
-    except ValueError as error:
-        raise ValueError(
-            f"--scorer {name}: {error}; or proxy, model:DIRECTORY, verifier:NAME or module:function"
-        ) from None
-    answers = read_completions(home.run / "sft" / ANSWERS)
-    own = np.array([v.score for v in scorer(answers)]).reshape(-1, 2)
-    return scorer, fit_scale(own, f"--scorer {name}")
-
-
 def _scored(name: str, scorer: Scorer, scale: Scale, sides: dict[str, tuple[Network, Rollout]], seed: int) -> Row:
     sides_scores, moved = blind(scorer, [rollout.completions for _, rollout in sides.values()], seed)
-    values = [scale.apply(one) for one in sides_scores]
-    row: Row = {"scorer": name, "order_effect": moved / scale.sd}
+    known = np.isfinite(np.stack(sides_scores)).all(axis=0)
+    values = [scale.apply(one[known]) for one in sides_scores]
+    if not known.any():
+        raise ValueError(f"--scorer {name}: gave no score to any of {len(known)} answers")
+    row: Row = {"scorer": name, "order_effect": moved / scale.sd, "missing": int((~known).sum())}
     for side, one in zip(sides, values, strict=True):
         row[side] = {"mean": float(one.mean()), "se": standard_error(one)}
     if len(values) == 2:
@@ -247,18 +181,22 @@ def _scored(name: str, scorer: Scorer, scale: Scale, sides: dict[str, tuple[Netw
 
 
 def blind(scorer: Scorer, sides: Sequence[Sequence[Completion]], seed: int) -> tuple[list[np.ndarray], float]:
-    """Each side's scores, the mean of two passes over all answers, shuffled and reversed; and their largest difference."""
+    """Each side's scores, the mean of two passes over all answers, shuffled and reversed; and their largest difference.
+
+    NaN for an answer that a judge said nothing of in one of them.
+    """
     every = [c for side in sides for c in side]
     order = torch.randperm(len(every), generator=generator(seed, "blind")).numpy()
     passes = []
     for places in (order, order[::-1]):
-        scored = np.array([v.score for v in scorer([every[i] for i in places])], dtype=np.float64)
+        scored = [np.nan if v.parts.get(FAILED) else v.score for v in scorer([every[i] for i in places])]
         back = np.empty(len(every))
         back[places] = scored
         passes.append(back)
     mean = (passes[0] + passes[1]) / 2
     cuts = np.cumsum([len(side) for side in sides])[:-1]
-    return np.split(mean, cuts), float(np.abs(passes[0] - passes[1]).max(initial=0.0))
+    moved = np.abs(passes[0] - passes[1])
+    return np.split(mean, cuts), float(moved[np.isfinite(moved)].max(initial=0.0))
 
 
 def _figures(rollout: Rollout) -> Row:

@@ -78,7 +78,7 @@ def call_lines(recipe: Recipe) -> list[str]:
     return lines
 
 
-def make_judge(config: EvaluationJudgeConfig, seed: int, env: Env, limit: CallLimit) -> LlmJudge:
+def make_judge(config: EvaluationJudgeConfig, seed: int, env: Env, limit: CallLimit | None) -> LlmJudge:
     """The judge. `ValueError` in one line if there is no such model, or no key for its service."""
     calls = env.calls.model_copy(update={"key": config.key or env.calls.key})
     try:

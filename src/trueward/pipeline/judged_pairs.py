@@ -15,17 +15,20 @@ from typing import Any
 import numpy as np
 
 from trueward import config
+from trueward.config.evaluation_judge import PREFIX
 from trueward.config.reading import resolve
 from trueward.data import comparisons as compared
 from trueward.data import jsonl, questions
 from trueward.data.questions import PeoplePair
 from trueward.evaluation.prediction_powered import PoweredMean, powered_mean
 from trueward.models import loading, precision
+from trueward.pipeline import named_judge
 from trueward.pipeline.judge_labels import build_judge
 from trueward.pipeline.records import read_prompts
 from trueward.pipeline.surroundings import token_budget
 from trueward.progress import Progress
 from trueward.records import Comparison, Completion, line
+from trueward.scorers.judge.call_limit import CallLimit
 from trueward.training.env import Env
 from trueward.training.journal import read_log
 
@@ -55,25 +58,35 @@ def evaluation_pairs(run: Path, most: int | None = None) -> list[PeoplePair]:
 def judge_run(run: Path, judge: str, progress: Progress, say: Callable[[str], None]) -> JudgedRun:
     """What this judge says of all pairs of the run's final evaluation; kept in its directory.
 
-    judge: `proxy` or the name of the run's first truth, whose scores are known; a file of comparisons; or a TOML file with
-    a section [judge], which is asked now, and never twice (`runtime.judge.cache`). say: is told what that takes before the
-    first request. `ValueError` in one line for another judge, or one that judged none of the pairs.
+    judge: `proxy` or the name of the run's first truth, whose scores are known; a file of comparisons; or who is asked now, and
+    never twice (`runtime.judge.cache`): a judge of the run's [[evaluation.judge]] by its name, of a recipe's
+    (`RECIPE.toml:NAME`), or a TOML file with a section [judge]. say: is told what that takes before the first request.
+    `ValueError` in one line for another judge, or one that judged none of the pairs.
     """
     rows = _rows(run)
     pairs = [pair for pair, _ in rows]
     recipe = config.read(str(run / "recipe.toml"))
     truth = next((name for name in recipe.evaluation.truths if not name.startswith(questions.PREFIX)), "")
-    if judge in {"proxy", truth}:
+    own = [one.name for one in recipe.evaluation.judge]
+    if judge in {"proxy", truth, truth.removeprefix(PREFIX)}:
         votes = _by_score(rows, "proxy" if judge == "proxy" else "truth", judge)
+    elif named_judge.is_named(judge) or named_judge.TOML + ":" in judge or judge in own:
+        found, calls = named_judge.find(judge, recipe.evaluation.judge, recipe.runtime.judge, f"--judge {judge}")
+        settings = recipe.model_copy(
+            update={"judge": found.settings(), "runtime": recipe.runtime.model_copy(update={"judge": calls})}
+        )
+        votes = _by_model(pairs, settings, found.name, progress, say, found.cap)
     elif Path(judge).suffix == ".toml":
-        votes = _by_model(pairs, judge, recipe.seed, progress, say)
+        settings = _settings(judge)
+        votes = _by_model(pairs, settings.model_copy(update={"seed": recipe.seed}), settings.judge.model, progress, say)
     elif Path(judge).is_file():
         votes = questions.matching(pairs, compared.read(judge).rows)
     else:
         scores = "proxy" + (f", {truth}" if truth else "")
+        judges = f"{', '.join(own)} (of its [[evaluation.judge]]), " if own else ""
         raise ValueError(
-            f"--judge {judge}: expected {scores} (a score that the run has), a file of judged pairs, or a .toml file with "
-            "a section [judge]"
+            f"--judge {judge}: expected {scores} (a score that the run has), {judges}a file of judged pairs, or a .toml file "
+            "with a section [judge]; RECIPE.toml:NAME is one of a recipe's [[evaluation.judge]]"
         )
     if not votes:
         raise ValueError(f"--judge {judge}: judged none of the {len(pairs)} pairs of {run}'s final evaluation")
@@ -182,9 +195,14 @@ def _vote(pair: PeoplePair, probability: float, name: str) -> Comparison:
 
 
 def _by_model(
-    pairs: Sequence[PeoplePair], path: str, seed: int, progress: Progress, say: Callable[[str], None]
+    pairs: Sequence[PeoplePair],
+    recipe: config.Recipe,
+    name: str,
+    progress: Progress,
+    say: Callable[[str], None],
+    cap: int | None = None,
 ) -> list[Comparison]:
-    recipe = _settings(path)
+    """The judge's votes, asked now. name: who it is, in the votes. cap: calls that it may make; None: as many as it takes."""
     judge = recipe.judge
     different = [pair for pair in pairs if pair.differs]
     sides = [
@@ -196,8 +214,10 @@ def _by_model(
     ]
     requests = 2 * len(sides) * (len(judge.principles) if judge.draw == "all" else 1)
     calls = recipe.runtime.judge
+    who = judge.model if name == judge.model else f"{name} ({judge.model})"
     say(
-        f"{judge.model} is asked about {len(sides):,} pairs: {requests:,} requests"
+        f"{who} is asked about {len(sides):,} pairs: {requests:,} requests"
+        + (f", of which {cap:,} may be made" if cap is not None and cap < requests else "")
         + (f", at most {calls.cap:g} in all." if calls.cap is not None else ".")
     )
     device = loading.pick_device(recipe.runtime.device)
@@ -208,12 +228,12 @@ def _by_model(
         calls=calls,
         progress=progress,
     )
-    asked = build_judge(judge, seed, env)
+    asked = build_judge(judge, recipe.seed, env, None if cap is None else CallLimit(cap))
     progress.start("the judge", len(sides))
     preferences = asked.compare(sides, progress.at)
     progress.end(f"{sum(p.logit is not None for p in preferences):,} pairs")
     return [
-        _vote(pair, asked.probability(p.logit), judge.model)
+        _vote(pair, asked.probability(p.logit), name)
         for pair, p in zip(different, preferences, strict=True)
         if p.logit is not None
     ]

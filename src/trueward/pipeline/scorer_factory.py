@@ -15,6 +15,7 @@ from trueward.evaluation.grouped_truth import GroupedTruth
 from trueward.evaluation.judged_truth import JudgedTruth
 from trueward.evaluation.truth import AnyTruth, Truth
 from trueward.models.network import Network
+from trueward.pipeline import named_judge
 from trueward.pipeline.judge_labels import build_judge, uses_judge
 from trueward.pipeline.judge_truths import SCALE_PROMPTS, make_judge
 from trueward.records import Completion, Prompt
@@ -75,6 +76,8 @@ class ScorerFactory:
             if options or self.judge is None:
                 raise ValueError(f"{where}: a judge has a section of its own, [judge], and takes no options here")
             return self.judge_scorer()
+        if named_judge.is_named(name):
+            return self._judge_of(name, options, where)
         if name == "length":
             return length
         if name.startswith("model:"):
@@ -86,6 +89,16 @@ class ScorerFactory:
                 raise ValueError(f"{where}: {name} is a function of your own, and takes no options")
             return CustomScorer(name, self.columns)
         return catalogue.make(name.removeprefix("verifier:"), options, where)
+
+    def _judge_of(self, name: str, options: dict[str, Any], where: str) -> Scorer:
+        """The ratings of a judge of [[evaluation.judge]]. where: what errors call it."""
+        judge, calls = named_judge.find(name, self.judges, self.env.calls, where)
+        if options:
+            raise ValueError(f"{where}: {judge.name} is set up in [[evaluation.judge]], and takes no options")
+        named_judge.refuse_comparing(judge, where)
+        limit = None if judge.cap is None else CallLimit(judge.cap)
+        made = make_judge(judge, self.seed, replace(self.env, calls=calls), limit)
+        return RubricScorer(made, judge.rubric, self.columns) if judge.rubric else JudgeScorer(made)
 
     def specified(self, spec: ScorerSpec, where: str) -> Scorer:
         """The scorer of a command line, with its options, on its own scale. where: what errors call it."""

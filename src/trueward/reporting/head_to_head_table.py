@@ -51,6 +51,10 @@ def sentences(result: Row) -> list[str]:
     """The results of the table in sentences."""
     lines, short = [], names(result)
     for row in result["scorers"]:
+        if row["missing"]:
+            lines.append(
+                f"{row['scorer']} gave no score to {row['missing']} of {result['prompts']} prompts, which are left out."
+            )
         if "difference" not in row:
             continue
         if row["difference_low"] > 0:

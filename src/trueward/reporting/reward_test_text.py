@@ -73,6 +73,7 @@ def stability(table: Row) -> str:
         return f"The same answers get the same scores: {', '.join(row['check'] for row in rows)}."
     parts = [
         f"{row['check']}: {percent(row['moved'])} of answers move, by up to {row['largest']:.2g}{SPACE}{unit(table)}"
+        + (f", and {count(row['unscored'])} have a score in one call alone" if row["unscored"] else "")
         for row in rows
         if not row["stable"]
     ]

@@ -32,7 +32,8 @@ def findings(table: Row) -> list[Row]:
         _finding(
             UNSTABLE,
             r["check"],
-            f"the same answers get other scores ({r['check']}): by up to {_units(r['largest'], table)}",
+            f"the same answers get other scores ({r['check']}): by up to {_units(r['largest'], table)}"
+            + (f", and {r['unscored']:,} of {r['answers']:,} in one call alone" if r["unscored"] else ""),
         )
         for r in table["stability"]
         if not r["stable"]
