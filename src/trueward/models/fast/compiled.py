@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trueward.models.fast.spec import CENTRED
+from trueward.models.fast.spec import is_centred
 
 
 def require_compiler() -> None:
@@ -34,7 +34,7 @@ def covers(layer: Any) -> bool:
     One with an adapter is not compiled, nor one with q and k norms, with fused maps or with Gemma's norms.
     """
     attention, mlp = layer.self_attn, layer.mlp
-    if not hasattr(attention, "q_proj") or type(layer.input_layernorm).__name__ in CENTRED:
+    if not hasattr(attention, "q_proj") or is_centred(layer.input_layernorm):
         return False
     maps = (
         *(getattr(attention, f"{name}_proj") for name in "qkvo"),

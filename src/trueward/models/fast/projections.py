@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,34 @@ from torch import Tensor, nn
 from trueward.models.fast.spec import LayerSpec
 
 NARROW = 512  # features: up to here q, k, v and gate, up are joined for each pass; copying larger weights costs more
+
+
+@dataclass(frozen=True)
+class Part:
+    """Features of what a linear map gives, from `start` to `stop`."""
+
+    module: Any
+    start: int
+    stop: int
+
+
+def whole(module: Any) -> Part:
+    """All that a linear map gives."""
+    return Part(module, 0, module.out_features)
+
+
+def qkv_parts(attention: Any, spec: LayerSpec) -> list[Part]:
+    """Where q, k and v come from."""
+    if hasattr(attention, "qkv_proj"):
+        return [Part(attention.qkv_proj, *_range(spec, name)) for name in "qkv"]
+    return [whole(getattr(attention, f"{name}_proj")) for name in "qkv"]
+
+
+def gate_up_parts(mlp: Any) -> list[Part]:
+    """Where gate and up come from: they follow each other."""
+    if hasattr(mlp, "gate_up_proj"):
+        return [whole(mlp.gate_up_proj)]
+    return [whole(mlp.gate_proj), whole(mlp.up_proj)]
 
 
 def heads(attention: Any, spec: LayerSpec, x: Tensor, which: str) -> Tensor:

@@ -24,6 +24,7 @@ WINDOW, WORDS, LAYERS = 3, 23, 2
 CLOSE = 1e-4  # of states whose size is about 1
 A, B = [3, 9, 12, 7], [4, 8]
 PAIRS = [(A, [20, 11, 2, 6]), (B, [15, 14, 10, 3, 2]), (A, [17, 5])]
+CAPS, CAP = ("attn_logit_softcapping", "final_logit_softcapping"), 1.5  # low enough to be seen in small numbers
 PER_LAYER = ("layer_types", "no_rope_layers")
 OF_NO_ACCOUNT = (
     "_name_or_path",
@@ -82,6 +83,9 @@ def miniature(config: Any) -> Any:
     kinds = list(zip(*(getattr(config, k, None) or [None] * config.num_hidden_layers for k in PER_LAYER), strict=False))
     keep = max([LAYERS, *(kinds.index(kind) + 1 for kind in set(kinds))])
     changes["num_hidden_layers"] = min(keep, config.num_hidden_layers)
+    for name in CAPS:
+        if getattr(config, name, None):
+            changes[name] = CAP
     for name in PER_LAYER:
         if given := getattr(config, name, None):
             changes[name] = list(given[: changes["num_hidden_layers"]])
@@ -108,6 +112,6 @@ def _made(config: Any) -> Any:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
     draw = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
-        spread = 0.3 if parameter.ndim == 1 else 2.0 * parameter.shape[-1] ** -0.5
+        spread = 0.3 if parameter.ndim == 1 else parameter.shape[-1] ** -0.5
         parameter.add_(torch.randn(parameter.shape, generator=draw) * spread)
     return model

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 # Families whose layers are this module's: all of them attend fully, or all within the window, or `layer_types` says which.
-FULL = frozenset({"llama", "gemma"})
-WINDOWED = frozenset({"mistral", "phi3"})
-BY_LAYER = frozenset({"qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text"})
-FAMILIES = FULL | WINDOWED | BY_LAYER
+FULL = ("llama", "gemma")
+WINDOWED = ("mistral", "phi3")
+BY_LAYER = ("qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text")
+FAMILIES = (*FULL, *WINDOWED, *BY_LAYER)
 
 CENTRED = frozenset({"GemmaRMSNorm", "Gemma2RMSNorm", "Gemma3RMSNorm"})  # norms that multiply by 1 + w
 CAPPED = frozenset({"gemma2", "gemma3_text"})  # families that may cap their logits, and name their activation so
@@ -78,14 +78,19 @@ def logit_cap(model: Any) -> float | None:
     return None if cap is None else float(cap)
 
 
+def is_centred(norm: Any) -> bool:
+    """Whether it's one of Gemma's norms, which multiply by 1 + w and round after that."""
+    return type(norm).__name__ in CENTRED
+
+
 def norm_scale(norm: Any) -> Any:
     """What a norm multiplies its rows by: its weights, Gemma's 1 more than them."""
-    return 1.0 + norm.weight if type(norm).__name__ in CENTRED else norm.weight
+    return 1.0 + norm.weight if is_centred(norm) else norm.weight
 
 
 def norm_epsilon(norm: Any) -> float:
     """What a norm adds to the mean square."""
-    return float(norm.eps if type(norm).__name__ in CENTRED else norm.variance_epsilon)
+    return float(norm.eps if is_centred(norm) else norm.variance_epsilon)
 
 
 def feed_forward_norms(layer: Any) -> tuple[Any, Any | None, Any | None]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from trueward.models.fast.fused import HELD
 from trueward.models.fast.projections import NARROW
 from trueward.pipeline.footprint.model_shape import ModelShape
+from trueward.sampling.general import SPARE
 
 FLOAT = 4  # bytes of a number that learns, of its gradient, of each of Adam's moments, and of what a layer keeps
 
@@ -93,8 +94,8 @@ def learned(
 
 
 def cache(shape: ModelShape, rows: int, prompt: int, answer: int) -> float:
-    """Bytes of keys and values of `rows` answers; the general path keeps a prompt's room twice."""
-    width = prompt + answer if shape.has_decoder else 2 * prompt + answer
+    """Bytes of keys and values of `rows` answers; the general path has columns to spare."""
+    width = prompt + answer + (0 if shape.has_decoder else SPARE)
     return 2.0 * shape.layers * rows * shape.key_value * width * FLOAT
 
 
