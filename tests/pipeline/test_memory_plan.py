@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from trueward.pipeline.footprint.model_shape import ModelShape, of_config
 from trueward.pipeline.footprint.plan import parse_memory, plan_memory
 from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths
 from trueward.reporting import plan_text
+from trueward.sampling.general import SPARE
 
 HALF_B = {
     "hidden_size": 896,
@@ -49,7 +51,7 @@ def test_sizes_of_a_configuration_are_the_models(half: ModelShape) -> None:
     assert half.adapter(16, "all-linear") == 24 * 16 * (2 * 1792 + 2 * 1024 + 3 * 5760)
     assert half.adapter(16, ("q_proj", "v_proj")) == 24 * 16 * (1792 + 1024)
     assert half.is_packed
-    assert not half.has_decoder, "the sampler has its own layout for Llama alone"
+    assert half.has_decoder
 
 
 def test_what_a_layer_keeps_is_what_autograd_keeps() -> None:
@@ -98,11 +100,11 @@ def test_distributions_are_bounded_whatever_the_vocabulary(half: ModelShape) -> 
 
 
 def test_the_cache_and_the_samplers_copy(half: ModelShape) -> None:
-    llama = of_config(LlamaConfig(**HALF_B))
-    assert cache(llama, 8, 100, 50) == 2 * 24 * 8 * 128 * 150 * 4
-    assert cache(half, 8, 100, 50) == 2 * 24 * 8 * 128 * 250 * 4
-    assert sampling(half, 8, 100, 50)[0] == 0
-    assert sampling(llama, 8, 100, 50, decoder=1.0)[0] == llama.matrices + 151936 * 896
+    general = replace(half, has_decoder=False)
+    assert cache(half, 8, 100, 50) == 2 * 24 * 8 * 128 * 150 * 4
+    assert cache(general, 8, 100, 50) == 2 * 24 * 8 * 128 * (150 + SPARE) * 4
+    assert sampling(general, 8, 100, 50)[0] == 0
+    assert sampling(half, 8, 100, 50, decoder=1.0)[0] == half.matrices + 151936 * 896
 
 
 def test_ppo_holds_four_networks_two_of_which_learn(half: ModelShape) -> None:

@@ -100,6 +100,6 @@ def test_a_shared_prompt_is_read_once_and_answered_as_if_it_were_alone(
 
 
 @coarse
-def test_only_llama_has_a_coarse_sampler(quantize: str) -> None:
+def test_only_the_fast_path_has_a_coarse_sampler(quantize: str) -> None:
     with pytest.raises(ValueError, match=rf"sampler.engine.quantize = '{quantize}'.* type 'tabular'; it is for llama"):
         decoder_for(loading.causal("trueward:nano", 0, torch.device("cpu")), quantize)

@@ -16,13 +16,18 @@ from trueward.batches import Tokens
 from trueward.losses import logprobs as lp
 from trueward.models import checkpointing, precision, vocabulary
 from trueward.models.fast import packed
+from trueward.models.fast.attention import capped
 from trueward.models.fast.fused import HELD, TokenLogprobs
+from trueward.models.fast.spec import logit_cap
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.token_budget import Budget
 
-# Families whose logits are their output embeddings times the last hidden state, and nothing more. Others (soft-capped,
-# scaled) go through their own forward pass.
-PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "phi", "olmo2", "smollm3"})
+# Families whose logits are their output embeddings times the last hidden state, capped where `logit_cap` says so, and nothing
+# more. Others (scaled) go through their own forward pass.
+PLAIN_HEADS = frozenset({
+    "llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "olmo2",
+    "smollm3",
+})  # fmt: skip
 
 
 def hidden_states(model: Any, ids: Tensor) -> Tensor:
@@ -56,10 +61,15 @@ def response_logits(model: Any, tokens: Tokens) -> Tensor:
     V counts the tokens that the tokenizer knows (models/vocabulary.py).
     """
     if model.config.model_type in PLAIN_HEADS:
-        return vocabulary.narrow(model, model.get_output_embeddings()(states_at(model, tokens, tokens.before)))
+        return logits_of(model, states_at(model, tokens, tokens.before))
     with checkpointing.around(model), precision.products(model):
         logits: Tensor = model(input_ids=tokens.ids, use_cache=False).logits
     return vocabulary.narrow(model, rows_at(logits, tokens.before))
+
+
+def logits_of(model: Any, states: Tensor) -> Tensor:
+    """Logits from the states [n, D] of a model with such a head: [n, V], V as in `response_logits`."""
+    return vocabulary.narrow(model, capped(model.get_output_embeddings()(states), logit_cap(model)))
 
 
 class LogitRows:
@@ -82,7 +92,7 @@ class LogitRows:
     def __getitem__(self, part: slice) -> Tensor:
         """The logits of these rows, [n, V]."""
         rows = self.rows[part]
-        return vocabulary.narrow(self.model, self.model.get_output_embeddings()(rows)) if self.is_plain else rows
+        return logits_of(self.model, rows) if self.is_plain else rows
 
 
 def from_flat(flat: Tensor, tokens: Tokens) -> Tensor:
@@ -135,7 +145,7 @@ def logprobs_entropy_and_values(
 
 
 def has_plain_head(model: Any) -> bool:
-    """Whether its logits are a product of the states with a matrix: no bias, no adapter around it, no gaps between ids."""
+    """Whether its logits are a product of the states with a matrix, maybe capped: no bias, no adapter, no gaps between ids."""
     known = vocabulary.of(model)
     if model.config.model_type not in PLAIN_HEADS or (known is not None and known.unknown is not None):
         return False
@@ -151,7 +161,7 @@ def logprobs_of(
     if (known := vocabulary.of(model)) is not None:
         weight = weight[: known.width]
     chosen, entropies = TokenLogprobs.apply(
-        states, weight, tokens.chosen, temperature, with_entropy, precision.of(model)
+        states, weight, tokens.chosen, temperature, with_entropy, precision.of(model), logit_cap(model)
     )
     return from_flat(chosen, tokens), from_flat(entropies, tokens)
 

@@ -186,6 +186,26 @@ class Bfloat16:
             return False
         return found.dtype == torch.bfloat16 and torch.allclose(found.float(), x.float() @ weight.float().T, rtol=2**-7)
 
+    @classmethod
+    def shares(cls, weight: Tensor) -> bool:
+        """Whether it takes a matrix as it is, in the memory that it has."""
+        return weight.dtype is torch.bfloat16 and not (weight.device.type == "cpu" and cls.is_there())
+
+
+class SideBySide:
+    """Several products of one input, one after the other, what they give side by side: nothing is copied to join them."""
+
+    def __init__(self, kernels: list[LinearKernel]) -> None:
+        self.kernels = kernels
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """As `LinearKernel`."""
+        return torch.cat([kernel(x) for kernel in self.kernels], dim=-1)
+
+    def onto(self, x: Tensor, other: Tensor) -> Tensor:
+        """As `LinearKernel`."""
+        return other.add_(self(x))
+
 
 class Wide:
     """W and x rounded to bfloat16, the sum left in float32: a head, whose logits are compared with the learner's."""

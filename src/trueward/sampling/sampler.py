@@ -23,6 +23,7 @@ from trueward.batches import Rollout, Tokens
 from trueward.data.collate import Collator
 from trueward.data.ends import ends as ends_of
 from trueward.errors import named_out_of_memory
+from trueward.models.fast.spec import FAMILIES
 from trueward.models.network import Network
 from trueward.models.vocabulary import narrow, require_ids
 from trueward.records import Prompt
@@ -78,7 +79,7 @@ def decoder_for(network: Network, quantize: str = "none") -> Decoder:
     if quantize != "none":
         raise ValueError(
             f"sampler.engine.quantize = {quantize!r}: there is no such sampler for models of the type "
-            f"{network.model.config.model_type!r}; it is for llama"
+            f"{network.model.config.model_type!r}; it is for {', '.join(FAMILIES)} with settings that the fast path has"
         )
     if network.model.config.model_type == "tabular":
         return TabularDecoder(network.model)

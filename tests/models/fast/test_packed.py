@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from trueward.batches import Tokens, micro_batches
 from trueward.models import heads
-from trueward.models.fast import packed
+from trueward.models.fast import packed, proof
 
 COMMON: dict[str, Any] = {
     "hidden_size": 16,
@@ -41,15 +42,67 @@ COVERED: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("qwen2", {}),
     "qwen3": ("qwen3", {"head_dim": 8}),
 }
+TURNED = {"rope_theta": 100.0, "rope_type": "default"}
+LOCAL = {
+    "full_attention": {**TURNED, "rope_type": "linear", "factor": 2.0},
+    "sliding_attention": {**TURNED, "rope_theta": 10.0},
+}
+MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+GEMMA: dict[str, Any] = {"head_dim": 6, "sliding_window": 3, "layer_types": MIXED, "query_pre_attn_scalar": 10}
+BY_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {  # one layer, whatever differs a parameter of it
+    "llama with Gemma's gate": ("llama", {"hidden_act": "gelu_pytorch_tanh"}),
+    "mistral with a window": ("mistral", {"sliding_window": 3}),
+    "mistral with a window longer than all": ("mistral", {"sliding_window": 30}),
+    "qwen2 with a window": ("qwen2", {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
+    "qwen3 with a window": ("qwen3", {"head_dim": 8, "use_sliding_window": True, "sliding_window": 3, "max_window_layers": 2}),
+    "smollm3": ("smollm3", {"pad_token_id": 0, "no_rope_layers": [1, 0, 1], "attention_bias": True}),
+    "smollm3, the last one not turned, in a window": (
+        "smollm3", {"pad_token_id": 0, "no_rope_layers": [0, 1, 0], "use_sliding_window": True, "sliding_window": 4},
+    ),
+    "gemma": ("gemma", {"head_dim": 6}),
+    "gemma2": ("gemma2", {**GEMMA, "attn_logit_softcapping": 0.5, "final_logit_softcapping": 1.5}),
+    "gemma2, the last one full, no caps": (
+        "gemma2",
+        {**GEMMA, "layer_types": MIXED[1:] + MIXED[1:2], "attn_logit_softcapping": None, "final_logit_softcapping": None},
+    ),
+    "gemma3_text": ("gemma3_text", {**GEMMA, "rope_parameters": LOCAL}),
+    "gemma3_text, capped": ("gemma3_text", {**GEMMA, "attn_logit_softcapping": 0.5, "final_logit_softcapping": 1.5}),
+    "phi3": ("phi3", {"pad_token_id": 0, "sliding_window": 4}),
+    "phi3, turned in part": (
+        "phi3", {"pad_token_id": 0, "hidden_size": 32, "rope_parameters": {**TURNED, "partial_rotary_factor": 0.5}},
+    ),
+}  # fmt: skip
 LEFT_TO_THE_GENERAL_PATH: dict[str, tuple[str, dict[str, Any]]] = {
-    "mistral with a window": ("mistral", {"sliding_window": 5}),
-    "qwen2 with a window": ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
     "llama with GELU": ("llama", {"hidden_act": "gelu"}),
     "olmo2": ("olmo2", {}),
     "llama, turned as YaRN": (
         "llama",
         {"rope_parameters": {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0}},
     ),
+    "phi3, turned as LongRoPE": (
+        "phi3",
+        {
+            "pad_token_id": 0,
+            "original_max_position_embeddings": 20,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 500.0,
+                "short_factor": [1.0] * 2,
+                "long_factor": [2.0] * 2,
+            },
+        },
+    ),
+    "gemma3_text, one of its angles by the length": (
+        "gemma3_text",
+        {
+            **GEMMA,
+            "rope_parameters": {
+                **LOCAL,
+                "full_attention": {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0},
+            },
+        },
+    ),
+    "gemma3_text, both ways": ("gemma3_text", {**GEMMA, "use_bidirectional_attention": True}),
 }
 A, B, C = [1, 9, 12, 7], [1, 8], [1, 30, 11]
 OWN = [(A, [20, 31, 2]), (B, [25, 14, 40, 33, 2]), (C, [17]), ([3], [5, 6])]
@@ -57,7 +110,7 @@ SHARED = [(A, [20, 31, 2]), (B, [25, 14, 40, 33, 2]), (A, [17]), (A, [44, 45, 46
 
 
 def make(name: str, dtype: torch.dtype = torch.float64) -> Any:
-    family, settings = (COVERED | LEFT_TO_THE_GENERAL_PATH)[name]
+    family, settings = (COVERED | BY_PARAMETERS | LEFT_TO_THE_GENERAL_PATH)[name]
     torch.manual_seed(2)
     config = AutoConfig.for_model(family, **{**COMMON, "initializer_range": 0.1, **settings})
     model = AutoModelForCausalLM.from_config(config)
@@ -111,6 +164,74 @@ def test_states_and_gradients_are_those_of_transformers(name: str, pairs: Any, w
     assert got.shape == expected.shape
     assert distance(got, expected) < 1e-6
     assert distance(gradients(model, got), gradients(model, expected)) < 1e-6
+
+
+@pytest.mark.parametrize("pairs", [OWN, SHARED], ids=["each its own prompt", "prompts in common"])
+@pytest.mark.parametrize("name", BY_PARAMETERS)
+def test_families_are_parameters_of_one_layer(name: str, pairs: Any) -> None:
+    """Their states in every place, some of them, and the log-probs, with gradients; and the same without the other rows."""
+    model, tokens = make(name), Tokens.collate(pairs, 0)
+    assert packed.covers(make(name, torch.float32))
+    whole = heads.hidden_states(model, tokens.ids)
+    for which in ("everything", "here and there", "before each token of the response"):
+        where = positions(tokens)[which]
+        expected, got = whole[where], packed.states(model, tokens, where)
+        assert distance(got, expected) < 1e-6, which
+    assert distance(gradients(model, got), gradients(model, expected)) < 1e-6
+    with torch.no_grad():
+        logits, chosen = model(input_ids=tokens.ids).logits[tokens.before] / 0.7, chosen_of(model, tokens)
+    model = model.float()
+    found, entropy = heads.response_logprobs_and_entropy(model, tokens, 0.7)
+    torch.testing.assert_close(found[tokens.response_mask].double(), chosen, atol=2e-5, rtol=0)
+    entropies = -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(entropy[tokens.response_mask].double(), entropies, atol=2e-5, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            heads.LogitRows(model, tokens)[slice(0, 3)].double(), logits[:3] * 0.7, atol=2e-5, rtol=0
+        )
+    slopes = gradients(model, found[tokens.response_mask])
+    assert distance(slopes.double(), gradients(model.double(), chosen_of(model, tokens))) < 1e-5
+
+
+def chosen_of(model: Any, tokens: Tokens) -> Tensor:
+    """The log-probs of the response's tokens by transformers alone."""
+    logits = model(input_ids=tokens.ids).logits[tokens.before] / 0.7
+    chosen: Tensor = logits.log_softmax(-1).gather(1, tokens.chosen[:, None])[:, 0]
+    return chosen
+
+
+def test_a_setting_that_it_knows_nothing_of_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers' own numbers of the same configuration are others then, so its code is taken."""
+    inner = LlamaMLP.forward
+    monkeypatch.setattr(
+        LlamaMLP, "forward", lambda self, x: inner(self, x) * getattr(self.config, "mlp_multiplier", 1.0)
+    )
+    model = make("llama", torch.float32)
+    assert packed.covers(model)
+    other = make("llama", torch.float32)
+    other.config.mlp_multiplier = 1.01
+    assert not packed.covers(other)
+    assert packed.covers(model)
+
+
+def test_a_miniature_is_what_the_model_is() -> None:
+    """Each kind of layer that the model has, one of each number of heads, and a window that cuts."""
+    whole = make("smollm3, the last one not turned, in a window").config
+    whole.no_rope_layers, whole.layer_types = (
+        [1, 1, 1, 0, 1],
+        ["full_attention"] * 3 + ["sliding_attention", "full_attention"],
+    )
+    whole.num_hidden_layers = 5
+    small = proof.miniature(whole)
+    assert (small.no_rope_layers, small.sliding_window, small.num_hidden_layers) == ([1, 1, 1, 0], 3, 4)
+    assert small.layer_types[-1] == "sliding_attention"
+    assert small.num_key_value_heads < small.num_attention_heads
+    assert whole.num_hidden_layers == 5
+    before = torch.random.get_rng_state()
+    with torch.device("meta"):
+        covered = AutoModelForCausalLM.from_config(whole)
+        assert packed.covers(covered), "wherever the model is"
+    assert before.equal(torch.random.get_rng_state())
 
 
 def test_float64_is_left_to_transformers() -> None:

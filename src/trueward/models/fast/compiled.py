@@ -1,7 +1,7 @@
 """Two halves of a layer through torch.compile: norms, rotation and SwiGLU in few passes over memory, forward and backward.
 
 On the CPU torch.compile writes C++, so it needs a compiler. One compilation for each shape of model, not for each number of
-tokens. The numbers are those of packed.py up to rounding.
+tokens. The numbers are those of layer.py up to rounding.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trueward.models.fast.spec import is_centred
+
 
 def require_compiler() -> None:
     """`ValueError` where there is no C++ compiler."""
@@ -27,8 +29,13 @@ def require_compiler() -> None:
 
 
 def covers(layer: Any) -> bool:
-    """Whether the layer's maps are plain linear layers: one with an adapter is not compiled, nor one with q and k norms."""
+    """Whether the layer is one of Llama's, whose maps are plain linear layers. Its gate has to be SiLU's.
+
+    One with an adapter is not compiled, nor one with q and k norms, with fused maps or with Gemma's norms.
+    """
     attention, mlp = layer.self_attn, layer.mlp
+    if not hasattr(attention, "q_proj") or is_centred(layer.input_layernorm):
+        return False
     maps = (
         *(getattr(attention, f"{name}_proj") for name in "qkvo"),
         mlp.gate_proj,

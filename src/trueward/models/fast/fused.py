@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trueward.models.fast.attention import capped
 from trueward.models.precision import LOW, wide_product
 
 HELD = 1 << 25  # numbers: distributions larger than this are computed again in the backward pass, not stored
@@ -64,11 +65,36 @@ class SwiGlu(torch.autograd.Function):
         return for_both
 
 
+class GeGlu(torch.autograd.Function):
+    """gelu(g)·u, gelu by its approximation through tanh (Gemma), of g and u side by side: [N, 2F] -> [N, F]."""
+
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        """g and u side by side -> gelu(g)·u."""
+        gate, up = both.chunk(2, dim=-1)
+        gelu = F.gelu(gate, approximate="tanh")
+        ctx.save_for_backward(both, gelu)
+        return gelu * up
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """The gradients of g and u, side by side."""
+        both, gelu = ctx.saved_tensors
+        gate, up = both.chunk(2, dim=-1)
+        for_both = torch.empty_like(both)
+        for_gate, for_up = for_both.chunk(2, dim=-1)
+        torch.mul(grad, gelu, out=for_up)
+        torch.ops.aten.gelu_backward.grad_input(grad * up, gate, approximate="tanh", grad_input=for_gate)
+        return for_both
+
+
 class Rotary(torch.autograd.Function):
     """Rotary position embedding (Su et al. 2021, arXiv 2104.09864), halves as in Llama's weights, of the first heads.
 
-    x [N, H, S]; cos, sin [N, 1, S/2], the same for both halves; heads: how many of the H are rotated, the others stay as
-    they are. Its backward pass rotates by the negative angles. In bfloat16 it is computed in float32 and rounded once.
+    x [N, H, S]; cos, sin [N, 1, S/2], the same for both halves, or of fewer pairs: then the other features stay as they are
+    (Phi-3); heads: how many of the H are rotated, the others stay, too. Its backward pass rotates by the negative angles. In
+    bfloat16 it is computed in float32 and rounded once.
     """
 
     @staticmethod
@@ -89,11 +115,13 @@ class Rotary(torch.autograd.Function):
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int, sign: int) -> Tensor:
     if x.dtype is LOW and cos.dtype is not LOW:
         return _rotate(x.to(cos.dtype), cos, sin, heads, sign).to(LOW)
-    half = x.shape[-1] // 2
-    left, right = x[:, :heads, :half], x[:, :heads, half:]
+    half = cos.shape[-1]
+    left, right = x[:, :heads, :half], x[:, :heads, half : 2 * half]
     out = torch.empty_like(x)
     torch.mul(left, cos, out=out[:, :heads, :half]).addcmul_(right, sin, value=-sign)
-    torch.mul(right, cos, out=out[:, :heads, half:]).addcmul_(left, sin, value=sign)
+    torch.mul(right, cos, out=out[:, :heads, half : 2 * half]).addcmul_(left, sin, value=sign)
+    if 2 * half < x.shape[-1]:
+        out[:, :heads, 2 * half :] = x[:, :heads, 2 * half :]
     if heads < x.shape[1]:
         out[:, heads:] = x[:, heads:]
     return out
@@ -140,7 +168,7 @@ class TokenLogprobs(torch.autograd.Function):
 
     h [N, D], W [V, D], ids [N] -> twice [N], in nats; the entropy has no gradient. Of all the logits [N, V] no more than
     `HELD` numbers are ever in memory: for larger ones the backward pass computes them again. With `dtype` bfloat16 the products
-    are of that, and what they give is float32.
+    are of that, and what they give is float32. With `cap` the logits are cap·tanh(x / cap) (Gemma 2), always computed again.
     """
 
     @staticmethod
@@ -152,11 +180,12 @@ class TokenLogprobs(torch.autograd.Function):
         temperature: float,
         with_entropy: bool,
         dtype: torch.dtype = torch.float32,
+        cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Log-probs of `ids`, and the entropies (0 without `with_entropy`)."""
         product = ctx.product = wide_product if dtype is LOW else torch.mm
         count, size = len(ids), len(weight)
-        store = any(ctx.needs_input_grad[:2]) and count * size <= HELD
+        store = any(ctx.needs_input_grad[:2]) and count * size <= HELD and cap is None
         rows = count if store else max(1, min(count, HELD // 4 // size))
         chosen, normal = states.new_empty(count), states.new_empty(count)
         entropy = states.new_zeros(count)
@@ -164,6 +193,8 @@ class TokenLogprobs(torch.autograd.Function):
         for start in range(0, count, rows):
             part = slice(start, start + rows)
             logits = product(states[part], weight.T)
+            if cap is not None:
+                logits = capped(logits, cap)
             if temperature != 1.0:
                 logits /= temperature
             # The normaliser from the likeliest token, whose probability is at least 1/V: log Σ exp = max − log p(max).
@@ -174,14 +205,14 @@ class TokenLogprobs(torch.autograd.Function):
                 entropy[part] = normal[part] - torch.linalg.vecdot(probability, logits)
             if store:
                 stored = probability
-        ctx.temperature = temperature
+        ctx.temperature, ctx.cap = temperature, cap
         ctx.save_for_backward(states, weight, ids, normal, stored if store else None)
         ctx.mark_non_differentiable(entropy)
         return chosen - normal, entropy
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of h and W, where they are needed."""
         states, weight, ids, normal, stored = ctx.saved_tensors
         count, size = len(ids), len(weight)
@@ -195,10 +226,15 @@ class TokenLogprobs(torch.autograd.Function):
                 for_logits = stored * -slope[:, None]
             else:
                 for_logits = ctx.product(states[part], weight.T)
+                if ctx.cap is not None:
+                    for_logits = capped(for_logits, ctx.cap)
+                    steepness = 1 - (for_logits / ctx.cap).square_()
                 if ctx.temperature != 1.0:
                     for_logits /= ctx.temperature
                 for_logits = for_logits.sub_(normal[part, None]).exp_().mul_(-slope[:, None])
             for_logits.scatter_add_(1, ids[part, None], slope[:, None])
+            if ctx.cap is not None:
+                for_logits *= steepness
             if for_states is not None:
                 if ctx.product is wide_product:
                     for_states[part] = wide_product(for_logits, weight)
@@ -212,4 +248,4 @@ class TokenLogprobs(torch.autograd.Function):
                 for_weight = (
                     transposed @ states[part] if for_weight is None else for_weight.addmm_(transposed, states[part])
                 )
-        return for_states, for_weight, None, None, None, None
+        return for_states, for_weight, None, None, None, None, None

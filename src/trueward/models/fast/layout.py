@@ -22,6 +22,7 @@ class Block:
     back: Tensor  # the place of each packed row that is a query, in their order
     shape: tuple[int, int]
     attn_mask: Tensor | None  # [n, 1, t, keys], 0 or −inf, added to the attention's logits; None: causal
+    window_mask: Tensor | None = None  # the same for layers that attend no further back than their window
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ def prompt_numbers(tokens: Tokens) -> Tensor:
     return torch.tensor([known.setdefault(row[:n].tobytes(), len(known)) for row, n in zip(ids, lengths, strict=True)])
 
 
-def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) -> Layout:
+def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32, window: int | None = None) -> Layout:
     """For the states at `where` [B, T], a mask in the host's memory; tokens that no needed state attends to are left out.
 
-    dtype: the model's. It's made on the host and taken to the tokens' device in one copy.
+    dtype: the model's. window: how many tokens some layers attend to; None: all of them to all. It's made on the host and taken
+    to the tokens' device in one copy.
     """
     device = tokens.ids.device
     ids, needed = tokens.host.ids.numpy(), where.numpy()
@@ -111,14 +113,24 @@ def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32) ->
         transfers.moved_together([torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in arrays], device)
     )
 
+    def mask(attends: Tensor) -> Tensor:
+        return torch.zeros((), dtype=dtype, device=device).masked_fill(~attends[:, None], -torch.inf)
+
+    furthest = wide + long if window is None else window
+
     def block(number: int, query_at: Tensor | None) -> Block:
-        attn_mask = None
+        attn_mask = window_mask = None
         if query_at is not None:
             attends = keys[:, None] <= query_at[:, :, None]
-            attn_mask = torch.zeros((), dtype=dtype, device=device).masked_fill(~attends[:, None], -torch.inf)
+            attn_mask = window_mask = mask(attends)
+            if furthest < wide + long:
+                window_mask = mask(attends & (keys[:, None] > query_at[:, :, None] - furthest))
+        elif furthest < wide:
+            back = torch.arange(wide, device=device)[:, None] - torch.arange(wide, device=device)
+            window_mask = mask(((back >= 0) & (back < furthest))[None])
         shape = blocks[number][0].shape
-        to, back = rows_and_backs[2 * number : 2 * number + 2]
-        return Block(to, back, (shape[0], shape[1]), attn_mask)
+        to, back_to = rows_and_backs[2 * number : 2 * number + 2]
+        return Block(to, back_to, (shape[0], shape[1]), attn_mask, window_mask)
 
     return Layout(
         own_ids,

@@ -1,6 +1,6 @@
 """Bytes of training and sampling, from a model's sizes and the tokens that go through it at once.
 
-What a layer keeps for its backward pass is counted tensor by tensor from models/fast/packed.py. At each token these are the
+What a layer keeps for its backward pass is counted tensor by tensor from models/fast/layer.py. At each token these are the
 layer's input and that of its second norm, what both norms give, queries, keys and values, the mixed values before and after
 they are put back into rows, and in the feed-forward network gate and up, silu(gate) and their product: 4·D + 3·A + 2·K + 4·F
 numbers. In the last layer that holds only where a state is needed. benchmarks/memory.py holds it against what processes take.
@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trueward.models.fast.fused import HELD
-from trueward.models.fast.packed import NARROW
+from trueward.models.fast.projections import NARROW
 from trueward.pipeline.footprint.model_shape import ModelShape
+from trueward.sampling.general import SPARE
 
 FLOAT = 4  # bytes of a number that learns, of its gradient, of each of Adam's moments, and of what a layer keeps
 
@@ -93,8 +94,8 @@ def learned(
 
 
 def cache(shape: ModelShape, rows: int, prompt: int, answer: int) -> float:
-    """Bytes of keys and values of `rows` answers; the general path keeps a prompt's room twice."""
-    width = prompt + answer if shape.has_decoder else 2 * prompt + answer
+    """Bytes of keys and values of `rows` answers; the general path has columns to spare."""
+    width = prompt + answer + (0 if shape.has_decoder else SPARE)
     return 2.0 * shape.layers * rows * shape.key_value * width * FLOAT
 
 
