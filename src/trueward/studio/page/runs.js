@@ -9,6 +9,9 @@ import { html, useEffect, useState } from "./vendor.js";
 
 const COLOURS = ["truth", "proxy", "good", "kl", "bad", "soft"];
 
+let seen = "/runs"; // the view of the table that was last open
+export const lastView = () => seen;
+
 export function Runs() {
   const { data, problem } = useData(() => get("/api/runs"), "runs", 3000);
   const [picked, setPicked] = useState([]);
