@@ -133,6 +133,19 @@ def test_a_chart_is_a_file(studio: Any, page: Any) -> None:
     assert ["truth, final", "20", "20", "1"] in [row[:4] for row in rows]
 
 
+def test_a_damaged_run_is_one_row_that_says_so(studio: Any, page: Any) -> None:
+    page.goto(f"{studio.address}/runs")
+    row = page.locator(".runs tbody tr", has=page.get_by_role("link", name="torn", exact=True))
+    assert row.locator("[data-test=damage]").inner_text() == "damaged: report.json: not JSON"
+    assert row.locator(".chip.bad", has_text="damaged").locator("visible=true").count() == 1
+    row.get_by_role("link", name="torn").click()
+    told = page.locator("[data-test=damage]")
+    assert told.inner_text().startswith("This run is damaged: report.json: not JSON.")
+    page.get_by_role("heading", name="The last look, at step 20 of 20").wait_for()
+    page.get_by_role("tab", name="Doctor").click()
+    page.locator(".note.bad", has_text="report.json: not JSON").wait_for()
+
+
 READY = {"": ".plot svg", "config": "table.settings", "doctor": ".findings", "files": "table.files", "log": "table.log"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.resources
 import importlib.util
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=studio.runs.table, daemon=True).start()  # read before anybody asks
         yield
         studio.database.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +37,9 @@ class Contents:
     def stages(self) -> list[Table]:
         """A row a stage, in the order in which they ran: name, state, seconds, digest."""
         rows = self._json(PIPELINE, list, files.STAGES)
+        begun = ("report.json", f"prepare/{MANIFEST}")
+        if not os.path.lexists(self.path / PIPELINE) and any(os.path.lexists(self.path / name) for name in begun):
+            self.damaged.append(f"{PIPELINE}: not there")
         if not all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows):
             self.damaged.append(f"{PIPELINE}: not a list of stages")
         plain: dict[str, Any] = {"name": str, "state": str, "seconds": int | float, "digest": str}
@@ -46,9 +49,9 @@ class Contents:
             if isinstance(row, dict) and isinstance(row.get("name"), str)
         ]
 
-    def report(self) -> Table:
-        """The report; {} if there's none."""
-        report: Table = self._json("report.json", dict)
+    def report(self, keys: Collection[str] | None = None) -> Table:
+        """The report, or of it what `keys` name; {} if there's none."""
+        report: Table = self._json("report.json", dict, keys=keys)
         return report
 
     def recipe(self) -> Table:
@@ -82,16 +85,24 @@ class Contents:
 
     def last_evaluation(self) -> Table:
         """The last evaluation's row; {} before the first."""
-        rows = self.rows("policy/evaluations.jsonl")
-        return rows[-1] if rows else {}
+        path = self.path / "policy/evaluations.jsonl"
+        try:
+            if files.size(path) > files.LOG:
+                raise DamagedError(f"{path.name}: larger than {files.LOG // files.MB} MB")
+            return log.last_row(path)
+        except DamagedError as error:
+            self.damaged.append(str(error))
+        except RecursionError:
+            self.damaged.append(f"{path.name}: nested too deeply")
+        return {}
 
     def summary(self, stage: str) -> Table:
         """What a finished stage says of itself; {} before."""
         return files.table(self._json(f"{stage}/{MANIFEST}", dict), "summary")
 
-    def _json(self, name: str, kind: type, most: int = files.TABLE) -> Any:
+    def _json(self, name: str, kind: type, most: int = files.TABLE, keys: Collection[str] | None = None) -> Any:
         try:
-            value = files.read_json(self.path / name, most)
+            value = files.read_json(self.path / name, most, keys)
         except DamagedError as error:
             self.damaged.append(str(error))
             value = None

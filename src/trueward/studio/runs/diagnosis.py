@@ -17,7 +17,7 @@ SUMMARIES = ("sft", "comparisons", "reward_model", "evaluation", "control")
 
 def doctor(run: Contents) -> dict[str, Any]:
     """The diagnosis in the doctor's own words; `problem` in a line if there can be none."""
-    table = files.table(run.report(), "doctor")
+    table = files.table(run.report(("doctor",)), "doctor")
     try:
         found = _worded(table or _so_far(run))
     except ValueError as error:

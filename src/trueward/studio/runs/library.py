@@ -19,7 +19,7 @@ from trueward.studio.runs.files import Table
 DEEPEST = 3  # runs/NAME, runs/SWEEP/NAME, and one more
 KEPT = 48  # logs in memory
 STAGES = ("sft", "reward_model", "policy", "control")
-FRESH_SECONDS = 1.0
+FRESH_SECONDS, IDLE_SECONDS = 1.0, 60.0
 
 
 class Library:
@@ -31,6 +31,7 @@ class Library:
         self.logs: OrderedDict[Path, log.Columns] = OrderedDict()
         self.runs: dict[str, Path] = {}
         self.rows: dict[Path, tuple[run_row.Stamp, list[Table], dict[str, Any]]] = {}
+        self.written: dict[Path, tuple[float, run_row.Stamp, float]] = {}
         self.at = 0.0
 
     def paths(self) -> dict[str, Path]:
@@ -43,6 +44,7 @@ class Library:
                 self.at = time.monotonic()
                 there = set(self.runs.values())
                 self.rows = {path: kept for path, kept in self.rows.items() if path in there}
+                self.written = {path: kept for path, kept in self.written.items() if path in there}
             return self.runs
 
     def path(self, name: str) -> Path:
@@ -64,13 +66,13 @@ class Library:
         return sorted(rows, key=lambda row: (row["state"] not in ("live", "stale"), -row["touched"]))
 
     def _row(self, name: str, path: Path, locks: set[int] | None) -> dict[str, Any]:
-        stages, row = self.summary(path)
-        touched = state.written(path)
+        stamp, stages, row = self.summary(path)
+        touched = self._written(path, stamp, locks)
         now = state.state(path, stages, locks, touched=touched)
         return {"name": name, "state": now, "touched": touched, **row}
 
-    def summary(self, path: Path) -> tuple[list[Table], dict[str, Any]]:
-        """A run's stages and its row of the table, read again when one of its files has changed."""
+    def summary(self, path: Path) -> tuple[run_row.Stamp, list[Table], dict[str, Any]]:
+        """A run's stamp, its stages and its row of the table, read again when one of its files has changed."""
         stamp = run_row.stamp(path)
         with self.lock:
             known = self.rows.get(path)
@@ -80,14 +82,23 @@ class Library:
             known = (stamp, stages, run_row.row(run, stages))
             with self.lock:
                 self.rows[path] = known
-        return known[1], known[2]
+        return known
+
+    def _written(self, path: Path, stamp: run_row.Stamp, locks: set[int] | None) -> float:
+        """When the run was last written; of one that nobody works on, looked at again after a minute."""
+        now = time.monotonic()
+        known = self.written.get(path)
+        idle = locks is not None and state.lock(path) not in locks
+        if known is None or not idle or known[1] != stamp or now - known[2] > IDLE_SECONDS:
+            known = self.written[path] = (state.written(path), stamp, now)
+        return known[0]
 
     def usual(self, path: Path) -> dict[str, float]:
         """Seconds that each stage took in other finished runs of the recipe, their median: what one may expect of this run."""
-        recipe = self.summary(path)[1]["recipe"]
+        recipe = self.summary(path)[2]["recipe"]
         spent: dict[str, list[float]] = {}
         for other in self.paths().values():
-            stages, row = self.summary(other)
+            _, stages, row = self.summary(other)
             if other != path and row["recipe"] == recipe:
                 for stage in stages:
                     if stage.get("state") == "done" and "seconds" in stage:
@@ -101,7 +112,7 @@ class Library:
         stages, report, recipe = run.stages(), run.report(), run.recipe()
         evaluations = run.rows("policy/evaluations.jsonl")
         touched, now = state.written(path), state.state(path, stages, state.held())
-        done = files.number(log.last_row(path / "policy/metrics.jsonl"), "step")
+        done = run_row.trained(path)
         usual = self.usual(path) if now in ("live", "stale") else {}
         nothing: list[dict[str, Any]] = []
         ahead = run.guarded(lambda: pipeline.whole(recipe, stages, path, usual, evaluations, done), nothing)

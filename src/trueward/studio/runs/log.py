@@ -16,7 +16,7 @@ import numpy as np
 from trueward.studio.runs import files
 
 CHUNK = 8 * 1024 * 1024
-TAIL = 64 * 1024
+TAIL = 256 * 1024
 
 
 def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None:
@@ -49,7 +49,7 @@ def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None
 
 
 def last_row(path: Path) -> dict[str, Any]:
-    """The last whole row of a log that is a table, looked for in its last 64 KB; {} if there is none."""
+    """The last whole row of a log that is a table, looked for in its last 256 KB; {} if there is none. `RecursionError`."""
     try:
         with files.opened(path) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
@@ -59,10 +59,11 @@ def last_row(path: Path) -> dict[str, Any]:
     for line in reversed(lines):
         try:
             row = json.loads(line)
-            if isinstance(row, dict):
-                return files.clean(row)  # type: ignore[no-any-return]
         except (ValueError, RecursionError):
             continue
+        if isinstance(row, dict):
+            cleaned: dict[str, Any] = files.clean(row)
+            return cleaned
     return {}
 
 

@@ -19,7 +19,12 @@ FIGURES = (
     "proxy", "proxy_se", "truth", "truth_se", "kl", "kl_se", "win_rate", "win_rate_low", "win_rate_high", "length",
     "distinct_1", "eos_rate", "entropy",
 )  # fmt: skip
+REPORTED = ("verdict", "policies", "best_step", "reward_model")  # of report.json, what the row has
 ASIDE = ("seed", "name", "description", "format")  # what runs of one group may differ in, with [runtime]
+KEYS = (
+    "recipe", "kind", "seed", "stage", "step", "steps", "seconds", "verdict", "rule", "evaluated", *FIGURES, "best_truth",
+    "best_step", "accuracy", "truth_name",
+)  # fmt: skip
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -29,14 +34,20 @@ def stamp(path: Path) -> Stamp:
     for name in READ:
         found.append(None)
         with contextlib.suppress(OSError):
-            seen = os.stat(path / name)
+            seen = os.stat(f"{path}/{name}")
             found[-1] = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
     return tuple(found)
 
 
 def row(run: Contents, stages: list[Table]) -> dict[str, Any]:
-    """The row but for the run's name, state and last write. `settings`: JSON by dotted name."""
-    recipe, last, report = run.recipe(), run.last_evaluation(), run.report()
+    """The row but for the run's name, state and last write. `settings`: JSON by dotted name. `damage`: what can't be read."""
+    nothing: dict[str, Any] = {}
+    found = run.guarded(lambda: _row(run, stages), nothing)
+    return {**dict.fromkeys(KEYS), "final": False, "settings": {}, "group": "", **found, "damage": run.damage()}
+
+
+def _row(run: Contents, stages: list[Table]) -> dict[str, Any]:
+    recipe, last, report = run.recipe(), run.last_evaluation(), run.report(REPORTED)
     verdict, end = files.table(report, "verdict"), files.table(files.table(report, "policies"), "policy")
     policy = files.table(recipe, "policy")
     settings = {key: json.dumps(value) for key, value in flat(recipe).items() if key not in ASIDE[1:]}
@@ -47,7 +58,7 @@ def row(run: Contents, stages: list[Table]) -> dict[str, Any]:
         "kind": files.word(policy, "kind"),
         "seed": files.number(recipe, "seed"),
         "stage": next((s.get("name") for s in stages if s.get("state") != "done"), None),
-        "step": files.number(log.last_row(run.path / "policy/metrics.jsonl"), "step") or files.number(last, "step"),
+        "step": trained(run.path) or files.number(last, "step"),
         "steps": files.number(policy, "steps"),
         "seconds": sum(spent) if spent else None,
         "verdict": files.word(verdict, "word") or files.word(last, "verdict"),
@@ -62,9 +73,16 @@ def row(run: Contents, stages: list[Table]) -> dict[str, Any]:
         "accuracy": files.number(files.table(report, "reward_model"), "accuracy"),
         "truth_name": truth_name(recipe),
         "group": hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16],
-        "damage": run.damage(),
         "settings": settings,
     }
+
+
+def trained(run: Path) -> float | None:
+    """The steps that the policy has been trained for: rows of its log, not of its evaluations; None before the first."""
+    try:
+        return files.number(log.last_row(run / "policy/metrics.jsonl"), "step")
+    except RecursionError:
+        return None
 
 
 def truth_name(recipe: Table) -> str | None:

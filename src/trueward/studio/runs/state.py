@@ -41,7 +41,7 @@ def state(
     """
     now = time.time() if now is None else now
     silent = now - (written(run) if touched is None else touched) > STALE_SECONDS
-    works = _lock(run) in locks if locks is not None else not silent
+    works = lock(run) in locks if locks is not None else not silent
     if works:
         return "stale" if silent else "live"
     last = stages[-1] if stages else {}
@@ -71,7 +71,8 @@ def _folders(run: Path) -> list[Path]:
     return []
 
 
-def _lock(run: Path) -> int:
+def lock(run: Path) -> int:
+    """The inode of a run's lock; −1 if it has none."""
     try:
         return (run / ".lock").stat().st_ino
     except OSError:
