@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from trueward.studio.runs import files, log
+from trueward.studio.runs import files, log, run_row
 from trueward.studio.runs.library import Library
 
 Client = Callable[..., TestClient]
@@ -216,3 +216,37 @@ def test_a_run_that_is_a_link_or_a_loop_is_none(tmp_path: Path) -> None:
     deep = tmp_path / "runs" / "/".join(["d"] * 200)
     deep.mkdir(parents=True)
     assert list(Library(tmp_path / "runs").paths()) == ["whole"]
+
+
+def test_a_run_without_its_recipe_or_its_list_of_stages_is_still_a_row(pages: Any, tmp_path: Path) -> None:
+    """What is left of them says which file isn't there, and none of them is taken for a run that was never begun."""
+    home = tmp_path / "runs"
+    (make(home, "recipe") / "recipe.toml").unlink()
+    (make(home, "stages") / "pipeline.json").unlink()
+    both = make(home, "both")
+    (both / "recipe.toml").unlink()
+    (both / "pipeline.json").unlink()
+    begun = home / "begun"
+    begun.mkdir()
+    (begun / "recipe.toml").write_text('name = "r"\n')  # a run's first file: the others come
+    damage = {name: row["damage"] for name, row in pages().items() if name != "whole"}
+    assert damage == {
+        "recipe": "recipe.toml: not there", "stages": "pipeline.json: not there", "both": "pipeline.json: not there",
+        "begun": "",
+    }  # fmt: skip
+
+
+def test_what_nobody_thought_of_costs_a_row_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field of an odd kind that the table's code trips over: that run says so, and all others stay as they are."""
+    for name in ("odd", "whole"):
+        make(tmp_path, name)
+    (tmp_path / "odd/recipe.toml").write_text('name = "odd"\n')
+    whole = run_row.truth_name
+
+    def trip(recipe: Any) -> str | None:
+        return whole(recipe) if recipe["name"] != "odd" else recipe["policy"]["kind"]
+
+    monkeypatch.setattr(run_row, "truth_name", trip)
+    rows = {row["name"]: row for row in Library(tmp_path).table()}
+    assert rows["odd"]["damage"] == "a field is missing or of another kind (KeyError)"
+    assert (rows["odd"]["truth"], rows["whole"]["truth"], rows["whole"]["damage"]) == (None, 1.5, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import threading
 import time
@@ -105,3 +106,11 @@ def serving_studio(folder: Path, browser: Any) -> Iterator[Served]:
         listening.close()
     assert served.said == []
     assert {url for url in served.as_json if not url.startswith(served.address)} <= set()
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """As long as it lasts, a run's lock is held, as by the process that trains it."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

@@ -200,7 +200,7 @@ def test_a_run_is_watched_live(served: Any) -> None:
     evaluated(run, 10, 0.9, "learning")
     chart.locator("text=step 12").wait_for()
     verdict.locator("text=learning").wait_for()
-    page.locator("[data-test=peak]").wait_for()
+    page.locator("[data-test=peak]").first.wait_for()
     evaluated(run, 20, 0.2, "over-optimised")
     verdict.locator("text=over-optimised").wait_for()
     lock.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.resources
 import importlib.util
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from trueward.studio.api import manage, panels, people, tokens, watch, work
+from trueward.studio.api import inspect_run, manage, panels, people, tokens, watch, work
 from trueward.studio.api.gate import BROKEN, Gate, Names
 from trueward.studio.api.place import Studio
 
@@ -42,12 +43,13 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=studio.runs.table, daemon=True).start()  # read before anybody asks
         yield
         studio.database.close()
 
     app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
     app.state.studio = studio
-    for module in (people, panels, tokens, work, manage, watch):
+    for module in (people, panels, tokens, work, manage, inspect_run, watch):
         app.include_router(module.router)
     explain(app)
     app.mount("/page", Static(directory=PAGE))

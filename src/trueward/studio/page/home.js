@@ -21,7 +21,7 @@ export function Home({ kind = "", welcome = false }) {
           <p>${rules ? "Make one, and fill it from a file or from a model." : "Somebody has to make one first."}</p></div>`}
     ${runs.data.length > 0 &&
     html`<h2 class="gap">Latest runs</h2><div class="grid">${runs.data.slice(0, 6).map(
-      (run) => html`<div class="card"><div class="row apart"><h3><${Link} to=${`/runs/${encoded(run.name)}`}>${run.name}</${Link}></h3><${Badge} state=${run.state} /></div>
+      (run) => html`<div class="card"><div class="row apart"><h3><${Link} to=${`/runs/${encoded(run.name)}`}>${run.name}</${Link}></h3><${Badge} state=${run.damage ? "damaged" : run.state} /></div>
         <div class="row"><${Verdict} word=${run.verdict} /><span class="small soft num">truth ${signed(run.truth)} · proxy ${signed(run.proxy)}</span></div></div>`,
     )}</div>`}`;
 }

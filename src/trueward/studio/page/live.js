@@ -10,6 +10,9 @@ export function follow(name) {
   let stream;
   let closed = false;
   let late = {};
+  let timer;
+
+  const again = () => get(path).then((run) => closed || (state.run.value = run), () => {});
 
   const load = async (stage) => {
     const series = await get(`${path}/series/${stage}?most=${POINTS}`);
@@ -47,29 +50,22 @@ export function follow(name) {
     });
     stream.addEventListener("state", (event) => {
       const now = JSON.parse(event.data);
-      const before = state.run.value;
-      state.run.value = { ...before, ...now };
-      if (before.state !== now.state && now.state !== "live") get(path).then((run) => (state.run.value = run), () => {});
+      state.run.value = { ...state.run.value, ...now };
+      again(); // its report, and the stages that are still to come
     });
+    timer = setInterval(() => document.hidden || state.run.value.state !== "live" || again(), 5000); // the time that is left
   }
 
   function append(stage, rows) {
     const had = state.series.value[stage] || empty();
-    if (had.bucket > 1 || had.steps.length + rows.length > 2 * POINTS) {
+    const fresh = rows.filter((row) => typeof row.step === "number");
+    if (!fresh.length) return;
+    if (had.bucket > 1 || had.steps.length + fresh.length > 2 * POINTS) {
       // in buckets: fetched again, at most every two seconds
       if (!late[stage]) late[stage] = setTimeout(() => ((late[stage] = 0), load(stage).catch(() => {})), 2000);
       return;
     }
-    const keep = had.steps.findLastIndex((step) => step < rows[0].step) + 1;
-    const keys = new Set([...Object.keys(had.columns), ...rows.flatMap(Object.keys)]);
-    keys.delete("step");
-    const columns = {};
-    for (const key of keys) {
-      const before = had.columns[key]?.slice(0, keep) ?? Array(keep).fill(null);
-      columns[key] = before.concat(rows.map((row) => (typeof row[key] === "number" ? row[key] : null)));
-    }
-    const steps = had.steps.slice(0, keep).concat(rows.map((row) => row.step));
-    state.series.value = { ...state.series.value, [stage]: { ...had, steps, columns } };
+    state.series.value = { ...state.series.value, [stage]: longer(had, fresh) };
   }
 
   start();
@@ -78,6 +74,7 @@ export function follow(name) {
     close() {
       closed = true;
       stream?.close();
+      clearInterval(timer);
       Object.values(late).forEach(clearTimeout);
     },
   };
@@ -85,8 +82,32 @@ export function follow(name) {
 
 const empty = () => ({ steps: [], columns: {}, bucket: 1, rows: 0, gaps: {} });
 
-// A resumed run writes some steps again: the new rows replace the old ones.
+// The columns with more rows. A resumed run writes some steps again: the new rows replace the old ones, and are counted once.
+function longer(had, rows) {
+  const steps = [...had.steps];
+  const kept = steps.map((_, i) => i); // places in the old columns; new rows follow as tables
+  for (const row of rows) {
+    while (steps.length && steps.at(-1) >= row.step) {
+      steps.pop();
+      kept.pop();
+    }
+    steps.push(row.step);
+    kept.push(row);
+  }
+  const keys = new Set([...Object.keys(had.columns), ...rows.flatMap(Object.keys)]);
+  keys.delete("step");
+  const [columns, gaps] = [{}, {}];
+  for (const key of keys) {
+    const old = had.columns[key];
+    columns[key] = kept.map((at) => (typeof at === "number" ? (old?.[at] ?? null) : typeof at[key] === "number" ? at[key] : null));
+    const missing = columns[key].filter((value) => value === null).length;
+    if (missing) gaps[key] = missing;
+  }
+  return { ...had, steps, columns, gaps, rows: steps.length };
+}
+
 function merged(had, rows) {
-  if (!rows.length) return had;
-  return had.filter((row) => row.step < rows[0].step).concat(rows);
+  let all = had;
+  for (const row of rows.filter((each) => typeof each.step === "number")) all = [...all.filter((each) => each.step < row.step), row];
+  return all;
 }

@@ -1,103 +1,96 @@
-// One run: its pipeline, what is measured, whether it is healthy, what it says.
-import { Chart, Trail, trail } from "./chart.js";
+// One run: what it came to first, then how it went; its settings, the doctor, its files and its log in tabs.
+import { encoded } from "./api.js";
+import { Doctor } from "./doctor.js";
+import { Final, highest } from "./final.js";
+import { Health, RewardModel } from "./health.js";
+import { Files } from "./listing.js";
 import { follow } from "./live.js";
-import { Badge, number, percent, signed, Stat, Verdict } from "./parts.js";
-import { Link } from "./place.js";
+import { Log } from "./log.js";
+import { named } from "./palette.js";
+import { Badge, number } from "./parts.js";
+import { Link, look, view } from "./place.js";
+import { Plot } from "./plot.js";
+import { lastView } from "./runs.js";
 import { Samples } from "./samples.js";
+import { Settings } from "./settings.js";
+import { pieces } from "./signs.js";
+import { Stages } from "./stages.js";
 import { Tags } from "./tags.js";
-import { html, useEffect, useMemo, useState } from "./vendor.js";
+import { html, useEffect, useMemo } from "./vendor.js";
 
-const NAMES = {
-  "objective/scores": "Proxy of the rollouts (SD)",
-  "objective/kl": "KL of the rollouts (nats)",
-  "objective/rlhf_reward": "Reward, anchor included",
-  "objective/kl_coef": "β",
-  "policy/entropy_avg": "Entropy (nats a token)",
-  "policy/approxkl_avg": "KL of the update",
-  "policy/clipfrac_avg": "Clipped share, policy",
-  "policy/grad_norm": "Gradient norm, policy",
-  "val/clipfrac_avg": "Clipped share, value",
-  "val/ratio": "Ratio",
-  "val/ratio_first": "Ratio before the first update",
-  "val/explained_variance": "Explained variance",
-  "val/grad_norm": "Gradient norm, value",
-  "val/num_eos_tokens": "Answers that ended",
-  "loss/policy_avg": "Loss, policy",
-  "loss/value_avg": "Loss, value",
-  length: "Length (tokens)",
-  lr: "Learning rate",
-  learning_rate: "Learning rate",
-  nll: "NLL (nats a token)",
-  loss: "Loss",
-  accuracy: "Accuracy",
-  margin: "Margin",
-  grad_norm: "Gradient norm",
-};
-const STAGES = { sft: "SFT", reward_model: "Reward model", policy: "Policy", control: "Control" };
+const TABS = { "": "Overview", config: "Config", doctor: "Doctor", files: "Files", log: "Log" };
 
 export function Run({ name }) {
   const live = useMemo(() => follow(name), [name]);
-  const [beta, setBeta] = useState(0);
-  const [stage, setStage] = useState("");
   useEffect(() => live.close, [live]);
   const run = live.run.value;
-  if (live.problem.value) return html`<p class="note bad">${live.problem.value}</p><${Link} to="/runs">All runs</${Link}>`;
-  if (!run) return html`<p class="soft" aria-busy="true">Reading ${name} …</p>`;
+  if (live.problem.value) return html`<h1 class="unseen">${name}</h1><p class="note bad">${live.problem.value}</p><${Link} to="/runs">All runs</${Link}>`;
+  if (!run) return html`<p class="soft" aria-busy="true">Reading ${pieces(name)} …</p>`;
   const evaluations = live.evaluations.value;
-  const last = evaluations.at(-1);
-  const word = run.verdict?.word ?? last?.verdict;
-  const rule = run.verdict?.rule ?? last?.rule;
-  const there = Object.keys(live.series.value).filter((key) => live.series.value[key].steps.length);
-  const tab = stage || (there.includes("policy") ? "policy" : there.at(-1));
-  const steps = evaluations.map((row) => row.step);
-  const column = (key) => evaluations.map((row) => row[key] ?? null);
-  const band = (key, side) => evaluations.map((row) => (row[key] == null || row[`${key}_se`] == null ? null : row[key] + side * 1.96 * row[`${key}_se`]));
-  const line = (key, label, colour) => ({ name: label, colour, values: column(key), low: band(key, -1), high: band(key, 1) });
-  const best = evaluations.reduce((top, row) => (row.truth != null && (!top || row.truth > top.truth) ? row : top), null);
-  const end = run.policies?.policy || last; // of a finished run what its report prints, which its verdict is about
-  const peak = run.policies?.best?.truth ?? best?.truth;
+  const tab = view().get("tab") in TABS ? view().get("tab") : "";
+  const stamp = `${evaluations.length} ${run.stages.map((row) => row.state).join()}`; // what the tabs show changes with it
   return html`
-    <p class="small" style=${{ margin: 0 }}><${Link} to="/runs">Runs</${Link}></p>
-    <div class="row apart"><h1>${name}</h1><div class="row">${!live.connected.value && html`<span class="chip warn">reconnecting</span>`}<span data-test="badge"><${Badge} state=${run.state} /></span></div></div>
+    <p class="small" style=${{ margin: 0 }}><${Link} to=${lastView()}>Runs</${Link}></p>
+    <div class="row apart"><h1>${pieces(name)}</h1><div class="row">${!live.connected.value && html`<span class="chip warn">reconnecting</span>`}<span data-test="badge"><${Badge} state=${run.state} /></span></div></div>
+    ${run.damage && html`<p class="note bad" data-test="damage">This run is damaged: ${pieces(run.damage)}. What can be read is shown.</p>`}
     <${Tags} name=${name} tags=${run.tags} onChange=${(tags) => (live.run.value = { ...live.run.value, tags })} />
-    <ol class="pipeline" aria-label="Stages">${run.stages.map((row) => html`<li class=${row.state}>${row.state === "done" ? "✓" : row.state === "running" ? "…" : "✕"} ${row.name}${row.seconds ? html` <span class="soft num">${Math.round(row.seconds)} s</span>` : ""}</li>`)}</ol>
-    ${word && html`<div class="card gap"><div class="verdict" data-test="verdict"><${Verdict} word=${word} /><span>${rule}</span>${!run.verdict && html`<span class="soft small">so far, at step ${last.step}</span>`}</div>
-      ${end && html`<div class="stats gap"><${Stat} name="truth" value=${signed(end.truth)} hint="SD above SFT" /><${Stat} name="proxy" value=${signed(end.proxy)} hint="SD above SFT" /><${Stat} name="win rate against SFT" value=${percent(end.win_rate)} hint=${end.win_rate_low == null ? "" : `${percent(end.win_rate_low)} to ${percent(end.win_rate_high)}`} /><${Stat} name="KL to SFT" value=${number(end.kl, 1)} hint="nats" />${best && html`<${Stat} name="best step by truth" value=${best.step} hint=${signed(peak)} />`}</div>`}
-      ${last?.early_warnings?.length > 0 && html`<details class="small gap"><summary>Early warnings (they decide nothing)</summary><ul>${last.early_warnings.map((warning) => html`<li>${warning}</li>`)}</ul></details>`}</div>`}
+    <${Stages} run=${run} />
+    <div class="row apart tabs gap"><div role="tablist" aria-label="What of this run">${Object.entries(TABS).map(([key, label]) => html`<button role="tab" id=${`tab-${key}`} aria-selected=${key === tab} aria-controls="of-run" tabindex=${key === tab ? 0 : -1} onClick=${() => look({ tab: key }, true)} onKeyDown=${along}>${label}</button>`)}</div>
+      ${run.has_report && html`<a class="button" href=${`/api/runs/${encoded(name)}/report.html`} target="_blank" rel="noopener">Report <span aria-hidden="true">↗</span><span class="unseen">, in another tab</span></a>`}</div>
+    <div id="of-run" role="tabpanel" aria-labelledby=${`tab-${tab}`}>${tab === "config" ? html`<${Settings} name=${name} />` : tab === "doctor" ? html`<${Doctor} name=${name} stamp=${stamp} />`
+      : tab === "files" ? html`<${Files} name=${name} stamp=${stamp} />` : tab === "log" ? html`<${Log} name=${name} stamp=${stamp} />`
+      : html`<${Overview} name=${name} run=${run} evaluations=${evaluations} series=${live.series.value} />`}</div>`;
+}
+
+// Arrows go from tab to tab, as in any list of tabs.
+function along(event) {
+  const all = [...event.currentTarget.parentElement.children];
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!by) return;
+  const next = all[(all.indexOf(event.currentTarget) + by + all.length) % all.length];
+  next.focus();
+  next.click();
+}
+
+function Overview({ name, run, evaluations, series }) {
+  const end = run.policies?.policy;
+  const curves = useMemo(() => charts(run, evaluations), [evaluations, end]);
+  return html`<${Final} run=${run} evaluations=${evaluations} />
     ${evaluations.length > 0
-      ? html`<div class="card gap"><div class="charts">
-          <${Chart} title="Proxy and truth by step, in SDs under SFT" steps=${steps} lines=${[line("proxy", "proxy", "proxy"), line("truth", "truth", "truth")]} group=${`evaluations ${name}`} marks=${best ? [{ step: best.step }] : []} />
-          <${Trail} title="The same against the distance, √KL" xLabel="√KL" trails=${[trail(evaluations, "proxy", "proxy", "proxy"), trail(evaluations, "truth", "truth", "truth")]} />
-          <${Chart} title="KL to SFT, nats" steps=${steps} lines=${[line("kl", "KL", "kl")]} group=${`evaluations ${name}`} />
-        </div><${Table} evaluations=${evaluations} /></div>`
+      ? html`<div class="card gap"><div class="charts">${curves.map((each) => html`<${Plot} key=${each.title} ...${each} />`)}</div>
+          ${end && html`<p class="small soft">Lines are the looks while training; the large dots at the end are the final evaluation, on fresh prompts.</p>`}<${Table} evaluations=${evaluations} /></div>`
       : html`<div class="card empty gap"><p>The policy has not been evaluated yet: the pipeline is at an earlier stage.</p></div>`}
     ${evaluations.length > 0 && html`<${Samples} name=${name} evaluations=${evaluations.length} />`}
     ${run.reward_model?.accuracy != null && html`<${RewardModel} figures=${run.reward_model} />`}
-    ${tab &&
-    html`<div class="card"><div class="row apart"><h2>Health</h2><label class="row" style=${{ margin: 0 }}>smoothing<input type="range" min="0" max="0.98" step="0.02" value=${beta} onInput=${(e) => setBeta(Number(e.target.value))} style=${{ width: "130px", display: "inline-block" }} /><span class="num">${beta.toFixed(2)}</span></label></div>
-      <div class="tabs" role="tablist">${there.map((key) => html`<button role="tab" aria-selected=${key === tab} onClick=${() => setStage(key)}>${STAGES[key]}</button>`)}</div>
-      <${Health} series=${live.series.value[tab]} beta=${beta} group=${`${name} ${tab}`} /></div>`}`;
+    <${Health} name=${name} series=${series} />`;
 }
 
-// The reward model beside the people that it learnt from, on one axis from a coin's 50 % to 100 %.
-function RewardModel({ figures }) {
-  const place = (share) => `${Math.max(0, Math.min(100, 200 * (share - 0.5)))}%`;
-  const rows = [["it picks what the annotator picked", figures.accuracy, figures.accuracy_low, figures.accuracy_high]];
-  if (figures.agreement != null) rows.push(["two annotators agree", figures.agreement]);
-  return html`<div class="card"><h2>The reward model</h2>${rows.map(([name, share, low, high]) => html`<div class="axis"><span>${name}</span>
-      <div class="bracket" aria-hidden="true">${low != null && html`<i style=${{ left: place(low), width: `calc(${place(high)} - ${place(low)})` }}></i>`}<b style=${{ left: place(share) }}></b></div>
-      <span class="num small">${percent(share, 1)}${low != null ? ` (${percent(low)} to ${percent(high)})` : ""}</span></div>`)}
-    <p class="small soft gap">On comparisons held out by prompt. The axis begins at a coin's 50 %; a reward model can hardly agree with people more than they do with each other.</p></div>`;
-}
+const root = (kl) => (kl === null || kl === undefined ? null : Math.sqrt(Math.max(0, kl)));
 
-function Health({ series, beta, group }) {
-  const keys = Object.keys(series.columns).filter((key) => series.columns[key].some((value) => value !== null));
-  keys.sort((a, b) => (a in NAMES ? Object.keys(NAMES).indexOf(a) : 99) - (b in NAMES ? Object.keys(NAMES).indexOf(b) : 99));
-  return html`<div class="charts small">${keys.map((key) => html`<${Chart} key=${key} title=${NAMES[key] || key} height=${150} steps=${series.steps} beta=${beta} group=${group} lines=${[{ name: key, values: series.columns[key], colour: key.startsWith("val/") || key.includes("value") ? "kl" : "truth" }]} />`)}</div>
-    <p class="small soft gap num">${series.rows ? `${series.rows.toLocaleString()} rows` : ""}${series.bucket > 1 ? `, the lowest and highest of every ${series.bucket}` : ""}${Object.keys(series.gaps || {}).length ? `; not a number: ${Object.entries(series.gaps).map(([key, n]) => `${key} ${n}`).join(", ")}` : ""}</p>`;
+// Proxy and truth by step and by distance, and the distance by step; the final evaluation as dots of its own.
+function charts(run, evaluations) {
+  const end = run.policies?.policy;
+  const at = run.recipe?.policy?.steps ?? evaluations.at(-1)?.step ?? 0;
+  const best = highest(evaluations);
+  const point = (x, row, key, banded = true) => ({ x, y: row[key] ?? null, step: row.step, ...(!banded || row[`${key}_se`] == null || row[key] == null ? {} : { low: row[key] - 1.96 * row[`${key}_se`], high: row[key] + 1.96 * row[`${key}_se`] }) });
+  const lines = (keys, where, banded) => keys.flatMap((key) => {
+    const tone = named(key);
+    const points = evaluations.map((row) => point(where(row), row, key, banded));
+    const peak = key === "truth" && best && evaluations.length > 1 ? point(where(best), best, key) : null;
+    const line = { name: key === "kl" ? "KL" : key, ...tone, points, peak };
+    if (!end || end[key] == null) return [line];
+    return [line, { name: `${line.name}, final`, ...tone, apart: true, quiet: true, points: [point(where({ ...end, step: at }), { ...end, step: at }, key)] }];
+  });
+  const step = (row) => row.step;
+  const far = (row) => root(row.kl);
+  return [
+    { title: "Proxy and truth by step", x: { name: "step" }, y: { name: "score", unit: "SD above SFT" }, lines: lines(["proxy", "truth"], step) },
+    { title: "The same by the distance", x: { name: "√KL", unit: "√nats", zero: true }, y: { name: "score", unit: "SD above SFT" }, lines: lines(["proxy", "truth"], far, false) },
+    { title: "KL to SFT", x: { name: "step" }, y: { name: "KL", unit: "nats" }, lines: lines(["kl"], step) },
+  ];
 }
 
 const COLUMNS = ["step", "proxy", "truth", "kl", "win_rate", "length", "distinct_1", "eos_rate", "verdict"];
-const Table = ({ evaluations }) => html`<details class="gap small"><summary>The numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="The numbers"><table>
+const Table = ({ evaluations }) => html`<details class="gap small"><summary>The looks in numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="The looks in numbers"><table>
   <thead><tr>${COLUMNS.map((key) => html`<th class="num">${key.replace("_", " ")}</th>`)}</tr></thead>
-  <tbody>${evaluations.map((row) => html`<tr>${COLUMNS.map((key) => html`<td class="num">${typeof row[key] === "number" ? number(row[key], key === "step" ? 0 : 2) : (row[key] ?? "–")}</td>`)}</tr>`)}</tbody></table></div></details>`;
+  <tbody>${evaluations.map((row) => html`<tr>${COLUMNS.map((key) => html`<td class="num">${typeof row[key] === "number" ? number(row[key], key === "step" ? 0 : 2) : pieces(String(row[key] ?? "–"))}</td>`)}</tr>`)}</tbody></table></div></details>`;

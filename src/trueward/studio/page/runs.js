@@ -4,10 +4,14 @@ import { Trail, trail } from "./chart.js";
 import { Badge, number, percent, signed, useData, Verdict } from "./parts.js";
 import { Link } from "./place.js";
 import { Sweeps } from "./sweep.js";
+import { pieces } from "./signs.js";
 import { TagFilter } from "./tags.js";
 import { html, useEffect, useState } from "./vendor.js";
 
 const COLOURS = ["truth", "proxy", "good", "kl", "bad", "soft"];
+
+let seen = "/runs"; // the view of the table that was last open
+export const lastView = () => seen;
 
 export function Runs() {
   const { data, problem } = useData(() => get("/api/runs"), "runs", 3000);
@@ -28,8 +32,8 @@ export function Runs() {
       <thead><tr><th class="wide"><span class="unseen">overlay</span></th><th>run</th><th class="wide">state</th><th>verdict</th><th class="num wide">step</th><th class="num wide">proxy</th><th class="num">truth</th><th class="num wide">KL</th><th class="num wide">win rate</th><th class="wide">what differs</th></tr></thead>
       <tbody>${matching.map((run) => html`<tr key=${run.name}>
         <td class="wide"><input type="checkbox" aria-label=${`overlay ${run.name}`} checked=${picked.includes(run.name)} onChange=${() => pick(run.name)} /></td>
-        <td><${Link} to=${`/runs/${encoded(run.name)}`}>${run.name}</${Link}><div class="small soft">${[run.recipe, run.kind, run.seed === undefined ? "" : `seed ${run.seed}`].filter(Boolean).join(" · ")}</div>${run.damage && html`<div class="small" style=${{ color: "var(--bad)" }}>damaged: ${run.damage}</div>`}${run.tags.length > 0 && html`<div class="tags">${run.tags.map((tag) => html`<span class="chip">${tag}</span>`)}</div>`}<div class="narrow"><${Badge} state=${run.state} /></div></td>
-        <td class="wide"><${Badge} state=${run.state} />${run.stage && ["live", "stale"].includes(run.state) ? html`<div class="small soft">${run.stage}</div>` : ""}</td>
+        <td><${Link} to=${`/runs/${encoded(run.name)}`}>${run.name}</${Link}><div class="small soft">${[run.recipe, run.kind, run.seed === undefined ? "" : `seed ${run.seed}`].filter(Boolean).join(" · ")}</div>${run.damage && html`<div class="small bad-text" data-test="damage">damaged: ${pieces(run.damage)}</div>`}${run.tags.length > 0 && html`<div class="tags">${run.tags.map((tag) => html`<span class="chip">${tag}</span>`)}</div>`}<div class="narrow"><${Badge} state=${run.damage ? "damaged" : run.state} /></div></td>
+        <td class="wide"><${Badge} state=${run.damage ? "damaged" : run.state} />${run.stage && ["live", "stale"].includes(run.state) ? html`<div class="small soft">${run.stage}</div>` : ""}</td>
         <td><${Verdict} word=${run.verdict} /></td>
         <td class="num wide">${run.step ?? "–"}${run.steps ? html`<span class="soft"> / ${run.steps}</span>` : ""}</td>
         <td class="num wide" style=${{ color: "var(--proxy)" }}>${signed(run.proxy)}</td><td class="num" style=${{ color: "var(--truth)" }}>${signed(run.truth)}</td>

@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,14 +44,36 @@ def size(path: Path) -> int:
         raise DamagedError(f"{path.name}: {error.strerror}") from None
 
 
-def read_json(path: Path, most: int = TABLE) -> Any:
-    """The value in a JSON file, cleaned; None if there's no file. `DamagedError` in one line."""
-    return _read(path, most, json.loads, "JSON")
+def read_json(path: Path, most: int = TABLE, keys: Collection[str] | None = None) -> Any:
+    """The value in a JSON file, cleaned; None if there's no file. `DamagedError` in one line.
+
+    keys: of a table, only these, for pages that need little of much.
+    """
+
+    def parse(raw: bytes) -> Any:
+        value = json.loads(raw)
+        if keys is None or not isinstance(value, dict):
+            return value
+        refuse_depth(value)
+        return {key: inside for key, inside in value.items() if key in keys}
+
+    return _read(path, most, parse, "JSON")
 
 
 def read_toml(path: Path) -> Table:
     """The same of a recipe: {} if there's none."""
     return _read(path, RECIPE, lambda raw: tomllib.loads(raw.decode()), "TOML") or {}
+
+
+def refuse_depth(value: Any, depth: int = DEEPEST) -> None:
+    """`RecursionError` for what is nested deeper than `depth`; quicker than cleaning it."""
+    level = [value]
+    for _ in range(depth):
+        inside = (each for one in level for each in (one.values() if isinstance(one, dict) else one))
+        level = [each for each in inside if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _read(path: Path, most: int, parse: Callable[[bytes], Any], form: str) -> Any:

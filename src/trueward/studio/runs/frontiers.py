@@ -9,7 +9,8 @@ from trueward.evaluation import frontier
 from trueward.evaluation.frontier import FrontierRun
 from trueward.reporting import frontier_page
 from trueward.studio.runs import files
-from trueward.studio.runs.library import Contents, Library
+from trueward.studio.runs.contents import Contents
+from trueward.studio.runs.library import Library
 
 
 def summary(library: Library, names: Sequence[str]) -> dict[str, Any]:

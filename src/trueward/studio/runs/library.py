@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import threading
 import time
 from collections import OrderedDict
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from trueward.artifacts import OLDER, PIPELINE
-from trueward.studio.runs import files, log, state
-from trueward.studio.runs.files import DamagedError, Table
+from trueward.studio.runs import files, log, pipeline, run_row, state
+from trueward.studio.runs.contents import Contents
+from trueward.studio.runs.files import Table
 
 DEEPEST = 3  # runs/NAME, runs/SWEEP/NAME, and one more
 KEPT = 48  # logs in memory
 STAGES = ("sft", "reward_model", "policy", "control")
-FRESH_SECONDS = 1.0
+FRESH_SECONDS, IDLE_SECONDS = 1.0, 60.0
 
 
 class Library:
@@ -28,6 +30,8 @@ class Library:
         self.lock = threading.Lock()
         self.logs: OrderedDict[Path, log.Columns] = OrderedDict()
         self.runs: dict[str, Path] = {}
+        self.rows: dict[Path, tuple[run_row.Stamp, list[Table], dict[str, Any]]] = {}
+        self.written: dict[Path, tuple[float, run_row.Stamp, float]] = {}
         self.at = 0.0
 
     def paths(self) -> dict[str, Path]:
@@ -38,6 +42,9 @@ class Library:
                     files.text(path.relative_to(self.home).as_posix()): path for path in _runs(self.home, DEEPEST)
                 }
                 self.at = time.monotonic()
+                there = set(self.runs.values())
+                self.rows = {path: kept for path, kept in self.rows.items() if path in there}
+                self.written = {path: kept for path, kept in self.written.items() if path in there}
             return self.runs
 
     def path(self, name: str) -> Path:
@@ -59,51 +66,74 @@ class Library:
         return sorted(rows, key=lambda row: (row["state"] not in ("live", "stale"), -row["touched"]))
 
     def _row(self, name: str, path: Path, locks: set[int] | None) -> dict[str, Any]:
-        run = Contents(path)
-        stages, recipe, last = run.stages(), run.recipe(), run.last_evaluation()
-        report = run.report()
-        verdict, end = files.table(report, "verdict"), files.table(files.table(report, "policies"), "policy")
-        policy = files.table(recipe, "policy")
+        stamp, stages, row = self.summary(path)
+        touched = self._written(path, stamp, locks)
+        now = state.state(path, stages, locks, touched=touched)
+        return {"name": name, "state": now, "touched": touched, **row}
 
-        def figure(key: str) -> float | None:
-            return files.number(end if key in end else last, key)
+    def summary(self, path: Path) -> tuple[run_row.Stamp, list[Table], dict[str, Any]]:
+        """A run's stamp, its stages and its row of the table, read again when one of its files has changed."""
+        stamp = run_row.stamp(path)
+        with self.lock:
+            known = self.rows.get(path)
+        if known is None or known[0] != stamp:
+            run = Contents(path)
+            stages = run.stages()
+            known = (stamp, stages, run_row.row(run, stages))
+            with self.lock:
+                self.rows[path] = known
+        return known
 
-        return {
-            "name": name,
-            "recipe": files.word(recipe, "name"),
-            "kind": files.word(policy, "kind"),
-            "seed": files.number(recipe, "seed"),
-            "state": state.state(path, stages, locks),
-            "touched": state.touched(path),
-            "stage": next((s.get("name") for s in stages if s.get("state") != "done"), None),
-            "step": files.number(last, "step"),
-            "steps": files.number(policy, "steps"),
-            "verdict": files.word(verdict, "word") or files.word(last, "verdict"),
-            "proxy": figure("proxy"),
-            "truth": figure("truth"),
-            "kl": figure("kl"),
-            "win_rate": figure("win_rate"),
-            "damage": run.damage(),
-            "settings": {k: v for k, v in _flat(recipe).items() if k not in ("name", "description")},
-        }
+    def _written(self, path: Path, stamp: run_row.Stamp, locks: set[int] | None) -> float:
+        """When the run was last written; of one that nobody works on, looked at again after a minute."""
+        now = time.monotonic()
+        known = self.written.get(path)
+        idle = locks is not None and state.lock(path) not in locks
+        if known is None or not idle or known[1] != stamp or now - known[2] > IDLE_SECONDS:
+            known = self.written[path] = (state.written(path), stamp, now)
+        return known[0]
+
+    def usual(self, path: Path) -> dict[str, float]:
+        """Seconds that each stage took in other finished runs of the recipe, their median: what one may expect of this run."""
+        recipe = self.summary(path)[2]["recipe"]
+        spent: dict[str, list[float]] = {}
+        for other in self.paths().values():
+            _, stages, row = self.summary(other)
+            if other != path and row["recipe"] == recipe:
+                for stage in stages:
+                    if stage.get("state") == "done" and "seconds" in stage:
+                        spent.setdefault(stage["name"], []).append(stage["seconds"])
+        return {name: statistics.median(seconds) for name, seconds in spent.items()}
 
     def run(self, name: str) -> dict[str, Any]:
         """All of a run but its metrics: stages, evaluations, verdict, early warnings, the recipe as written."""
         path = self.path(name)
         run = Contents(path)
-        stages, report = run.stages(), run.report()
+        stages, report, recipe = run.stages(), run.report(), run.recipe()
         evaluations = run.rows("policy/evaluations.jsonl")
+        touched, now = state.written(path), state.state(path, stages, state.held())
+        done = run_row.trained(path)
+        usual = self.usual(path) if now in ("live", "stale") else {}
+        nothing: list[dict[str, Any]] = []
+        ahead = run.guarded(lambda: pipeline.whole(recipe, stages, path, usual, evaluations, done), nothing)
         return {
             "name": name,
-            "recipe": run.recipe(),
-            "state": state.state(path, stages, state.held()),
-            "touched": state.touched(path),
+            "recipe": recipe,
+            "state": now,
+            "touched": touched,
             "stages": [{key: row.get(key) for key in ("name", "state", "seconds")} for row in stages],
+            "pipeline": ahead,
+            "left": pipeline.left(ahead) if now in ("live", "stale") else None,
+            "step": done,
             "evaluations": evaluations,
             "verdict": files.table(report, "verdict") or None,
             "policies": files.table(report, "policies") or None,
             "reward_model": report.get("reward_model"),
             "early_warnings": report.get("early_warnings"),
+            "evaluated_on": report.get("evaluated_on"),
+            "best_step": files.number(report, "best_step"),
+            "truth": run_row.truth_name(recipe),
+            "has_report": os.path.isfile(path / "report.html"),
             "logs": [stage for stage in STAGES if os.path.isfile(path / stage / "metrics.jsonl")],
             "damage": run.damage(),
         }
@@ -136,9 +166,10 @@ def _differences(rows: list[dict[str, Any]]) -> None:
     """Replace `settings` by `differs` in rows of one recipe: the optimiser's own settings first."""
     settings = [row.pop("settings") for row in rows]
     keys = sorted({key for each in settings for key in each}, key=lambda key: (not key.startswith("policy."), key))
-    varying = [key for key in keys if len({json.dumps(each.get(key)) for each in settings}) > 1]
+    told = [key for key in keys if not key.startswith("runtime.")]
+    varying = [key for key in told if len({each.get(key, "null") for each in settings}) > 1]
     for row, each in zip(rows, settings, strict=True):
-        row["differs"] = {key: each[key] for key in varying if key in each and not key.startswith("runtime.")}
+        row["differs"] = {key: json.loads(each[key]) for key in varying if key in each}
 
 
 def _known(stage: str) -> str:
@@ -154,7 +185,7 @@ def _runs(folder: Path, depth: int) -> list[Path]:
         return []
     runs = []
     for path in inside:
-        if any(os.path.lexists(path / file) for file in (PIPELINE, "recipe.toml")):
+        if any(os.path.lexists(path / file) for file in (PIPELINE, "recipe.toml", "report.json")):
             if not is_older(path):
                 runs.append(path)
         elif depth > 1 and not path.name.startswith("."):
@@ -170,83 +201,3 @@ def is_older(run: Path) -> bool:
 def pipeline_stages(run: Path) -> list[dict[str, Any]]:
     """A row a stage, in the order in which they ran: name, state, seconds, digest. None if the file is damaged."""
     return Contents(run).stages()
-
-
-class Contents:
-    """What is in a run's directory, as far as it can be read; what can't is remembered in a line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.damaged: list[str] = []
-
-    def damage(self) -> str:
-        """The first thing that is wrong with what was read, in a line; or nothing."""
-        odd = ["its name is not UTF-8"] if files.text(self.path.name) != self.path.name else []
-        return next(iter([*self.damaged, *odd]), "")
-
-    def stages(self) -> list[Table]:
-        """As `pipeline_stages`."""
-        rows = self._json(PIPELINE, list, files.STAGES)
-        if not all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows):
-            self.damaged.append(f"{PIPELINE}: not a list of stages")
-        plain: dict[str, Any] = {"name": str, "state": str, "seconds": int | float, "digest": str}
-        return [
-            {key: row[key] for key, kind in plain.items() if isinstance(row.get(key), kind)}
-            for row in rows
-            if isinstance(row, dict) and isinstance(row.get("name"), str)
-        ]
-
-    def report(self) -> Table:
-        """The report; {} if there's none."""
-        report: Table = self._json("report.json", dict)
-        return report
-
-    def recipe(self) -> Table:
-        """The recipe as it is written."""
-        try:
-            return files.read_toml(self.path / "recipe.toml")
-        except DamagedError as error:
-            self.damaged.append(str(error))
-            return {}
-
-    def rows(self, name: str) -> list[Table]:
-        """All whole rows of a log."""
-        path = self.path / name
-        try:
-            if files.size(path) > files.LOG:
-                raise DamagedError(f"{path.name}: larger than {files.LOG // files.MB} MB")
-            rows: list[Table] = []
-            offset = 0
-            while (new := log.new_rows(path, offset)) and new[1] > offset:
-                rows += files.clean(new[0])
-                offset = new[1]
-        except DamagedError as error:
-            self.damaged.append(str(error))
-            return []
-        except RecursionError:
-            self.damaged.append(f"{path.name}: nested too deeply")
-            return []
-        return rows
-
-    def last_evaluation(self) -> Table:
-        """The last evaluation's row; {} before the first."""
-        rows = self.rows("policy/evaluations.jsonl")
-        return rows[-1] if rows else {}
-
-    def _json(self, name: str, kind: type, most: int = files.TABLE) -> Any:
-        try:
-            value = files.read_json(self.path / name, most)
-        except DamagedError as error:
-            self.damaged.append(str(error))
-            value = None
-        if value is not None and not isinstance(value, kind):
-            self.damaged.append(f"{name}: not {'a list' if kind is list else 'a table'}")
-        return value if isinstance(value, kind) else kind()
-
-
-def _flat(table: dict[str, Any], inside: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        name = f"{inside}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat

@@ -16,6 +16,7 @@ import numpy as np
 from trueward.studio.runs import files
 
 CHUNK = 8 * 1024 * 1024
+TAIL = 256 * 1024
 
 
 def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None:
@@ -45,6 +46,25 @@ def new_rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int] | None
         if isinstance(row, dict):
             rows.append(row)
     return rows, offset + end
+
+
+def last_row(path: Path) -> dict[str, Any]:
+    """The last whole row of a log that is a table, looked for in its last 256 KB; {} if there is none. `RecursionError`."""
+    try:
+        with files.opened(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            lines = file.read(TAIL).split(b"\n")[:-1]
+    except (OSError, files.DamagedError):
+        return {}
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            cleaned: dict[str, Any] = files.clean(row)
+            return cleaned
+    return {}
 
 
 class Columns:

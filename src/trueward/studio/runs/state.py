@@ -28,14 +28,20 @@ def held() -> set[int] | None:
     return inodes
 
 
-def state(run: Path, stages: list[dict[str, Any]], locks: set[int] | None, now: float | None = None) -> State:
+def state(
+    run: Path,
+    stages: list[dict[str, Any]],
+    locks: set[int] | None,
+    now: float | None = None,
+    touched: float | None = None,
+) -> State:
     """live: its process holds the lock and has written lately; stale: it holds the lock but is silent; crashed: it is gone.
 
-    Where the system doesn't list locks, only the time since the last write decides.
+    Where the system doesn't list locks, only the time since the last write decides. touched: that time, where it is known.
     """
     now = time.time() if now is None else now
-    silent = now - touched(run) > STALE_SECONDS
-    works = _lock(run) in locks if locks is not None else not silent
+    silent = now - (written(run) if touched is None else touched) > STALE_SECONDS
+    works = lock(run) in locks if locks is not None else not silent
     if works:
         return "stale" if silent else "live"
     last = stages[-1] if stages else {}
@@ -44,7 +50,7 @@ def state(run: Path, stages: list[dict[str, Any]], locks: set[int] | None, now: 
     return "stopped" if last.get("state") == "stopped" else "finished"
 
 
-def touched(run: Path) -> float:
+def written(run: Path) -> float:
     """When something in the run was last written: its own files, its stages' and their checkpoints'."""
     return max([0.0, *(at for folder in (run, *_folders(run)) for at in _times(folder))])
 
@@ -65,7 +71,8 @@ def _folders(run: Path) -> list[Path]:
     return []
 
 
-def _lock(run: Path) -> int:
+def lock(run: Path) -> int:
+    """The inode of a run's lock; −1 if it has none."""
     try:
         return (run / ".lock").stat().st_ino
     except OSError:
