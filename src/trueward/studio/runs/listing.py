@@ -42,21 +42,19 @@ def beginning(run: Path, name: str) -> dict[str, Any]:
     }
 
 
-def _walk(run: Path, folder: Path, depth: int, found: list[dict[str, Any]]) -> int:
+def _walk(run: Path, folder: Path, depth: int, rows: list[dict[str, Any]]) -> int:
     odd = 0
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
-                    if depth > 1 and len(found) <= MOST:
-                        odd += _walk(run, Path(entry.path), depth - 1, found)
+                    if depth > 1 and len(rows) <= MOST:
+                        odd += _walk(run, Path(entry.path), depth - 1, rows)
                 elif entry.is_file(follow_symlinks=False):
                     seen = entry.stat(follow_symlinks=False)
                     name = Path(entry.path).relative_to(run).as_posix()
                     is_text = entry.name.endswith(TEXTS) and files.text(name) == name
-                    found.append(
-                        {"path": files.text(name), "bytes": seen.st_size, "at": seen.st_mtime, "text": is_text}
-                    )
+                    rows.append({"path": files.text(name), "bytes": seen.st_size, "at": seen.st_mtime, "text": is_text})
                 else:
                     odd += 1
     return odd
