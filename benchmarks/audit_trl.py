@@ -1,7 +1,7 @@
 """Real runs of TRL's GRPO on the base model that ships, audited: rewards with a planted hack, and honest ones.
 
     pip install --no-deps --target /tmp/trl trl==1.16.0
-    PYTHONPATH=/tmp/trl python benchmarks/audit_trl.py --out /tmp/audit-trl --results docs/audit-trl.json
+    PYTHONPATH=/tmp/trl python benchmarks/audit_trl.py --out /tmp/audit-trl --results benchmarks/audit_trl.json
 
 TRL alone trains each run. Then it is audited from its checkpoints, as this command does:
 
@@ -149,7 +149,7 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("audit-trl"), help="where checkpoints and audits go")
-    parser.add_argument("--results", type=Path, default=Path("audit-trl.json"))
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/audit_trl.json"))
     parser.add_argument("--runs", nargs="*", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--table", action="store_true", help="print the rows that are there, and train nothing")
     asked = parser.parse_args()
