@@ -46,11 +46,17 @@ SHAPES: dict[str, dict[str, int]] = {
 class NeverEnds:
     """In the place of a tokenizer: no token is the end."""
 
-    eos_token_id = -1
+    eos_token_id, chat_template = -1, None
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+
+    def __len__(self) -> int:
+        return self.words
 
 
 def ours(model: Any, ids: list[list[int]], new: int, quantize: str) -> None:
-    network: Any = Network(model, NeverEnds())  # type: ignore[arg-type]  # all that decoding asks of it
+    network: Any = Network(model, NeverEnds(model.config.vocab_size))  # type: ignore[arg-type]  # all that decoding asks of it
     settings = SamplingParams(1.0, new, len(ids), quantize)
     with torch.no_grad():
         decoder = sampler.decoder_for(network, quantize)

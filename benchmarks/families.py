@@ -24,8 +24,8 @@ from trueward.models import heads
 from trueward.models.fast import packed
 from trueward.models.network import Network
 from trueward.sampling import sampler
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.general import GeneralDecoder
-from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams
 
 SHAPE: dict[str, Any] = {
@@ -45,7 +45,13 @@ GROUP, PROMPTS, AT_ONCE, LONGEST, BUDGET = 4, 16, 16, 48, 768
 class NeverEnds:
     """In the place of a tokenizer: no token is the end."""
 
-    eos_token_id = -1
+    eos_token_id, chat_template = -1, None
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+
+    def __len__(self) -> int:
+        return self.words
 
 
 def learn(model: Any, tokens: Tokens) -> None:
@@ -60,14 +66,14 @@ def compare(family: str, repetitions: int) -> None:
         AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **SHAPE, **OWN.get(family, {}))).float().eval()
     )
     assert packed.covers(model)
-    assert LlamaDecoder.covers(model)
+    assert FastDecoder.covers(model)
     draw = torch.Generator().manual_seed(0)
     prompts = [torch.randint(3, 2048, (int(n),), generator=draw).tolist() for n in torch.randint(24, 41, (PROMPTS,))]
     ids = [row for row in prompts for _ in range(GROUP)]
     room = torch.randint(4, LONGEST + 1, (len(ids),), generator=draw).tolist()
     answers = [torch.randint(3, 2048, (n,), generator=draw).tolist() for n in room]
     tokens = Tokens.collate(list(zip(ids, answers, strict=True)), 0)
-    network: Any = Network(model, NeverEnds())  # type: ignore[arg-type]  # all that decoding asks of it
+    network: Any = Network(model, NeverEnds(SHAPE["vocab_size"]))  # type: ignore[arg-type]  # all that decoding asks of it
     params, uniforms = SamplingParams(1.0, LONGEST, AT_ONCE), torch.rand(len(ids), LONGEST, generator=draw)
 
     def write(kind: Callable[[Any], Any]) -> None:
@@ -80,7 +86,7 @@ def compare(family: str, repetitions: int) -> None:
         for name, is_fast in (("fast", True), ("general", False)):
             packed.covers = covers if is_fast else lambda model: False
             for what, run in (
-                ("sampling", lambda is_fast=is_fast: write(LlamaDecoder if is_fast else GeneralDecoder)),
+                ("sampling", lambda is_fast=is_fast: write(FastDecoder if is_fast else GeneralDecoder)),
                 ("training", lambda: learn(model, tokens)),
             ):
                 at = time.process_time()

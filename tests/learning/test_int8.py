@@ -11,7 +11,7 @@ from torch import Tensor
 from trueward.losses.importance import importance_weights
 from trueward.losses.policy import clipped_surrogate
 from trueward.models.network import Network
-from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.fast import FastDecoder
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def rough(make_policy: Callable[..., Network]) -> tuple[Network, Tensor, Tensor,
             if name.endswith("proj.weight"):
                 weight[:, 0] *= 30  # one column that sets each row's step
         prompt = torch.tensor([[1, 9, 14, 20]])
-        decoder = LlamaDecoder(network.model, "int8")
+        decoder = FastDecoder(network.model, "int8")
         decoder.start(1, 5)
         sampler = decoder.prefill(torch.tensor([0]), prompt, torch.tensor([4]))[0].log_softmax(-1)
     rewards = torch.randn(len(sampler), generator=torch.Generator().manual_seed(1))

@@ -16,7 +16,7 @@ from trueward.models.fast import packed
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling.draws import Draws
-from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.sampler import SamplingParams, sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -84,7 +84,7 @@ def row(family: str, folder: Path) -> str:
     again = loading.causal(str(folder / "saved"), 0, CPU)
     assert torch.equal(heads.response_logprobs(again.model, tokens, TEMPERATURE), learnt)
     transformers.AutoModelForCausalLM.from_pretrained(folder / "saved")
-    drawn = "its own" if LlamaDecoder.covers(network.model) else "transformers'"
+    drawn = "its own" if FastDecoder.covers(network.model) else "transformers'"
     read = "packed" if packed.covers(network.model) else "transformers'"
     shared = "yes" if heads.has_plain_head(network.model) else "no"
     return f"| {family} | equal | {drawn} | {read} | {reward_model(network, folder / 'reward')} | {shared} |"

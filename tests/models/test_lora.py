@@ -21,7 +21,7 @@ from trueward.models.network import Network
 from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
 from trueward.sampling.engine import LocalEngine
-from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.training.state import State, adam
 
@@ -120,7 +120,7 @@ def test_merging_leaves_base_and_adapter_as_they_are(folder: Path) -> None:
     policy = move(learner(folder))
     before, base = heads.response_logprobs(policy.model, tokens()), digest(policy.model)
     lora.merged(policy.model)
-    LlamaDecoder(policy.model)
+    FastDecoder(policy.model)
     assert digest(policy.model) == base
     assert torch.equal(heads.response_logprobs(policy.model, tokens()), before)
 

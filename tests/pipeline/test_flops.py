@@ -14,8 +14,8 @@ from trueward.config import LoraConfig
 from trueward.models import heads, lora
 from trueward.models.fast import packed
 from trueward.pipeline.flops import flop_counter
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.linear_kernels import Bfloat16, Int8, Packed, Transposed
-from trueward.sampling.llama import LlamaDecoder
 
 D, FF, LAYERS, HEADS, KV, SIZE, V = 32, 48, 3, 4, 2, 8, 40
 ROWS = [([1, 9, 12, 7], [20, 31, 2]), ([1, 8], [25, 14, 33, 5, 2]), ([3], [5, 6])]  # no two share a prompt
@@ -98,7 +98,7 @@ def test_a_product_of_the_samplers(kernel: Any, digits: int, rows: int) -> None:
 
 @torch.no_grad()
 def test_a_step_of_the_sampler(model: Any) -> None:
-    decoder = LlamaDecoder(model)
+    decoder = FastDecoder(model)
     decoder.start(3, 12)
     decoder.prefill(torch.arange(3), torch.randint(1, V, (3, 5)), torch.tensor([5, 5, 5]))
     with flop_counter() as counter:

@@ -20,7 +20,7 @@ from trueward.pipeline import KNOWN_STAGES
 from trueward.pipeline.process import process_settings
 from trueward.pipeline.surroundings import run_env
 from trueward.progress import Progress
-from trueward.sampling import llama
+from trueward.sampling import fast
 from trueward.training.journal import DirectoryJournal, read_log
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -167,8 +167,8 @@ def test_online_dpo_takes_comparisons_for_an_examination_only(
 def test_sampler_rows(monkeypatch: pytest.MonkeyPatch, baseline: Path, climb: Any) -> None:
     """How many answers stand beside each other; what each one says does not depend on it."""
     rows: list[int] = []
-    start = llama.LlamaDecoder.start
-    monkeypatch.setattr(llama.LlamaDecoder, "start", lambda self, n, width: (rows.append(n), start(self, n, width))[1])
+    start = fast.FastDecoder.start
+    monkeypatch.setattr(fast.FastDecoder, "start", lambda self, n, width: (rows.append(n), start(self, n, width))[1])
     climb(baseline.parent, "sampler.engine.max_num_seqs", "sampler.engine.max_num_seqs=5", until="sft")
     assert {n for n in rows if n} == {5}, "0 is when all is written, and the cache goes"
     assert digests(baseline.parent / "sampler.engine.max_num_seqs")["sft"] != digests(baseline)["sft"]

@@ -12,7 +12,7 @@ from trueward.models import heads, loading
 from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling.draws import Draws
-from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.sampler import SamplingParams, decoder_for, sample
 
 MakeNetwork = Callable[..., Network]
@@ -21,7 +21,7 @@ MakeNetwork = Callable[..., Network]
 @torch.no_grad()
 def whole_pass(network: Network, ids: torch.Tensor, quantize: str) -> torch.Tensor:
     """Log-probs of the next token after each prompt [n, T], read at once."""
-    decoder = LlamaDecoder(network.model, quantize)
+    decoder = FastDecoder(network.model, quantize)
     decoder.start(len(ids), ids.shape[1] + 1)
     logits = decoder.prefill(torch.arange(len(ids)), ids, torch.full((len(ids),), ids.shape[1]))
     return logits.log_softmax(-1)
@@ -85,9 +85,9 @@ def test_a_shared_prompt_is_read_once_and_answered_as_if_it_were_alone(
     make_policy: MakeNetwork, toy_prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, read = make_policy(), []
-    inner = LlamaDecoder._read
+    inner = FastDecoder._read
     monkeypatch.setattr(
-        LlamaDecoder,
+        FastDecoder,
         "_read",
         lambda self, at, ids, lengths, of: (read.append(len(ids)), inner(self, at, ids, lengths, of))[1],
     )

@@ -12,8 +12,8 @@ from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.records import Prompt
 from trueward.sampling import sampler
 from trueward.sampling.draws import Draws
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.general import GeneralDecoder
-from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams, sample
 from trueward.sampling.tabular import TabularDecoder
 from trueward.seeds import generator
@@ -68,7 +68,7 @@ def bigrams() -> Network:
     return Network(model, tokenizer(words, 48))
 
 
-DECODERS = {"llama": LlamaDecoder, "general": GeneralDecoder, "tabular": TabularDecoder}
+DECODERS = {"fast": FastDecoder, "general": GeneralDecoder, "tabular": TabularDecoder}
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

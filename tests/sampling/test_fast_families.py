@@ -17,8 +17,8 @@ from trueward.models.network import Network
 from trueward.records import Prompt
 from trueward.sampling import linear_kernels, sampler
 from trueward.sampling.draws import Draws
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.general import GeneralDecoder
-from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams, sample
 
 COMMON: dict[str, Any] = {
@@ -76,7 +76,7 @@ def test_what_is_drawn_is_what_transformers_and_the_learner_say(
     family: str, rank: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = make(family, rank=rank)
-    assert isinstance(sampler.decoder_for(network), LlamaDecoder)
+    assert isinstance(sampler.decoder_for(network), FastDecoder)
     assert packed.covers(network.model)
     rollout = drawn(network)
     tokens = rollout.tokens
@@ -112,7 +112,7 @@ def test_frozen_matrices_in_bfloat16_are_not_copied(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(linear_kernels.Bfloat16, "shares", staticmethod(lambda weight: weight.dtype is torch.bfloat16))
     decoder = sampler.decoder_for(network)
     places = {p.data_ptr() for p in network.model.parameters()}
-    assert isinstance(decoder, LlamaDecoder)
+    assert isinstance(decoder, FastDecoder)
     first = decoder.layers[0]
     kernels = [*first.gate_up.inner.kernels, first.down.inner, first.out.inner, *first.qkv.inner.kernels]  # type: ignore[attr-defined]
     assert [k.weight.data_ptr() in places for k in kernels] == [True] * 4 + [False, False, True]

@@ -14,8 +14,8 @@ from trueward.models.network import Network
 from trueward.records import Message, Prompt
 from trueward.sampling import sampler
 from trueward.sampling.draws import Draws
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.general import GeneralDecoder
-from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.sampler import SamplingParams, sample
 
 MakeNetwork = Callable[..., Network]
@@ -64,7 +64,7 @@ def test_the_fast_path_equals_the_general_one_and_the_learner(
     temperature: float,
 ) -> None:
     network = with_biases(make_policy(**VARIANTS[variant]))
-    assert isinstance(sampler.decoder_for(network), LlamaDecoder)
+    assert isinstance(sampler.decoder_for(network), FastDecoder)
     settings = {"temperature": temperature, "max_new_tokens": 12, "max_num_seqs": 6}
     fast = write(network, toy_prompts, **settings)
     learner = heads.response_logprobs(network.model, fast.tokens, temperature).detach()

@@ -29,8 +29,8 @@ from trueward.models.vocabulary import narrow, require_ids
 from trueward.records import Prompt
 from trueward.sampling.decoder_pool import DecoderPool
 from trueward.sampling.draws import Draws
+from trueward.sampling.fast import FastDecoder
 from trueward.sampling.general import GeneralDecoder
-from trueward.sampling.llama import LlamaDecoder
 from trueward.sampling.tabular import TabularDecoder
 from trueward.tracking import beats
 
@@ -74,8 +74,8 @@ def decoder_for(network: Network, quantize: str = "none") -> Decoder:
 
     `ValueError` for another `quantize` than "none" without a fast path.
     """
-    if LlamaDecoder.covers(network.model):
-        return LlamaDecoder(network.model, quantize)
+    if FastDecoder.covers(network.model):
+        return FastDecoder(network.model, quantize)
     if quantize != "none":
         raise ValueError(
             f"sampler.engine.quantize = {quantize!r}: there is no such sampler for models of the type "

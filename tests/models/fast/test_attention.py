@@ -69,3 +69,21 @@ def test_the_kernel_is_told_to_who_watches() -> None:
     attention.attend(q, q, q, None, 1.0)
     assert len(kernels.names) == 2
     assert set(kernels.names) <= set(attention.KERNELS.values())
+
+
+def test_capped_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernel of torch's caps logits, so it's written out, and said so."""
+    draw = torch.Generator().manual_seed(0)
+    q, mask = torch.randn(2, 4, 3, 8, generator=draw), torch.zeros(2, 1, 3, 3)
+    mask[1, :, 2, 0] = -torch.inf
+    k, v = (torch.randn(2, 2, 3, 8, generator=draw) for _ in range(2))
+    said: list[str] = []
+    monkeypatch.setattr(attention.beats, "attention", lambda kernel: said.append(kernel()))
+    for given in (None, mask):
+        found = attention.attend(q, k, v, given, 0.5, 0.7)
+        logits = 0.7 * (q @ k.repeat_interleave(2, 1).mT * 0.5 / 0.7).tanh()
+        hidden = torch.full((3, 3), -torch.inf).triu(1) if given is None else given
+        expected = (logits + hidden).softmax(-1) @ v.repeat_interleave(2, 1)
+        torch.testing.assert_close(found, expected)
+    assert said == ["capped"] * 2
+    assert attention.capped(q, None) is q

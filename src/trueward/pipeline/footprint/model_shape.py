@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from trueward.models import places, smollm2, tabular, tiny
 from trueward.models.fast import packed
 from trueward.models.quiet import quiet
-from trueward.sampling.llama import LlamaDecoder
+from trueward.sampling.fast import FastDecoder
 
 LOOKED_UP = (
     "its configuration is all that a plan needs; give a local folder, or fetch it once where the hub can be reached"
@@ -39,7 +39,7 @@ class ModelShape:
     is_packed: bool = True
     """Whether it learns on the packed path (models/fast)."""
     has_decoder: bool = False
-    """Whether the sampler lays its weights out anew (sampling/llama.py)."""
+    """Whether the sampler lays its weights out anew (sampling/fast.py)."""
 
     @property
     def matrices(self) -> int:
@@ -82,7 +82,7 @@ def of_model(model: Any) -> ModelShape:
         feed_forward=int(getattr(config, "intermediate_size", None) or wide),
         linear=linear,
         is_packed=packed.covers(model),
-        has_decoder=LlamaDecoder.covers(model),
+        has_decoder=FastDecoder.covers(model),
     )
 
 

@@ -22,7 +22,7 @@ from trueward.sampling.layer_weights import Layer, WeightLayout
 from trueward.sampling.linear_kernels import LinearKernel
 
 
-class LlamaDecoder:
+class FastDecoder:
     """Decodes with a model's weights, as they are when it's made."""
 
     refills = True
@@ -218,7 +218,7 @@ def _fits(model: Any) -> bool:
 
 def _beside_transformers(model: Any, tokens: Tokens) -> tuple[Tensor, Tensor]:
     """Logits of some tokens by this decoder, prompts read and answers written; and by the model's own forward pass."""
-    decoder, lengths = LlamaDecoder(model), tokens.prompt_lengths
+    decoder, lengths = FastDecoder(model), tokens.prompt_lengths
     rows, width = torch.arange(len(lengths)), tokens.ids.shape[1]
     decoder.start(len(lengths), width)
     found = [decoder.prefill(rows, tokens.ids[:, : int(lengths.max())], lengths)]
