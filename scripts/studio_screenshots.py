@@ -1,5 +1,5 @@
-"""The screenshots of docs/studio.md: python scripts/studio_screenshots.py RUNS [PAGE ...], of which RUNS/k0 and RUNS/sweep
-are shown.
+"""The screenshots of docs/studio.md: python scripts/studio_screenshots.py RUNS [PAGE ...], of which RUNS/k0, RUNS/sweep
+and three seeds of three β (RUNS/seeds/b0.1-s2) are shown.
 
 Every page, on a desktop in the light and on a phone in the dark, of a studio that three simulated annotators have used.
 It needs Pillow.
@@ -40,6 +40,8 @@ PAGES = {
     "write": "/write/how-to",
     "project": "/projects/helpful",
     "runs": "/runs",
+    "beside": "/runs?seeds=1&"
+    + "&".join(f"run=seeds/b{beta}-s{seed}" for beta in ("0.0", "0.1", "1.0") for seed in range(3)),
     "run": "/runs/k0",
     "tokens": "/runs/k0",
     "sweep": "/sweeps/sweep",

@@ -90,11 +90,13 @@ def test_two_runs_on_one_plot(furnished: Any) -> None:
         page.get_by_label(f"overlay {name}").check()
     page.get_by_role("heading", name="2 runs on one plot").wait_for()
     page.locator("[data-test=peak]").nth(1).wait_for()
-    ends = page.locator(".chart", has_text="Where each run ended").locator("circle")
-    assert ends.count() == 4  # proxy and truth of each
+    for figure in ("Truth", "Proxy"):  # where each run ended, apart from its line
+        chart = page.locator(".chart", has=page.get_by_role("heading", name=figure, exact=True))
+        chart.locator("title", has_text="final evaluation").nth(1).wait_for(state="attached")
+        assert chart.locator("title", has_text="final evaluation").count() == 2
     page.get_by_role("searchbox").fill("sweep")
     page.get_by_label("overlay baseline").wait_for(state="detached")
-    page.get_by_role("link", name="sweep/another").click()
+    page.get_by_role("region", name="Runs").get_by_role("link", name="sweep/another").click()
     page.get_by_role("heading", name="sweep/another").wait_for()
 
 

@@ -26,6 +26,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[A
     home = folder / "runs"
     fake_runs.make(home, "one", BETA, "seed=1")
     fake_runs.make(home, "going", finished=False)
+    for seed, truth in ((0, 1.0), (1, 3.0)):
+        fake_runs.make(home, f"sweep/s{seed}", f"seed={seed}", truth=truth)
+    fake_runs.make(home, "other", 'evaluation.truths=["a"]')
     damaged = fake_runs.make(home, "torn")
     (damaged / "report.json").write_text('{"verdict": {"word": "lear')
     with live_studio.serving_studio(folder, browser) as made:
@@ -146,6 +149,80 @@ def test_a_damaged_run_is_one_row_that_says_so(studio: Any, page: Any) -> None:
     page.locator(".note.bad", has_text="report.json: not JSON").wait_for()
 
 
+def test_runs_beside_each_other_and_the_view_in_the_address(studio: Any, page: Any) -> None:
+    """Picked by their boxes; seeds as one; across, logarithms, sorting, columns: a reload and the way back keep all of it."""
+    page.goto(f"{studio.address}/runs")
+    for name in ("sweep/s0", "sweep/s1", "one"):
+        page.get_by_label(f"overlay {name}", exact=True).check()
+    card = page.locator("[data-test=beside]")
+    card.get_by_role("heading", name="3 runs on one plot").wait_for()
+    truth = card.locator(".chart", has_text="Truth").first
+    truth.locator("[data-test=peak]").nth(2).wait_for()
+    page.get_by_role("button", name="Group seeds").click()
+    truth.locator(".key", has_text="ppo β=0.1 (2 seeds)").wait_for()
+    settings = card.get_by_role("region", name="How their settings differ").locator("tbody tr")
+    assert settings.first.inner_text().split() == ["policy.kl_coef", "0.1", "0.7"]
+    table = page.get_by_role("region", name="Runs", exact=True)
+    seeds = table.locator("tbody tr", has_text="2 seeds: 0, 1")
+    assert "+2.00 ± 12.71" in seeds.inner_text()  # of 1 and 3, with Student's t of two seeds
+    card.get_by_label("across").select_option("step")
+    card.get_by_label("figure").select_option(label="KL of the rollouts")
+    rollouts = card.locator(".chart", has_text="KL of the rollouts")
+    rollouts.get_by_text("KL of the rollouts, nats", exact=False).last.wait_for()
+    card.get_by_role("button", name="log up").click()
+    rollouts.get_by_text("nats, log axis", exact=False).wait_for()
+    card.get_by_text("at or below 0, where a log axis has no place").first.wait_for()
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("seed", exact=True).check()
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("button", name="Group seeds").click()
+    table.get_by_role("button", name="seed", exact=True).click()
+    assert table.locator("th[aria-sort=descending]").inner_text().startswith("seed")
+    page.get_by_role("searchbox").fill("tiny")
+    wanted = page.url
+    for part in ("run=sweep%2Fs1", "x=step", "ly=1", "sort=seed", "find=tiny", "objective%2Fkl"):
+        assert part in wanted
+    table.get_by_role("link", name="one", exact=True).click()
+    page.get_by_role("heading", name="one", exact=True).wait_for()
+    page.go_back()
+    rollouts.get_by_text("nats, log axis", exact=False).wait_for()
+    assert page.url == wanted
+    page.reload()
+    rollouts.get_by_text("nats, log axis", exact=False).wait_for()
+    table.get_by_role("link", name="one", exact=True).click()
+    page.get_by_role("main").get_by_role("link", name="Runs", exact=True).click()  # the way up keeps it too
+    rollouts.wait_for()
+    assert page.url == wanted
+
+
+def test_other_truths_are_refused_one_axis(studio: Any, page: Any) -> None:
+    page.goto(f"{studio.address}/runs?run=sweep%2Fs0&run=other&x=step")
+    card = page.locator("[data-test=beside]")
+    told = card.locator("[data-test=apart]")
+    told.wait_for()
+    assert "sweep/s0 and other: their truths differ" in told.inner_text()
+    figure = card.locator("[data-test=figure].apart")
+    assert figure.locator(".chart h3").all_inner_texts() == ["Truth, 1 of 2", "Truth, 2 of 2"]
+    keys = [" ".join(text.split()) for text in figure.locator(".chart .key").all_inner_texts()]
+    assert keys == ["sweep/s0 peak 2", "other peak 2"]
+    assert card.locator(".chart", has_text="Proxy").locator(".key").count() == 2  # one axis
+    card.get_by_text("No frontier: ").wait_for()
+
+
+def test_notes_on_runs(studio: Any, page: Any) -> None:
+    page.goto(f"{studio.address}/runs/one")
+    page.get_by_role("button", name="+ note").click()
+    page.get_by_label("A note on this run").fill("Kept for the paper \u202e")
+    page.get_by_role("button", name="Keep the note").click()
+    page.locator(".run-note .told", has_text="Kept for the paper U+202E").wait_for()
+    eve = studio.enter("eve", "viewer", "/runs?col=state,note&find=paper")
+    eve.locator(".note-cell", has_text="Kept for the paper").wait_for()
+    assert eve.locator(".runs tbody tr").count() == 1
+    eve.get_by_role("link", name="one", exact=True).click()
+    eve.locator(".run-note .told").wait_for()
+    assert eve.get_by_role("button", name="Change the note").count() == 0
+
+
 READY = {"": ".plot svg", "config": "table.settings", "doctor": ".findings", "files": "table.files", "log": "table.log"}
 
 
@@ -161,3 +238,7 @@ def test_every_tab_fits_and_is_accessible(
         shown.goto(f"{studio.address}/runs/one?tab={tab}")
         shown.locator(READY[tab]).first.wait_for()
         check_page(shown, tab or "overview")
+    shown.goto(f"{studio.address}/runs?run=sweep%2Fs0&run=other&col=state,truth,note")
+    shown.locator("[data-test=apart]").wait_for()
+    shown.get_by_text("Columns", exact=True).click()
+    check_page(shown, "beside")

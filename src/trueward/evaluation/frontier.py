@@ -107,13 +107,27 @@ def _check(run: FrontierRun) -> None:
         raise ValueError(f"{run.name}: report.json: policies.policy is missing: no tuned policy was measured")
 
 
+def starts_apart(one: FrontierRun, other: FrontierRun) -> str:
+    """Why a distance from SFT, and an SD of its scores, is not the same in two runs; empty if it is."""
+    reason = _difference(one, other, START, "sft", "prepare")
+    return f"their SFT policies differ ({reason})" if reason else ""
+
+
+def truths_apart(one: FrontierRun, other: FrontierRun) -> str:
+    """Why the truth of two runs is not the same measure; empty if it is."""
+    return (
+        f"their truths differ ({one.truth or 'none'} and {other.truth or 'none'})" if one.truth != other.truth else ""
+    )
+
+
+def proxies_apart(one: FrontierRun, other: FrontierRun) -> str:
+    """Why the proxy of two runs is not the same measure; empty if it is. Seeds are left aside."""
+    reason = _difference(one, other, JUDGE, "reward_model")
+    return f"their reward models differ ({reason})" if reason else ""
+
+
 def _refuse_another_task(one: FrontierRun, other: FrontierRun) -> None:
-    reasons = []
-    if reason := _difference(one, other, START, "sft", "prepare"):
-        reasons.append(f"their SFT policies differ ({reason})")
-    if one.truth != other.truth:
-        reasons.append(f"their truths differ ({one.truth or 'none'} and {other.truth or 'none'})")
-    if reasons:
+    if reasons := [reason for apart in (starts_apart, truths_apart) if (reason := apart(one, other))]:
         raise ValueError(f"{one.name} and {other.name} can't stand on one axis: {'; '.join(reasons)}")
 
 

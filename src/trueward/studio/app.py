@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from trueward.studio.api import inspect_run, manage, panels, people, tokens, watch, work
+from trueward.studio.api import compare_runs, inspect_run, manage, panels, people, tokens, watch, work
 from trueward.studio.api.gate import BROKEN, Gate, Names
 from trueward.studio.api.place import Studio
 
@@ -49,7 +49,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
     app.state.studio = studio
-    for module in (people, panels, tokens, work, manage, inspect_run, watch):
+    for module in (people, panels, tokens, work, manage, inspect_run, compare_runs, watch):
         app.include_router(module.router)
     explain(app)
     app.mount("/page", Static(directory=PAGE))

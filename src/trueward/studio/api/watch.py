@@ -22,7 +22,7 @@ from trueward.studio.api.route import Route
 from trueward.studio.api.work import named
 from trueward.studio.runs import files, frontiers, log, state, sweeps
 from trueward.studio.runs.library import STAGES, pipeline_stages
-from trueward.studio.store import projects, tags
+from trueward.studio.store import notes, projects, tags
 
 router = APIRouter(prefix="/api", route_class=Route)
 EVALUATIONS = "policy/evaluations"
@@ -62,10 +62,11 @@ def or_404(work: Any) -> Any:
 
 @router.get("/runs")
 def table(here: Here, person: Reader) -> list[dict[str, Any]]:
-    """A row for each run, with its tags."""
+    """A row for each run, with its tags and its note."""
     with here.database.reading() as connection:
-        tagged = tags.all_of(connection)
-    return [{**row, "tags": tagged.get(row["name"], [])} for row in here.runs.table()]
+        tagged, noted = tags.all_of(connection), notes.all_of(connection)
+    rows = here.runs.table()
+    return [{**row, "tags": tagged.get(row["name"], []), "note": noted.get(row["name"])} for row in rows]
 
 
 @router.get("/frontier")
@@ -198,10 +199,10 @@ def tag(name: str, body: Tagged, here: Here, person: Admin) -> dict[str, Any]:
 
 @router.get("/runs/{name:path}")
 def one(name: str, here: Here, person: Reader) -> dict[str, Any]:
-    """All of a run but its metrics, with its tags."""
+    """All of a run but its metrics, with its tags and its note."""
     result: dict[str, Any] = or_404(lambda: here.runs.run(name))
     with here.database.reading() as connection:
-        return {**result, "tags": tags.of(connection, name)}
+        return {**result, "tags": tags.of(connection, name), "note": notes.of(connection, name)}
 
 
 class Following:

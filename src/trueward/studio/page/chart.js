@@ -1,5 +1,5 @@
-// Curves: uPlot for what goes by step, and a small SVG for a trail that may go back and forth.
-import { number } from "./parts.js";
+// Curves of many points by step, with uPlot; plot.js draws the others.
+import { tidy } from "./axes.js";
 import { html, signal, uPlot, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -126,57 +126,3 @@ function summary(title, steps, lines) {
   });
   return `${title}, ${steps.length} points. ${ends.join(". ")}`;
 }
-
-/* Points in the order in which they were made, over a distance that may shrink again: proxy and truth against √KL. */
-export function Trail({ title, trails, xLabel, height = 230 }) {
-  const box = useRef();
-  const [width, setWidth] = useState(400);
-  useLayoutEffect(() => {
-    const fit = new ResizeObserver(() => setWidth(box.current.clientWidth || 400));
-    fit.observe(box.current);
-    return () => fit.disconnect();
-  }, []);
-  const points = trails.flatMap((trail) => trail.points);
-  const [left, right, top, bottom] = [46, 14, 12, 34];
-  const xs = range(points.map((p) => p.x).concat(0));
-  const ys = range(points.map((p) => p.y));
-  const x = (v) => left + ((v - xs.low) / (xs.high - xs.low)) * (width - left - right);
-  const y = (v) => height - bottom - ((v - ys.low) / (ys.high - ys.low)) * (height - top - bottom);
-  const path = (ps) => ps.map((p, i) => `${i ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`).join("");
-  return html`<figure class="chart"><figcaption><h3>${title}</h3>
-      ${trails.map((t) => html`<span class="key"><i style=${{ "--c": `var(--${t.colour})` }}></i>${t.name}${t.peak ? ` peak ${number(t.peak.y)} at ${xLabel} ${number(t.peak.x, 1)}` : ""}</span>`)}</figcaption>
-    <div class="plot" ref=${box}><svg width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" style=${{ display: "block" }}
-      aria-label=${`${title}. ${trails.map((t) => `${t.name}: ${t.points.length} points${t.peak ? `, highest ${number(t.peak.y)} at ${xLabel} ${number(t.peak.x, 1)}` : ""}`).join(". ")}`}>
-      ${ticks(ys).map((v) => html`<g><line x1=${left} x2=${width - right} y1=${y(v)} y2=${y(v)} stroke="var(--rule)" /><text x=${left - 8} y=${y(v) + 4} text-anchor="end" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
-      ${ticks(xs).map((v) => html`<g><line x1=${x(v)} x2=${x(v)} y1=${top} y2=${height - bottom} stroke="var(--rule)" /><text x=${x(v)} y=${height - bottom + 18} text-anchor="middle" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
-      ${trails.map((t) => html`<g style=${{ color: `var(--${t.colour})` }}>${!t.apart && html`<path d=${path(t.points)} fill="none" stroke="currentColor" stroke-width="2" stroke-dasharray=${t.dash ? "5 4" : undefined} stroke-linejoin="round" />`}
-        ${t.points.length < 60 && t.points.map((p) => html`<circle cx=${x(p.x)} cy=${y(p.y)} r="3" fill="currentColor"><title>${p.label || `step ${p.step}: ${number(p.y)}`}</title></circle>`)}
-        ${t.peak && html`<circle cx=${x(t.peak.x)} cy=${y(t.peak.y)} r="8" fill="none" stroke="currentColor" stroke-width="2" data-test="peak" />`}</g>`)}
-      <text x=${width - right} y=${height - 2} text-anchor="end" font-size="12" fill="var(--soft)">${xLabel}</text></svg></div></figure>`;
-}
-
-function range(values) {
-  const known = values.filter((value) => Number.isFinite(value));
-  if (!known.length) return { low: 0, high: 1 };
-  let [low, high] = [Math.min(...known), Math.max(...known)];
-  const room = (high - low || Math.abs(high) || 1) * 0.06;
-  low = low === 0 ? 0 : low - room;
-  return { low, high: high + room };
-}
-
-function ticks({ low, high }) {
-  const rough = (high - low) / 5;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
-  const values = [];
-  for (let n = Math.ceil(low / step); n * step <= high; n++) values.push(n * step);
-  return values;
-}
-
-const tidy = (value) => (value && Math.abs(value) < 0.001 ? value.toExponential() : String(Math.round(value * 1e6) / 1e6)).replace("-", "−");
-
-export const trail = (rows, key, name, colour, dash = false) => {
-  const points = rows.filter((row) => row[key] != null && row.kl != null).map((row) => ({ x: Math.sqrt(Math.max(0, row.kl)), y: row[key], step: row.step }));
-  const peak = key === "truth" && points.length > 1 ? points.reduce((best, p) => (p.y > best.y ? p : best)) : null;
-  return { name, colour, dash, points, peak };
-};

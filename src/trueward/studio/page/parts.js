@@ -18,7 +18,7 @@ export function Meter({ part, label }) {
 export const Stat = ({ name, value, hint }) =>
   html`<div class="stat"><span class="small soft">${name}</span><b>${value}</b>${hint ? html`<span class="small soft">${hint}</span>` : ""}</div>`;
 
-const STATES = { live: "good live", stale: "warn", crashed: "bad", stopped: "warn", finished: "", damaged: "bad" };
+const STATES = { live: "good live", stale: "warn", crashed: "bad", stopped: "warn", finished: "", damaged: "bad", several: "" };
 export const Badge = ({ state }) => html`<span class=${`chip ${STATES[state] ?? ""}`}>${state}</span>`;
 
 const CHIPS = { learning: "good", "over-optimised": "bad", hacking: "bad", broken: "bad" };

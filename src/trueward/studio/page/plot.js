@@ -44,7 +44,7 @@ export function Plot({ title, lines, x, y, height = 260, note = "" }) {
       onPointerMove=${point} onPointerDown=${point} onPointerLeave=${() => setAt(null)}>
       ${up.ticks.map((v) => html`<g key=${`y${v}`}><line x1=${LEFT} x2=${width - RIGHT} y1=${py(v)} y2=${py(v)} stroke="var(--rule)" /><text x=${LEFT - 8} y=${py(v) + 4} text-anchor="end" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
       ${across.ticks.map((v) => html`<g key=${`x${v}`}><line x1=${px(v)} x2=${px(v)} y1=${TOP} y2=${height - BOTTOM} stroke="var(--rule)" /><text x=${px(v)} y=${height - BOTTOM + 17} text-anchor="middle" font-size="12" fill="var(--soft)">${tidy(v)}</text></g>`)}
-      ${drawn.map((line) => html`<path key=${`band ${line.name}`} d=${band(line.points.filter(shown), px, py, up)} fill=${line.colour} fill-opacity="0.15" stroke="none" />`)}
+      ${drawn.map((line) => spread(line, line.points.filter(shown), px, py, up))}
       ${drawn.map((line) => html`<${Line} key=${line.name} line=${line} px=${px} py=${py} shown=${shown} />`)}
       ${at !== null && html`<g data-aside="1"><line x1=${px(at)} x2=${px(at)} y1=${TOP} y2=${height - BOTTOM} stroke="var(--edge)" stroke-dasharray="3 3" />${drawn.map((line) => {
         const p = nearest(line);
@@ -85,14 +85,18 @@ function Line({ line, px, py, shown }) {
     ${line.peak && shown(line.peak) && html`<circle cx=${px(line.peak.x)} cy=${py(line.peak.y)} r="8" fill="none" stroke=${line.colour} stroke-width="2" data-test="peak" />`}</g>`;
 }
 
-// From low to high where both are known and lie on the axis.
-function band(points, px, py, up) {
+// From low to high where both are known: a band, or a bar a point where the line goes back and forth.
+function spread(line, points, px, py, up) {
   const known = points.filter((p) => Number.isFinite(p.low) && Number.isFinite(p.high) && up.place(p.high) !== null);
-  if (known.length < 2) return "";
   const least = (p) => (up.place(p.low) === null ? up.back(0) : p.low);
-  const there = known.map((p, i) => `${i ? "L" : "M"}${px(p.x).toFixed(1)} ${py(p.high).toFixed(1)}`);
-  const back = known.toReversed().map((p) => `L${px(p.x).toFixed(1)} ${py(least(p)).toFixed(1)}`);
-  return `${there.join("")}${back.join("")}Z`;
+  const onward = known.every((p, i) => !i || p.x > known[i - 1].x);
+  if (known.length > 1 && onward && !line.apart) {
+    const there = known.map((p, i) => `${i ? "L" : "M"}${px(p.x).toFixed(1)} ${py(p.high).toFixed(1)}`);
+    const back = known.toReversed().map((p) => `L${px(p.x).toFixed(1)} ${py(least(p)).toFixed(1)}`);
+    return html`<path key=${`spread ${line.name}`} d=${`${there.join("")}${back.join("")}Z`} fill=${line.colour} fill-opacity="0.15" stroke="none" />`;
+  }
+  const bars = known.map((p) => `M${px(p.x).toFixed(1)} ${py(p.high).toFixed(1)}V${py(least(p)).toFixed(1)}`);
+  return html`<path key=${`spread ${line.name}`} d=${bars.join("")} fill="none" stroke=${line.colour} stroke-opacity=${line.apart ? 0.9 : 0.35} stroke-width=${line.apart ? 2 : 1.5} />`;
 }
 
 const table = (lines, x, y) => [

@@ -6,6 +6,7 @@ import { Health, RewardModel } from "./health.js";
 import { Files } from "./listing.js";
 import { follow } from "./live.js";
 import { Log } from "./log.js";
+import { Note } from "./note.js";
 import { named } from "./palette.js";
 import { Badge, number } from "./parts.js";
 import { Link, look, view } from "./place.js";
@@ -34,6 +35,7 @@ export function Run({ name }) {
     <div class="row apart"><h1>${pieces(name)}</h1><div class="row">${!live.connected.value && html`<span class="chip warn">reconnecting</span>`}<span data-test="badge"><${Badge} state=${run.state} /></span></div></div>
     ${run.damage && html`<p class="note bad" data-test="damage">This run is damaged: ${pieces(run.damage)}. What can be read is shown.</p>`}
     <${Tags} name=${name} tags=${run.tags} onChange=${(tags) => (live.run.value = { ...live.run.value, tags })} />
+    <${Note} name=${name} note=${run.note} onChange=${(note) => (live.run.value = { ...live.run.value, note })} />
     <${Stages} run=${run} />
     <div class="row apart tabs gap"><div role="tablist" aria-label="What of this run">${Object.entries(TABS).map(([key, label]) => html`<button role="tab" id=${`tab-${key}`} aria-selected=${key === tab} aria-controls="of-run" tabindex=${key === tab ? 0 : -1} onClick=${() => look({ tab: key }, true)} onKeyDown=${along}>${label}</button>`)}</div>
       ${run.has_report && html`<a class="button" href=${`/api/runs/${encoded(name)}/report.html`} target="_blank" rel="noopener">Report <span aria-hidden="true">↗</span><span class="unseen">, in another tab</span></a>`}</div>
@@ -72,10 +74,10 @@ function charts(run, evaluations) {
   const end = run.policies?.policy;
   const at = run.recipe?.policy?.steps ?? evaluations.at(-1)?.step ?? 0;
   const best = highest(evaluations);
-  const point = (x, row, key, banded = true) => ({ x, y: row[key] ?? null, step: row.step, ...(!banded || row[`${key}_se`] == null || row[key] == null ? {} : { low: row[key] - 1.96 * row[`${key}_se`], high: row[key] + 1.96 * row[`${key}_se`] }) });
-  const lines = (keys, where, banded) => keys.flatMap((key) => {
+  const point = (x, row, key) => ({ x, y: row[key] ?? null, step: row.step, ...(row[`${key}_se`] == null || row[key] == null ? {} : { low: row[key] - 1.96 * row[`${key}_se`], high: row[key] + 1.96 * row[`${key}_se`] }) });
+  const lines = (keys, where) => keys.flatMap((key) => {
     const tone = named(key);
-    const points = evaluations.map((row) => point(where(row), row, key, banded));
+    const points = evaluations.map((row) => point(where(row), row, key));
     const peak = key === "truth" && best && evaluations.length > 1 ? point(where(best), best, key) : null;
     const line = { name: key === "kl" ? "KL" : key, ...tone, points, peak };
     if (!end || end[key] == null) return [line];
@@ -85,7 +87,7 @@ function charts(run, evaluations) {
   const far = (row) => root(row.kl);
   return [
     { title: "Proxy and truth by step", x: { name: "step" }, y: { name: "score", unit: "SD above SFT" }, lines: lines(["proxy", "truth"], step) },
-    { title: "The same by the distance", x: { name: "√KL", unit: "√nats", zero: true }, y: { name: "score", unit: "SD above SFT" }, lines: lines(["proxy", "truth"], far, false) },
+    { title: "The same by the distance", x: { name: "√KL", unit: "√nats", zero: true }, y: { name: "score", unit: "SD above SFT" }, lines: lines(["proxy", "truth"], far) },
     { title: "KL to SFT", x: { name: "step" }, y: { name: "KL", unit: "nats" }, lines: lines(["kl"], step) },
   ];
 }

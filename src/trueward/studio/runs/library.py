@@ -140,19 +140,21 @@ class Library:
 
     def series(self, name: str, stage: str, most: int) -> dict[str, Any]:
         """A stage's metrics in buckets, and the offset in the log up to which they were read. most: points a column."""
-        columns = self._columns(self.path(name) / _known(stage) / "metrics.jsonl")
-        columns.update()
+        columns = self.columns(name, stage)
         with columns.lock:
             buckets = log.buckets(columns.steps, columns.columns, most)
             return {**files.clean(buckets), "offset": columns.offset}
 
-    def _columns(self, path: Path) -> log.Columns:
+    def columns(self, name: str, stage: str) -> log.Columns:
+        """A stage's metrics as far as they are. `LookupError`."""
+        path = self.path(name) / _known(stage) / "metrics.jsonl"
         with self.lock:
             columns = self.logs.pop(path, None) or log.Columns(path)
             self.logs[path] = columns
             while len(self.logs) > KEPT:
                 self.logs.popitem(last=False)
-            return columns
+        columns.update()
+        return columns
 
     def samples(self, name: str, step: int | None) -> dict[str, Any]:
         """The steps that have samples, and the samples of one of them: the last one for `step` None."""

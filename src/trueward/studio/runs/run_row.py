@@ -43,7 +43,9 @@ def row(run: Contents, stages: list[Table]) -> dict[str, Any]:
     """The row but for the run's name, state and last write. `settings`: JSON by dotted name. `damage`: what can't be read."""
     nothing: dict[str, Any] = {}
     found = run.guarded(lambda: _row(run, stages), nothing)
-    return {**dict.fromkeys(KEYS), "final": False, "settings": {}, "group": "", **found, "damage": run.damage()}
+    damage = run.damage()
+    whole = {**dict.fromkeys(KEYS), "final": False, "settings": {}, "group": "", **found, "damage": damage}
+    return {**whole, "group": "" if damage else whole["group"]}  # nobody knows whose seed a damaged run is
 
 
 def _row(run: Contents, stages: list[Table]) -> dict[str, Any]:

@@ -256,3 +256,13 @@ tag = Table(
     Column("run", String(400), primary_key=True),
     Column("name", String(40), primary_key=True),
 )
+
+# Some sentences on a run. `by`: the name of whoever wrote them last.
+run_note = Table(
+    "run_note",
+    metadata,
+    Column("run", String(400), primary_key=True),
+    Column("text", ExactText, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+)
