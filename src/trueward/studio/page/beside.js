@@ -102,10 +102,10 @@ function Differences({ data, names }) {
 }
 
 function Frontier({ query }) {
-  const { data } = useData(() => get(`/api/frontier?${query}`), query);
+  const { data } = useData(() => get(`/api/frontier?${query}`).then((found) => ({ ...found, query })), query); // the picture is of the runs that were asked about
   if (!data) return null;
   if (data.problem) return html`<p class="small soft gap">No frontier: ${pieces(data.problem)}</p>`;
   return html`<h3 class="gap">The frontier</h3><p class="small">${pieces(data.headline)}</p>
-    <details><summary>The picture of <code>trueward frontier</code></summary><picture><source media="(max-width: 700px)" srcset=${`/api/frontier.svg?${query}&narrow=true`} /><img class="picture" src=${`/api/frontier.svg?${query}`} alt=${`Truth and proxy of these runs by the distance from SFT. ${data.headline}`} /></picture></details>
+    <details><summary>The picture of <code>trueward frontier</code></summary><picture><source media="(max-width: 700px)" srcset=${`/api/frontier.svg?${data.query}&narrow=true`} /><img class="picture" src=${`/api/frontier.svg?${data.query}`} alt=${`Truth and proxy of these runs by the distance from SFT. ${data.headline}`} /></picture></details>
     ${data.notes.map((note) => html`<p class="small soft">${pieces(note)}</p>`)}`;
 }
