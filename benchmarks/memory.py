@@ -158,11 +158,11 @@ def measure(only: list[str]) -> None:
 def table() -> None:
     """The table of models and cards: arithmetic alone."""
     from trueward import config
-    from trueward.pipeline.footprint.arithmetic import Widths
+    from trueward.pipeline.footprint.arithmetic import LOW, Widths
     from trueward.pipeline.footprint.model_shape import of_config
     from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths
 
-    print("| model | what learns | checkpointing | float32 | card | frozen weights in bfloat16 | card |")
+    print("| model | what learns | checkpointing | float32 | card | bfloat16 | card |")
     print("|---|---|---|---|---|---|---|")
     for name, (family, shape, vocabulary, tied) in HUB.items():
         sizes = of_config(config_of(family, shape, vocabulary, tied))
@@ -170,8 +170,8 @@ def table() -> None:
             for checkpointing in ("false", "true"):
                 recipe = config.read("instruct", [f"lora.rank={rank}", f"runtime.checkpointing={checkpointing}"])
                 cells = []
-                for frozen in (4.0, 2.0):
-                    plan = Plan(recipe, sizes, SequenceLengths(512, 256), TOKENS, Widths(frozen=frozen))
+                for widths in (Widths(), LOW):
+                    plan = Plan(recipe, sizes, SequenceLengths(512, 256), TOKENS, widths)
                     peak = max(stage.peak for stage in plan.stages())
                     card = next((f"{c} GB" for c in CARDS if peak + RESERVE <= c * 1e9), "none")
                     cells.append(f"{peak / 1e9:.1f} GB | {card}")

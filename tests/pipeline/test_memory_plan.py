@@ -14,7 +14,16 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config
 from trueward import config
 from trueward.batches import Tokens
 from trueward.models import heads, places
-from trueward.pipeline.footprint.arithmetic import FLOAT, Widths, activations, cache, kept_by_layer, logits, sampling
+from trueward.pipeline.footprint.arithmetic import (
+    FLOAT,
+    LOW,
+    Widths,
+    activations,
+    cache,
+    kept_by_layer,
+    logits,
+    sampling,
+)
 from trueward.pipeline.footprint.changes import fitting_changes, peak_of
 from trueward.pipeline.footprint.model_shape import ModelShape, of_config
 from trueward.pipeline.footprint.plan import parse_memory, plan_memory
@@ -123,6 +132,17 @@ def test_frozen_weights_of_two_bytes(half: ModelShape) -> None:
     saved = [a.weights - b.weights for a, b in zip(wide, narrow, strict=True)]
     assert saved[0] == half.weights * 2
     assert all(a.gradients == b.gradients for a, b in zip(wide, narrow, strict=True)), "what learns stays in float32"
+
+
+def test_the_sampler_in_two_bytes(half: ModelShape) -> None:
+    """Its copy of the weights, keys and values; what it draws from stays in float32."""
+    wide, narrow = (
+        next(s for s in plan_of(half, "policy.kind=rloo", widths=widths).stages() if s.stage == "policy").sampler
+        for widths in (Widths(), LOW)
+    )
+    rows = config.read("tiny", ["policy.kind=rloo"]).policy.batch_size
+    copied = (half.matrices + half.vocabulary * half.hidden) * 4 if half.has_decoder else 0
+    assert wide - narrow == (copied + cache(half, rows, 256, 256)) / 2
 
 
 def test_changes_that_fit_are_named_and_do_fit(half: ModelShape) -> None:

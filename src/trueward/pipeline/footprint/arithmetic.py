@@ -20,14 +20,16 @@ FLOAT = 4  # bytes of a number that learns, of its gradient, of each of Adam's m
 
 @dataclass(frozen=True)
 class Widths:
-    """Bytes of a number: of frozen weights, and of what a layer keeps for its backward pass."""
+    """Bytes of a number: of frozen weights, of what a layer keeps for its backward pass, and of what the sampler lays out and
+    keeps of keys and values."""
 
     frozen: float = FLOAT
     kept: float = FLOAT
+    sampled: float = FLOAT
 
 
-LOW = Widths(frozen=2.0)
-"""With products in bfloat16, where frozen matrices are kept in that."""
+LOW = Widths(frozen=2.0, sampled=2.0)
+"""With products in bfloat16, where frozen matrices, the sampler's and its keys and values are kept in that."""
 
 
 def kept_by_layer(shape: ModelShape, checkpointing: bool) -> int:
@@ -93,19 +95,21 @@ def learned(
     return max(acts + head, gradients)
 
 
-def cache(shape: ModelShape, rows: int, prompt: int, answer: int) -> float:
-    """Bytes of keys and values of `rows` answers; the general path has columns to spare."""
+def cache(shape: ModelShape, rows: int, prompt: int, answer: int, kept: float = FLOAT) -> float:
+    """Bytes of keys and values of `rows` answers, `kept` bytes a number; the general path has columns to spare."""
     width = prompt + answer + (0 if shape.has_decoder else SPARE)
-    return 2.0 * shape.layers * rows * shape.key_value * width * FLOAT
+    return 2.0 * shape.layers * rows * shape.key_value * width * kept
 
 
-def sampling(shape: ModelShape, rows: int, prompt: int, answer: int, decoder: float = FLOAT) -> tuple[float, float]:
+def sampling(
+    shape: ModelShape, rows: int, prompt: int, answer: int, decoder: float = FLOAT, kept: float = FLOAT
+) -> tuple[float, float]:
     """Bytes of the sampler: its own copy of the weights (0 on the general path), `decoder` bytes a number, and what it
-    computes: the cache, the distributions of all rows, and the reading of the prompts."""
+    computes: the cache, `kept` bytes a number, the distributions of all rows, and the reading of the prompts."""
     copy = (shape.matrices + shape.vocabulary * shape.hidden) * decoder if shape.has_decoder else 0.0
     drawing = 4.0 * rows * shape.vocabulary * FLOAT
     reading = rows * prompt * (3 * shape.feed_forward + 4 * shape.hidden) * FLOAT
-    return copy, cache(shape, rows, prompt, answer) + max(drawing, reading)
+    return copy, cache(shape, rows, prompt, answer, kept) + max(drawing, reading)
 
 
 def compared(shape: ModelShape, tokens: int, networks: int) -> float:

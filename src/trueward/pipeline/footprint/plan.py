@@ -84,8 +84,8 @@ def notes(plan: Plan) -> list[str]:
     recipe, said = plan.recipe, []
     if plan.widths == LOW:
         said.append(
-            "frozen weights are counted in bfloat16; the sampler's copy of them, keys, values and what layers keep in float32, "
-            "which is more than they take"
+            "frozen weights, the sampler's copy, keys and values are counted in bfloat16; what layers keep in float32, "
+            "and the copy as one of all weights, which is more than they take"
         )
     if recipe.reward.model and Parts(recipe).is_model:
         said.append("reward.model is counted at the policy's size")

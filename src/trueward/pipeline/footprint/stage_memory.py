@@ -113,10 +113,9 @@ class Plan:
         return gradients, both - gradients if both > gradients else both, both
 
     def _sampling(self, answers: int, quantize: str = "none") -> float:
-        lengths = self.lengths
-        return sum(
-            sampling(self.shape, self._rows(answers), lengths.prompt, lengths.answer, decoder=QUANTISED[quantize])
-        )
+        lengths, sampled = self.lengths, self.widths.sampled
+        decoder = min(QUANTISED[quantize], sampled)
+        return sum(sampling(self.shape, self._rows(answers), lengths.prompt, lengths.answer, decoder, sampled))
 
     def _sft(self) -> StageMemory:
         weights, drawn = self.frozen, self._sampling(REFERENCE_ANSWERS)
@@ -170,7 +169,7 @@ class Plan:
     def _evaluating(self, prompts: int) -> float:
         """Of one evaluation: the decoder of the policy that answers and its cache, or two models' distributions."""
         tokens = min(self.tokens, round(prompts * self.lengths.usual))
-        copy = sampling(self.shape, 1, 1, 1)[0]
+        copy = sampling(self.shape, 1, 1, 1, self.widths.sampled)[0]
         return max(self._sampling(prompts), copy + compared(self.shape, tokens, 2))
 
     def _evaluation(self) -> StageMemory:
