@@ -11,14 +11,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import trueward
 from trueward.artifacts import Artifact, read_json
 from trueward.evaluation.evaluator import Evaluator
 from trueward.models import loading
 from trueward.pipeline.audit import whenever_new
+from trueward.pipeline.audit_checkpoints import CheckpointsAudit
+from trueward.pipeline.audit_setup import AuditSetup
 from trueward.pipeline.checkpoint_files import checkpoints_of
 from trueward.pipeline.optimisation import Optimisation
+from trueward.progress import Progress
+from trueward.training.env import Env
 
 CHANGES = ("policy.steps=4", "evaluation.every=1", "evaluation.step_prompts=24", "evaluation.final_prompts=24")
 FIGURES = (
@@ -88,6 +93,39 @@ def test_the_audit_of_a_runs_own_checkpoints_is_the_runs_own(run: Path, tmp_path
         run / "saved" / "checkpoint-*", reference=run / "run/sft", out=tmp_path / "audit", progress=False
     )
     assert timeless(resumed.table) == timeless(found.table)
+
+
+def test_a_judge_is_the_truth_and_its_calls_are_said_first(
+    run: Path, tmp_path: Path, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairwise, beside the reference's answers: no more calls than were said."""
+    service = serve(lambda body, before: {"text": "A" if len(body["messages"][0]["content"]) % 2 else "B"})
+    recipe = tmp_path / "judges.toml"
+    recipe.write_text(
+        f'runtime.judge.cache = "{tmp_path}/calls.jsonl"\n[[evaluation.judge]]\nname = "strict"\nmodel = "m"\n'
+        f'endpoint = "{service.address}"\nprinciples = ["short"]\nquestion = "{{principle}}|{{prompt}}|{{first}}|{{second}}"\n'
+    )
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(Progress, "tell", lambda self, text: told.append((text, len(service.bodies))))
+    setup = AuditSetup(
+        reference=str(run / "run/sft"),
+        truths=(f"judge:{recipe}:strict",),
+        prompts="",
+        count=24,
+        sampler={},
+        seed=None,
+        env=Env(device=torch.device("cpu")),
+        proxy=None,
+    )
+    table = CheckpointsAudit(setup, tmp_path / "audit")(checkpoints_of([str(run / "saved/checkpoint-[24]")]))
+    line, asked_before = next((text, asked) for text, asked in told if text.startswith("judge "))
+    assert line == (
+        "judge strict (pairwise, m): 2 evaluations × 24 prompts × 2 orders + 96 at the end and for its scale "
+        "= 192 calls at most"
+    )
+    assert asked_before == 0
+    assert 0 < len(service.bodies) <= 192
+    assert table["policies"]["last"]["truth"] is not None
 
 
 def timeless(table: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trueward import config
+from trueward.pipeline.announcements import announcements
 from trueward.pipeline.proxy_truth import note, proxy_is_truth, refuse_proxy_as_truth, truths_that_are_proxies
 
 Command = Callable[..., tuple[int, str, str]]
@@ -50,6 +51,8 @@ def test_the_same_scorer_is_refused(changes: tuple[str, ...], tmp_path: Path, mo
     refuse_proxy_as_truth(meant)
     assert proxy_is_truth(meant)
     assert note(meant).startswith("proxy = truth")
+    said = [any(line.startswith("proxy = truth") for line in announcements(one, tmp_path)) for one in (recipe, meant)]
+    assert said == [False, True], "what is refused isn't announced as if it ran"
 
 
 @pytest.mark.parametrize("changes", OTHER)

@@ -20,7 +20,8 @@ def announcements(recipe: Recipe, run: Path) -> list[str]:
     aside = conventions.note(start[1], start[0])
     code = {} if artifacts.is_run(run) else named_code(recipe)
     runs = [f"{setting} runs code of yours: {place}" for setting, place in code.items()]
-    same = proxy_truth.note(recipe)
+    is_begun = any(run.glob(f"*/{artifacts.MANIFEST}"))
+    same = proxy_truth.note(recipe) if is_begun or not proxy_truth.is_refused(recipe) else ""  # the error says it
     runs += precision_lines(recipe)
     return [*config.notes(recipe), *([same] if same else []), *call_lines(recipe), *([aside] if aside else []), *runs]
 

@@ -75,11 +75,14 @@ class CheckpointsAudit:
         """The audit's table. final: the run has ended, and its last and best checkpoint are measured on reserved prompts.
 
         `ValueError` in one line for a checkpoint that can't be read, or whose tokens are others."""
+        is_first = not self.by_step
         self.rows, self.by_step = [], {one.step: one for one in checkpoints if one.step}
         if not self.by_step:
             raise ValueError("audit: expected a checkpoint of a step above 0; that of step 0 is the reference's place")
         if len(self.by_step) < len(checkpoints):
             self.setup.notes.append("the checkpoint of step 0 was left out: the reference stands there")
+        for line in self.setup.call_lines(len(self.by_step)) if is_first else ():
+            self.setup.env.progress.tell(line)
         first = self._measured("reference", None, "step", 0)
         start = finite({"step": 0, **first.row, "feature_shift": feature_shifts(first.samples)})
         told, self.verdict = KeptMonitor(self, next(iter(self.by_step.values())), lambda: self.setup.network)([start])

@@ -20,6 +20,7 @@ from trueward.models.run_paths import model_path
 from trueward.pipeline import audit_scorers, named_judge
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.held_out import HeldOut, divide, in_order
+from trueward.pipeline.judge_truths import plan_audit_calls
 from trueward.pipeline.program_reward import read_scale
 from trueward.pipeline.records import ANSWERS, read_completions, read_prompts
 from trueward.pipeline.relabel import refitted_proxy
@@ -104,6 +105,15 @@ class AuditSetup:
         if not names:
             raise ValueError(f"audit: say what the truth is: --truth {audit_scorers.PROGRAMS}")
         return names
+
+    def call_lines(self, looks: int) -> list[str]:
+        """What judges among the truths will be asked at most, a line each. `ValueError` for a judge that there isn't."""
+        recipe = self.home.recipe if self.home else None
+        judges, calls = (recipe.evaluation.judge, recipe.runtime.judge) if recipe else ((), self.env.calls)
+        named = [n for n in self.truth_names if named_judge.is_named(n) and n not in self.given]
+        found = [named_judge.find(name, judges, calls, f"--truth {name}")[0] for name in named]
+        steps, final = len(self.held_out.steps), len(self.held_out.final(self.final_prompts))
+        return [plan_audit_calls(judge, looks, steps, final).line(steps) for judge in found]
 
     @property
     def proxy_name(self) -> str | None:

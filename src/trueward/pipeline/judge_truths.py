@@ -52,7 +52,7 @@ class PlannedCalls:
 
 def plan_calls(recipe: Recipe, judge: EvaluationJudgeConfig) -> PlannedCalls:
     """The calls of a judge, if no two answers are alike and nothing is in the cache."""
-    evaluation, asked = recipe.evaluation, judge.orders * (len(judge.principles) if judge.draw == "all" else 1)
+    evaluation, asked = recipe.evaluation, asked_of(judge)
     trains = recipe.policy.kind != "best_of_n"
     evaluations = math.ceil(recipe.policy.steps / evaluation.every) if trains else 0
     step, final = evaluation.step_prompts * asked, evaluation.final_prompts * asked
@@ -60,6 +60,20 @@ def plan_calls(recipe: Recipe, judge: EvaluationJudgeConfig) -> PlannedCalls:
         return PlannedCalls(judge, evaluations, step, (3 if trains else 2) * final, 0)  # base, last and best
     theirs = STEP_ANSWERS * step * trains + 2 * SCALE_PROMPTS * asked
     return PlannedCalls(judge, evaluations, step, (3 + FINAL_ANSWERS) * final, theirs)
+
+
+def plan_audit_calls(judge: EvaluationJudgeConfig, looks: int, step_prompts: int, final_prompts: int) -> PlannedCalls:
+    """The calls of an audit of that many checkpoints, likewise; the last and the best are measured on `final_prompts` more."""
+    asked = asked_of(judge)
+    step, final = step_prompts * asked, final_prompts * asked
+    if judge.mode != "pointwise":
+        return PlannedCalls(judge, looks, step, 2 * final, 0)
+    return PlannedCalls(judge, looks, step, (3 + FINAL_ANSWERS) * final, (1 + 2 * STEP_ANSWERS) * step)
+
+
+def asked_of(judge: EvaluationJudgeConfig) -> int:
+    """The calls for one answer."""
+    return judge.orders * (len(judge.principles) if judge.draw == "all" else 1)
 
 
 def call_lines(recipe: Recipe) -> list[str]:

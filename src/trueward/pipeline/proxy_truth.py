@@ -27,9 +27,14 @@ def proxy_is_truth(recipe: Recipe) -> bool:
     return first is not None and first in truths_that_are_proxies(recipe)
 
 
+def is_refused(recipe: Recipe) -> bool:
+    """Whether it is, and isn't said to be meant."""
+    return not recipe.evaluation.proxy_is_truth and proxy_is_truth(recipe)
+
+
 def refuse_proxy_as_truth(recipe: Recipe) -> None:
     """`ValueError` in one line if the truth is the proxy, unless `evaluation.proxy_is_truth` says that it's meant."""
-    if recipe.evaluation.proxy_is_truth or not proxy_is_truth(recipe):
+    if not is_refused(recipe):
         return
     name = next(name for name in recipe.evaluation.measured if not name.startswith("people:"))
     raise ValueError(
