@@ -30,6 +30,7 @@ from trueward import config
 from trueward.cli.app import app
 from trueward.config import ablations
 from trueward.data import toy
+from trueward.pipeline.sft import REFERENCE_PROMPTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -653,7 +654,11 @@ def ran(
 
     with ExitStack() as stack:
         for _ in range(2):
-            idle.put(stack.enter_context(make_processes(tmp_path_factory.mktemp("processes"), environment)))
+            idle.put(
+                stack.enter_context(
+                    make_processes(tmp_path_factory.mktemp("processes"), environment, REFERENCE_PROMPTS)
+                )
+            )
         with ThreadPoolExecutor(2) as pool:
             futures = {names(page): pool.submit(page_by_page, page) for page in longest}
         return {name: future.result() for name, future in futures.items()}
