@@ -184,8 +184,8 @@ def test_the_id_of_a_prompt_is_what_it_was() -> None:
         (("evaluation.truths=[\"verifier:exact\"]",), "evaluation.truths: verifier:exact: the prompt .* expected an answer key"),
         (('evaluation.options={"verifier:exact"={}}',), "evaluation.options: 'verifier:exact' is none of evaluation.truths"),
         ((*SHORT, "data.prompts=reasoning-gym:gdc"), "reasoning-gym has no task 'gdc'; did you mean gcd"),
-        ((*SHORT, 'reward.options={contains=["xyzzy"]}'), "gives 0 to all of the SFT policy's 768 answers.*It never succeeds"),
-        ((*SHORT, "reward.options={}", "reward.verifier=right_verifier:always"), "gives 1 to all of the SFT policy's 768 answers.*Take a verifier"),
+        ((*SHORT, 'reward.options={contains=["xyzzy"]}'), "gives 0 to all of the SFT policy's 120 answers.*It never succeeds"),
+        ((*SHORT, "reward.options={}", "reward.verifier=right_verifier:always"), "gives 1 to all of the SFT policy's 120 answers.*Take a verifier"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_one_line(
