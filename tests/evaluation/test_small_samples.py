@@ -6,6 +6,7 @@ import importlib.util
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 from trueward.evaluation import verdict
 from trueward.evaluation.betting import STAKES, bounded_score, capital
 from trueward.evaluation.paired import FEWEST, needed, paired
+from trueward.evaluation.truth import span_between
+from trueward.evaluation.verdict_monitor import VerdictMonitor
 
 spec = importlib.util.spec_from_file_location("simulated_runs", Path(__file__).with_name("simulated_runs.py"))
 assert spec is not None
@@ -123,3 +126,18 @@ def test_on_few_prompts_it_is_inconclusive(prompts: int) -> None:
 def test_the_promise_at_the_floor(name: str) -> None:
     judged = simulated.judge_runs(runs=RUNS, prompts=FEWEST, **simulated.NOTHING_HAPPENED[name])
     assert judged.alarmed(20) <= verdict.ALPHA + SLACK
+
+
+@pytest.mark.parametrize(("compares", "widest"), [(True, 2.0), (False, 1.0)])
+def test_two_policies_may_be_on_both_sides_of_the_reference(compares: bool, widest: float) -> None:
+    """A judge that compares puts each within 1 of the reference's answers, so the two within 2 of each other."""
+    truth = SimpleNamespace(span=1.0, compares=compares)
+    assert span_between(truth) == widest
+    assert span_between(SimpleNamespace(span=None, compares=compares)) is None
+    far = np.full(30, 0.45 * widest)
+    found = {"peak": far, "policy": -far}
+    evaluator = SimpleNamespace(seed=0, truths=[truth], truth=lambda policy, prompts, n, *where: found[where[-1]])
+    monitor = SimpleNamespace(evaluator=evaluator, drawn=lambda step: [], best=lambda: None, policy=None)
+    row = VerdictMonitor.measure_again(monitor, 4, 9, 1)
+    assert row is not None
+    assert row["drop"] == pytest.approx(0.9 * widest)

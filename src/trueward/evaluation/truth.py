@@ -35,6 +35,14 @@ class AnyTruth(Protocol):
         """What answers are worth, [n], beside the reference's to the same prompts; NaN where nothing was said."""
 
 
+def span_between(truth: AnyTruth) -> float | None:
+    """No difference between two policies is farther from 0; None where nothing bounds it.
+
+    Of a judge that compares, twice its span: one policy may be before the reference's answers, and the other behind them.
+    """
+    return None if truth.span is None else (2 if truth.compares else 1) * truth.span
+
+
 @dataclass(frozen=True)
 class Truth:
     """A scorer that is never optimised, and its scale under the reference policy."""

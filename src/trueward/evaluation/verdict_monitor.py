@@ -12,6 +12,7 @@ from trueward.evaluation.cross_check import cross_check_warning
 from trueward.evaluation.early_warnings import early_warnings
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.peak_fall import fall
+from trueward.evaluation.truth import span_between
 from trueward.evaluation.truth_values import recounted
 from trueward.evaluation.verdict import RunVerdict
 from trueward.models.network import Network
@@ -76,9 +77,8 @@ class VerdictMonitor:
         prompts = self.drawn(step)
         theirs = self.evaluator.truth(self.best(), prompts, ANSWERS, "fall", step, "peak")
         ours = self.evaluator.truth(self.policy, prompts, ANSWERS, "fall", step, "policy")
-        return fall(
-            self.evaluator.seed, peak_step, theirs, ours, test, step, least=least, span=self.evaluator.truths[0].span
-        )
+        span = span_between(self.evaluator.truths[0])
+        return fall(self.evaluator.seed, peak_step, theirs, ours, test, step, least=least, span=span)
 
     def drawn(self, step: int) -> list[Prompt]:
         """As many reserved prompts as an evaluation uses, or all if there are fewer, in a random order."""

@@ -15,6 +15,7 @@ from trueward.config.evaluation_judge import PREFIX
 from trueward.evaluation import verdict
 from trueward.evaluation.measurement import Measurement, feature_shifts
 from trueward.evaluation.peak_fall import fall
+from trueward.evaluation.truth import span_between
 from trueward.evaluation.verdict import RunVerdict
 from trueward.evaluation.verdict_monitor import VerdictMonitor
 from trueward.models.network import Network
@@ -128,7 +129,7 @@ class CheckpointsAudit:
                 np.array([s["truth"] for s in made[k].samples], dtype=np.float64) for k in ("best", "policy")
             )
             least = verdict.least_drop(self.rows, best, setup.least_fall)
-            test, span = verdict.tests_made(self.rows) + 1, made["policy"].row.get("truth_span")
+            test, span = verdict.tests_made(self.rows) + 1, made["policy"].row.get("span_between")
             span = None if span is None else span + SAMPLE_DIGIT
             dropped = fall(setup.base_seed, best, before, now, test, "evaluation", least=least, span=span)
         final = {**made["policy"].row, "step": last, "final": True, "fall": dropped}
@@ -214,8 +215,8 @@ class CheckpointsAudit:
             evaluator = replace(evaluator, answers=SFT_ANSWERS, baselines=self.finals) if final else evaluator
             policy = self.load(checkpoint) if checkpoint else self.setup.network
             made = evaluator.measure(policy, prompts, *purpose, is_reference=checkpoint is None)
-            span = evaluator.truths[0].span if evaluator.truths else None
-            return {"row": {**made.row, "truth_span": span}, "samples": made.samples}
+            span = span_between(evaluator.truths[0]) if evaluator.truths else None
+            return {"row": {**made.row, "span_between": span}, "samples": made.samples}
 
         value = self.kept(name, [*self.key(checkpoint), list(purpose), [prompt.id for prompt in prompts]], measure)
         return Measurement(value["row"], value["samples"])

@@ -22,6 +22,7 @@ from trueward.config import (
 from trueward.data import jsonl
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.measurement import feature_shifts
+from trueward.evaluation.truth import span_between
 from trueward.models.network import Network
 from trueward.pipeline import judge_truths
 from trueward.pipeline.answers import exact_sampler
@@ -118,7 +119,7 @@ def evaluate(
     if best and last_is_best:  # the same weights: one measurement, not two that differ by chance
         rows["best"], answers["best"] = rows["policy"], answers["policy"]
     env.progress.end(f"{len(prompts)} held-out prompts")
-    span = evaluator.truths[0].span if evaluator.truths else None
+    span = span_between(evaluator.truths[0]) if evaluator.truths else None
     fall = None if held_out.missing else final_fall(policy, evaluation, seed, rows, answers, span)
     summary = {
         "policies": rows,

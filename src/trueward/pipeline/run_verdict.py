@@ -62,7 +62,7 @@ def final_fall(
 ) -> Row | None:
     """The last policy against the best checkpoint on the fresh answers of the final evaluation; None if there is no test.
 
-    span: of the truth, as in `paired`.
+    span: of the truth between two policies, as in `paired`.
     """
     best_step, truth = policy.summary["best_step"], rows["policy"]["truth"]
     if "best" not in samples or truth is None or best_step in (None, policy.summary["steps"]):
