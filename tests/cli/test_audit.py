@@ -83,6 +83,20 @@ def test_the_reference_may_be_a_file(command: Command, home: Path) -> None:
     assert "audit against ref.jsonl" in text
 
 
+def test_too_few_prompts_of_each_steps_own(command: Command, home: Path) -> None:
+    """A trainer that logs four prompts of every step leaves too few for a look, which is what the line says."""
+    (home / "logged").mkdir()
+    for step in (4, 8, 12):
+        rows = [{"prompt": f"question {step} {i}", "completion": "a good film", "step": step} for i in range(4)]
+        (home / "logged" / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, err = command("audit", "--samples", "logged/*.jsonl", "--truth", "mine.py:truth")
+    assert code == 2
+    assert err == (
+        "trueward: logged/*.jsonl: every step answers prompts of its own, 12 in all: then a look takes 40 of them, and a "
+        "curve two looks; give more steps, or all steps' answers to the same prompts\n"
+    )
+
+
 def test_truth_and_proxy_alike_is_said(command: Command, home: Path) -> None:
     run_of(home / "dump", 0.9)
     _, out, _ = command("audit", "--samples", "dump", "--truth", "score", "--proxy", "score")

@@ -137,6 +137,15 @@ class SamplesAudit:
                 f"{self.samples[0]}: the answers of one look alone can't be compared; give --reference, or more steps"
             )
         most = max(len(evaluator.shared(answers)) for answers in scored.values())
+        if self.reference is None and not most:
+            every = {
+                *evaluator.baseline.prompts,
+                *(prompt for answers in scored.values() for prompt in answers.prompts),
+            }
+            return (
+                f"{self.samples[0]}: every step answers prompts of its own, {len(every)} in all: then a look takes "
+                f"{2 * FEWEST} of them, and a curve two looks; give more steps, or all steps' answers to the same prompts"
+            )
         return (
             f"{self.samples[0]}: no step shares two prompts with the reference ({there} prompts there, {most} shared): prompts "
             "are the same if their texts or messages are; give the reference's answers to these prompts"
