@@ -14,10 +14,13 @@ export function mean(values) {
 }
 
 export function grouped(runs) {
-  const groups = new Map();
+  const [groups, first] = [new Map(), new Map()];
+  const place = (run) => `${run.group} ${run.seed}`;
+  for (const run of runs.toSorted((one, other) => other.final - one.final)) { // a finished run counts before one that goes on
+    if (run.group && !first.has(place(run))) first.set(place(run), run);
+  }
   for (const run of runs) {
-    const twice = groups.get(run.group)?.some((other) => other.seed === run.seed);
-    const key = run.group && !twice ? run.group : run.name; // a damaged run, and a seed's second run, stand by themselves
+    const key = first.get(place(run)) === run ? run.group : run.name; // a damaged run, and a seed's second run, stand by themselves
     groups.set(key, [...(groups.get(key) || []), run]);
   }
   return [...groups.values()].map((members) => (members.length === 1 ? { ...members[0], members } : joined(members)));

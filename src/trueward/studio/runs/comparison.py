@@ -98,10 +98,11 @@ def _line(library: Library, group: Sequence[FrontierRun], stage: str, key: str, 
 
 
 def _groups(rows: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, str]:
-    """The group of each run: those that differ in the seed alone. A damaged run, and a seed's second one, stand alone."""
+    """The group of each run: those that differ in the seed alone. A damaged run, and a seed's second one, stand alone: of two
+    the finished one counts."""
     found: dict[str, str] = {}
     seen: set[tuple[str, Any]] = set()
-    for name, row in rows:
+    for name, row in sorted(rows, key=lambda named: not named[1].get("final")):
         place = (row["group"], row["seed"])
         found[name] = row["group"] if row["group"] and place not in seen else f"run {name}"
         seen.add(place)
