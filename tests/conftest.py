@@ -168,10 +168,11 @@ def serving(folder: Path, environment: dict[str, str] | None = None, reference: 
 @pytest.fixture(scope="module", autouse=True)
 def few_reference_answers(request: pytest.FixtureRequest) -> Iterator[None]:
     """Runs draw fewer answers of the SFT policy, whose reading is most of a small run; all where a test compares what was
-    learned with a bound."""
+    learned with a bound, and in a module with `WHOLE_REFERENCE`, which compares with processes that draw all."""
     with pytest.MonkeyPatch.context() as patch:
         here = (item for item in request.session.items if item.nodeid.startswith(f"{request.node.nodeid}::"))
-        if not any(item.get_closest_marker("learned") for item in here):
+        whole = getattr(request.module, "WHOLE_REFERENCE", False)
+        if not whole and not any(item.get_closest_marker("learned") for item in here):
             patch_reference(patch)
         yield
 
@@ -202,6 +203,15 @@ def flags(*changes: str) -> list[str]:
 @pytest.fixture(scope="session")
 def small() -> Callable[..., list[str]]:
     return flags
+
+
+@pytest.fixture(scope="session")
+def ordinary() -> list[str]:
+    """The beginning of a command of trueward in a process that shares nothing with others, and draws as few answers."""
+    program = (
+        f"from trueward.pipeline import sft\nsft.REFERENCE_PROMPTS = {FEW}\nfrom trueward.cli.app import main\nmain()"
+    )
+    return [sys.executable, "-c", program]
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from pipelines import OWN, SHORT
 
 Processes = Callable[..., Path]
 WEIGHTS = ("sft/model", "reward_model/model", "policy/model")
+WHOLE_REFERENCE = True  # as the processes that torchrun starts
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +26,10 @@ SECONDS = {"prepare": 0.2, "sft": 0.6, "comparisons": 0.1, "reward_model": 0.3, 
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, small: Callable[..., list[str]]) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, small: Callable[..., list[str]], ordinary: list[str]) -> Path:
     """The same command in an ordinary process, never killed."""
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    subprocess.run([sys.executable, "-m", "trueward", *small(EVERY_STEP), "--out", str(out)], check=True)
+    subprocess.run([*ordinary, *small(EVERY_STEP), "--out", str(out)], check=True)
     return out
 
 

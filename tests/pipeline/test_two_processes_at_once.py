@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,13 @@ from trueward.training.env import Env
 
 
 def test_of_two_processes_one_runs_and_the_other_says_so(
-    small: Callable[..., list[str]], baseline: Path, tmp_path: Path, made_by: Callable[[Path], dict[str, Any]]
+    small: Callable[..., list[str]],
+    baseline: Path,
+    tmp_path: Path,
+    made_by: Callable[[Path], dict[str, Any]],
+    ordinary: list[str],
 ) -> None:
-    command = [sys.executable, "-m", "trueward", *small(), "--out", str(tmp_path / "run")]
+    command = [*ordinary, *small(), "--out", str(tmp_path / "run")]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     lines = [process.communicate(timeout=300)[1] for process in both]
     codes = [process.returncode for process in both]
