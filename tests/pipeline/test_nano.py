@@ -22,6 +22,8 @@ from trueward.scorers.scorer import Scorer, scores
 from trueward.scorers.simulated import pick
 from trueward.training.journal import MemoryJournal
 
+WHOLE_REFERENCE = True  # how often annotators without noise agree is known of all of its pairs
+
 SHORT = ("evaluation.control=never", "evaluation.step_prompts=8", "policy.batch_size=32")
 
 
