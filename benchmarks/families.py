@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from decoding import NeverEnds
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from trueward.batches import Tokens, micro_batches
@@ -40,18 +41,6 @@ OWN: dict[str, dict[str, Any]] = {
     "phi3": {"sliding_window": 32},
 }
 GROUP, PROMPTS, AT_ONCE, LONGEST, BUDGET = 4, 16, 16, 48, 768
-
-
-class NeverEnds:
-    """In the place of a tokenizer: no token is the end."""
-
-    eos_token_id, chat_template = -1, None
-
-    def __init__(self, words: int) -> None:
-        self.words = words
-
-    def __len__(self) -> int:
-        return self.words
 
 
 def learn(model: Any, tokens: Tokens) -> None:

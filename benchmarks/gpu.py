@@ -34,7 +34,7 @@ LOOPS: dict[str, tuple[str, list[str]]] = {  # the stage that learns, and its se
 }
 BEFORE = {"sft": "prepare", "reward_model": "comparisons", "policy": "reward_model"}
 TINY = ("llama", (32, 2, 4, 2, 64), 256, True)
-SMALL = ("runtime.threads=0", "sft.epochs=0.1", "comparisons.count=100", "policy.steps=3", "policy.batch_size=16")
+SMALL = ("runtime.threads=1", "sft.epochs=0.1", "comparisons.count=100", "policy.steps=3", "policy.batch_size=16")
 LITTLE = ("sampler.max_new_tokens=12", "evaluation.step_prompts=16", "evaluation.every=99", "evaluation.control=never")
 UNTIMED = ("seconds", "memory")
 ROWS = 256  # demonstrations of `speed`

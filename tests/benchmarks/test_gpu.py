@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import gpu
-import memory
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -42,10 +41,9 @@ def test_every_loop_has_a_recipe_and_the_texts_are_as_long_as_they_say(tmp_path:
         kinds[loop] = (stage, recipe.policy.kind)
     assert [kinds[loop] for loop in ("PPO", "GRPO", "DPO")] == [("policy", kind) for kind in ("ppo", "grpo", "dpo")]
     assert set(gpu.BEFORE) == {stage for stage, _ in gpu.LOOPS.values()}
-    assert set(memory.HUB) == {"Qwen2.5-0.5B", "Qwen2.5-1.5B", "Qwen2.5-3B", "Qwen2.5-7B", "Llama-3.1-8B"}
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so nothing is missing")
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["gpu.py", "speed"])
     with pytest.raises(SystemExit, match="no CUDA device here"):
