@@ -8,6 +8,8 @@
 # make site    README, docs/ and the docstrings as a site in build/site; every warning is an error
 # make wheel-check    build sdist and wheel, install the wheel outside the repository on every Python found, run `tiny` with it
 # make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
+# make figures the measured tables and pictures of the docs anew, hours in all (ONLY=name; ARGS=--list: how old each is;
+#              ARGS=--older: the old ones; ANEW=1: without the rows that are kept in benchmarks/kept)
 # make bench   trueward and its peers side by side, the peers installed first (ONLY=ppo/S: one of them); docs/speed.md
 # make golden  write the golden trajectories anew (tests/golden), print what moved
 # make fuzz    feed readers of files, settings and answers with bytes of all kinds (SECONDS=60 each; atheris steers, if it is there),
@@ -20,7 +22,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test learning quick check verify site wheel-check release-check bench golden fuzz mutants clean browser postgresql
+.PHONY: run test learning quick check verify site wheel-check release-check bench figures golden fuzz mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -61,6 +63,9 @@ release-check: .venv/dev
 
 bench: .venv/quickstart
 	PYTHONPATH=benchmarks $(BIN)/python -m speed --only "$(ONLY)" $(ARGS)
+
+figures: .venv/dev
+	PYTHONPATH=benchmarks $(BIN)/python -m figures --only "$(ONLY)" $(if $(ANEW),--anew) $(ARGS)
 
 golden: .venv/dev
 	$(BIN)/python -m pytest tests/golden/test_trajectories.py --record -q

@@ -210,15 +210,14 @@ def on_reviews(seeds: int, folder: Path, jobs: int) -> Iterator[Row]:
 
 
 def table(found: list[Row]) -> Iterator[str]:
-    yield "| question | labels a pair | accuracy, noiseless | truth | proxy | KL |"
-    yield "|---|---|---|---|---|---|"
+    yield "| question | labels a pair | accuracy | truth after PPO | KL |"
+    yield "|---|---|---|---|---|"
     for question in QUESTIONS:
         mine = [r for r in found if r["question"] == question]
         labels = "1" if question == "choices" or "as many" in question else "2"
         yield (
             f"| {question} | {labels} | {interval([100 * r['accuracy'] for r in mine], 1)} % "
-            f"| {interval([r['truth'] for r in mine], 2, '+')} | {np.mean([r['proxy'] for r in mine]):+.2f} "
-            f"| {np.mean([r['kl'] for r in mine]):.1f} |"
+            f"| {interval([r['truth'] for r in mine], 2, '+')} | {np.mean([r['kl'] for r in mine]):.1f} |"
         )
 
 

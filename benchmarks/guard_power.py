@@ -35,11 +35,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     runs = parser.parse_args().runs
-    names = [f"{n} items, {g} guards, look {k}, alike {a:.0%}" for n, g, k in CASES for a in (0.0, 0.7)]
-    print("| loss | " + " | ".join(names) + " |")
+    names = [f"{n} items, {g} guard{'s' * (g > 1)}, look {k}, alike {a:g}" for n, g, k in CASES for a in (0.0, 0.7)]
+    print("| loss | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for loss in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
         shares = [np.mean([found(loss, *case, a, s) for s in range(runs)]) for case in CASES for a in (0.0, 0.7)]
-        print(f"| {loss:.0%} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+        print(
+            f"| {100 * loss:.0f} points | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |", flush=True
+        )
 
 
 if __name__ == "__main__":

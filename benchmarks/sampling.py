@@ -134,8 +134,8 @@ def at_distance(row: Row, kl: float) -> float:
 
 def table(found: list[Row], kls: tuple[float, ...]) -> Iterator[str]:
     head = " | ".join(f"truth at KL {kl:g}" for kl in kls)
-    yield f"| labels | method | best β | truth | KL | peak on the way | {head} |"
-    yield "|---|---|---|---|---|---|" + "---|" * len(kls)
+    yield f"| comparisons | method | best β | truth | KL | {head} |"
+    yield "|---|---|---|---|---|" + "---|" * len(kls)
     for labels in dict.fromkeys(r["labels"] for r in found):
         for method in METHODS:
             mine = [r for r in found if r["labels"] == labels and r["method"] == method]
@@ -152,8 +152,7 @@ def table(found: list[Row], kls: tuple[float, ...]) -> Iterator[str]:
                 there.append(interval(by_seed) if by_seed else "–")
             yield (
                 f"| {labels:,} | {method} | {best:g} | {interval([r['truth'] for r in chosen])} "
-                f"| {np.mean([r['kl'] for r in chosen]):.1f} | {interval([r['peak'] for r in chosen])} "
-                f"| {' | '.join(there)} |"
+                f"| {np.mean([r['kl'] for r in chosen]):.1f} | {' | '.join(there)} |"
             )
 
 

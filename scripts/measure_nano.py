@@ -94,12 +94,13 @@ def table(runs: list[Row]) -> None:
         ]
         print(f"| {beta:g} | {' | '.join(cells)} |")
 
-    print("\n| n | truth | proxy | KL at most |\n|---|---|---|---|")
+    print("\n| n | seeds | truth | proxy | KL at most |\n|---|---|---|---|---|")
     for n in sorted({r["n"] for r in runs if r["of"] == "best_of_n"}):
         of = [r for r in runs if r["of"] == "best_of_n" and r["n"] == n]
         kl = of[0]["rows"][0]["kl"]
         print(
-            f"| {n} | {spread([last('truth')(r) for r in of])} | {spread([last('proxy')(r) for r in of])} | {kl:.2f} |"
+            f"| {n:,} | {len(of)} | {spread([last('truth')(r) for r in of])} "
+            f"| {spread([last('proxy')(r) for r in of])} | {kl:.2f} |"
         )
 
 
