@@ -17,7 +17,11 @@ from figures import history, pages, registry  # noqa: E402
 from figures.pages import Made  # noqa: E402
 
 FIGURES = registry.read()
-BY_HAND = {"log.md", "judge.md", "smollm2.md"}  # the log tells of an experiment once; the others name the run that they show
+BY_HAND = {
+    "log.md",
+    "judge.md",
+    "smollm2.md",
+}  # the log tells of an experiment once; the others name the run that they show
 
 
 def text(page: str) -> str:
