@@ -64,6 +64,13 @@ def peak() -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
+LEARNS = {
+    "all weights": ["lora.rank=0"],
+    "adapters, rank 16": ["lora.rank=16"],
+    "adapters on four bits": ["lora.rank=16", "lora.base=nf4"],
+}
+
+
 def config_of(family: str, shape: tuple[int, ...], vocabulary: int, tied: bool) -> Any:
     """A configuration of transformers."""
     from transformers import AutoConfig
@@ -166,17 +173,15 @@ def table() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, (family, shape, vocabulary, tied) in HUB.items():
         sizes = of_config(config_of(family, shape, vocabulary, tied))
-        for rank in (0, 16):
-            for checkpointing in ("false", "true"):
-                recipe = config.read("instruct", [f"lora.rank={rank}", f"runtime.checkpointing={checkpointing}"])
+        for what, changes in LEARNS.items():
+            for kept, checkpointing in {"no": "false", "yes": "true"}.items():
+                recipe = config.read("instruct", [*changes, f"runtime.checkpointing={checkpointing}"])
                 cells = []
                 for widths in (Widths(), LOW):
                     plan = Plan(recipe, sizes, SequenceLengths(512, 256), TOKENS, widths)
                     peak = max(stage.peak for stage in plan.stages())
                     card = next((f"{c} GB" for c in CARDS if peak + RESERVE <= c * 1e9), "none")
                     cells.append(f"{peak / 1e9:.1f} GB | {card}")
-                what = f"adapters, rank {rank}" if rank else "all weights"
-                kept = "yes" if checkpointing == "true" else "no"
                 print(f"| {name} | {what} | {kept} | {cells[0]} | {cells[1]} |", flush=True)
 
 

@@ -14,6 +14,7 @@ MODULES = {
     "verifiers": ("math_verify", "jsonschema"),
     "reasoning-gym": ("reasoning_gym",),
     "lora": ("peft",),
+    "nf4": ("peft", "bitsandbytes"),
     "smollm2": ("gguf",),
     "lm-eval": ("lm_eval",),
     "inspect": ("inspect_ai",),

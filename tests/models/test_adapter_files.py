@@ -13,7 +13,7 @@ from families import CPU, GEMMA, TURN_END, change, save_model, words
 from trueward.config import LoraConfig
 from trueward.data.collate import Collator
 from trueward.data.ends import ends, written_end
-from trueward.models import adapter_files, loading, lora, shared_base
+from trueward.models import adapter_base, adapter_files, loading, lora, shared_base
 from trueward.records import Message, Prompt
 
 QUESTION = Prompt(messages=(Message(role="user", content="the film"),))
@@ -29,7 +29,7 @@ def adapter(folder: Path, template: str = "") -> Path:
             p.copy_(torch.linspace(-1, 1, p.numel()).view_as(p) if ".lora_" in name else p)
     loading.save(network, folder / "adapter")
     for file in (folder / "adapter").iterdir():
-        if file.name not in (lora.CONFIG, lora.WEIGHTS):
+        if file.name not in (adapter_base.CONFIG, adapter_base.WEIGHTS):
             file.unlink()
     return folder / "adapter"
 
@@ -106,7 +106,7 @@ def test_a_reward_adapter_from_another_tool(tmp_path: Path) -> None:
         network.model.score.weight.copy_(torch.linspace(-1, 1, 16)[None])
     loading.save(network, tmp_path / "reward")
     for file in (tmp_path / "reward").iterdir():
-        if file.name not in (lora.CONFIG, lora.WEIGHTS):
+        if file.name not in (adapter_base.CONFIG, adapter_base.WEIGHTS):
             file.unlink()
     words(OTHER).save_pretrained(tmp_path / "reward")
     for load in (loading.reward, shared_base.reward):
@@ -117,7 +117,7 @@ def test_a_reward_adapter_from_another_tool(tmp_path: Path) -> None:
     loading.reward(tmp_path / "reward", torch.device("meta"))
     from safetensors.torch import load_file, save_file
 
-    file = tmp_path / "reward" / lora.WEIGHTS
+    file = tmp_path / "reward" / adapter_base.WEIGHTS
     save_file({n: t for n, t in load_file(file).items() if "score" not in n}, file)
     with pytest.raises(ValueError, match=r"not the adapter that adapter_config\.json describes.*score\.weight"):
         loading.reward(tmp_path / "reward", CPU)
@@ -129,4 +129,4 @@ def test_broken_files_are_named_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="adapter: can't be loaded as a tokenizer") as caught:
         loading.causal(str(place), 0, CPU)
     assert "\n" not in str(caught.value)
-    assert json.loads((place / lora.CONFIG).read_text(encoding="utf-8"))["peft_type"] == "LORA"
+    assert json.loads((place / adapter_base.CONFIG).read_text(encoding="utf-8"))["peft_type"] == "LORA"

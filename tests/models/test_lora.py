@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from trueward.batches import Tokens
 from trueward.config import LoraConfig
 from trueward.losses.masks import masked_sum
-from trueward.models import heads, loading, lora, shared_base
+from trueward.models import adapter_base, heads, loading, lora, shared_base
 from trueward.models.network import Network
 from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
@@ -352,9 +352,9 @@ def test_a_run_that_was_copied_has_its_own_base(folder: Path, tmp_path: Path) ->
     loading.save(loading.causal("trueward:tiny", 4, CPU), run / "sft" / "model")  # the run was made again
     result = loading.causal(str(copy / "policy" / "model"), 0, CPU)
     assert (heads.response_logprobs(result.model, tokens()) - expected).abs().max() < 1e-5
-    assert json.loads((copy / "policy" / "model" / lora.PLACE).read_text()) == {"place": "../../sft/model"}
+    assert json.loads((copy / "policy" / "model" / adapter_base.PLACE).read_text()) == {"place": "../../sft/model"}
     for damaged in ("{}", "[]", '{"place": 3}', '{"place": "/etc"}', "not JSON"):
-        (copy / "policy" / "model" / lora.PLACE).write_text(damaged)
+        (copy / "policy" / "model" / adapter_base.PLACE).write_text(damaged)
         with pytest.raises(ValueError, match="damaged"):
             loading.causal(str(copy / "policy" / "model"), 0, CPU)
 

@@ -196,6 +196,7 @@ CHANGES = {
     "policy.best_of_n.prompts": Change("16", "policy", "policy/chosen.jsonl", DISTILLED),
     "lora.rank": Change("4", "sft", f"sft/{WEIGHTS}"),
     "lora.alpha": Change("8", "sft", f"sft/{WEIGHTS}", ADAPTED),
+    "lora.base": Change("nf4", "sft", f"sft/{WEIGHTS}", ADAPTED),
     "lora.targets": Change('["q_proj"]', "sft", f"sft/{WEIGHTS}", ADAPTED),
     "sampler.temperature": Change("0.7", "sft", "sft/reference.jsonl"),
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),

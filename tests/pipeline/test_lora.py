@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from trueward import artifacts, config
-from trueward.models import heads, loading, lora, shared_base
+from trueward.models import adapter_base, heads, loading, lora, shared_base
 from trueward.pipeline import optimisation
 from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.eval_setup import EvalSetup
@@ -64,7 +64,7 @@ def test_a_whole_run(run: Path) -> None:
     report = artifacts.read_json(run / "report.json")
     assert report["policies"]["policy"]["kl"] > 0
     assert report["policies"]["sft"]["kl"] == pytest.approx(0, abs=1e-9)
-    assert lora.find_adapter(run / "sft" / "model") is None
+    assert adapter_base.find_adapter(run / "sft" / "model") is None
     sft, policy = weights(run / "sft" / "model"), weights(run / "policy" / "model")
     moved = {name for name in sft if not torch.equal(sft[name], policy[name])}
     assert moved == {n for n in sft if n.endswith("proj.weight")}
@@ -195,7 +195,7 @@ def test_adapters_alone(home: Path, run: Path, climb: Any) -> None:
     assert digests[0]["reward_model"] != digests[1]["reward_model"]
     for place in ("reward_model/model", "policy/model", "policy/best"):
         assert not (alone / place / "model.safetensors").exists()
-        adapter, other = alone / place / lora.WEIGHTS, run / place / lora.FOLDER / lora.WEIGHTS
+        adapter, other = alone / place / adapter_base.WEIGHTS, run / place / adapter_base.FOLDER / adapter_base.WEIGHTS
         assert adapter.read_bytes() == other.read_bytes()
     size = sum(f.stat().st_size for f in (alone / "policy" / "model").iterdir() if f.suffix == ".safetensors")
     assert size < (run / "policy" / "model" / "model.safetensors").stat().st_size / 4
@@ -217,7 +217,7 @@ def test_members_of_an_ensemble_and_relabelling(home: Path, run: Path, climb: An
     assert len(list((made.path / "relabel").iterdir())) == 1
     average = climb(home, "average", *ON, "reward.members=2", "reward.combine=weights", until="policy")
     assert average.summary["steps"] > 0
-    assert lora.find_adapter(home / "average" / "reward_model" / "model") is None
+    assert adapter_base.find_adapter(home / "average" / "reward_model" / "model") is None
     found = loading.reward(home / "average" / "reward_model" / "model", CPU).model.state_dict()
     parts = [loading.reward(home / "average" / "reward_model" / "members" / n, CPU).model.state_dict() for n in "01"]
     assert all(torch.allclose(found[k], (parts[0][k] + parts[1][k]) / 2, atol=1e-6) for k in found)
@@ -226,7 +226,7 @@ def test_members_of_an_ensemble_and_relabelling(home: Path, run: Path, climb: An
 def without_paths(made: dict[str, Any]) -> dict[str, Any]:
     """An adapter names its base by its place, and two runs are in two places."""
     for name, value in made.items():
-        if name.endswith(lora.CONFIG):
+        if name.endswith(adapter_base.CONFIG):
             assert Path(value.pop("base_model_name_or_path")).parts[-2:] == ("sft", "model")
     return made
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from trueward.config.section import Rate, Section
+from trueward.config.section import Rate, Section, without_newer
 
 
 class LoraConfig(Section):
@@ -23,6 +23,8 @@ class LoraConfig(Section):
     """Layers with an adapter: every linear layer of the trunk, or those with these names, such as ["q_proj", "v_proj"]."""
     save: Literal["merged", "adapter"] = "merged"
     """How reward models and policies are saved: merged into whole models, or as adapters alone (peft's format)."""
+    base: Literal["plain", "nf4"] = "plain"
+    """How the frozen weights are kept: as model.dtype says, or the linear layers in four bits (QLoRA; needs bitsandbytes)."""
 
     @field_validator("targets")
     @classmethod
@@ -30,3 +32,12 @@ class LoraConfig(Section):
         if not value:
             raise ValueError('expected "all-linear" or names of layers, got none')
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
+        return without_newer(self, dump(self), NEWER)
+
+
+NEWER = ("base",)
+"""Fields of [lora] that fingerprints of older runs know nothing of."""

@@ -198,10 +198,11 @@ SETTINGS: tuple[Same, ...] = (
     ),
     _same("model.dtype", "fp16 tf32", "bfloat16 or float32: float16 would need its losses scaled"),
     _same(
-        "sampler.engine.quantize",
-        "load_in_4bit load_in_8bit quantization_bit",
-        "weights that train are float32; rollouts may be coarser",
+        "lora.base",
+        "load_in_4bit bnb_4bit_quant_type quantization_bit quantization_method",
+        '"nf4": frozen layers in four bits under adapters, scales in float32 (no double quantisation)',
     ),
+    _same("sampler.engine.quantize", "load_in_8bit", "weights that train are float32; rollouts may be coarser"),
     _same(
         "",
         "deepspeed fsdp",

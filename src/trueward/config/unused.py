@@ -186,7 +186,8 @@ def differences(recipe: Recipe) -> list[str]:
 def _set(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
     fields = type(section).model_fields
     written = [name for name in fields if name in section.model_fields_set]
-    is_resolved = all(name in written or getattr(section, name) is None for name in fields)
+    dumped = section.model_dump()  # without newer fields at their defaults
+    is_resolved = all(name in written or name not in dumped or getattr(section, name) is None for name in fields)
     for name in written:
         value = getattr(section, name)
         if isinstance(value, Section):

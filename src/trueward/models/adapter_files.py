@@ -10,7 +10,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from trueward.artifacts import read_json
 from trueward.data import ends
-from trueward.models import lora, places
+from trueward.models import adapter_base, lora, places, vocabulary
+from trueward.models.network import Network
+from trueward.models.padding import separate_pad
 
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 SETTINGS, TEMPLATE, OLDER_TEMPLATE = "tokenizer_config.json", "chat_template.jinja", "chat_template.json"
@@ -25,7 +27,7 @@ def tokenizer(folder: Path, base: PreTrainedTokenizerBase, base_config: Any = No
     """
     if any((folder / name).is_file() for name in VOCABULARIES):
         with places.in_one_line(str(folder), "a tokenizer"):
-            config = base_config if base_config is not None else places.read_config(lora.base_of(folder))
+            config = base_config if base_config is not None else places.read_config(adapter_base.base_of(folder))
             made = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     else:
         given = _settings(folder)
@@ -59,3 +61,16 @@ def _settings(folder: Path) -> dict[str, Any]:
     if (folder / TEMPLATE).is_file():
         given["chat_template"] = (folder / TEMPLATE).read_text(encoding="utf-8")
     return given
+
+
+def with_tokenizer(adapter: Path, standing: Network) -> PreTrainedTokenizerBase:
+    """The tokenizer of an adapter on this model: that in its folder, else the model's.
+
+    `ValueError` if it knows tokens that the model has no embedding for.
+    """
+    found = tokenizer(adapter, standing.tokenizer, standing.model.config)
+    if found is not standing.tokenizer:
+        vocabulary.require_end(found, str(adapter))
+        vocabulary.require_embedded(standing.model, found, str(adapter))
+        separate_pad(standing.model, found)
+    return found

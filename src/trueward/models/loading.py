@@ -21,10 +21,12 @@ from transformers import (
 )
 
 from trueward.models import (
+    adapter_base,
     adapter_files,
     conventions,
     lora,
     nano,
+    nf4,
     places,
     precision,
     reward_heads,
@@ -60,8 +62,8 @@ def causal(name: str, seed: int, device: torch.device, dtype: torch.dtype | None
         return causal(str(smollm2.directory()), seed, device, dtype)
     elif tabular.is_tabular(Path(name)):
         model, tokenizer = _load_table(name, tabular.TabularPolicy)
-    elif lora.find_adapter(Path(name)) == Path(name):
-        return _merged(causal(lora.base_of(Path(name)), seed, device, dtype), Path(name))
+    elif adapter_base.find_adapter(Path(name)) == Path(name):
+        return _merged(causal(adapter_base.base_of(Path(name)), seed, device, dtype), Path(name))
     else:
         place = places.shipped(name)
         loaded, tokenizer = _load(AutoModelForCausalLM, place, A_MODEL, on_meta=device.type == "meta")
@@ -72,7 +74,7 @@ def causal(name: str, seed: int, device: torch.device, dtype: torch.dtype | None
                 f"{place}: models of the family {model.config.model_type!r} keep a state in place of keys and values, and the "
                 "sampler can't go on from one; give a model with attention in every layer"
             )
-        _require_end(tokenizer, place)
+        vocabulary.require_end(tokenizer, place)
         conventions.declare_ends(place, tokenizer, model.config)
         vocabulary.require_embedded(model, tokenizer, place)
         conventions.write_ends(model, tokenizer)
@@ -97,8 +99,8 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
     elif tabular.is_tabular(Path(name)):
         with places.in_one_line(name, "a table"):
             tok, context = PreTrainedTokenizerFast.from_pretrained(name), tabular.context(Path(name))
-    elif lora.find_adapter(Path(name)) == Path(name):
-        standing, context = tokenizer(lora.base_of(Path(name)))
+    elif adapter_base.find_adapter(Path(name)) == Path(name):
+        standing, context = tokenizer(adapter_base.base_of(Path(name)))
         tok = adapter_files.tokenizer(Path(name), standing)
         separate_pad_token(tok)
     else:
@@ -108,7 +110,7 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
             tok = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
             whole_config = places.read_config(place)
         config = whole_config.get_text_config()
-        _require_end(tok, place)
+        vocabulary.require_end(tok, place)
         conventions.declare_ends(place, tok, whole_config)
         separate_pad_token(tok)
         config.pad_token_id = tok.pad_token_id  # the positions of some models are counted from it
@@ -129,8 +131,10 @@ def reward(path: str | Path, device: torch.device, template: str = "auto", dtype
     if tabular.is_tabular(Path(path)):
         model, tokenizer = _load_table(place, tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
-    if lora.find_adapter(Path(path)) == Path(path):
-        network = adapted_reward(Path(path), causal(lora.base_of(Path(path)), 0, device, dtype))
+    if adapter_base.find_adapter(Path(path)) == Path(path):
+        standing = causal(adapter_base.base_of(Path(path)), 0, device, dtype)
+        _round_base(standing, Path(path))
+        network = adapted_reward(Path(path), standing)
         model, tokenizer = _merged_weights(network.model), network.tokenizer
     else:
         loaded, tokenizer = _load(AutoModelForSequenceClassification, place, A_REWARD, on_meta=device.type == "meta")
@@ -159,39 +163,34 @@ def reward(path: str | Path, device: torch.device, template: str = "auto", dtype
 
 def _merged(standing: Network, adapter: Path) -> Network:
     """A model with a saved adapter added into its weights, and the adapter's tokenizer, if it has one."""
-    tokenizer = with_tokenizer(adapter, standing)
+    tokenizer = adapter_files.with_tokenizer(adapter, standing)
+    _round_base(standing, adapter)
     lora.attach(standing.model, adapter, _base_digest(adapter, standing))
     return Network(_merged_weights(standing.model), tokenizer)
 
 
+def _round_base(standing: Network, adapter: Path) -> None:
+    """An adapter that learned on four bits stands on what four bits leave of its base."""
+    if adapter_base.base_kept(adapter) == nf4.KIND and standing.device.type != "meta":
+        nf4.round_weights(standing.model)
+
+
 def _base_digest(adapter: Path, standing: Network) -> str:
     """That of the weights that an adapter stands on; none is needed to try whether a model fits."""
-    on_meta = standing.device.type == "meta"
-    return "" if on_meta else standing.base.digest if standing.base else lora.weights_digest(lora.base_of(adapter))
+    if standing.device.type == "meta":
+        return ""
+    return standing.base.digest if standing.base else adapter_base.weights_digest(adapter_base.base_of(adapter))
 
 
 def _merged_weights(model: Any) -> Any:
     return model if model.device.type == "meta" else lora.merged(model).requires_grad_(True)
 
 
-def with_tokenizer(adapter: Path, standing: Network) -> PreTrainedTokenizerBase:
-    """The tokenizer of an adapter on this model: that in its folder, else the model's.
-
-    `ValueError` if it knows tokens that the model has no embedding for.
-    """
-    tokenizer = adapter_files.tokenizer(adapter, standing.tokenizer, standing.model.config)
-    if tokenizer is not standing.tokenizer:
-        _require_end(tokenizer, str(adapter))
-        vocabulary.require_embedded(standing.model, tokenizer, str(adapter))
-        separate_pad(standing.model, tokenizer)
-    return tokenizer
-
-
 def adapted_reward(place: Path, standing: Network) -> Network:
     """A reward model that was saved as an adapter on this policy, which is frozen and shared; the adapter isn't merged."""
     standing.model.requires_grad_(False)
-    tokenizer = with_tokenizer(place, standing)
-    folder = lora.find_adapter(place)
+    tokenizer = adapter_files.with_tokenizer(place, standing)
+    folder = adapter_base.find_adapter(place)
     assert folder is not None
     with places.in_one_line(str(place), A_REWARD):
         model = lora.with_scalar_head(standing.model, adapter_files.config(place, folder, standing.model.config))
@@ -221,7 +220,7 @@ def reward_from_policy(path: str | Path, device: torch.device, dtype: torch.dtyp
     loaded.unexpected = {name for name in loaded.unexpected if not name.startswith(reward_heads.LANGUAGE)}
     loaded.require_whole(str(path), A_MODEL)
     model = loaded.model
-    _require_end(tokenizer, str(path))
+    vocabulary.require_end(tokenizer, str(path))
     conventions.declare_ends(str(path), tokenizer, model.config)
     separate_pad(model, tokenizer)
     nn.init.zeros_(model.score.weight)
@@ -256,11 +255,6 @@ def _load(
     return loaded, tokenizer
 
 
-def _require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
-    if tokenizer.eos_token_id is None:
-        raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")
-
-
 @quiet()
 def save(network: Network, path: Path) -> None:
     """Write model and tokenizer into a fresh directory that replaces `path`; an adapter as `network.form` says."""
@@ -269,7 +263,8 @@ def save(network: Network, path: Path) -> None:
     if lora.is_adapted(network.model):
         _save_adapted(network, path)
     else:
-        network.model.save_pretrained(path)
+        plain = lora.in_plain_numbers(network.model) if nf4.is_quantized(network.model) else network.model
+        plain.save_pretrained(path)
     network.tokenizer.save_pretrained(path)
 
 
@@ -281,12 +276,13 @@ def _save_adapted(network: Network, path: Path) -> None:
     else:
         lora.merged(network.model).save_pretrained(path)
     if network.base is not None:
-        lora.save(network.model, path if alone else path / lora.FOLDER, network.base.place, network.base.digest)
+        lora.save(network.model, path if alone else path / adapter_base.FOLDER, network.base.place, network.base.digest)
 
 
 def parameters(model: nn.Module) -> int:
     """How many parameters a model has, shared ones once."""
-    return sum(p.numel() for p in model.parameters())
+    packed = [m for m in model.modules() if isinstance(m, nf4.Nf4Linear)]
+    return sum(p.numel() for p in model.parameters()) + sum(m.in_features * m.out_features for m in packed)
 
 
 def pick_device(name: str) -> torch.device:

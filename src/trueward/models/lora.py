@@ -7,8 +7,6 @@ weights: each is a tree of modules of its own whose frozen parameters are the sa
 from __future__ import annotations
 
 import copy
-import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trueward.artifacts import read_json, sha256, write_json
+from trueward.artifacts import read_json, write_json
 from trueward.config import LoraConfig
 from trueward.extras import require
-from trueward.models import precision
+from trueward.models import nf4, precision
+from trueward.models.adapter_base import BASE, CONFIG, PLACE, WEIGHTS, metadata, place_in_run
 
-CONFIG, WEIGHTS, NAME, HEAD = "adapter_config.json", "adapter_model.safetensors", "default", "score"
+NAME, HEAD = "default", "score"
 MODEL = (
     "model_config.json"  # an adapter's model's; were it called config.json, transformers would look for whole weights
 )
-FOLDER = "adapter"  # in a merged model's directory
-BASE = "trueward_base"  # in the file's metadata, the digest of the weights that the adapter is for
-PLACE = "trueward_base.json"  # beside an adapter in a run: where its base is from there, wherever the run is moved
 INSIDE = "base_model.model."  # what peft calls the model in an adapter's file
 
 
@@ -105,10 +101,13 @@ def factors(layer: Any) -> tuple[Tensor, Tensor, float] | None:
 
 
 def merged(model: Any) -> Any:
-    """The same model with its adapter added into the weights, as a plain one; `model` stays as it is. Itself without one."""
+    """The same model with its adapter added into the weights, as a plain one; `model` stays as it is. Itself without one.
+
+    One in four bits becomes plain numbers in the host's memory: a device that it was chosen for may have no room for them.
+    """
     if not is_adapted(model):
         return model
-    plain = clone_sharing_frozen(model)
+    plain = in_plain_numbers(model) if nf4.is_quantized(model) else clone_sharing_frozen(model)
     for name, layer in list(plain.named_modules()):
         if hasattr(layer, "lora_A"):
             parent, _, leaf = name.rpartition(".")
@@ -120,6 +119,16 @@ def merged(model: Any) -> Any:
             setattr(plain.get_submodule(parent), leaf, layer.get_base_layer())
     del plain.peft_config
     return plain
+
+
+def in_plain_numbers(model: Any) -> Any:
+    """A second model whose layers in four bits are plain ones, in the host's memory; adapters stay on them."""
+    copied = nf4.placed(clone_sharing_frozen(model), torch.device("cpu"))
+    for name, layer in list(copied.named_modules()):
+        if isinstance(layer, nf4.Nf4Linear):
+            parent, _, leaf = name.rpartition(".")
+            setattr(copied.get_submodule(parent), leaf, nf4.plain(layer))
+    return copied
 
 
 def with_scalar_head(policy: Any, config: Any) -> Any:
@@ -159,69 +168,15 @@ def save(model: Any, folder: Path, base: str, digest: str) -> None:
     if hasattr(model, HEAD):
         settings["modules_to_save"] = [HEAD]
     write_json(folder / CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in settings.items()})
-    if (place := _place(base, folder)) is not None:
+    if (place := place_in_run(base, folder)) is not None:
         write_json(folder / PLACE, {"place": place})
     from peft import get_peft_model_state_dict
 
     tensors = get_peft_model_state_dict(model, adapter_name=NAME, save_embedding_layers=False)
     tensors |= {name: p for name, p in own_parameters(model).items() if name.startswith(f"{HEAD}.")}
     tensors = {INSIDE + name: t.detach().contiguous() for name, t in sorted(tensors.items())}
-    save_file(tensors, folder / WEIGHTS, metadata={BASE: digest})  # of two keys the order would be chance
-
-
-def find_adapter(folder: Path) -> Path | None:
-    """The adapter that a model's directory is, or holds."""
-    for place in (folder, folder / FOLDER):
-        if (place / CONFIG).is_file():
-            return place
-    return None
-
-
-def base_of(folder: Path) -> str:
-    """Path or name of the weights that an adapter is for; in a run that was moved, the same place in it.
-
-    `ValueError` if the adapter names none, or they are gone.
-    """
-    name = str(read_json(folder / CONFIG).get("base_model_name_or_path") or "")
-    if not name:
-        raise ValueError(f"{folder / CONFIG}: base_model_name_or_path is missing: which model is this adapter for?")
-    path = Path(name)
-    if (folder / PLACE).is_file() and (beside := folder.absolute() / _read_place(folder / PLACE)).is_dir():
-        return os.path.normpath(beside)
-    if path.is_absolute() and not path.is_dir():
-        for parent in folder.absolute().parents:
-            if (moved := parent / path.parent.name / path.name).is_dir():
-                return str(moved)
-        raise ValueError(f"{folder}: the model that this adapter is for is gone: {name}")
-    return name
-
-
-def _place(base: str, folder: Path) -> str | None:
-    """The relative path to a base in the same run, RUN/sft/model; None for any other, whose place no move changes."""
-    path = Path(base).absolute()
-    run = path.parent.parent
-    if not path.is_dir() or run == Path(run.anchor) or run not in folder.absolute().parents:
-        return None
-    return Path(os.path.relpath(path, folder.absolute())).as_posix()
-
-
-def _read_place(file: Path) -> str:
-    table = read_json(file)
-    place = table.get("place") if isinstance(table, dict) else None
-    if not isinstance(place, str) or not place or Path(place).is_absolute():
-        raise ValueError(f"{file}: damaged, expected the relative path of the model that the adapter is for")
-    return place
-
-
-def weight_files(path: Path) -> list[Path]:
-    """A directory's files of weights (*.safetensors) by name; none for anything else."""
-    return sorted(path.glob("*.safetensors")) if path.is_dir() else []
-
-
-def weights_digest(place: str) -> str:
-    """sha256 of a directory's weights; "" for a name."""
-    digests = [sha256(f) for f in weight_files(Path(place))]
-    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""
+    stands = f"{digest} {nf4.KIND}" if nf4.is_quantized(model) else digest
+    save_file(tensors, folder / WEIGHTS, metadata={BASE: stands})  # of two keys the order would be chance
 
 
 def attach(model: Any, folder: Path, digest: str) -> None:
@@ -239,7 +194,7 @@ def attach(model: Any, folder: Path, digest: str) -> None:
         raise ValueError(
             f"{folder / CONFIG}: expected a plain LoRA adapter, got {odd[0] if odd else table.get('peft_type')}"
         )
-    stands = _metadata(folder).get(BASE, "")
+    stands = metadata(folder).get(BASE, "").removesuffix(f" {nf4.KIND}")
     if stands and digest and stands != digest:
         raise ValueError(f"{folder}: its base has changed since this adapter was trained")
     known = ("r", "lora_alpha", "target_modules", "fan_in_fan_out", "task_type", "use_rslora")
@@ -284,13 +239,3 @@ def _linear(model: Any) -> Iterator[tuple[str, nn.Module]]:
     from transformers.pytorch_utils import Conv1D
 
     return ((n, m) for n, m in model.base_model.named_modules() if isinstance(m, nn.Linear | Conv1D))
-
-
-def _metadata(folder: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(folder / WEIGHTS, "pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{folder / WEIGHTS}: {error}") from None

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from trueward.config import LoraConfig
-from trueward.models import loading, lora, precision
+from trueward.models import adapter_base, adapter_files, loading, lora, nf4, precision
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
 
@@ -28,7 +28,7 @@ class Base:
     @cached_property
     def digest(self) -> str:
         """sha256 of its weights on disk; empty for one by name."""
-        return lora.weights_digest(self.place)
+        return adapter_base.weights_digest(self.place)
 
     def network(self) -> Network:
         """A network of its own on these weights, in evaluation mode."""
@@ -38,19 +38,37 @@ class Base:
 _living: WeakValueDictionary[tuple[Any, ...], Base] = WeakValueDictionary()
 
 
-def policy(place: str, seed: int, device: torch.device, dtype: torch.dtype | None = None) -> Network:
-    """As `loading.causal` gives it, frozen; one saved as an adapter shares its base again."""
+def policy(
+    place: str, seed: int, device: torch.device, dtype: torch.dtype | None = None, kept: str = "plain"
+) -> Network:
+    """As `loading.causal` gives it, frozen; one saved as an adapter shares its base again.
+
+    kept: `nf4` keeps the linear layers in four bits; an adapter's base is kept as it was when the adapter learned.
+    """
     adapter = _usable(Path(place))
     if adapter is None:
         dtype = dtype or precision.pick("auto", device)
         return _base(
-            ("causal", dtype), place, seed, device, lambda: loading.causal(place, seed, device, dtype)
+            ("causal", dtype, kept), place, seed, device, lambda: _loaded(place, seed, device, dtype, kept)
         ).network()
-    network = policy(lora.base_of(adapter), seed, device, dtype)
+    network = policy(adapter_base.base_of(adapter), seed, device, dtype, adapter_base.base_kept(adapter))
     assert network.base is not None
-    tokenizer = loading.with_tokenizer(Path(place), network)
+    tokenizer = adapter_files.with_tokenizer(Path(place), network)
     lora.attach(network.model, adapter, network.base.digest)
     return Network(network.model, tokenizer, network.base)
+
+
+def _loaded(place: str, seed: int, device: torch.device, dtype: torch.dtype, kept: str) -> Network:
+    if kept != nf4.KIND:
+        return loading.causal(place, seed, device, dtype)
+    network = loading.causal(place, seed, torch.device("cpu"), dtype)  # the device never holds the plain weights
+    return in_four_bits(Network(network.model.requires_grad_(False), network.tokenizer), device)
+
+
+def in_four_bits(network: Network, device: torch.device) -> Network:
+    """The same frozen network with its linear layers in four bits, on a device; the other stays as it is."""
+    model = nf4.quantize(lora.clone_sharing_frozen(network.model), device)
+    return Network(nf4.placed(model, device).eval(), network.tokenizer)
 
 
 def adapted(network: Network, config: LoraConfig, seed: int) -> Network:
@@ -69,7 +87,7 @@ def reward_from_policy(
     place: str, config: LoraConfig, seed: int, device: torch.device, dtype: torch.dtype | None = None
 ) -> Network:
     """The policy's trunk with an adapter and a scalar head of zeros: where a reward model starts."""
-    standing = policy(place, seed, device, dtype)
+    standing = policy(place, seed, device, dtype, config.base)
     assert standing.base is not None
     lora.refuse_table(standing.model)
     settings = copy.deepcopy(standing.model.config)
@@ -86,16 +104,18 @@ def reward(place: Path, device: torch.device, template: str = "auto", dtype: tor
         dtype = dtype or precision.pick("auto", device)
         kind = ("reward", template, dtype)
         return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template, dtype)).network()
-    return loading.adapted_reward(place, policy(lora.base_of(adapter), 0, device, dtype))
+    return loading.adapted_reward(
+        place, policy(adapter_base.base_of(adapter), 0, device, dtype, adapter_base.base_kept(adapter))
+    )
 
 
 def _usable(place: Path) -> Path | None:
     """A directory's adapter, unless it is a whole model too and the adapter's base is gone."""
-    adapter = lora.find_adapter(place)
+    adapter = adapter_base.find_adapter(place)
     if adapter is None or adapter == place:
         return adapter
     try:
-        lora.base_of(adapter)
+        adapter_base.base_of(adapter)
     except ValueError:
         return None
     return adapter
@@ -103,7 +123,7 @@ def _usable(place: Path) -> Path | None:
 
 def _base(kind: Any, place: str, seed: int, device: torch.device, load: Callable[[], Network]) -> Base:
     path = Path(place)
-    files = [(f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in lora.weight_files(path)]
+    files = [(f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in adapter_base.weight_files(path)]
     key = (kind, str(path.resolve()) if files else (place, seed), tuple(files), str(device))
     if (base := _living.get(key)) is None:
         base = _living[key] = Base(str(path.absolute()) if files else place, load())

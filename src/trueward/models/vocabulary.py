@@ -108,3 +108,9 @@ def require_embedded(model: Any, tokenizer: PreTrainedTokenizerBase, place: str)
             f"{place}: its tokenizer knows {token!r} as number {bad[0]}, but the model has embeddings for 0 to {size - 1} "
             "alone: they don't belong together, or the model was not resized when tokens were added"
         )
+
+
+def require_end(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
+    """`ValueError` for a tokenizer without a token that ends a text."""
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"{place}: its tokenizer has no end-of-sequence token, so no answer could ever end")

@@ -14,7 +14,7 @@ from trueward.config import Recipe
 from trueward.data.collate import Collator
 from trueward.data.lengths import nearly_all
 from trueward.data.truncation import prompt_lengths
-from trueward.models import loading, lora
+from trueward.models import loading, lora, nf4
 from trueward.models.network import Network
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.value_network import reads_the_same_tokens
@@ -31,6 +31,8 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
     """
     start = recipe.sft.model or recipe.model.base
     policy = None if start.startswith("trueward:") else loading.causal(start, recipe.seed, META)
+    if policy is not None and recipe.lora.rank and recipe.lora.base == nf4.KIND:
+        nf4.require_fit(policy.model)
     if until in ("prepare", "sft"):
         return
     if recipe.sft.model and not recipe.model.base.startswith("trueward:"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trueward.config import Recipe
 from trueward.extras import install, require
-from trueward.models import lora, smollm2
+from trueward.models import adapter_base, nf4, smollm2
 
 
 def require_adapters(recipe: Recipe) -> None:
@@ -15,6 +15,8 @@ def require_adapters(recipe: Recipe) -> None:
     if not recipe.lora.rank:
         return
     require("lora.rank: adapters need", "lora")
+    if recipe.lora.base == nf4.KIND:
+        nf4.require_library()
     try:
         importlib.import_module("peft")
     except Exception as error:  # a version that doesn't fit its own dependencies
@@ -40,5 +42,5 @@ def require_extras(recipe: Recipe) -> None:
     for model in (recipe.model.base, recipe.sft.model, recipe.reward.model, judge, *judges, *truths):
         if model == "trueward:smollm2":
             smollm2.require_packages()
-        elif model and lora.find_adapter(Path(model)) == Path(model):
+        elif model and adapter_base.find_adapter(Path(model)) == Path(model):
             require(f"{model}: an adapter needs", "lora")

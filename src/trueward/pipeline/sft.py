@@ -14,7 +14,7 @@ from trueward.algorithms import sft as algorithm
 from trueward.artifacts import Artifact
 from trueward.config import LoraConfig, ModelConfig, SamplerConfig, SftConfig
 from trueward.data import jsonl
-from trueward.models import loading, precision, shared_base
+from trueward.models import loading, nf4, precision, shared_base
 from trueward.models.derived import trainable
 from trueward.models.network import Network
 from trueward.pipeline.answers import sample_with_progress
@@ -66,7 +66,7 @@ def fine_tune(
         env.progress.tell(f"sft: {cut}")
     budget = env.micro_batch_tokens
     policy = env.load(sft.model or model.base, seed)
-    leads = env.fabric.leads
+    trained, leads = policy, env.fabric.leads
     before = after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if held_out and leads else None
     if not sft.model:
         learner = trainable(policy, lora, seed_for(seed, "lora", "sft"))
@@ -78,8 +78,11 @@ def fine_tune(
             demonstrations=demonstrations,
         )
         driver.drive(algorithm, sft, setup, journal, env, what="sft")
-        policy = shared_base.merge_adapter(learner)  # the base of all later adapters
+        trained = policy = shared_base.merge_adapter(learner)  # the base of all later adapters
         policy.model.requires_grad_(False)
+        if nf4.is_quantized(learner.model):
+            nf4.round_weights(trained.model)  # as every later stage has it, and whoever reads what is written
+            policy = shared_base.in_four_bits(trained, env.device)
         after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if leads else None
     prompts = prepared.prompts
     count = env.trial.reference_prompts if env.trial else REFERENCE_PROMPTS
@@ -97,7 +100,7 @@ def fine_tune(
     def load() -> Network:
         return Network(precision.rounded_copy(policy.model), policy.tokenizer, policy.base, policy.form)
 
-    return SftPolicy(load, answers, summary, policy)
+    return SftPolicy(load, answers, summary, trained)
 
 
 def cut_short(prepared: dict[str, Any], longest: int) -> str:

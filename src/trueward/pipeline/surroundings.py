@@ -62,6 +62,7 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         micro_batch_tokens=token_budget(recipe.runtime, device),
         checkpoint_seconds=recipe.runtime.checkpoint_seconds,
         shares=recipe.lora.rank > 0,
+        base_kept=recipe.lora.base,
         calls=recipe.runtime.judge,
         fabric=fabric,
         track=track if tracked else untracked,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trueward import transfers
 from trueward.batches import Tokens
-from trueward.models import precision
+from trueward.models import nf4, precision
 from trueward.models.fast import proof, spec
 from trueward.models.fast.attention import attend, capped
 from trueward.sampling.layer_weights import Layer, WeightLayout
@@ -29,8 +29,8 @@ class FastDecoder:
 
     @staticmethod
     def covers(model: Any) -> bool:
-        """Whether the model is one that this class computes exactly."""
-        return proof.holds("decoder", model, _fits, _beside_transformers)
+        """Whether the model is one that this class computes exactly; not one in four bits, which would become plain numbers."""
+        return not nf4.is_quantized(model) and proof.holds("decoder", model, _fits, _beside_transformers)
 
     def __init__(self, model: Any, quantize: str = "none") -> None:
         body, specs = model.base_model, spec.layers(model)

@@ -49,6 +49,8 @@ class Env:
     """Seconds between two checkpoints, more where one takes long to write; 0: one at every step."""
     shares: bool = False
     """Whether networks are adapters on frozen weights that they share."""
+    base_kept: str = "plain"
+    """How those weights are kept: `plain`, or `nf4` (models/nf4.py)."""
     calls: JudgeCallsConfig = field(default_factory=JudgeCallsConfig)
     """How a judge's service is called."""
     fabric: Fabric = ALONE
@@ -66,7 +68,7 @@ class Env:
     def load(self, place: Path | str, seed: int = 0) -> Network:
         """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""
         if self.shares:
-            return shared_base.policy(str(place), seed, self.device, self.dtype)
+            return shared_base.policy(str(place), seed, self.device, self.dtype, self.base_kept)
         network = loading.causal(str(place), seed, self.device, self.dtype)
         precision.keep(network.model.requires_grad_(False))
         return network

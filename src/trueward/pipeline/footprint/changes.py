@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from trueward.config import Recipe
+from trueward.models import nf4
 from trueward.pipeline.footprint.stage_memory import Plan
 
 SMALLEST = 256  # tokens at once: fewer make small matrix products
@@ -41,7 +42,7 @@ def _ladder(plan: Plan) -> Iterator[tuple[str, Plan]]:
     recipe = plan.recipe
     fewer = [n for n in (plan.tokens >> i for i in range(1, 12)) if n >= SMALLEST]
     checkpointed = replace(plan, recipe=_with(recipe, "runtime", checkpointing=True))
-    adapters = replace(plan, recipe=_with(recipe, "lora", rank=RANK))
+    adapters = replace(plan, recipe=_with(recipe, "lora", rank=recipe.lora.rank or RANK))
     both = replace(adapters, recipe=_with(adapters.recipe, "runtime", checkpointing=True))
     kinds = [("", plan)]
     if not recipe.runtime.checkpointing:
@@ -50,6 +51,9 @@ def _ladder(plan: Plan) -> Iterator[tuple[str, Plan]]:
         kinds.append((f"lora.rank={RANK}", adapters))
         if not recipe.runtime.checkpointing:
             kinds.append((f"lora.rank={RANK} runtime.checkpointing=true", both))
+    quantised = replace(both, recipe=_with(both.recipe, "lora", base=nf4.KIND))
+    if recipe.lora.base != nf4.KIND:
+        kinds.append((" ".join(words for words in _needed(recipe)), quantised))
     for settings, kind in kinds:
         if settings:
             yield settings, kind
@@ -61,6 +65,15 @@ def _ladder(plan: Plan) -> Iterator[tuple[str, Plan]]:
     if rows > 8:
         engine = recipe.sampler.engine.model_copy(update={"max_num_seqs": 8})
         yield "sampler.engine.max_num_seqs=8", replace(plan, recipe=_with(recipe, "sampler", engine=engine))
+
+
+def _needed(recipe: Recipe) -> Iterator[str]:
+    """The settings of adapters on four bits, with checkpointing, that the recipe doesn't have."""
+    if not recipe.lora.rank:
+        yield f"lora.rank={RANK}"
+    if not recipe.runtime.checkpointing:
+        yield "runtime.checkpointing=true"
+    yield f"lora.base={nf4.KIND}"
 
 
 def _with(recipe: Recipe, section: str, **settings: object) -> Recipe:

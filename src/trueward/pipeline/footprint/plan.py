@@ -12,7 +12,7 @@ from trueward.data.truncation import prompt_lengths
 from trueward.models import loading, precision
 from trueward.pipeline import sources
 from trueward.pipeline.footprint import model_shape
-from trueward.pipeline.footprint.arithmetic import LOW, Widths, kept_by_layer
+from trueward.pipeline.footprint.arithmetic import FLOAT, LOW, Widths, kept_by_layer
 from trueward.pipeline.footprint.changes import fitting_changes
 from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths, StageMemory
 from trueward.pipeline.parts import Parts
@@ -86,6 +86,11 @@ def notes(plan: Plan) -> list[str]:
         said.append(
             "frozen weights, the sampler's copy, keys and values are counted in bfloat16; what layers keep in float32, "
             "and the copy as one of all weights, which is more than they take"
+        )
+    if plan.is_nf4:
+        said.append(
+            f"the weights go through the host's memory as {plan.shape.weights * FLOAT / 1e9:.1f} GB of float32 when they are "
+            "loaded, and again when SFT's adapter is merged; sampling multiplies in four bits, without a copy laid out"
         )
     if recipe.reward.model and Parts(recipe).is_model:
         said.append("reward.model is counted at the policy's size")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from trueward.config import Recipe
+from trueward.models import nf4
 from trueward.pipeline.footprint.arithmetic import FLOAT, Widths, compared, learned, sampling
 from trueward.pipeline.footprint.model_shape import ModelShape
 from trueward.pipeline.parts import Parts
@@ -68,6 +69,11 @@ class Plan:
         return self.recipe.lora.rank
 
     @property
+    def is_nf4(self) -> bool:
+        """Whether the frozen linear layers are kept in four bits."""
+        return bool(self.rank) and self.recipe.lora.base == nf4.KIND
+
+    @property
     def trained(self) -> int:
         """Weights of a network that learn."""
         if self.rank:
@@ -77,8 +83,12 @@ class Plan:
 
     @property
     def frozen(self) -> float:
-        """Bytes of one whole network that doesn't learn."""
-        return self.shape.weights * self.widths.frozen
+        """Bytes of one whole network that doesn't learn; in four bits, with the one matrix that is there as plain numbers."""
+        if not self.is_nf4:
+            return self.shape.weights * self.widths.frozen
+        largest = max((rows * columns for _, rows, columns in self.shape.linear), default=0)
+        rest = (self.shape.weights - self.shape.matrices) * self.widths.frozen
+        return self.shape.matrices * nf4.BITS / 8 + rest + 2 * largest * FLOAT
 
     def network(self, learns: bool) -> float:
         """Bytes of one more network: whole, or an adapter on weights that are there already."""
@@ -115,7 +125,8 @@ class Plan:
     def _sampling(self, answers: int, quantize: str = "none") -> float:
         lengths, sampled = self.lengths, self.widths.sampled
         decoder = min(QUANTISED[quantize], sampled)
-        return sum(sampling(self.shape, self._rows(answers), lengths.prompt, lengths.answer, decoder, sampled))
+        shape = replace(self.shape, has_decoder=False) if self.is_nf4 else self.shape  # no copy is laid out
+        return sum(sampling(shape, self._rows(answers), lengths.prompt, lengths.answer, decoder, sampled))
 
     def _sft(self) -> StageMemory:
         weights, drawn = self.frozen, self._sampling(REFERENCE_ANSWERS)
@@ -169,7 +180,7 @@ class Plan:
     def _evaluating(self, prompts: int) -> float:
         """Of one evaluation: the decoder of the policy that answers and its cache, or two models' distributions."""
         tokens = min(self.tokens, round(prompts * self.lengths.usual))
-        copy = sampling(self.shape, 1, 1, 1, self.widths.sampled)[0]
+        copy = 0.0 if self.is_nf4 else sampling(self.shape, 1, 1, 1, self.widths.sampled)[0]
         return max(self._sampling(prompts), copy + compared(self.shape, tokens, 2))
 
     def _evaluation(self) -> StageMemory:
