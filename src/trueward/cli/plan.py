@@ -1,13 +1,19 @@
-"""`trueward run --plan`: what will be where, before anything is loaded."""
+"""`trueward run --plan`: what will be where, before anything is loaded; with --measure how long it will take."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from trueward.cli import terminal
 from trueward.config import Recipe
+from trueward.progress import Progress, terminal_progress
 
 
-def show_plan(recipe: Recipe, memory: str | None) -> None:
-    """Print the plan of a recipe's memory. `ValueError` if it doesn't fit into `memory`, such as 24GB, or is no plan's."""
+def show_plan(recipe: Recipe, memory: str | None, *, measure: bool = False, quiet: bool = False) -> None:
+    """Print the plan of a recipe's memory, and with `measure` of its time.
+
+    `ValueError` if it doesn't fit into `memory`, such as 24GB, or is no plan's; then nothing is measured.
+    """
     from trueward.pipeline.footprint.plan import parse_memory, plan_memory
     from trueward.reporting import plan_text
 
@@ -18,9 +24,17 @@ def show_plan(recipe: Recipe, memory: str | None) -> None:
         out.print(plan_text.table(table, there))
     for text in plan_text.sentences(table):
         out.print(text, highlight=False)
-    if there is None:
-        return
-    fits, text = plan_text.verdict(table, there, planned.changes(there))
-    if not fits:
-        raise ValueError(text)
-    out.print(text, highlight=False)
+    if there is not None:
+        fits, text = plan_text.verdict(table, there, planned.changes(there))
+        if not fits:
+            raise ValueError(text)
+        out.print(text, highlight=False)
+    if measure:
+        from trueward.pipeline.time_estimate import estimate_time
+
+        with nullcontext(Progress()) if quiet else terminal_progress() as progress:
+            estimated = estimate_time(recipe, progress)
+        out.print()
+        out.print(plan_text.time_table(estimated))
+        for text in plan_text.time_sentences(estimated):
+            out.print(text, highlight=False)

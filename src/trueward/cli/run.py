@@ -50,6 +50,12 @@ def run(
             "--memory", metavar="SIZE", help="With --plan: what there is, such as 24GB; code 2 if it doesn't fit."
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="With --plan: run a few steps of every stage, twice, and say how long all will take."
+        ),
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -57,8 +63,10 @@ def run(
     wanted = ablations.read(recipe, changes or [], without or [])
     if memory is not None and not plan:
         raise ValueError("--memory: it is what a plan is held against; give --plan too")
+    if measure and not plan:
+        raise ValueError("--measure: it is part of a plan; give --plan too")
     if plan:
-        show_plan(wanted, memory)
+        show_plan(wanted, memory, measure=measure, quiet=quiet)
         return
     if launch is not None or nproc is not None:
         launched(launch, nproc)

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from trueward.reporting.formatting import duration
+
 COLUMNS = ("weights", "gradients", "optimizer", "activations", "sampler", "evaluation", "peak", "disk")
 
 
@@ -63,3 +65,24 @@ def verdict(plan: dict[str, Any], memory: float, changes: list[dict[str, Any]]) 
     text = f"{names} {does} not fit into {size(memory)}: {worst['stage']} takes {size(worst['peak'])}"
     ways = [f"--set {' --set '.join(c['settings'].split())} takes {size(c['peak'])}" for c in changes]
     return False, f"{text}; {', or '.join(ways) if ways else 'no setting known here is enough: take a smaller model'}"
+
+
+def time_table(estimated: dict[str, Any]) -> Table:
+    """A row a stage: its steps and its time."""
+    out = Table(box=None, pad_edge=False)
+    out.add_column("stage")
+    for name in ("steps", "time, about"):
+        out.add_column(name, justify="right")
+    for row in estimated["stages"]:
+        out.add_row(row["stage"], str(row["steps"] or "–"), duration(row["seconds"]))
+    out.add_row("all", "", duration(estimated["seconds"]))
+    return out
+
+
+def time_sentences(estimated: dict[str, Any]) -> list[str]:
+    """What the estimate rests on, and what it leaves out."""
+    return [
+        f"About {duration(estimated['seconds'])} on this machine, as busy as it is now: from two short trials of every stage, "
+        f"which took {duration(estimated['took'])}.",
+        *(f"{note[0].upper()}{note[1:]}." for note in estimated["notes"]),
+    ]
