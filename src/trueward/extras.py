@@ -15,6 +15,7 @@ MODULES = {
     "reasoning-gym": ("reasoning_gym",),
     "lora": ("peft",),
     "nf4": ("peft", "bitsandbytes"),
+    "flash": ("flash_attn",),
     "smollm2": ("gguf",),
     "lm-eval": ("lm_eval",),
     "inspect": ("inspect_ai",),

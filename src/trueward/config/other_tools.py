@@ -210,9 +210,9 @@ SETTINGS: tuple[Same, ...] = (
     ),
     _same("", "ddp_timeout", "a process that is silent for TRUEWARD_SILENCE seconds (120) is given up"),
     _same(
-        "",
+        "runtime.attention",
         "attn_implementation flash_attn flash_attention",
-        "torch's scaled_dot_product_attention, on what it has for the device",
+        "torch's scaled_dot_product_attention, or the package flash-attn in the fast path of training",
     ),
     # Around the run.
     _same("evaluation.every", "eval_steps eval_strategy evaluation_strategy test_freq"),

@@ -53,6 +53,8 @@ class RuntimeConfig(Section):
     """Service to which metrics are sent, beside the run's own logs; `--set tracking=` for short."""
     checkpointing: bool = False
     """Compute each layer again in the backward pass instead of keeping what is inside it: less memory, more time."""
+    attention: Literal["auto", "sdpa", "flash"] = "auto"
+    """Attention of the fast path of training: torch's kernels, or flash-attn's (CUDA, bfloat16); auto: that, where it is."""
     compile: bool = False
     """Compile the layers of Llama-like models for training; needs a C++ compiler."""
     judge: JudgeCallsConfig = JudgeCallsConfig()

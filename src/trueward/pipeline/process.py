@@ -11,8 +11,8 @@ import torch
 
 from trueward.config import Recipe
 from trueward.errors import named_out_of_memory
-from trueward.models import checkpointing
-from trueward.models.fast import compiled, packed
+from trueward.models import checkpointing, loading, precision
+from trueward.models.fast import compiled, flash, packed
 from trueward.parallel.launched import cores
 from trueward.pipeline.memory import as_at_first, give_back_what_is_freed, keep_what_is_freed
 from trueward.sampling.decoder_pool import forgotten_after_steps
@@ -52,6 +52,9 @@ def process_settings(recipe: Recipe) -> Iterator[None]:
         stack.callback(torch.set_num_threads, threads)
         stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns)
         stack.callback(setattr, torch.utils.deterministic, "fill_uninitialized_memory", fill)
+        device = loading.pick_device(runtime.device)
+        kernel = flash.chosen(runtime.attention, device, precision.pick(recipe.model.dtype, device))
+        stack.enter_context(flash.attending_with(kernel))
         stack.enter_context(packed.compiled_layers(runtime.compile))
         stack.enter_context(checkpointing.checkpointed_layers(runtime.checkpointing))
         stack.enter_context(_variable(*CUBLAS))

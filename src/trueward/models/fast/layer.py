@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trueward.models import precision
-from trueward.models.fast import compiled, projections
+from trueward.models.fast import compiled, flash, projections
 from trueward.models.fast.attention import attend
 from trueward.models.fast.fused import GatherRows, GeGlu, ReorderRows, RmsNorm, Rotary, SwiGlu
 from trueward.models.fast.layout import Block, Layout
@@ -71,6 +71,8 @@ def norm(module: Any, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, block: Block, spec: LayerSpec) -> Tensor:
+    if block.ragged is not None:
+        return flash.attend(q, k, v, block.ragged, spec.scale, spec.window, spec.cap)
     mask = block.attn_mask if spec.window is None else block.window_mask
     return attend(q, k, v, mask, spec.scale, spec.cap)
 

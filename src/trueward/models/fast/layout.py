@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trueward import transfers
 from trueward.batches import Tokens
+from trueward.models.fast import flash
+from trueward.models.fast.flash import Ragged
 
+Inside = NDArray[np.bool_]
 NOWHERE = 1 << 40  # the position of a key that is padding, which comes after every query
 
 
@@ -23,6 +27,7 @@ class Block:
     shape: tuple[int, int]
     attn_mask: Tensor | None  # [n, 1, t, keys], 0 or −inf, added to the attention's logits; None: causal
     window_mask: Tensor | None = None  # the same for layers that attend no further back than their window
+    ragged: Ragged | None = None  # the same without padding, for flash.py; None where it is off, or doesn't fit
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,16 @@ def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32, wi
         transfers.moved_together([torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)) for x in arrays], device)
     )
 
+    real: list[tuple[Inside, Inside] | None] = [None] * len(blocks)
+    if (
+        flash.is_on()
+    ):  # real queries and keys of each block; of the last one only if each row's queries go on to its last key
+        of_rows = np.concatenate([in_prompt[group], in_answer], axis=1)
+        stops = np.where(needed_of > 0, needed_at.max(1) + 1, of_rows.sum(1))
+        spans = np.where(needed_of > 0, stops - needed_at[:, 0], 0)
+        has_tails = bool((stops == of_rows.sum(1)).all() and (spans == needed_of).all())
+        real = [(in_prompt, in_prompt), (in_answer, of_rows), (in_needed, of_rows) if has_tails else None]
+
     def mask(attends: Tensor) -> Tensor:
         return torch.zeros((), dtype=dtype, device=device).masked_fill(~attends[:, None], -torch.inf)
 
@@ -130,7 +145,9 @@ def layout(tokens: Tokens, where: Tensor, dtype: torch.dtype = torch.float32, wi
             window_mask = mask(((back >= 0) & (back < furthest))[None])
         shape = blocks[number][0].shape
         to, back_to = rows_and_backs[2 * number : 2 * number + 2]
-        return Block(to, back_to, (shape[0], shape[1]), attn_mask, window_mask)
+        inside = real[number]
+        rows = None if inside is None else flash.ragged(*inside, device)
+        return Block(to, back_to, (shape[0], shape[1]), attn_mask, window_mask, rows)
 
     return Layout(
         own_ids,
