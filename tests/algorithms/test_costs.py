@@ -44,8 +44,10 @@ class Count:
 
 
 @pytest.fixture
-def count(monkeypatch: pytest.MonkeyPatch) -> Count:
+def count(monkeypatch: pytest.MonkeyPatch, make_policy: MakeNetwork, make_reward: MakeNetwork) -> Count:
     found = Count()
+    for network in (make_policy(), make_reward()):
+        packed.covers(network.model)  # the proof of the fast path is a pass too, once in a process
     layout, logprobs = packed.layout, fused.TokenLogprobs.forward
 
     def laid(tokens: Tokens, where: torch.Tensor, *rest: Any) -> packed.Layout:

@@ -92,11 +92,11 @@ def test_states_and_gradients_are_those_of_torchs_kernels(family: str, batch: st
         network.zero_grad()
         with flash.attending_with(kernel):
             states = packed.states(network, tokens, needed)
-        states.square().sum().backward()
+        (states * torch.sin(torch.arange(states.numel())).view_as(states)).sum().backward()
         found[kernel is None] = states.detach(), [p.grad.clone() for p in network.parameters() if p.grad is not None]
     torch.testing.assert_close(found[False][0], found[True][0], atol=1e-5, rtol=1e-4)
     for ours, theirs in zip(found[False][1], found[True][1], strict=True):
-        assert float((ours - theirs).norm()) <= 1e-5 + 1e-4 * float(theirs.norm())  # single numbers cancel
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
     blocks = 2 if batch == "a shared prompt" else 1
     assert len(calls) == 2 * blocks + (
         what != "with a gap"
