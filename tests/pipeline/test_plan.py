@@ -83,6 +83,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "runtime.wait_for_people": ("5", ASKED),
     "runtime.tracking": ("tensorboard", ()),
     "runtime.checkpointing": ("true", ()),
+    "runtime.shard": ("full", ()),
     "runtime.compile": ("true", ()),
     "runtime.judge.key": ("KEY", ()),
     "runtime.judge.concurrency": ("2", ()),

@@ -58,7 +58,7 @@ def run(
     if memory is not None and not plan:
         raise ValueError("--memory: it is what a plan is held against; give --plan too")
     if plan:
-        show_plan(wanted, memory)
+        show_plan(wanted, memory, nproc or 1)
         return
     if launch is not None or nproc is not None:
         launched(launch, nproc)

@@ -221,7 +221,8 @@ class Optimisation:
 
         name = f"{self.config.kind}, β = {self.config.kl_coef:g}{', random reward' * self.is_control}"
         schedule = None if self.is_control or not self.env.fabric.leads else self.schedule()
-        return driver.drive(algorithm, config, setup, self.journal, self.env, schedule, what=name, around=around)
+        more = {"what": name, "around": around, "reads_every": every}
+        return driver.drive(algorithm, config, setup, self.journal, self.env, schedule, **more)
 
     def use(self, proxy: Proxy) -> None:
         """Replace the reward model from here on, in training and evaluations."""

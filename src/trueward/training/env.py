@@ -49,6 +49,8 @@ class Env:
     """Seconds between two checkpoints, more where one takes long to write; 0: one at every step."""
     shares: bool = False
     """Whether networks are adapters on frozen weights that they share."""
+    shards: bool = False
+    """Whether several processes keep a part of a learning network each, not all of it (`runtime.shard = "full"`)."""
     calls: JudgeCallsConfig = field(default_factory=JudgeCallsConfig)
     """How a judge's service is called."""
     fabric: Fabric = ALONE
