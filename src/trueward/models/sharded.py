@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import partial, update_wrapper
 from types import MethodType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -23,7 +23,11 @@ from trueward.models import checkpointing
 
 P = ParamSpec("P")
 R = TypeVar("R")
-PASS, LAYER, ROOT = "trueward_pass", "trueward_layer", "trueward_read"  # attributes of a sharded model, and of its layers
+PASS, LAYER, ROOT = (
+    "trueward_pass",
+    "trueward_layer",
+    "trueward_read",
+)  # attributes of a sharded model, and of its layers
 
 
 @dataclass
@@ -49,14 +53,13 @@ def reads_whole_model(read: Callable[Concatenate[Any, P], R]) -> Callable[Concat
     Without a row (the other processes have one more micro-batch) the pass is made all the same, on a row that nothing counts.
     """
 
-    @wraps(read)
-    def reads(model: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+    def reads(model: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if not is_sharded(model) or getattr(model, PASS).is_open:
             return read(model, *args, **kwargs)
         rows: R = getattr(model, ROOT)(partial(_read, read, model, args, kwargs))
         return rows
 
-    return reads
+    return update_wrapper(reads, read)
 
 
 def layer_output(function: Callable[..., Tensor], layer: Any, spec: Any, gate: str, x: Tensor, *rest: Any) -> Tensor:
@@ -153,9 +156,12 @@ class ShardedModel:
         """The whole tensors of some parts of one dtype, which are cut along their first dimension, the last one short."""
         locals_ = [part.to_local() for part in parts]
         sizes = [-(-part.shape[0] // self.world) * part[:1].numel() for part in parts]
-        mine = torch.cat([
-            nn.functional.pad(local.flatten(), (0, size - local.numel())) for local, size in zip(locals_, sizes, strict=True)
-        ])
+        mine = torch.cat(
+            [
+                nn.functional.pad(local.flatten(), (0, size - local.numel()))
+                for local, size in zip(locals_, sizes, strict=True)
+            ]
+        )
         every = mine.new_empty(self.world, len(mine))
         distributed.all_gather(list(every), mine)
         columns = every.split(sizes, dim=1)

@@ -121,7 +121,7 @@ class Fabric:
     def _all_by_parts(
         self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: Budget, together: Tensor | None
     ) -> Tensor:
-        """`by_parts` with the same number of passes in every process; one without rows reads the first, which nothing counts."""
+        """`by_parts` with the same number of passes in every process; one without rows reads the first, for nothing."""
 
         def attempt() -> Tensor:
             out: Tensor | None = None

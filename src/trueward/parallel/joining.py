@@ -79,8 +79,11 @@ def _together(rank: int, world: int) -> Iterator[Fabric]:
         if rank:
             raise SystemExit(2) from error
         raise
-    except LostProcessError as error:
-        gone = line.who_is_gone()
+    except (LostProcessError, RuntimeError) as error:
+        gone = line.who_is_gone() if isinstance(error, LostProcessError) or _is_of_network(error) else ""
+        if not (gone or isinstance(error, LostProcessError)):
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise
         if rank and (line.gone.get(0) is not None or not gone):
             raise SystemExit(0) from error  # rank 0 has said why on its own terminal, or finds out who it was
         raise LostProcessError(gone or f"another process has ended ({error})") from error
@@ -89,6 +92,12 @@ def _together(rank: int, world: int) -> Iterator[Fabric]:
         raise
     finally:
         line.close(why)
+
+
+def _is_of_network(error: RuntimeError) -> bool:
+    """Whether torch.distributed may have raised it: sharded weights are gathered and summed within torch's own passes."""
+    text = str(error).lower()
+    return any(word in text for word in ("gloo", "nccl", "connection", "peer"))
 
 
 def _connected(rank: int, world: int) -> ControlLine:

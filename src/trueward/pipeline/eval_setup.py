@@ -60,6 +60,13 @@ class EvalSetup:
         second = reward.second if isinstance(reward, FittedReward) and not learns_from_all else None
         return second.model if second else None
 
+    @property
+    def samples_reference(self) -> bool:
+        """Whether the reward sets the SFT policy's answers beside others: `sigmoid` shaping, a judge that compares."""
+        reward = self.factory.reward
+        assert reward is not None
+        return reward.shaping == "sigmoid" or (reward.kind == "judge" and reward.judge_mode != "pointwise")
+
     def evaluator(self, proxy: AnyProxy | None, second: Proxy | None = None) -> Evaluator:
         """The evaluator. A proxy that is a program has no hidden states, so there are no outliers. second: as `Evaluator`'s."""
         env, answers = self.factory.env, self.sft.answers

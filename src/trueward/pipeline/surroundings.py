@@ -34,7 +34,9 @@ def shards(recipe: Recipe, fabric: Fabric) -> bool:
     if recipe.runtime.shard == "none":
         return False
     if fabric.is_alone:
-        note('runtime.shard = "full" has no effect in one process; several are started by --launch torchrun (docs/scaling.md)')
+        note(
+            'runtime.shard = "full" has no effect in one process; several are started by --launch torchrun (docs/scaling.md)'
+        )
         return False
     if _is_table(recipe) and fabric.leads:  # the others end with rank 0, which says it
         raise ValueError(

@@ -113,8 +113,8 @@ def drive(
     """Run an algorithm's loop to its end, from the journal's last checkpoint if there is one.
 
     what: its name in progress and errors. member: which reward model of an ensemble, from 0. around: wraps the loop's steps, as
-    relabelling does, which works between them, and reads the policy every `reads_every` steps (0: never). `ValueError` if a loss
-    or a gradient is no longer a number.
+    relabelling does, which works between them, and reads the policy every `reads_every` steps (0: never). `ValueError` if a
+    loss or a gradient is no longer a number.
     """
     setup, shards = sharded(setup, env.fabric, env.shards)
     state = algorithm.start(config, setup)

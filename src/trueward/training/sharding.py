@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from trueward.batches import Step
@@ -50,8 +51,7 @@ class Shards:
             return
         self._release()
         for step in every:
-            number = step.number
-            if self.fabric.led(lambda number=number: is_read(number), bool):
+            if self.fabric.led(partial(is_read, step.number), bool):
                 self.gather()
             yield step
             self._release()
@@ -84,7 +84,7 @@ def sharded(setup: Any, fabric: Fabric, is_on: bool) -> tuple[Any, Shards]:
     critic = getattr(setup, "critic", None)
     if critic is not None and critic.trunk is None:
         networks["value"] = critic.network
-    beside = _read_by_others(networks, isinstance(setup, Online))
+    beside = _read_by_others(networks, setup)
     models = {name: ShardedModel(n.model, beside) for name, n in networks.items() if _owns(n, beside)}
     made = {name: replace(networks[name], model=model.parts) for name, model in models.items()}
     changes: dict[str, Any] = {name: network for name, network in made.items() if name != "value"}
@@ -102,13 +102,17 @@ def _owns(network: Network, beside: set[int]) -> bool:
     return any(id(p) not in beside for p in network.model.parameters())
 
 
-def _read_by_others(networks: dict[str, Network], is_online: bool) -> set[int]:
+def _read_by_others(networks: dict[str, Network], setup: Setup) -> set[int]:
     """Weights (ids) that something else than their network reads while the loop goes on: they stay whole."""
     counts: dict[int, int] = {}
     found: set[int] = set()
-    for network in networks.values():
+    for name, network in networks.items():
+        has_base = isinstance(setup, Online) and is_adapted(network.model)
+        is_sampled = isinstance(setup, Online) and setup.scorer_samples_reference and name == "reference"
         for parameter in network.model.parameters():
             counts[id(parameter)] = counts.get(id(parameter), 0) + 1
-            if is_online and is_adapted(network.model) and not parameter.requires_grad:
-                found.add(id(parameter))  # the reference's, the value network's and the reward model's too, maybe
+            if is_sampled or (has_base and not parameter.requires_grad):
+                found.add(
+                    id(parameter)
+                )  # of a base: the reference's, the value network's and the reward model's too, maybe
     return found | {key for key, count in counts.items() if count > 1}

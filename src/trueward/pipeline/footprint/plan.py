@@ -85,11 +85,11 @@ def notes(plan: Plan) -> list[str]:
     recipe, said = plan.recipe, []
     if plan.parts > 1:
         said.append(
-            f"every number is that of one of {plan.parts} processes, which hold a part each of what learns (runtime.shard); the "
-            "peak counts whole weights where they are loaded, sampled from or evaluated"
+            f"every number is that of one of {plan.parts} processes, which hold a part each of what learns (runtime.shard); "
+            "the peak counts whole weights where they are loaded, sampled from or evaluated"
         )
     elif recipe.runtime.shard == "full":
-        said.append("runtime.shard = \"full\" has no effect in one process: add --launch torchrun --nproc-per-node N")
+        said.append('runtime.shard = "full" has no effect in one process: add --launch torchrun --nproc-per-node N')
     if plan.widths == LOW:
         said.append(
             "frozen weights, the sampler's copy, keys and values are counted in bfloat16; what layers keep in float32, "
