@@ -22,9 +22,10 @@ import torch
 from pipelines import SHORT
 
 from trueward.cli.app import main as command
+from trueward.parallel import deadlines
 from trueward.pipeline import run as _  # noqa: F401 (what the command would import, once for all forks)
 
-NANO = (*SHORT, "comparisons.count=100")
+NANO = SHORT
 TINY = ("sft.batch_size=8", "runtime.checkpoint_seconds=0", "runtime.shard=full")
 VICTIMS = ("rank 0", "rank 1", "launcher")
 TIMES = 3  # that each of them is killed
@@ -158,6 +159,19 @@ def killed(
     }
 
 
+def waiting(home: Path, is_told: bool) -> dict[str, object]:
+    """Rank 0 of two processes, of which the other never comes: told to end, or left to itself for 3 seconds."""
+    home.mkdir()
+    if not is_told:
+        deadlines.SHORTEST, deadlines.TIMES = 3.0, 0.0
+    words = arguments("nano", home / "run", NANO, "policy")
+    process = forked(lambda: rank_of(0, 2, 29517 + is_told, words, home))
+    if is_told:
+        time.sleep(3.0)
+        os.kill(process, signal.SIGTERM)
+    return {"code": finished(process, PATIENCE), "said": (home / "rank-0.txt").read_text()}
+
+
 def main() -> None:
     folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -182,6 +196,8 @@ def main() -> None:
         while not any((home / "run" / "sft" / "checkpoints").glob("step-*/state.json")) and time.monotonic() < until:
             time.sleep(0.01)
 
+    found["waits for one who never came"] = waiting(folder / "waiting", is_told=True)
+    found["gives up one who never came"] = waiting(folder / "giving-up", is_told=False)
     found["sharded"] = killed(home, "rank 1", in_the_loop, "tiny", TINY, "sft")
     (folder / "found.json").write_text(json.dumps(found))
 

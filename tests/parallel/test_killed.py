@@ -19,6 +19,11 @@ WEIGHTS = ("sft/model", "reward_model/model", "policy/model")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="orphans are adopted by Linux's prctl")
 
 
+def lines(said: str) -> list[str]:
+    """What is said, without torch's own log of its sockets."""
+    return [line for line in said.splitlines() if "[c10d]" not in line]
+
+
 @pytest.fixture(scope="module")
 def folder(start_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return start_processes("killed.py", tmp_path_factory.mktemp("killed"), SEED, timeout=1500)
@@ -57,6 +62,16 @@ def test_moments_lie_within_the_run(found: dict[str, Any]) -> None:
     """At least a third: how long a run takes is not the same twice. And one was gone on with by one process."""
     assert sum(not found[case]["had_ended"] for case in CASES) >= len(CASES) // 3
     assert {found[case]["world"] for case in CASES} == {1, 2}
+
+
+def test_who_waits_for_a_process_that_never_came_can_be_told_to_end_and_gives_up(found: dict[str, Any]) -> None:
+    """The main thread waits in torch, where Python hears no signal."""
+    told, left = found["waits for one who never came"], found["gives up one who never came"]
+    assert (told["code"], lines(told["said"])) == (
+        143,
+        ["trueward: stopped by SIGTERM; the same command goes on from here"],
+    )
+    assert (left["code"], lines(left["said"])) == (75, ["trueward: rank 0: not all processes have come within 3 s"])
 
 
 def test_who_has_parts_of_a_network_names_the_rank_that_died(found: dict[str, Any]) -> None:

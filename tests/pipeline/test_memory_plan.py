@@ -232,7 +232,9 @@ def test_parts_divide_what_learns_and_nothing_else(half: ModelShape) -> None:
             assert part.optimizer == pytest.approx(alone.optimizer / 4, rel=1e-6)
             assert part.weights <= alone.weights
             assert (part.disk, part.stage) == (alone.disk, alone.stage)
-    assert peak_of(replace(plan_of(half, "policy.kind=grpo"), parts=8)) < 0.75 * peak_of(plan_of(half, "policy.kind=grpo"))
+    assert peak_of(replace(plan_of(half, "policy.kind=grpo"), parts=8)) < 0.75 * peak_of(
+        plan_of(half, "policy.kind=grpo")
+    )
     assert plan_memory(config.read("tiny", ["runtime.shard=full"])).table()["notes"] == [
         'runtime.shard = "full" has no effect in one process: add --launch torchrun --nproc-per-node N'
     ]
