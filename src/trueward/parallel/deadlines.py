@@ -1,7 +1,7 @@
-"""When a process ends that hangs in torch.distributed: Python hears no signal there, and waits for ever for who never came.
+"""When a process ends that hangs in torch.distributed: there Python hears no signal, and waits for ever for who never came.
 
-Its main thread waits in C++ for another process, for as long as it takes; what Python would do about SIGTERM waits with it. What
-is on disk is whole at any moment, so such a process may be ended at any moment.
+Its main thread waits in C++ for another process, for as long as it takes; what Python would do about SIGTERM waits with it.
+What is on disk is whole at any moment, so such a process may be ended at any moment.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class EvalSetup:
             reference=self.sft.policy,
             proxy=proxy,
             truths=self.factory.truths(self.truths, self.prepared.annotators, answers, self.limits),
-            sample=exact_sampler(self.sampler, env),
+            sample=exact_sampler(self.sampler, env, is_helped=True),
             temperature=self.sampler.temperature,
             seed=self.seed,
             micro_batch_tokens=env.micro_batch_tokens,

@@ -223,7 +223,8 @@ class Optimisation:
         name = f"{self.config.kind}, β = {self.config.kl_coef:g}{', random reward' * self.is_control}"
         schedule = None if self.is_control or not self.env.fabric.leads else self.schedule()
         where = self.journal, self.env, schedule
-        return driver.drive(algorithm, config, setup, *where, what=name, around=around, reads_every=every)
+        with self.env.crew.holding("policy", self.policy):
+            return driver.drive(algorithm, config, setup, *where, what=name, around=around, reads_every=every)
 
     def use(self, proxy: Proxy) -> None:
         """Replace the reward model from here on, in training and evaluations."""

@@ -11,6 +11,7 @@ from trueward.config.runtime import RuntimeConfig
 from trueward.models import loading, precision, tabular
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress, note
+from trueward.sampling.crew import Crew
 from trueward.token_budget import Budget, TokenBudget
 from trueward.tracking import Tracker, follow
 from trueward.training.env import Env, untracked
@@ -80,7 +81,7 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         return follow(recipe.runtime.tracking, recipe.table(), journal.stage, member=member)
 
     device = loading.pick_device(recipe.runtime.device)
-    return Env(
+    env = Env(
         device=device,
         dtype=precision.pick(recipe.model.dtype, device),
         progress=progress if fabric.leads else Progress(),
@@ -91,4 +92,7 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         calls=recipe.runtime.judge,
         fabric=fabric,
         track=track if tracked else untracked,
+        crew=Crew(fabric),
     )
+    env.crew.load, env.crew.pool = env.load, env.pool
+    return env

@@ -153,6 +153,7 @@ def _follow(
     step, outcome.stopped = env.fabric.led(lambda: (0, ""))
     journal.take_over(state, step)
     shards.resume(step)
+    env.fabric.led(bool)  # rank 0 evaluates
     for _ in make_loop() if not outcome.stopped else ():
         _agree(env, state)
         outcome.stopped = env.fabric.led(str)
@@ -202,10 +203,14 @@ class _Drive:
         self.env.progress.start(self.what, self.total)
         if self.state.step:
             self.env.progress.at(self.state.step, "resumed")
-        self.note = ""
-        if self.schedule and not self.state.step:
-            self.note = self._evaluate(0)
-            self.tracker.send(0, {}, self.evaluations[-1])
+        self.note = self.env.fabric.led(self._evaluate_start)
+
+    def _evaluate_start(self) -> str:
+        if not self.schedule or self.state.step:
+            return ""
+        note = self._evaluate(0)
+        self.tracker.send(0, {}, self.evaluations[-1])
+        return note
 
     def _resume(self) -> Row | None:
         more = self.journal.resume(self.state)

@@ -16,6 +16,7 @@ from trueward.models import loading, precision, shared_base
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
+from trueward.sampling.crew import Crew
 from trueward.sampling.decoder_pool import DecoderPool
 from trueward.token_budget import Budget
 from trueward.tracking import Tracker
@@ -58,6 +59,8 @@ class Env:
     """(journal, member) -> the tracker that a loop's figures are sent to, beside its logs."""
     trial: Trial | None = None
     """Set by `trueward profile` alone."""
+    crew: Crew = field(default_factory=Crew, compare=False, repr=False)
+    """The other processes, who help rank 0 to sample while it evaluates."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
 
     @property
@@ -67,8 +70,13 @@ class Env:
 
     def load(self, place: Path | str, seed: int = 0) -> Network:
         """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""
+        network = self._loaded(str(place), seed)
+        self.crew.note(str(place), seed, network)
+        return network
+
+    def _loaded(self, place: str, seed: int) -> Network:
         if self.shares:
-            return shared_base.policy(str(place), seed, self.device, self.dtype)
-        network = loading.causal(str(place), seed, self.device, self.dtype)
+            return shared_base.policy(place, seed, self.device, self.dtype)
+        network = loading.causal(place, seed, self.device, self.dtype)
         precision.keep(network.model.requires_grad_(False))
         return network
