@@ -53,7 +53,9 @@ def until_all_have_come(rank: int) -> Iterator[None]:
     seconds = max(SHORTEST, TIMES * longest_silence())
 
     def give_up() -> None:
-        print(f"trueward: rank {rank}: not all processes have come within {seconds:g} s", file=sys.stderr, flush=True)
+        place = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        line = f"trueward: rank {rank}: not all processes have come within {seconds:g} s to where they meet, {place}"
+        print(line, file=sys.stderr, flush=True)
         os._exit(ENDS)
 
     timer = threading.Timer(seconds, give_up)
