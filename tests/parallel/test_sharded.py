@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from trueward import config
+from trueward.batches import Tokens
 from trueward.models.sharded import refuse
 from trueward.models.tabular import TabularPolicy
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.pipeline.surroundings import shards
 from trueward.training.journal import read_log
+from trueward.training.policy_loss import CustomPolicyLoss
 
 Processes = Callable[..., Path]
 LOOPS = (
@@ -141,3 +143,20 @@ def test_all_get_as_many_micro_batches_as_the_one_that_needs_most() -> None:
         every = [fabric.micro_batches(lengths, 60) for fabric in fabrics]
         assert len({len(groups) for groups in every}) == 1
         assert sorted(int(i) for groups in every for rows in groups for i in rows) == list(range(7))
+
+
+def test_a_loss_of_the_users_is_not_asked_about_no_rows() -> None:
+    """Its micro-batch without rows still has a gradient, of nothing, so that the pass is made."""
+    loss = CustomPolicyLoss("operator:truediv")  # which takes no four tensors
+    logprobs = torch.zeros(0, 2, requires_grad=True)
+    by_token, figures = loss(logprobs, torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, 2, dtype=torch.bool))
+    by_token.sum().backward()
+    assert logprobs.grad is not None
+    assert {"ratio", "clipped", "kl"} == figures.keys()
+    with pytest.raises(TypeError):
+        loss(*(torch.zeros(1, 2) for _ in range(3)), torch.ones(1, 2, dtype=torch.bool))
+
+
+def test_without_rows_tokens_are_as_wide_as_the_row_that_is_read_instead() -> None:
+    batch = Tokens.collate([([1, 7], [8, 9]), ([1], [8])], pad=0)
+    assert batch.take(torch.zeros(0, dtype=torch.long)).ids.shape == (0, 2)
