@@ -73,11 +73,16 @@ def rank_of(rank: int, world: int, port: int, words: list[str], said: Path, mast
     command()
 
 
-def launcher(world: int, words: list[str], said: Path) -> None:
-    """Starts the ranks; ends the others when one fails, as torchrun does, and exits with its code."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
+
+
+def launcher(world: int, words: list[str], said: Path) -> None:
+    """Starts the ranks; ends the others when one fails, as torchrun does, and exits with its code."""
+    port = free_port()
     left = {forked(lambda rank=rank: rank_of(rank, world, port, words, said)): rank for rank in range(world)}
     (said / "ranks.json").write_text(json.dumps({rank: process for process, rank in left.items()}))
     worst = 0
@@ -165,11 +170,12 @@ def waiting(home: Path, is_told: bool) -> dict[str, object]:
     if not is_told:
         deadlines.SHORTEST, deadlines.TIMES = 3.0, 0.0
     words = arguments("nano", home / "run", NANO, "policy")
-    process = forked(lambda: rank_of(0, 2, 29517 + is_told, words, home))
+    port = free_port()
+    process = forked(lambda: rank_of(0, 2, port, words, home))
     if is_told:
         time.sleep(3.0)
         os.kill(process, signal.SIGTERM)
-    return {"code": finished(process, PATIENCE), "said": (home / "rank-0.txt").read_text()}
+    return {"code": finished(process, PATIENCE), "port": port, "said": (home / "rank-0.txt").read_text()}
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def test_nobody_is_left_and_nothing_but_lines_is_said(found: dict[str, Any], cas
     assert found[case]["left"] == []
     for said in found[case]["said"].values():
         assert "Traceback" not in said
-        assert all(line.startswith("trueward: ") for line in said.splitlines())
+        assert all(line.startswith("trueward: ") for line in lines(said))
 
 
 def test_moments_lie_within_the_run(found: dict[str, Any]) -> None:
@@ -72,7 +72,10 @@ def test_who_waits_for_a_process_that_never_came_can_be_told_to_end_and_gives_up
         ["trueward: stopped by SIGTERM; the same command goes on from here"],
     )
     late = "trueward: rank 0: not all processes have come"
-    assert (left["code"], lines(left["said"])) == (75, [f"{late} within 3 s to where they meet, 127.0.0.1:29517"])
+    assert (left["code"], lines(left["said"])) == (
+        75,
+        [f"{late} within 3 s to where they meet, 127.0.0.1:{left['port']}"],
+    )
 
 
 def test_who_has_parts_of_a_network_names_the_rank_that_died(found: dict[str, Any]) -> None:
