@@ -100,11 +100,11 @@ def main(fabric: Fabric, folder: Path) -> None:
     sys.addaudithook(seen)
     os.environ["ASKED"] = str(folder / "asked.txt")
 
-    helped: list[int] = []
+    helped: list[str] = []
     known = Crew.help
 
     def counted(crew: Crew, asked: dict[str, Any]) -> None:
-        helped.append(len(asked["prompts"]))
+        helped.append(f"{asked['act']} {len(asked.get('prompts', asked.get('rows', ())))}")
         known(crew, asked)
 
     def run(name: str, *more: str) -> str:

@@ -16,6 +16,7 @@ from trueward.evaluation.order_statistics import best_of_n_curve, expected_maxim
 from trueward.evaluation.outliers import fit_outliers
 from trueward.evaluation.truth import AnyTruth
 from trueward.pipeline.answers import exact_sampler
+from trueward.pipeline.helped_figures import HelpedFigures
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.reward_model import FittedReward
@@ -75,6 +76,7 @@ class EvalSetup:
             proxy=proxy,
             truths=self.factory.truths(self.truths, self.prepared.annotators, answers, self.limits),
             sample=exact_sampler(self.sampler, env, is_helped=True),
+            figures=HelpedFigures(env.crew),
             temperature=self.sampler.temperature,
             seed=self.seed,
             micro_batch_tokens=env.micro_batch_tokens,

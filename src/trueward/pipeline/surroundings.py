@@ -10,6 +10,7 @@ from trueward.config import Recipe
 from trueward.config.runtime import RuntimeConfig
 from trueward.models import loading, precision, tabular
 from trueward.parallel.fabric import ALONE, Fabric
+from trueward.pipeline.helped_figures import HelpedFigures
 from trueward.progress import Progress, note
 from trueward.sampling.crew import Crew
 from trueward.token_budget import Budget, TokenBudget
@@ -95,4 +96,5 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         crew=Crew(fabric),
     )
     env.crew.load, env.crew.pool = env.load, env.pool
+    env.crew.acts["figures"] = HelpedFigures(env.crew).help
     return env

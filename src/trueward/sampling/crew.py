@@ -1,14 +1,13 @@
-"""The other processes as rank 0's helpers: while it evaluates, and they wait, they sample their shares of the answers.
+"""The other processes as rank 0's helpers: while it evaluates, and they wait, they sample and read their shares of the answers.
 
-Rank 0 names a network and the prompts in a word beside its others (`ControlLine.ask`); whoever waits for its next word samples
-first. A network is known by the directory that it was loaded from, which all processes see, or by a name for as long as all of
-them hold it.
+Rank 0 says what in a word beside its others (`ControlLine.ask`); whoever waits for its next word does that first. A network is
+known by the directory that it was loaded from, which all processes see, or by a name for as long as all of them hold it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -31,6 +30,9 @@ from trueward.sampling.shared import sample_shares
 class Crew:
     """Rank 0 asks it to sample; on the others it does its share. Of one process, or without a control line, nobody helps."""
 
+    acts: dict[str, Callable[[dict[str, Any], Mapping[str, Network]], None]]
+    """What else the others do, by name: given what was asked, and the networks that were named."""
+
     def __init__(self, fabric: Fabric = ALONE) -> None:
         self.fabric = fabric
         self.load: Callable[[str, int], Network] | None = None
@@ -39,6 +41,8 @@ class Crew:
         self._keys: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self._networks: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
         self._tokenizers: dict[str, Any] = {}
+        self._last: list[Network] = []  # of the last request: the next one may need them again
+        self.acts = {"sample": self._sample}
         if fabric.line is not None and not fabric.leads:
             fabric.line.helps = self.help
 
@@ -60,23 +64,38 @@ class Crew:
             self._keys.pop(network.model, None)
             self._networks.pop(name, None)
 
-    def can_sample(self, network: Network, prompts: Sequence[Prompt], draws: Draws) -> bool:
-        """Whether the others can help with this network: on rank 0, if they know it and there is something to share."""
+    def knows(self, *networks: Network) -> bool:
+        """Whether the others can help with these networks: on rank 0, if they have them or can load them."""
         has_line = self.fabric.line is not None and self.fabric.leads
-        return has_line and draws.rows is None and len(prompts) > 1 and network.model in self._keys
+        return has_line and all(network.model in self._keys for network in networks)
+
+    def ask(self, act: str, networks: Mapping[str, Network], **given: Any) -> None:
+        """On rank 0: have all others do `act` before they hear its next word. given: JSON."""
+        assert self.fabric.line is not None
+        keys = {name: self._keys[network.model] for name, network in networks.items()}
+        self.fabric.line.ask({"act": act, "networks": keys, **given})
+
+    def can_sample(self, network: Network, prompts: Sequence[Prompt], draws: Draws) -> bool:
+        """Whether the others can help to sample: if they know the network and there is something to share."""
+        return draws.rows is None and len(prompts) > 1 and self.knows(network)
 
     def sample(self, network: Network, prompts: Sequence[Prompt], params: SamplingParams, draws: Draws) -> Rollout:
         """On rank 0: the answers that it would sample alone; the others have to wait for its word meanwhile."""
-        assert self.fabric.line is not None
-        asked = {"network": self._keys[network.model], "seed": draws.seed, "of": draws.of, "params": asdict(params)}
-        self.fabric.line.ask(asked | {"prompts": [prompt.model_dump(mode="json") for prompt in prompts]})
+        given = {"seed": draws.seed, "of": draws.of, "params": asdict(params)}
+        rows = [prompt.model_dump(mode="json") for prompt in prompts]
+        self.ask("sample", {"network": network}, prompts=rows, **given)
         return self._shares(network, prompts, params, draws)
 
     def help(self, asked: dict[str, Any]) -> None:
-        """On another rank: sample a share. What comes of it is rank 0's."""
+        """On another rank: do a share. What comes of it is rank 0's."""
+        networks = {name: self._of(key) for name, key in asked["networks"].items()}
+        self._last = list(networks.values())
+        self.acts[asked["act"]](asked, networks)
+
+    def _sample(self, asked: dict[str, Any], networks: Mapping[str, Network]) -> None:
         prompts = [Prompt.model_validate(row) for row in asked["prompts"]]
-        network, params = self._of(asked["network"]), SamplingParams(**asked["params"])
-        self._shares(network, prompts, params, Draws(asked["seed"], asked["of"]))
+        params, draws = SamplingParams(**asked["params"]), Draws(asked["seed"], asked["of"])
+        self._shares(networks["network"], prompts, params, draws)
 
     def _shares(self, network: Network, prompts: Sequence[Prompt], params: SamplingParams, draws: Draws) -> Rollout:
         def own(prompts: Sequence[Prompt], draws: Draws) -> Rollout:
