@@ -21,7 +21,7 @@ from trueward.parallel import joining
 from trueward.parallel.fabric import Fabric
 from trueward.pipeline.run import run_pipeline
 from trueward.progress import Progress
-from trueward.sampling.crew import Crew
+from trueward.sampling.rank_pool import RankPool
 
 SHORT = (
     "policy.steps=4",
@@ -101,17 +101,17 @@ def main(fabric: Fabric, folder: Path) -> None:
     os.environ["ASKED"] = str(folder / "asked.txt")
 
     helped: list[str] = []
-    known = Crew.help
+    known = RankPool.help
 
-    def counted(crew: Crew, asked: dict[str, Any]) -> None:
+    def counted(ranks: RankPool, asked: dict[str, Any]) -> None:
         helped.append(f"{asked['act']} {len(asked.get('prompts', asked.get('rows', ())))}")
-        known(crew, asked)
+        known(ranks, asked)
 
     def run(name: str, *more: str) -> str:
         recipe = config.read("nano", [*SHORT, *more])
         return ended(lambda: run_pipeline(recipe, folder / name, "run", Progress(), command="test"))
 
-    with mock.patch.object(Crew, "help", counted):
+    with mock.patch.object(RankPool, "help", counted):
         found = {"whole": run("whole"), "again": run("whole")}
     found["own scorer"] = run("own", *OWN, "reward.verifier=counting:own")
     found["another seed"] = run("whole", f"seed={fabric.rank}")

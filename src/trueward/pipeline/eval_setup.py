@@ -16,12 +16,12 @@ from trueward.evaluation.order_statistics import best_of_n_curve, expected_maxim
 from trueward.evaluation.outliers import fit_outliers
 from trueward.evaluation.truth import AnyTruth
 from trueward.pipeline.answers import exact_sampler
-from trueward.pipeline.helped_figures import HelpedFigures
 from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.reward_model import FittedReward
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.shared_figures import SharedFigures
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.normalized import Normalized
@@ -75,8 +75,8 @@ class EvalSetup:
             reference=self.sft.policy,
             proxy=proxy,
             truths=self.factory.truths(self.truths, self.prepared.annotators, answers, self.limits),
-            sample=exact_sampler(self.sampler, env, is_helped=True),
-            figures=HelpedFigures(env.crew),
+            sample=exact_sampler(self.sampler, env, is_shared=True),
+            figures=SharedFigures(env.ranks),
             temperature=self.sampler.temperature,
             seed=self.seed,
             micro_batch_tokens=env.micro_batch_tokens,

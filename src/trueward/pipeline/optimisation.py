@@ -223,7 +223,7 @@ class Optimisation:
         name = f"{self.config.kind}, β = {self.config.kl_coef:g}{', random reward' * self.is_control}"
         schedule = None if self.is_control or not self.env.fabric.leads else self.schedule()
         where = self.journal, self.env, schedule
-        with self.env.crew.holding("policy", self.policy):
+        with self.env.ranks.holding("policy", self.policy):
             return driver.drive(algorithm, config, setup, *where, what=name, around=around, reads_every=every)
 
     def use(self, proxy: Proxy) -> None:

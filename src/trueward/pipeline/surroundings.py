@@ -10,9 +10,9 @@ from trueward.config import Recipe
 from trueward.config.runtime import RuntimeConfig
 from trueward.models import loading, precision, tabular
 from trueward.parallel.fabric import ALONE, Fabric
-from trueward.pipeline.helped_figures import HelpedFigures
+from trueward.pipeline.shared_figures import SharedFigures
 from trueward.progress import Progress, note
-from trueward.sampling.crew import Crew
+from trueward.sampling.rank_pool import RankPool
 from trueward.token_budget import Budget, TokenBudget
 from trueward.tracking import Tracker, follow
 from trueward.training.env import Env, untracked
@@ -93,8 +93,8 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         calls=recipe.runtime.judge,
         fabric=fabric,
         track=track if tracked else untracked,
-        crew=Crew(fabric),
+        ranks=RankPool(fabric),
     )
-    env.crew.load, env.crew.pool = env.load, env.pool
-    env.crew.acts["figures"] = HelpedFigures(env.crew).help
+    env.ranks.load, env.ranks.pool = env.load, env.pool
+    env.ranks.acts["figures"] = SharedFigures(env.ranks).help
     return env

@@ -16,8 +16,8 @@ from trueward.models import loading, precision, shared_base
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
-from trueward.sampling.crew import Crew
 from trueward.sampling.decoder_pool import DecoderPool
+from trueward.sampling.rank_pool import RankPool
 from trueward.token_budget import Budget
 from trueward.tracking import Tracker
 from trueward.training.journal import Journal
@@ -59,7 +59,7 @@ class Env:
     """(journal, member) -> the tracker that a loop's figures are sent to, beside its logs."""
     trial: Trial | None = None
     """Set by `trueward profile` alone."""
-    crew: Crew = field(default_factory=Crew, compare=False, repr=False)
+    ranks: RankPool = field(default_factory=RankPool, compare=False, repr=False)
     """The other processes, who help rank 0 to sample while it evaluates."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
 
@@ -71,7 +71,7 @@ class Env:
     def load(self, place: Path | str, seed: int = 0) -> Network:
         """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""
         network = self._loaded(str(place), seed)
-        self.crew.note(str(place), seed, network)
+        self.ranks.note(str(place), seed, network)
         return network
 
     def _loaded(self, place: str, seed: int) -> Network:

@@ -27,11 +27,11 @@ from trueward.sampling.sampler import SamplingParams
 from trueward.sampling.shared import sample_shares
 
 
-class Crew:
+class RankPool:
     """Rank 0 asks it to sample; on the others it does its share. Of one process, or without a control line, nobody helps."""
 
     acts: dict[str, Callable[[dict[str, Any], Mapping[str, Network]], None]]
-    """What else the others do, by name: given what was asked, and the networks that were named."""
+    """What else the others do, by name: given what was requested, and the networks that were named."""
 
     def __init__(self, fabric: Fabric = ALONE) -> None:
         self.fabric = fabric
@@ -86,15 +86,15 @@ class Crew:
         self.ask("sample", {"network": network}, prompts=rows, **given)
         return self._shares(network, prompts, params, draws)
 
-    def help(self, asked: dict[str, Any]) -> None:
+    def help(self, request: dict[str, Any]) -> None:
         """On another rank: do a share. What comes of it is rank 0's."""
-        networks = {name: self._of(key) for name, key in asked["networks"].items()}
+        networks = {name: self._of(key) for name, key in request["networks"].items()}
         self._last = list(networks.values())
-        self.acts[asked["act"]](asked, networks)
+        self.acts[request["act"]](request, networks)
 
-    def _sample(self, asked: dict[str, Any], networks: Mapping[str, Network]) -> None:
-        prompts = [Prompt.model_validate(row) for row in asked["prompts"]]
-        params, draws = SamplingParams(**asked["params"]), Draws(asked["seed"], asked["of"])
+    def _sample(self, request: dict[str, Any], networks: Mapping[str, Network]) -> None:
+        prompts = [Prompt.model_validate(row) for row in request["prompts"]]
+        params, draws = SamplingParams(**request["params"]), Draws(request["seed"], request["of"])
         self._shares(networks["network"], prompts, params, draws)
 
     def _shares(self, network: Network, prompts: Sequence[Prompt], params: SamplingParams, draws: Draws) -> Rollout:

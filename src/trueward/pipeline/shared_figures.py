@@ -11,21 +11,21 @@ import torch
 from trueward.batches import Rollout, Tokens
 from trueward.evaluation.token_figures import AnswerFigures, by_answer
 from trueward.models.network import Network
-from trueward.sampling.crew import Crew
+from trueward.sampling.rank_pool import RankPool
 from trueward.token_budget import Budget
 
 
-class HelpedFigures:
+class SharedFigures:
     """As `token_figures.by_answer`; with the help of the other processes where they know all networks."""
 
-    def __init__(self, crew: Crew) -> None:
-        self.crew = crew
+    def __init__(self, ranks: RankPool) -> None:
+        self.ranks = ranks
 
     def __call__(
         self, networks: Mapping[str, Network], rollout: Rollout, temperature: float, micro_batch_tokens: Budget
     ) -> AnswerFigures:
         """On rank 0, while all others wait for its word."""
-        if len(rollout.tokens) < 2 or not self.crew.knows(*networks.values()):
+        if len(rollout.tokens) < 2 or not self.ranks.knows(*networks.values()):
             return by_answer(networks, rollout, temperature, micro_batch_tokens)
         tokens = rollout.tokens.host
         rows = [
@@ -35,17 +35,17 @@ class HelpedFigures:
             )
         ]
         budget = int(micro_batch_tokens)
-        self.crew.ask("figures", networks, rows=rows, temperature=temperature, budget=budget)
+        self.ranks.ask("figures", networks, rows=rows, temperature=temperature, budget=budget)
         return self._shares(networks, rows, temperature, micro_batch_tokens)
 
-    def help(self, asked: dict[str, Any], networks: Mapping[str, Network]) -> None:
+    def help(self, request: dict[str, Any], networks: Mapping[str, Network]) -> None:
         """On another rank: read a share."""
-        self._shares(networks, asked["rows"], asked["temperature"], asked["budget"])
+        self._shares(networks, request["rows"], request["temperature"], request["budget"])
 
     def _shares(
         self, networks: Mapping[str, Network], rows: list[Any], temperature: float, budget: Budget
     ) -> AnswerFigures:
-        fabric, whole = self.crew.fabric, Tokens.collate(rows, 0)
+        fabric, whole = self.ranks.fabric, Tokens.collate(rows, 0)
         tokens = whole.take(fabric.share(len(rows)))
         figures, ratios = by_answer(networks, Rollout(tokens, torch.zeros(tokens.ids.shape), []), temperature, budget)
         mine = [
