@@ -106,9 +106,12 @@ class Tokens:
         return (at >= self.prompt_lengths[:, None]) & (at < self.lengths[:, None])
 
     def take(self, rows: Tensor) -> Tokens:
-        """Some of the rows, cut to the longest of them. rows: their numbers, in the host's memory."""
+        """Some of the rows, cut to the longest of them. rows: their numbers, in the host's memory.
+
+        Of none the width is that of a row of two tokens, which a sharded model reads in their place.
+        """
         home, device = self.host, self.ids.device
-        width = int(home.lengths[rows].max()) if len(rows) else 0
+        width = int(home.lengths[rows].max()) if len(rows) else 2
         part = Tokens(home.ids[rows, :width], home.prompt_lengths[rows], home.response_lengths[rows]).to(device)
         if self.lower is None:
             return part

@@ -137,3 +137,23 @@ def test_a_launcher_ends_with_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(KeyboardInterrupt):
         launch(2, ["run"])
     assert signals == [15]
+
+
+def test_a_launcher_that_was_killed_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It can't say so itself."""
+
+    class Killed:
+        def __init__(self, *given: object, **more: object) -> None:
+            pass
+
+        def wait(self) -> int:
+            return -9
+
+    monkeypatch.setattr(launched.subprocess, "Popen", Killed)
+    for name in launched.NESTED:
+        monkeypatch.delenv(name, raising=False)
+    assert launch(2, ["run", "nano"]) == 137
+    line = "trueward: the launcher was ended by SIGKILL; the same command goes on from here\n"
+    assert capfd.readouterr().err == line

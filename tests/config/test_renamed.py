@@ -68,7 +68,7 @@ def test_a_name_that_nobody_knows_is_still_answered_with_the_nearest() -> None:
         config.read("tiny", ["policy.kl_coeff=1"])
 
 
-@pytest.mark.parametrize("name", ["sampler.rows", "runtime.shard"])
+@pytest.mark.parametrize("name", ["sampler.rows", "reference"])
 def test_the_command_line_says_it_in_one_line(command: Command, tmp_path: Path, name: str) -> None:
     code, out, err = command("run", "tiny", "--set", f"{name}=3")
     assert (code, out, err) == (2, "", f"trueward: tiny: {explain_other_name(name)}\n")

@@ -21,6 +21,7 @@ from trueward.parallel import joining
 from trueward.parallel.fabric import Fabric
 from trueward.pipeline.run import run_pipeline
 from trueward.progress import Progress
+from trueward.sampling.rank_pool import RankPool
 
 SHORT = (
     "policy.steps=4",
@@ -99,11 +100,19 @@ def main(fabric: Fabric, folder: Path) -> None:
     sys.addaudithook(seen)
     os.environ["ASKED"] = str(folder / "asked.txt")
 
+    helped: list[str] = []
+    known = RankPool.help
+
+    def counted(ranks: RankPool, asked: dict[str, Any]) -> None:
+        helped.append(f"{asked['act']} {len(asked.get('prompts', asked.get('rows', ())))}")
+        known(ranks, asked)
+
     def run(name: str, *more: str) -> str:
         recipe = config.read("nano", [*SHORT, *more])
         return ended(lambda: run_pipeline(recipe, folder / name, "run", Progress(), command="test"))
 
-    found = {"whole": run("whole"), "again": run("whole")}
+    with mock.patch.object(RankPool, "help", counted):
+        found = {"whole": run("whole"), "again": run("whole")}
     found["own scorer"] = run("own", *OWN, "reward.verifier=counting:own")
     found["another seed"] = run("whole", f"seed={fabric.rank}")
     with another_version("numpy") if last else nullcontext():
@@ -114,7 +123,7 @@ def main(fabric: Fabric, folder: Path) -> None:
         "wrong", "data.prompts=/nowhere.jsonl", "comparisons.source=file", "comparisons.path=x"
     )
     own = [what for what in WRITTEN if str(folder) in what and "asked.txt" not in what]
-    (folder / f"found-{fabric.rank}.json").write_text(json.dumps({"ended": found, "written": own}))
+    (folder / f"found-{fabric.rank}.json").write_text(json.dumps({"ended": found, "written": own, "helped": helped}))
 
 
 if __name__ == "__main__":

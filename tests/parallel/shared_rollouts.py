@@ -51,7 +51,7 @@ class CountingScorer:
     """All that a score can hold; no number for the third answer. Notes how many answers it was given, call by call."""
 
     def __init__(self, error: float = 0.0) -> None:
-        self.error = error
+        self.error, self.deterministic = error, False
         self.calls: list[int] = []
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
@@ -121,6 +121,15 @@ def scored(fabric: Fabric, error: float) -> dict[str, Any]:
     return {"scores": {str(n): [repr(s) for s in scorer(answers[:n])] for n in COUNTS}, "calls": own.calls}
 
 
+def compared(fabric: Fabric, error: float) -> dict[str, Any]:
+    """Scorers that say they are deterministic, and differ by `error` times the rank; asked 52 times."""
+    own = CountingScorer(error * fabric.rank)
+    own.deterministic = True
+    scorer = SharedScorer(fabric, own)
+    answers = [Completion(prompt=Prompt(text="the film"), response=f"answer {i}") for i in range(3)]
+    return {"line": refused(lambda: [scorer(answers) for _ in range(52)]), "calls": own.calls}
+
+
 def refused(act: Callable[[], object]) -> str:
     """The message of a `ValueError`; empty if there was none."""
     try:
@@ -141,6 +150,7 @@ def main(fabric: Fabric, folder: Path) -> None:
         "scores of a scorer that varies": scored(fabric, 0.1),
     }
     if world > 1:
+        found["compared"] = {str(error): compared(fabric, error) for error in (0.0, 1e-3, 0.7)}
         shares = [fabric.share(n).tolist() for n in range(2 * world + 1)]
         found["gathered"] = [fabric.gather_rows([{"row": i} for i in mine]) for mine in shares]
         found["no shares"] = {

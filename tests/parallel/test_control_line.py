@@ -99,3 +99,14 @@ def test_a_silence_that_is_no_time(monkeypatch: pytest.MonkeyPatch, given: str) 
     monkeypatch.setenv(SILENCE, given)
     with pytest.raises(ValueError, match=f"^{SILENCE}: expected seconds above 0, got '{given}'$"):
         longest_silence()
+
+
+def test_who_waits_for_a_word_helps_before_it_comes(lines: list[ControlLine]) -> None:
+    done: dict[int, list[object]] = {1: [], 2: []}
+    for rank in done:
+        lines[rank].helps = done[rank].append
+    lines[0].ask({"prompts": ["a"]})
+    lines[0].ask({"prompts": []})
+    lines[0].tell("on")
+    assert [lines[rank].hear() for rank in done] == ["on", "on"]
+    assert done == {1: [{"prompts": ["a"]}, {"prompts": []}], 2: [{"prompts": ["a"]}, {"prompts": []}]}

@@ -95,6 +95,15 @@ def test_a_run_of_two_is_that_of_one(together: Path, alone: Path, found: list[di
     assert [rank["ended"]["again"] for rank in found] == ["", ""], "a finished run is read by both"
 
 
+def test_evaluations_are_sampled_and_read_by_all(found: list[dict[str, Any]]) -> None:
+    """16 prompts each: of SFT twice in training and 4 times at the end; of the policy at steps 2 and 4 and at the end."""
+    assert found[0]["helped"] == []
+    helped = Counter(found[1]["helped"])
+    assert set(helped) == {"sample 16", "figures 16"}
+    assert helped["sample 16"] >= 2 + 2 + 4 + 1
+    assert helped["figures 16"] >= 3 + 2
+
+
 def test_rank_0_alone_writes(found: list[dict[str, Any]]) -> None:
     assert found[0]["written"]
     assert found[1]["written"] == []

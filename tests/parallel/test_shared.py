@@ -100,6 +100,21 @@ def test_a_scorer_that_varies_gives_all_processes_the_same(found: Callable[[int]
 
 
 @worlds
+def test_deterministic_scorers_that_differ_end_the_run_and_the_rank_is_named(
+    found: Callable[[int], Found], world: int
+) -> None:
+    """Every other process is asked one of rank 0's answers, at the first call and at the 51st."""
+    for rank, mine in enumerate(found(world)):
+        line = mine["compared"]["0.7"]["line"]
+        assert line.startswith("the scorer: rank 1 gives 1.843 to an answer that rank 0 gives 1.143 ('answer 0')")
+        for same in ("0.0", "0.001"):
+            assert mine["compared"][same]["line"] == ""
+            share = len(range(rank, 3, world))
+            again = [share, 1] if rank else [share]
+            assert mine["compared"][same]["calls"] == [*again, *[share] * 49, *again, share]
+
+
+@worlds
 def test_rows_are_put_back_in_order(found: Callable[[int], Found], world: int) -> None:
     for mine in found(world):
         assert mine["gathered"] == [[{"row": i} for i in range(n)] for n in range(2 * world + 1)]

@@ -327,6 +327,7 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.tracking",  # in tests/tracking
     "runtime.checkpointing",  # in tests/models/test_checkpointing.py
     "runtime.attention",  # in tests/models/fast/test_flash.py
+    "runtime.shard",  # in tests/parallel/test_sharded.py
     "runtime.compile",  # in tests/models/fast/test_compiled.py
     # in tests/pipeline/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",

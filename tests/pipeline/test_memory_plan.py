@@ -220,3 +220,23 @@ def test_frozen_weights_are_counted_in_the_precision_of_products() -> None:
     assert saved % (2 * frozen) == 0, "two bytes of each frozen weight, of however many networks"
     assert any("bfloat16" in note for note in low.table()["notes"])
     assert not any("bfloat16" in note for note in plain.table()["notes"])
+
+
+def test_parts_divide_what_learns_and_nothing_else(half: ModelShape) -> None:
+    """Weights that learn, gradients and moments by N; at the peak whole weights where they are loaded, sampled or evaluated."""
+    for changes in (("policy.kind=grpo",), ("policy.kind=ppo",), ("policy.kind=dpo",), ("lora.rank=16",)):
+        one = plan_of(half, *changes)
+        whole, parts = one.stages(), replace(one, parts=4).stages()
+        for alone, part in zip(whole, parts, strict=True):
+            assert part.gradients == pytest.approx(alone.gradients / 4, rel=1e-6)
+            assert part.optimizer == pytest.approx(alone.optimizer / 4, rel=1e-6)
+            assert part.weights <= alone.weights
+            assert (part.disk, part.stage) == (alone.disk, alone.stage)
+    assert peak_of(replace(plan_of(half, "policy.kind=grpo"), parts=8)) < 0.75 * peak_of(
+        plan_of(half, "policy.kind=grpo")
+    )
+    assert plan_memory(config.read("tiny", ["runtime.shard=full"])).table()["notes"] == [
+        'runtime.shard = "full" has no effect in one process: add --launch torchrun --nproc-per-node N'
+    ]
+    (note,) = plan_memory(config.read("tiny", ["runtime.shard=full"]), processes=4).table()["notes"]
+    assert note.startswith("every number is that of one of 4 processes")

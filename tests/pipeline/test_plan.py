@@ -84,6 +84,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "runtime.tracking": ("tensorboard", ()),
     "runtime.checkpointing": ("true", ()),
     "runtime.attention": ("sdpa", ()),
+    "runtime.shard": ("full", ()),
     "runtime.compile": ("true", ()),
     "runtime.judge.key": ("KEY", ()),
     "runtime.judge.concurrency": ("2", ()),

@@ -282,7 +282,7 @@ def _update(
                     **{name: masked_sum(value, mask, total) for name, value in own_figures(ratios).items()},
                 }
             )
-            sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
+            sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0))
         if example is not None:
             for part_loss in ptx.accumulate_ptx(policy, example, config.ptx_coef, micro_batch_tokens, fabric):
                 sums.add("ptx_loss", part_loss)

@@ -271,7 +271,7 @@ def _update(
                     "approxkl": masked_sum(ratios["kl"], mask, count),
                     **{name: masked_sum(value, mask, count) for name, value in own_figures(ratios).items()},
                 }
-                sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0).max())
+                sums.largest("ratio_worst", torch.where(mask, (ratios["ratio"] - 1).abs(), 0.0))
 
             values = critic.scaled(raw, part) if shared else critic.values(value_tokens.take(rows))
             old_values = batch.old_values[at, :width]

@@ -9,8 +9,10 @@ from trueward.config import Recipe
 from trueward.progress import Progress, terminal_progress
 
 
-def show_plan(recipe: Recipe, memory: str | None, *, measure: bool = False, quiet: bool = False) -> None:
-    """Print the plan of a recipe's memory, and with `measure` of its time.
+def show_plan(
+    recipe: Recipe, memory: str | None, processes: int = 1, *, measure: bool = False, quiet: bool = False
+) -> None:
+    """Print the plan of a recipe's memory, in each of so many processes, and with `measure` of its time.
 
     `ValueError` if it doesn't fit into `memory`, such as 24GB, or is no plan's; then nothing is measured.
     """
@@ -18,7 +20,7 @@ def show_plan(recipe: Recipe, memory: str | None, *, measure: bool = False, quie
     from trueward.reporting import plan_text
 
     there = None if memory is None else parse_memory(memory)
-    planned = plan_memory(recipe)
+    planned = plan_memory(recipe, processes=processes)
     table, out = planned.table(), terminal.console()
     if table["stages"]:
         out.print(plan_text.table(table, there))

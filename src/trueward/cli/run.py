@@ -66,7 +66,9 @@ def run(
     if measure and not plan:
         raise ValueError("--measure: it is part of a plan; give --plan too")
     if plan:
-        show_plan(wanted, memory, measure=measure, quiet=quiet)
+        if measure and (nproc or 1) > 1:
+            raise ValueError("--measure: it measures one process; leave --nproc-per-node out")
+        show_plan(wanted, memory, nproc or 1, measure=measure, quiet=quiet)
         return
     if launch is not None or nproc is not None:
         launched(launch, nproc)

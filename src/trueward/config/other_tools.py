@@ -204,9 +204,9 @@ SETTINGS: tuple[Same, ...] = (
     ),
     _same("sampler.engine.quantize", "load_in_8bit", "weights that train are float32; rollouts may be coarser"),
     _same(
-        "",
-        "deepspeed fsdp",
-        "weights are whole in every process; --launch torchrun trains data-parallel",
+        "runtime.shard",
+        "deepspeed fsdp fsdp_config",
+        '"full", with --launch torchrun: weights, gradients and optimiser state in parts, as ZeRO-3 and FSDP have them',
     ),
     _same("", "ddp_timeout", "a process that is silent for TRUEWARD_SILENCE seconds (120) is given up"),
     _same(

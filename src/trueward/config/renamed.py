@@ -17,7 +17,6 @@ RENAMED = {
 
 RESERVED = {
     "reference": "another model than the SFT policy as the anchor",
-    "runtime.shard": "weights that lie on several devices",
 }
 """Names reserved for settings that this version does not have, and what each will set."""
 

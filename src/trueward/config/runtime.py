@@ -55,9 +55,20 @@ class RuntimeConfig(Section):
     """Compute each layer again in the backward pass instead of keeping what is inside it: less memory, more time."""
     attention: Literal["auto", "sdpa", "flash"] = "auto"
     """Attention of the fast path of training: torch's kernels, or flash-attn's (CUDA, bfloat16); auto: that, where it is."""
+    shard: Literal["none", "full"] = "none"
+    """full: several processes hold a part each of weights that learn, their gradients and the optimiser's state."""
     compile: bool = False
     """Compile the layers of Llama-like models for training; needs a C++ compiler."""
     judge: JudgeCallsConfig = JudgeCallsConfig()
+
+    @model_validator(mode="after")
+    def _all_make_the_same_passes(self) -> RuntimeConfig:
+        if self.shard == "full" and self.micro_batch_tokens == "auto":
+            raise ValueError(
+                'micro_batch_tokens = "auto": with shard = "full" a process that repeats a step alone would wait for the '
+                "others for ever; give a number"
+            )
+        return self
 
     @field_validator("micro_batch_tokens", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ Nothing that is measured here is ever optimised.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from trueward.evaluation.measurement import Measurement, paired_gain, word_stati
 from trueward.evaluation.measurement import number as _number
 from trueward.evaluation.outliers import Outliers
 from trueward.evaluation.statistics import standard_error
-from trueward.evaluation.token_figures import by_answer
+from trueward.evaluation.token_figures import AnswerFigures, by_answer
 from trueward.evaluation.token_strip import strip
 from trueward.evaluation.truth import AnyTruth
 from trueward.evaluation.truth_values import TruthValues, known_prompts, missing_row
@@ -59,6 +59,8 @@ class Evaluator:
     """Of the reference to each prompt, which every policy is measured against."""
     second: Scorer | None = None
     """A reward model of other comparisons than the proxy's (`reward.cross_check`), in SDs as the proxy is."""
+    figures: Callable[[Mapping[str, Network], Rollout, float, Budget], AnswerFigures] = by_answer
+    """Reads the answers by the policy and the reference."""
     baselines: dict[tuple[str, ...], Baseline] = field(default_factory=dict, repr=False, compare=False)
     """Those that were drawn, by the ids of their prompts."""
 
@@ -197,7 +199,7 @@ class Evaluator:
         token ids with log π/π_ref of each.
         """
         networks = {"policy": policy, "reference": self.reference, **({"base": self.base} if self.base else {})}
-        return by_answer(networks, rollout, self.temperature, self.micro_batch_tokens)
+        return self.figures(networks, rollout, self.temperature, self.micro_batch_tokens)
 
 
 def member_spread(ours: ScoredBatch, theirs: ScoredBatch) -> dict[str, Any]:

@@ -20,13 +20,15 @@ from trueward.models import heads
 from trueward.models.network import Network
 from trueward.token_budget import Budget, within_memory
 
+AnswerFigures = tuple[dict[str, np.ndarray], list[tuple[list[int], list[float]]]]
+"""Figures by answer, [answers] each; and of each answer its token ids, with a number for each."""
 NAMES = ("kl", "k1", "entropy", "sft_nll", "base_nll")
 
 
 @torch.no_grad()
 def by_answer(
     networks: Mapping[str, Network], rollout: Rollout, temperature: float, micro_batch_tokens: Budget
-) -> tuple[dict[str, np.ndarray], list[tuple[list[int], list[float]]]]:
+) -> AnswerFigures:
     """By answer, nats, each [answers]: the KL by the exact sum at each position (Rao–Blackwell), its k1 estimate, the
     summed entropy, and −log of the answer's probability under the reference and the base model. And each answer's
     token ids with log π/π_ref of each.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trueward.batches import Lower, Tokens, by_parts
 from trueward.models import heads, precision
 from trueward.models.fast import packed
+from trueward.models.sharded import is_sharded
 from trueward.models.truncated import layer_stack
 from trueward.token_budget import Budget
 
@@ -47,7 +48,8 @@ def freeze_lower_layers(model: Any, layers: int) -> None:
     for top in [*norms, getattr(model, "score", None)]:
         if isinstance(top, nn.Module):
             top.requires_grad_(True)
-    precision.keep(model)
+    if not is_sharded(model):  # parts stay as they were cut
+        precision.keep(model)
 
 
 def with_lower_states(model: Any, tokens: Tokens, trainable_layers: int, budget: Budget) -> Tokens:

@@ -19,6 +19,7 @@ from trueward.models.fast import packed
 from trueward.models.fast.attention import capped
 from trueward.models.fast.fused import HELD, TokenLogprobs
 from trueward.models.fast.spec import logit_cap
+from trueward.models.sharded import reads_whole_model
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.token_budget import Budget
 
@@ -42,6 +43,7 @@ def prompt_groups(model: Any, tokens: Tokens) -> Tensor | None:
     return packed.prompt_numbers(tokens) if packed.covers(model) else None
 
 
+@reads_whole_model
 def states_at(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
     """The last layer's output after the final norm at `where` [B, T], a mask in the host's memory, row by row: [n, D]."""
     if packed.covers(model):
@@ -55,6 +57,7 @@ def rows_at(x: Tensor, where: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, transfers.moved(where.flatten().nonzero().squeeze(1), x.device))
 
 
+@reads_whole_model
 def response_logits(model: Any, tokens: Tokens) -> Tensor:
     """Logits of the distributions that the response's tokens were chosen from: [N, V], N = tokens in the mask, row by row.
 
@@ -115,6 +118,7 @@ def read_logprobs(model: Any, tokens: Tokens, temperature: float, budget: Budget
     )
 
 
+@reads_whole_model
 def response_logprobs_and_entropy(
     model: Any, tokens: Tokens, temperature: float = 1.0, *, with_entropy: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -132,6 +136,7 @@ def response_logprobs_and_entropy(
     return from_flat(chosen, tokens), from_flat(entropies, tokens)
 
 
+@reads_whole_model
 def logprobs_entropy_and_values(
     model: Any, score: nn.Module, tokens: Tokens, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -166,18 +171,21 @@ def logprobs_of(
     return from_flat(chosen, tokens), from_flat(entropies, tokens)
 
 
+@reads_whole_model
 def response_values(model: Any, tokens: Tokens) -> Tensor:
     """The scalar head in the state in which each response token was chosen, 0 elsewhere: [B, T]."""
     states = states_at(model, tokens, tokens.before)
     return from_flat(model.score(states).squeeze(-1), tokens)
 
 
+@reads_whole_model
 def sequence_states(model: Any, tokens: Tokens) -> Tensor:
     """The last layer's output at the last token, which the scalar head reads: [B, D]."""
     at = torch.arange(tokens.ids.shape[1])
     return states_at(model, tokens, at == tokens.host.lengths[:, None] - 1)
 
 
+@reads_whole_model
 def sequence_scores(model: Any, tokens: Tokens) -> Tensor:
     """The scalar head at the last token: [B]. The same number as the model's own forward pass gives."""
     out: Tensor = model.score(sequence_states(model, tokens)).squeeze(-1)

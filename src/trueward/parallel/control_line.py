@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from trueward.signals import LostProcessError
@@ -37,6 +38,8 @@ class ControlLine:
         self.silence = longest_silence()
         self.words: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.gone: dict[int, str | None] = {}  # ranks that have ended, and why; None: without a word
+        self.helps: Callable[[dict[str, Any]], None] | None = None
+        """What another rank does when rank 0 asks for help while it is waited for."""
         self.over = threading.Event()
         self.sending = threading.Lock()
         self.threads = [threading.Thread(target=act, daemon=True) for act in (self._beat, self._listen)]
@@ -83,9 +86,17 @@ class ControlLine:
         """Rank 0's next word to all others, JSON."""
         self._send({"word": value})
 
+    def ask(self, work: dict[str, Any]) -> None:
+        """Rank 0 asks all others, who wait for its next word, to do something first (`helps`). JSON."""
+        self._send({"work": work})
+
     def hear(self) -> Any:
         """Rank 0's next word. `LostProcessError` when it ends instead; empty where rank 0 has said why on its own terminal."""
         message = self.words.get()
+        while "work" in message:
+            assert self.helps is not None
+            self.helps(message["work"])
+            message = self.words.get()
         if "word" in message:
             return message["word"]
         self.words.put(message)  # it stays so
@@ -144,7 +155,7 @@ class ControlLine:
                     self._give_up(rank)
 
     def _take(self, rank: int, message: dict[str, Any]) -> None:
-        if "word" in message:
+        if "word" in message or "work" in message:
             self.words.put(message)
         elif "ends" in message:
             self.gone[rank] = message["ends"]

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +21,7 @@ from trueward import transfers
 from trueward.batches import Tokens, by_parts, micro_batches
 from trueward.parallel.control_line import ControlLine
 from trueward.signals import LostProcessError
-from trueward.token_budget import Budget
+from trueward.token_budget import Budget, within_memory
 from trueward.tracking import beats
 
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class Fabric:
     world: int = 1
     line: ControlLine | None = field(default=None, compare=False, repr=False)
     """To and from rank 0; without one, its decisions go through a collective."""
+    is_sharded: bool = False
+    """Whether models lie in parts in the processes: then all of them make the same number of passes (`runtime.shard`)."""
 
     @property
     def is_alone(self) -> bool:
@@ -77,12 +79,24 @@ class Fabric:
         return torch.argsort(lengths, descending=True, stable=True)[self.rank :: self.world]
 
     def micro_batches(self, lengths: Tensor, budget: Budget, together: Tensor | None = None) -> list[Tensor]:
-        """This process's rows in groups of at most `budget` tokens; none if there are fewer rows than processes."""
+        """This process's rows in groups of at most `budget` tokens; none if there are fewer rows than processes.
+
+        Where models are sharded, all processes get as many groups as the one that needs most, the last ones without rows: one
+        pass more in one process would wait for ever for the others' weights.
+        """
         if self.world == 1:
             return micro_batches(lengths, budget, together)
-        mine = self.rows(lengths)
-        beside = None if together is None else together[mine]
-        return [mine[part] for part in micro_batches(lengths[mine], budget, beside)] if len(mine) else []
+        groups = self._groups(self.rank, lengths, budget, together)
+        if not self.is_sharded:
+            return groups
+        most = max(len(self._groups(rank, lengths, budget, together)) for rank in range(self.world))
+        return groups + [torch.zeros(0, dtype=torch.long)] * (most - len(groups))
+
+    def _groups(self, rank: int, lengths: Tensor, budget: Budget, together: Tensor | None) -> list[Tensor]:
+        """The groups of one process."""
+        rows = replace(self, rank=rank).rows(lengths)
+        beside = None if together is None else together[rows]
+        return [rows[part] for part in micro_batches(lengths[rows], budget, beside)] if len(rows) else []
 
     @beats.beat("judge")
     def by_parts(
@@ -91,6 +105,8 @@ class Fabric:
         """`batches.by_parts`, each process reading its share; every process gets all rows. No gradient goes through."""
         if self.world == 1:
             return by_parts(read, tokens, budget, together)
+        if self.is_sharded:
+            return self._all_by_parts(read, tokens, budget, together)
         mine = self.rows(tokens.host.lengths)
         part = tokens.take(mine if len(mine) else torch.tensor([0]))  # with nothing to read: one row, and not counted
         beside = together[mine] if together is not None and len(mine) else None
@@ -102,11 +118,38 @@ class Fabric:
             distributed.all_reduce(out)
         return out
 
+    def _all_by_parts(
+        self, read: Callable[[Tokens], Tensor], tokens: Tokens, budget: Budget, together: Tensor | None
+    ) -> Tensor:
+        """`by_parts` with the same number of passes in every process; one without rows reads the first, for nothing."""
+
+        def attempt() -> Tensor:
+            out: Tensor | None = None
+            for rows in self.micro_batches(tokens.host.lengths, budget, together):
+                part = tokens.take(rows if len(rows) else torch.tensor([0]))
+                found = read(part)
+                if out is None:
+                    out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
+                if len(rows):
+                    out[transfers.moved(rows, out.device), : part.ids.shape[1]] = found
+            assert out is not None
+            return out
+
+        out = within_memory(budget, attempt)
+        with _met():
+            distributed.all_reduce(out)
+        return out
+
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Each gradient becomes the sum over all processes; one that is missing here counts as 0, everywhere it stays None."""
+        """Each gradient becomes the sum over all processes; one that is missing here counts as 0, everywhere it stays None.
+
+        Those of sharded weights are summed in the backward pass already.
+        """
         if self.world == 1:
             return
-        trained = [p for p in parameters if p.requires_grad]
+        trained = [p for p in parameters if p.requires_grad and not hasattr(p, "full_tensor")]
+        if not trained:
+            return
         there = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
         given = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
         flat = torch.cat([*(g.flatten() for g in given), there.to(given[0].dtype)])  # one message, not one a tensor

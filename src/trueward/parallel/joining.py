@@ -21,6 +21,7 @@ from torch import distributed
 
 from trueward import progress
 from trueward.parallel.control_line import ControlLine, longest_silence
+from trueward.parallel.deadlines import ended_when_told, until_all_have_come
 from trueward.parallel.fabric import ALONE, DivergedError, Fabric
 from trueward.parallel.launched import die_with, place
 from trueward.signals import LostProcessError
@@ -47,14 +48,15 @@ def joined() -> Iterator[Fabric]:
             f"torch {torch.__version__} was built without torch.distributed: install one that has it, or run "
             "one process"
         )
-    if not begun:
-        _begin(rank, world)
-    try:
-        with _quiet(rank):
-            yield from _together(rank, world)
-    finally:
+    with ended_when_told(rank):
         if not begun:
-            distributed.destroy_process_group()
+            _begin(rank, world)
+        try:
+            with _quiet(rank):
+                yield from _together(rank, world)
+        finally:
+            if not begun:
+                distributed.destroy_process_group()
 
 
 def _begin(rank: int, world: int) -> None:
@@ -64,11 +66,13 @@ def _begin(rank: int, world: int) -> None:
     longest_silence()  # a wrong value is said before anybody is met
     local = os.environ.get("LOCAL_WORLD_SIZE", "")
     backend = _backend(int(local) if local.isdigit() else world)
-    distributed.init_process_group(backend, rank=rank, world_size=world, timeout=LONGEST_COLLECTIVE)
+    with until_all_have_come(rank):
+        distributed.init_process_group(backend, rank=rank, world_size=world, timeout=LONGEST_COLLECTIVE)
 
 
 def _together(rank: int, world: int) -> Iterator[Fabric]:
-    line = _connected(rank, world)
+    with until_all_have_come(rank):
+        line = _connected(rank, world)
     why = ""
     try:
         fabric = Fabric(rank, world, line)
@@ -79,8 +83,11 @@ def _together(rank: int, world: int) -> Iterator[Fabric]:
         if rank:
             raise SystemExit(2) from error
         raise
-    except LostProcessError as error:
-        gone = line.who_is_gone()
+    except (LostProcessError, RuntimeError) as error:
+        gone = line.who_is_gone() if isinstance(error, LostProcessError) or _is_of_network(error) else ""
+        if not (gone or isinstance(error, LostProcessError)):
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise
         if rank and (line.gone.get(0) is not None or not gone):
             raise SystemExit(0) from error  # rank 0 has said why on its own terminal, or finds out who it was
         raise LostProcessError(gone or f"another process has ended ({error})") from error
@@ -89,6 +96,12 @@ def _together(rank: int, world: int) -> Iterator[Fabric]:
         raise
     finally:
         line.close(why)
+
+
+def _is_of_network(error: RuntimeError) -> bool:
+    """Whether torch.distributed may have raised it: sharded weights are gathered and summed within torch's own passes."""
+    text = str(error).lower()
+    return any(word in text for word in ("gloo", "nccl", "connection", "peer"))
 
 
 def _connected(rank: int, world: int) -> ControlLine:

@@ -51,7 +51,12 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     command = [sys.executable, "-m", LAUNCHER, str(os.getpid()), str(processes), *arguments]
     child = subprocess.Popen(command, env=environment)  # noqa: S603 (this program's own arguments, and no shell)
     try:
-        return child.wait()
+        code = child.wait()
+        if code >= 0:
+            return code
+        ended = f"the launcher was ended by {signal.Signals(-code).name}; the same command goes on from here"
+        print(f"trueward: {ended}", file=sys.stderr, flush=True)
+        return 128 - code
     except BaseException:
         child.send_signal(signal.SIGTERM)
         child.wait()

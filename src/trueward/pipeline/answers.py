@@ -21,11 +21,16 @@ def sampling_params(sampler: SamplerConfig) -> SamplingParams:
     return SamplingParams(sampler.temperature, sampler.max_new_tokens, sampler.engine.max_num_seqs)
 
 
-def exact_sampler(sampler: SamplerConfig, env: Env) -> Sample:
-    """A sampler with the recipe's parameters; its decoders are reused through `env.pool`."""
+def exact_sampler(sampler: SamplerConfig, env: Env, *, is_shared: bool = False) -> Sample:
+    """A sampler with the recipe's parameters; its decoders are reused through `env.pool`.
+
+    is_shared: rank 0 samples alone while all other processes wait for its word, so that they can take shares (`env.ranks`).
+    """
     params = sampling_params(sampler)
 
     def draw(network: Network, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        if is_shared and env.ranks.can_sample(network, prompts, draws):
+            return env.ranks.sample(network, prompts, params, draws)
         return _sampled(network, prompts, params, draws, lambda done: None, env)
 
     return draw

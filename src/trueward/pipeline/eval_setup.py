@@ -21,6 +21,7 @@ from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.reward_model import FittedReward
 from trueward.pipeline.scorer_factory import ScorerFactory
 from trueward.pipeline.sft import SftPolicy
+from trueward.pipeline.shared_figures import SharedFigures
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.judge.call_limit import CallLimit
 from trueward.scorers.normalized import Normalized
@@ -60,6 +61,13 @@ class EvalSetup:
         second = reward.second if isinstance(reward, FittedReward) and not learns_from_all else None
         return second.model if second else None
 
+    @property
+    def samples_reference(self) -> bool:
+        """Whether the reward sets the SFT policy's answers beside others: `sigmoid` shaping, a judge that compares."""
+        reward = self.factory.reward
+        assert reward is not None
+        return reward.shaping == "sigmoid" or (reward.kind == "judge" and reward.judge_mode != "pointwise")
+
     def evaluator(self, proxy: AnyProxy | None, second: Proxy | None = None) -> Evaluator:
         """The evaluator. A proxy that is a program has no hidden states, so there are no outliers. second: as `Evaluator`'s."""
         env, answers = self.factory.env, self.sft.answers
@@ -67,7 +75,8 @@ class EvalSetup:
             reference=self.sft.policy,
             proxy=proxy,
             truths=self.factory.truths(self.truths, self.prepared.annotators, answers, self.limits),
-            sample=exact_sampler(self.sampler, env),
+            sample=exact_sampler(self.sampler, env, is_shared=True),
+            figures=SharedFigures(env.ranks),
             temperature=self.sampler.temperature,
             seed=self.seed,
             micro_batch_tokens=env.micro_batch_tokens,

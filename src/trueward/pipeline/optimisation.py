@@ -136,6 +136,7 @@ class Optimisation:
             prompts=self.setup.prepared.prompts,
             demonstrations=self.setup.prepared.demonstrations if config.ptx_coef else (),
             critic=critic,
+            scorer_samples_reference=self.setup.samples_reference,
         )
         more: Row = {}
         trained = self.drive(online_algorithm(config), config, setup)
@@ -221,7 +222,9 @@ class Optimisation:
 
         name = f"{self.config.kind}, β = {self.config.kl_coef:g}{', random reward' * self.is_control}"
         schedule = None if self.is_control or not self.env.fabric.leads else self.schedule()
-        return driver.drive(algorithm, config, setup, self.journal, self.env, schedule, what=name, around=around)
+        where = self.journal, self.env, schedule
+        with self.env.ranks.holding("policy", self.policy):
+            return driver.drive(algorithm, config, setup, *where, what=name, around=around, reads_every=every)
 
     def use(self, proxy: Proxy) -> None:
         """Replace the reward model from here on, in training and evaluations."""

@@ -10,7 +10,9 @@ from trueward.config import Recipe
 from trueward.config.runtime import RuntimeConfig
 from trueward.models import loading, precision, tabular
 from trueward.parallel.fabric import ALONE, Fabric
-from trueward.progress import Progress
+from trueward.pipeline.shared_figures import SharedFigures
+from trueward.progress import Progress, note
+from trueward.sampling.rank_pool import RankPool
 from trueward.token_budget import Budget, TokenBudget
 from trueward.tracking import Tracker, follow
 from trueward.training.env import Env, untracked
@@ -26,6 +28,31 @@ def token_budget(runtime: RuntimeConfig, device: torch.device) -> Budget:
     return TokenBudget(BEGIN.get(device.type, 4096)) if tokens == "auto" else tokens
 
 
+def shards(recipe: Recipe, fabric: Fabric) -> bool:
+    """Whether networks that learn lie in parts (`runtime.shard = "full"`). One process has no parts, which is said in a line.
+
+    `ValueError` for a table, which has no layers to be shared out.
+    """
+    if recipe.runtime.shard == "none":
+        return False
+    if fabric.is_alone:
+        note(
+            'runtime.shard = "full" has no effect in one process; several are started by --launch torchrun (docs/scaling.md)'
+        )
+        return False
+    if _is_table(recipe) and fabric.leads:  # the others end with rank 0, which says it
+        raise ValueError(
+            f'runtime.shard = "full": {recipe.sft.model or recipe.model.base} is a table, which has no layers that could be '
+            'shared out; it takes "none"'
+        )
+    return True
+
+
+def _is_table(recipe: Recipe) -> bool:
+    start = recipe.sft.model or recipe.model.base
+    return start == "trueward:nano" or tabular.is_tabular(Path(start))
+
+
 def with_precision(recipe: Recipe) -> Recipe:
     """The recipe with bfloat16 in place of `model.dtype = "auto"` where that is what it means: it is part of fingerprints.
 
@@ -33,7 +60,7 @@ def with_precision(recipe: Recipe) -> Recipe:
     """
     asked = recipe.model.dtype
     start = recipe.sft.model or recipe.model.base
-    is_table = start == "trueward:nano" or tabular.is_tabular(Path(start))
+    is_table = _is_table(recipe)
     if is_table and asked == "bfloat16":
         raise ValueError(f'model.dtype = "bfloat16": {start} is a table, which has no products')
     device = loading.pick_device(recipe.runtime.device)
@@ -55,7 +82,7 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         return follow(recipe.runtime.tracking, recipe.table(), journal.stage, member=member)
 
     device = loading.pick_device(recipe.runtime.device)
-    return Env(
+    env = Env(
         device=device,
         dtype=precision.pick(recipe.model.dtype, device),
         progress=progress if fabric.leads else Progress(),
@@ -63,7 +90,12 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         checkpoint_seconds=recipe.runtime.checkpoint_seconds,
         shares=recipe.lora.rank > 0,
         base_kept=recipe.lora.base,
+        shards=shards(recipe, fabric),
         calls=recipe.runtime.judge,
         fabric=fabric,
         track=track if tracked else untracked,
+        ranks=RankPool(fabric),
     )
+    env.ranks.load, env.ranks.pool = env.load, env.pool
+    env.ranks.acts["figures"] = SharedFigures(env.ranks).help
+    return env

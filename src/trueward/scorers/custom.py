@@ -37,6 +37,8 @@ class FunctionScorer:
         self.function = UserFunction(name, function, columns or {})
         self.bounds = getattr(function, "bounds", None)
         """The lowest and the highest score, if the function has an attribute of this name."""
+        self.deterministic = bool(getattr(function, "deterministic", False))
+        """Whether the function says so, by an attribute of this name (`scorer.is_deterministic`)."""
 
     def __str__(self) -> str:
         """Its name, as errors call it."""

@@ -78,6 +78,8 @@ def combine(scores: np.ndarray, how: str, uncertainty: float) -> np.ndarray:
 class Ensemble:
     """Scores in SDs under the reference policy; the part `member_sd` is the SD between the members, each in its own SDs."""
 
+    deterministic = True
+
     def __init__(
         self, members: Sequence[RewardModel], how: str, uncertainty: float, scale: Scale | None = None
     ) -> None:

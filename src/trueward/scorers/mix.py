@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trueward.records import Completion, Score
-from trueward.scorers.scorer import ABSTAINED, Scorer
+from trueward.scorers.scorer import ABSTAINED, Scorer, is_deterministic
 from trueward.scorers.verifiers.constraints import words
 
 
@@ -29,6 +29,11 @@ class Mix:
     def __init__(self, ingredients: Sequence[Ingredient], floor: float, neutral: float | None = None) -> None:
         """floor: the score of an answer that fails a gate. neutral: of one from which all parts abstain; None: 0."""
         self.ingredients, self.floor, self.neutral = tuple(ingredients), floor, neutral
+
+    @property
+    def deterministic(self) -> bool:
+        """As all ingredients; the length counts as one that is."""
+        return all(i.scorer is length or is_deterministic(i.scorer) for i in self.ingredients)
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """One score for each completion; its parts are every ingredient's score and that one's own parts."""

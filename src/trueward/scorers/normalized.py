@@ -10,7 +10,7 @@ import numpy as np
 
 from trueward.batches import Step
 from trueward.records import Completion, Score
-from trueward.scorers.scorer import LOGGED, Scale, Scorer
+from trueward.scorers.scorer import LOGGED, Scale, Scorer, is_deterministic
 
 
 class Normalized:
@@ -19,6 +19,11 @@ class Normalized:
     def __init__(self, scorer: Scorer, scale: Scale) -> None:
         """scale: mean and SD of the scorer's own scores under the reference policy."""
         self.scorer, self.scale = scorer, scale
+
+    @property
+    def deterministic(self) -> bool:
+        """As the scorer."""
+        return is_deterministic(self.scorer)
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """The scorer's scores on the scale, with its parts."""

@@ -28,6 +28,7 @@ class OwnVerifier(Verifier[Options]):
     def __init__(self, scorer: FunctionScorer) -> None:
         super().__init__(Options())
         self.scorer, self.ends = scorer, bounds(scorer) or (0.0, 1.0)
+        self.deterministic = scorer.deterministic  # type: ignore[misc]  # of the class, in every other one
 
     @property
     def keyed(self) -> bool:

@@ -23,6 +23,8 @@ from trueward.token_budget import Budget, within_memory
 class RewardModel:
     """Scores in SDs under the reference policy, or as the network gives them if its scale is 0, 1."""
 
+    deterministic = True
+
     def __init__(self, network: Network, scale: Scale, micro_batch_tokens: Budget = 8192) -> None:
         """micro_batch_tokens: the most tokens in one forward pass."""
         self.network, self.scale, self.micro_batch_tokens = network, scale, micro_batch_tokens

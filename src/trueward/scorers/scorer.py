@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -39,6 +39,14 @@ def bounds(scorer: Scorer) -> tuple[float, float] | None:
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"{scorer}: bounds: expected two numbers, the lowest and the highest score, got {ends!r}")
     return low, high
+
+
+def is_deterministic(scorer: Any) -> bool:
+    """Whether a scorer says of itself that it gives an answer the same score in every process, and that asking costs nothing.
+
+    Its attribute `deterministic`. Reward models and verifiers that run no code have it; a wrapper has it if what it wraps has.
+    """
+    return bool(getattr(scorer, "deterministic", False))
 
 
 def scores(scorer: Scorer, completions: Sequence[Completion]) -> np.ndarray:

@@ -24,7 +24,7 @@ from trueward.records import Completion, Prompt, Score
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import Sample
 from trueward.scorers.judge.relative import Refer
-from trueward.scorers.scorer import Scale, Scorer, fit_scale, scores
+from trueward.scorers.scorer import Scale, Scorer, fit_scale, is_deterministic, scores
 from trueward.scorers.simulated import sigmoid
 
 
@@ -74,6 +74,11 @@ class Shaped:
             shaped_scores = self._bounded(scores(proxy, answers), answers)
             self.scale = fit_scale(shaped_scores.reshape(-1, 2), "reward.shaping")
 
+    @property
+    def deterministic(self) -> bool:
+        """As the proxy, but that answers of the reference policy are drawn for all prompts of a call together."""
+        return self.config.shaping == "none" and is_deterministic(self.proxy)
+
     def tokens(self, completions: Sequence[Completion]) -> np.ndarray:
         """Length of each answer in tokens, end-of-sequence included, [n]."""
         reader = Collator(self.network.tokenizer, self.network.context)
@@ -117,6 +122,11 @@ class SwappableScorer:
     def __init__(self, scorer: Scorer) -> None:
         """scorer: the one to begin with."""
         self.scorer = scorer
+
+    @property
+    def deterministic(self) -> bool:
+        """As the present scorer."""
+        return is_deterministic(self.scorer)
 
     def __call__(self, completions: Sequence[Completion]) -> list[Score]:
         """The scores of the present scorer."""

@@ -26,6 +26,7 @@ from trueward.training.figures import numbers
 from trueward.training.following_journal import FollowingJournal
 from trueward.training.journal import BEST, EVALUATIONS, METRICS, ROLLOUTS, SAMPLES, Journal, Row, finite
 from trueward.training.setup import Algorithm, Setup
+from trueward.training.sharding import Shards, sharded
 from trueward.training.state import State
 
 SHARE = 0.05  # of the time that checkpoints may take
@@ -107,19 +108,25 @@ def drive(
     what: str = "",
     member: int = 0,
     around: Around = lambda state, steps: steps,
+    reads_every: int = 0,
 ) -> Outcome:
     """Run an algorithm's loop to its end, from the journal's last checkpoint if there is one.
 
     what: its name in progress and errors. member: which reward model of an ensemble, from 0. around: wraps the loop's steps, as
-    relabelling does, which works between them. `ValueError` if a loss or a gradient is no longer a number.
+    relabelling does, which works between them, and reads the policy every `reads_every` steps (0: never). `ValueError` if a
+    loss or a gradient is no longer a number.
     """
+    setup, shards = sharded(setup, env.fabric, env.shards)
     state = algorithm.start(config, setup)
     whole = total = algorithm.steps(config, setup)
     if env.trial:
         total = min(whole, env.trial.steps)
 
+    def is_read(step: int) -> bool:
+        return bool(evaluation and evaluation.is_due(step, total)) or bool(reads_every and step % reads_every == 0)
+
     def steps() -> Iterator[Step]:
-        every = algorithm.train(config, setup, state)
+        every = shards.steps(algorithm.train(config, setup, state), is_read)
         return beats.loop(islice(every, total - state.step) if total < whole else every, whole)
 
     trained = f"{what or 'the loop'}: weights, gradients and Adam's moments"
@@ -127,23 +134,32 @@ def drive(
     if not env.fabric.leads:
         assert isinstance(journal, FollowingJournal)
         with named:
-            return _follow(state, journal, env, lambda: around(state, steps()))
+            outcome = _follow(state, journal, env, shards, lambda: around(state, steps()))
+            shards.gather()
+            return outcome
     with env.track(journal, member) as tracker, named:
-        drive = _Drive(state, total, journal, env, evaluation, what, tracker)
+        drive = _Drive(state, total, journal, env, evaluation, what, tracker, shards, reads_every)
         drive.begin()
         drive.run(lambda: around(state, steps()))
+        shards.gather()
     return drive.outcome
 
 
-def _follow(state: State, journal: FollowingJournal, env: Env, make_loop: Callable[[], Iterator[Step]]) -> Outcome:
+def _follow(
+    state: State, journal: FollowingJournal, env: Env, shards: Shards, make_loop: Callable[[], Iterator[Step]]
+) -> Outcome:
     """The same loop on another rank than 0, which says where it starts and when it ends."""
     outcome = Outcome(state)
     step, outcome.stopped = env.fabric.led(lambda: (0, ""))
     journal.take_over(state, step)
+    shards.resume(step)
+    env.fabric.led(bool)  # rank 0 evaluates
     for _ in make_loop() if not outcome.stopped else ():
         _agree(env, state)
-        if stopped := env.fabric.led(str):
-            outcome.stopped = stopped
+        outcome.stopped = env.fabric.led(str)
+        if shards.is_on and shards.is_due(False):
+            journal.save(state, {})
+        if outcome.stopped:
             break
     return outcome
 
@@ -166,15 +182,19 @@ class _Drive:
         schedule: EvalSchedule | None,
         what: str,
         tracker: Tracker,
+        shards: Shards,
+        reads_every: int,
     ) -> None:
         self.state, self.total, self.journal, self.env = state, total, journal, env
-        self.schedule, self.what, self.tracker = schedule, what, tracker
+        self.schedule, self.what, self.tracker, self.shards = schedule, what, tracker, shards
+        self.reads_every = reads_every
         self.outcome = Outcome(state)
         self.evaluations: list[Row] = []
 
     def begin(self) -> None:
         """Where the loop starts or goes on; the SFT policy's own evaluation before the first step."""
         more = self.env.fabric.led(self._resume, lambda more: (self.state.step, self.outcome.stopped))
+        self.shards.resume(self.state.step)
         self.evaluations = self.journal.rows(EVALUATIONS)
         if self.journal.directory is not None:
             self.tracker.begin(self.journal.directory, None if more is None else self.state.step)
@@ -183,10 +203,14 @@ class _Drive:
         self.env.progress.start(self.what, self.total)
         if self.state.step:
             self.env.progress.at(self.state.step, "resumed")
-        self.note = ""
-        if self.schedule and not self.state.step:
-            self.note = self._evaluate(0)
-            self.tracker.send(0, {}, self.evaluations[-1])
+        self.note = self.env.fabric.led(self._evaluate_start)
+
+    def _evaluate_start(self) -> str:
+        if not self.schedule or self.state.step:
+            return ""
+        note = self._evaluate(0)
+        self.tracker.send(0, {}, self.evaluations[-1])
+        return note
 
     def _resume(self) -> Row | None:
         more = self.journal.resume(self.state)
@@ -199,14 +223,22 @@ class _Drive:
         for step in self._steps(make_loop) if not self.outcome.stopped else ():
             _agree(self.env, self.state)
             self.env.fabric.led(partial(self._log, step), lambda _: self.outcome.stopped)
-            is_last = step.number == self.total or bool(self.outcome.stopped)
-            if is_last or time.monotonic() - self.saved >= self._until_next():
+            if self._saves_after(step.number):
                 self._save()
             if self.outcome.stopped:
                 break
         self.outcome.seconds = time.monotonic() - self.started
         stopped = f"stopped at step {self.state.step}: {self.outcome.stopped}" if self.outcome.stopped else self.note
         self.env.progress.end(stopped)
+
+    def _saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is written after this step. Where models are sharded, all processes hear of it and take part."""
+        due = step == self.total or bool(self.outcome.stopped)
+        due = due or time.monotonic() - self.saved >= self._until_next()
+        if not self.shards.is_on:
+            return due
+        # Before people are asked, too: whoever waits for them is alone, and could gather nothing then.
+        return self.shards.is_due(due or bool(self.reads_every and step % self.reads_every == 0))
 
     def _steps(self, make_loop: Callable[[], Iterator[Step]]) -> Iterator[Step]:
         try:

@@ -17,6 +17,7 @@ from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
 from trueward.sampling.decoder_pool import DecoderPool
+from trueward.sampling.rank_pool import RankPool
 from trueward.token_budget import Budget
 from trueward.tracking import Tracker
 from trueward.training.journal import Journal
@@ -51,6 +52,8 @@ class Env:
     """Whether networks are adapters on frozen weights that they share."""
     base_kept: str = "plain"
     """How those weights are kept: `plain`, or `nf4` (models/nf4.py)."""
+    shards: bool = False
+    """Whether several processes keep a part of a learning network each, not all of it (`runtime.shard = "full"`)."""
     calls: JudgeCallsConfig = field(default_factory=JudgeCallsConfig)
     """How a judge's service is called."""
     fabric: Fabric = ALONE
@@ -58,6 +61,8 @@ class Env:
     """(journal, member) -> the tracker that a loop's figures are sent to, beside its logs."""
     trial: Trial | None = None
     """Set by `trueward profile` alone."""
+    ranks: RankPool = field(default_factory=RankPool, compare=False, repr=False)
+    """The other processes, who help rank 0 to sample while it evaluates."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
 
     @property
@@ -67,8 +72,13 @@ class Env:
 
     def load(self, place: Path | str, seed: int = 0) -> Network:
         """A policy that nothing trains, frozen. seed: of the random weights that some shipped models start from."""
+        network = self._loaded(str(place), seed)
+        self.ranks.note(str(place), seed, network)
+        return network
+
+    def _loaded(self, place: str, seed: int) -> Network:
         if self.shares:
-            return shared_base.policy(str(place), seed, self.device, self.dtype, self.base_kept)
-        network = loading.causal(str(place), seed, self.device, self.dtype)
+            return shared_base.policy(place, seed, self.device, self.dtype, self.base_kept)
+        network = loading.causal(place, seed, self.device, self.dtype)
         precision.keep(network.model.requires_grad_(False))
         return network

@@ -33,8 +33,9 @@ class Figures:
             self.add(name, value)
 
     def largest(self, name: str, value: Tensor) -> None:
-        """The figure `name` is the largest of these scalars, and at least 0."""
-        self._largest.setdefault(name, []).append(value)
+        """The figure `name` is the largest number in these tensors, and at least 0."""
+        if value.numel():
+            self._largest.setdefault(name, []).append(value.max())
 
     def alike(self, name: str, value: Tensor) -> None:
         """A scalar that is the same in every process, such as the norm of the summed gradients."""

@@ -70,6 +70,10 @@ class CustomPolicyLoss:
         self, logprobs: Tensor, sampler_logprobs: Tensor, advantages: Tensor, mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """As `PolicyLoss`; 0 outside the mask. `ratio`, `clipped` and `kl` are computed here, the others by the function."""
+        if not len(
+            mask
+        ):  # nothing to ask it about: a micro-batch without rows, of a process that keeps up with the others
+            return masked(logprobs, mask), ratio_figures(logprobs, sampler_logprobs, mask)
         given = [masked(t, mask) for t in (logprobs, sampler_logprobs, advantages)]
         loss, figures = self._checked(self.function(*given, mask), mask)
         ratios = ratio_figures(logprobs, sampler_logprobs, mask)

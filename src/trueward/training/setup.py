@@ -61,6 +61,8 @@ class Online(Setup):
     sampler: RolloutEngine
     scorer: Scorer
     """The reward, in SDs under the reference policy."""
+    scorer_samples_reference: bool = False
+    """Whether the scorer sets answers of the reference policy beside others: then its weights are needed at any time."""
     prompts: Sequence[Prompt]
     demonstrations: Sequence[Completion] = ()
     """Their SFT loss is added with weight policy.ptx_coef."""

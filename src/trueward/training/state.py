@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import nn
 from trueward import transfers
 from trueward.artifacts import flush, sync_directory, write_json
 from trueward.models.lora import own_parameters
+from trueward.models.sharded import is_part, like, whole_tensor
 from trueward.training import digests
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -39,43 +40,52 @@ class State:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
 
+    def files(self, keeps: bool = True) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+        """The tensors of each of a checkpoint's files, whole whatever part of them a process holds: (name, by key).
+
+        keeps: whether this process has a use for them; where weights are sharded, the others take part in gathering them.
+        """
+        for name, network in self.networks.items():
+            yield f"{name}.safetensors", _whole(own_parameters(network), keeps)
+        for name, optimizer in self.optimizers.items():
+            entries = optimizer.state_dict()["state"].items()
+            tensors = {f"{i}.{k}": v for i, entry in entries for k, v in entry.items() if isinstance(v, torch.Tensor)}
+            yield f"{name}.optimizer.safetensors", _whole(tensors, keeps)
+
     def save(self, path: Path, more: dict[str, Any]) -> None:
-        """Write a directory, whole or not at all; `more` is the driver's, JSON."""
+        """Write a directory, whole or not at all; `more` is the driver's, JSON. The same files whatever lies where."""
         fresh = path.with_name(f".{path.name}.tmp")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        for name, network in self.networks.items():
-            weights = {k: v.detach().contiguous() for k, v in own_parameters(network).items()}
-            save_file(weights, fresh / f"{name}.safetensors")
+        for file, tensors in self.files():
+            save_file(tensors, fresh / file)
         plain: dict[str, Any] = {}
         for name, optimizer in self.optimizers.items():
-            tensors, numbers = {}, {}
-            for index, entry in optimizer.state_dict()["state"].items():
-                for key, value in entry.items():
-                    if isinstance(value, torch.Tensor):
-                        tensors[f"{index}.{key}"] = value.contiguous()
-                    else:
-                        numbers[f"{index}.{key}"] = value
-            save_file(tensors, fresh / f"{name}.optimizer.safetensors")
-            plain[name] = numbers
+            entries = optimizer.state_dict()["state"].items()
+            plain[name] = {
+                f"{i}.{k}": v for i, entry in entries for k, v in entry.items() if not isinstance(v, torch.Tensor)
+            }
         write_json(
             fresh / "state.json",
             {"step": self.step, "numbers": self.numbers, "optimizers": plain, "more": more},
         )
         digests.write(fresh)
-        for file in fresh.iterdir():
-            flush(file)
+        for written in fresh.iterdir():
+            flush(written)
         shutil.rmtree(path, ignore_errors=True)
         fresh.replace(path)
         sync_directory(path.parent)
 
     def fingerprint(self) -> str:
-        """Of what is trained, compared between processes at every step: each parameter's bits, added up as whole numbers."""
+        """Of what is trained, compared between processes at every step: each parameter's bits, added up as whole numbers.
+
+        Of sharded weights each process holds another part, and there is no second one to compare.
+        """
         sums = [
             parameter.detach().view(BITS[parameter.element_size()]).sum(dtype=torch.int64)
             for network in self.networks.values()
             for parameter in network.parameters()
-            if parameter.requires_grad
+            if parameter.requires_grad and not is_part(parameter)
         ]
         return " ".join(str(int(each)) for each in transfers.read(sums))
 
@@ -86,12 +96,14 @@ class State:
             saved = load_file(path / f"{name}.safetensors")
             with torch.no_grad():
                 for key, weight in own_parameters(network).items():
-                    weight.copy_(saved[key])
+                    weight.copy_(like(saved[key], weight))
         for name, optimizer in self.optimizers.items():
             entries: dict[int, dict[str, Any]] = {}
+            weights = [p for group in optimizer.param_groups for p in group["params"]]
             for key, value in load_file(path / f"{name}.optimizer.safetensors").items():
                 index, part = key.split(".", 1)
-                entries.setdefault(int(index), {})[part] = value
+                own = weights[int(index)]
+                entries.setdefault(int(index), {})[part] = like(value, own) if value.shape == own.shape else value
             for key, value in table["optimizers"][name].items():
                 index, part = key.split(".", 1)
                 entries.setdefault(int(index), {})[part] = value
@@ -101,6 +113,16 @@ class State:
         return more
 
 
+def _whole(tensors: Mapping[str, torch.Tensor], keeps: bool) -> dict[str, torch.Tensor]:
+    """Tensors as wholes, one after the other; those that were in parts go to the host's memory."""
+    out: dict[str, torch.Tensor] = {}
+    for key, tensor in tensors.items():
+        full = whole_tensor(tensor.detach())
+        if keeps:
+            out[key] = (full.cpu() if is_part(tensor) else full).contiguous()
+    return out
+
+
 def clip(network: nn.Module, limit: float) -> torch.Tensor:
     """Gradients scaled so that their norm is at most `limit`, as torch.nn.utils.clip_grad_norm_ does; the norm before, [].
 
@@ -108,7 +130,7 @@ def clip(network: nn.Module, limit: float) -> torch.Tensor:
     over memory less. On an accelerator looking at the norm would take longer than the product.
     """
     trained = [p for p in network.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    norm = whole_tensor(torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
     if norm.device.type != "cpu" or float(norm) + 1e-6 > limit:
         torch.nn.utils.clip_grads_with_norm_(trained, limit, norm)
     return norm

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trueward import transfers
 from trueward.batches import Tokens
-from trueward.models import checkpointing, precision
+from trueward.models import precision, sharded
 from trueward.models.fast import layer, proof, spec
 from trueward.models.fast.layer import Rotation, Rotations
 from trueward.models.fast.layout import Layout, layout, prompt_numbers
@@ -77,11 +77,12 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
         rest = _angles(body, specs, x, place), place, is_compiled
         gate = spec.activation(model.config)
         for one, own in zip(body.layers[skipped:-1], specs[skipped:-1], strict=True):
-            x = checkpointing.layer_output(layer.output, one, own, gate, x, *rest)
-        x = checkpointing.layer_output(layer.last_output, body.layers[-1], specs[-1], gate, x, *rest)
+            x = sharded.layer_output(layer.output, one, own, gate, x, *rest)
+        x = sharded.layer_output(layer.last_output, body.layers[-1], specs[-1], gate, x, *rest)
         return layer.norm(body.norm, x, x.dtype)
 
 
+@sharded.reads_whole_model
 @torch.no_grad()
 def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
     """The output of the lowest `layers` layers, [B, T, D]; 0 at padding."""
@@ -93,7 +94,7 @@ def lower_states(model: Any, tokens: Tokens, layers: int) -> Tensor:
         rest = _angles(body, specs, x, place), place, is_compiled
         gate = spec.activation(model.config)
         for one, own in zip(body.layers[:layers], specs[:layers], strict=True):
-            x = layer.output(one, own, gate, x, *rest)
+            x = sharded.layer_output(layer.output, one, own, gate, x, *rest)
     states = x[place.wanted.to[place.wanted.back]]
     at = transfers.moved(real.flatten().nonzero().squeeze(1), x.device)
     out: Tensor = x.new_zeros(real.numel(), x.shape[1]).index_copy_(0, at, states).view(*real.shape, -1)

@@ -61,9 +61,9 @@ class MemoryPlan:
         }
 
 
-def plan_memory(recipe: Recipe, widths: Widths | None = None) -> MemoryPlan:
+def plan_memory(recipe: Recipe, widths: Widths | None = None, processes: int = 1) -> MemoryPlan:
     """The plan, without a weight being read. widths: bytes of a frozen weight and of what layers keep; default: two of a frozen
-    weight where products are in bfloat16 (`model.dtype`), else four.
+    weight where products are in bfloat16 (`model.dtype`), else four. processes: that run it; the numbers are one's.
 
     `ValueError` in one line for a model whose configuration isn't there, or data that can't be read.
     """
@@ -75,13 +75,21 @@ def plan_memory(recipe: Recipe, widths: Widths | None = None) -> MemoryPlan:
         return MemoryPlan(None, start, device.type, ())
     lengths, demonstration = _lengths(recipe, start)
     is_low = precision.pick(recipe.model.dtype, device) is precision.LOW
-    plan = Plan(recipe, shape, lengths, tokens, widths or (LOW if is_low else Widths()), demonstration)
+    parts = processes if recipe.runtime.shard == "full" else 1
+    plan = Plan(recipe, shape, lengths, tokens, widths or (LOW if is_low else Widths()), demonstration, parts)
     return MemoryPlan(plan, start, device.type, tuple(plan.stages()))
 
 
 def notes(plan: Plan) -> list[str]:
     """What the numbers leave out or take for granted in this recipe, a sentence each."""
     recipe, said = plan.recipe, []
+    if plan.parts > 1:
+        said.append(
+            f"every number is that of one of {plan.parts} processes, which hold a part each of what learns (runtime.shard); "
+            "the peak counts whole weights where they are loaded, sampled from or evaluated"
+        )
+    elif recipe.runtime.shard == "full":
+        said.append('runtime.shard = "full" has no effect in one process: add --launch torchrun --nproc-per-node N')
     if plan.widths == LOW:
         said.append(
             "frozen weights, the sampler's copy, keys and values are counted in bfloat16; what layers keep in float32, "

@@ -62,6 +62,19 @@ class Plan:
     widths: Widths = field(default_factory=Widths)
     demonstration: float = 0.0
     """Tokens of a demonstration with its prompt, in the mean; 0: as long as what is sampled."""
+    parts: int = 1
+    """Processes that hold a part each of what learns (`runtime.shard = "full"`); all numbers are one process's."""
+
+    @property
+    def gathered(self) -> float:
+        """Bytes of the weights that are gathered at once, and of their gradients: a layer's, and the embeddings."""
+        if self.parts == 1:
+            return 0.0
+        shape = self.shape
+        layer, outer = shape.matrices / shape.layers, shape.vocabulary * shape.hidden
+        if self.rank:
+            return (layer + outer) * self.widths.frozen
+        return 2 * (layer + outer) * FLOAT
 
     @property
     def rank(self) -> int:
@@ -118,8 +131,9 @@ class Plan:
         share = min(1.0, self.lengths.answer / usual) if whole else 1 / usual
         chosen = max(1, round(tokens * share))
         checkpointing = self.recipe.runtime.checkpointing
-        both = learned(self.shape, trained, tokens, chosen, batch_tokens, checkpointing, self.widths.kept)
-        gradients = trained * FLOAT
+        own = trained // self.parts
+        both = learned(self.shape, own, tokens, chosen, batch_tokens, checkpointing, self.widths.kept) + self.gathered
+        gradients = own * FLOAT
         return gradients, both - gradients if both > gradients else both, both
 
     def _sampling(self, answers: int, quantize: str = "none") -> float:
@@ -132,24 +146,30 @@ class Plan:
         weights, drawn = self.frozen, self._sampling(REFERENCE_ANSWERS)
         if self.recipe.sft.model:
             return StageMemory("sft", weights, 0, 0, 0, drawn, 0, weights + drawn, self.shape.weights * FLOAT)
-        weights += self.network(learns=True)
+        learner = self.network(learns=True)
+        base = self.frozen / self.parts if self.rank else self.frozen
         trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
         gradients, acts, both = self._learning(self.recipe.sft.batch_size, True, trained, self.demonstration)
-        moments = 2 * trained * FLOAT
+        moments = 2 * trained * FLOAT / self.parts
         merged = self.frozen if self.rank else 0.0  # the adapter is added into a copy
         afterwards = self.frozen + merged + drawn
-        peak = max(weights + moments + both, afterwards)
+        before, weights = self.frozen + learner, base + learner / self.parts  # before: both whole, and then the parts
+        peak = max(weights + moments + both, afterwards, before + weights * (self.parts > 1))
         disk = self.shape.weights * FLOAT + CHECKPOINTS * 3 * trained * FLOAT
         return StageMemory("sft", weights, gradients, moments, acts, drawn, 0, peak, disk)
 
     def _reward_model(self) -> StageMemory:
         members = self.recipe.reward.members
         trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
-        weights = self.frozen + members * self.network(learns=True)
+        learner = self.network(learns=True)
+        base = self.frozen / self.parts if self.rank else self.frozen
+        weights = base + (members - 1) * learner + learner / self.parts
         gradients, acts, both = self._learning(2 * self.recipe.reward.batch_size, False, trained)
-        moments = 2 * trained * FLOAT
+        moments = 2 * trained * FLOAT / self.parts
+        before = self.frozen + members * learner
         disk = members * self.shape.weights * FLOAT + CHECKPOINTS * 3 * trained * FLOAT
-        return StageMemory("reward_model", weights, gradients, moments, acts, 0, 0, weights + moments + both, disk)
+        peak = max(weights + moments + both, before + (weights if self.parts > 1 else 0))
+        return StageMemory("reward_model", weights, gradients, moments, acts, 0, 0, peak, disk)
 
     def _proxy(self) -> float:
         """Bytes of the reward model, whose size is taken to be the policy's; 0 for a program."""
@@ -163,17 +183,27 @@ class Plan:
         policy, sampler = self.recipe.policy, self.recipe.sampler
         has_critic = policy.kind == "ppo" and policy.critic.trunk == "own"
         learners = 1 + has_critic
-        weights = self.frozen + learners * self.network(learns=True) + self._proxy()
+        online = policy.kind != "dpo" or policy.dpo.online
+        learner, reference, whole = self.network(learns=True), self.frozen, self._proxy()
         if sampler.engine.sync_every > 1:
-            weights += self.network(learns=True)
+            whole += learner
+        if self.parts > 1 and self.rank and online:
+            whole, reference = whole + reference, 0.0  # the base under adapters, which the reference is, too
+        before = whole + reference + learners * learner
+        weights = whole + (reference + learners * learner) / self.parts
         sequences = policy.batch_size * (2 if policy.kind == "dpo" else 1)
         per_update = sequences if policy.kind == "dpo" else -(-sequences // policy.minibatches)
         gradients, acts, both = self._learning(per_update, True, self.trained)
-        gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT
-        online = policy.kind != "dpo" or policy.dpo.online
+        gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT / self.parts
         rollout = self._sampling(sequences, sampler.engine.quantize) if online else 0.0
         watched = self._evaluating(self.recipe.evaluation.step_prompts)
-        peak = weights + moments + max(both + (learners - 1) * self.trained * FLOAT, rollout, watched)
+        others = (learners - 1) * self.trained * FLOAT / self.parts
+        if self.parts > 1:  # whole weights are gathered to be read
+            rollout += learner if online else 0.0
+            watched += reference + learner
+        peak = weights + moments + max(both + others, rollout, watched)
+        if self.parts > 1:
+            peak = max(peak, before + weights)
         disk = 2 * self.shape.weights * FLOAT + CHECKPOINTS * learners * 3 * self.trained * FLOAT
         return StageMemory("policy", weights, gradients, moments, acts, rollout, watched, peak, disk)
 

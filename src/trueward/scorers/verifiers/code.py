@@ -63,6 +63,7 @@ class Code(Verifier[CodeOptions]):
     options_type = CodeOptions
     unique = False
     slow = True
+    deterministic = False  # a program may reach its limit of time in one process and not in another
     examples = (
         Prompt(
             text="Write a function double(x) that returns twice x.",

@@ -32,6 +32,8 @@ class Verifier(ABC, Generic[O]):
     """Whether a prompt has one right answer, so that two answers at once are wrong."""
     slow: ClassVar[bool] = False
     """Whether a score takes more than milliseconds: then the self-test uses fewer prompts."""
+    deterministic: ClassVar[bool] = True
+    """Whether it gives an answer the same score in every process (`scorer.is_deterministic`)."""
     examples: ClassVar[tuple[Prompt, ...]] = ()
     example_options: ClassVar[dict[str, Any]] = {}
     """Prompts and options that `trueward verifiers test NAME` uses."""
