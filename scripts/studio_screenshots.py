@@ -27,7 +27,19 @@ from trueward.studio import app, demonstration
 from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
 from trueward.studio.runs.library import Library
-from trueward.studio.store import accounts, answers, labels, projects, queue, rounds, tags
+from trueward.studio.store import (
+    accounts,
+    answers,
+    criteria,
+    decisions,
+    desk,
+    labels,
+    projects,
+    queue,
+    rounds,
+    settings,
+    tags,
+)
 from trueward.studio.store.database import Database
 
 OUT = Path(__file__).parents[1] / "docs" / "images"
@@ -39,6 +51,9 @@ PAGES = {
     "rendered": "/compare/sorting",
     "write": "/write/how-to",
     "project": "/projects/helpful",
+    "import": "/projects/helpful",
+    "questions": "/compare/three%20questions",
+    "desk": "/desk/helpful?status=split&sort=disagreement&round=2",
     "runs": "/runs",
     "beside": "/runs?seeds=1&"
     + "&".join(f"run=seeds/b{beta}-s{seed}" for beta in ("0.0", "0.1", "1.0") for seed in range(3)),
@@ -76,6 +91,15 @@ SHORTER = """| n | comparisons, at most |
 | 1,024 | 9,217 |
 
 It halves the list, sorts both halves, and merges them.<|im_end|>"""
+WEATHER = Prompt(text="Will it rain in Lyon on the third of next month?")
+FORECASTS = (
+    "Yes. Take an umbrella: there will be 4 mm between two and five in the afternoon.",
+    "Nobody can tell a month ahead. In this season it rains there on about one day in three, so an umbrella is a fair bet.",
+)
+TABLE = """question\tanswer one\tanswer two\tid
+Why is the sky blue?\tSmall molecules scatter blue light more than red.\tBecause it mirrors the sea.\t17
+How do I boil an egg?\tEight minutes in boiling water, then cold water.\tWith heat.\t18
+"""
 CHECKS = (
     ("What is 7 times 8?", "56", "54"),
     ("Spell “rhythm”.", "rhythm", "rythm"),
@@ -92,6 +116,14 @@ def furnish(connection: Any, folder: Path) -> None:
     projects.create(connection, "sorting")
     pair = projects.pair(TALK, (LONGER, SHORTER), ("", ""), (True, True))
     projects.add_pairs(connection, projects.get(connection, "sorting"), [pair])
+    projects.create(connection, "three questions", instructions="What would you want to be told?")
+    asked = [
+        criteria.Criterion("honest", "Which answer is more honest about what it doesn't know?"),
+        criteria.Criterion("clarity", "How clear is it?", "rating"),
+    ]
+    pair = projects.pair(WEATHER, FORECASTS, ("", ""), (True, True))
+    projects.add_pairs(connection, projects.get(connection, "three questions"), [pair])
+    settings.change(connection, projects.get(connection, "three questions"), criteria=asked)
     projects.create(connection, "helpful", overlap=3, instructions="Which answer helps more?")
     project = projects.get(connection, "helpful")
     path = Path(demonstration.__file__).with_name("demonstration.jsonl")
@@ -112,6 +144,13 @@ def furnish(connection: Any, folder: Path) -> None:
     projects.add_pairs(connection, project, pairs[24:])
     for account in (2, 3):
         judge(connection, project, account, draw, 8)
+    split = desk.page(connection, project, desk.Filter(status="split", sort="disagreement", round=2))["items"]
+    shorter: Any = min(("first", "second"), key=lambda side: len(split[0][side]["text"]))
+    given = decisions.Decision(split[0]["item"], "a decision", shorter, 2, "Shorter, and nothing is missing.")
+    decisions.adjudicate(connection, 1, project, given)
+    decisions.comment(
+        connection, 1, project, split[0]["item"], "a comment", "The guidelines should say whether length counts."
+    )
     said = [
         labels.Label(pair, "small-judge", 0.85 if len(pair.first.text) > len(pair.second.text) else 0.3)
         for pair in pairs
@@ -172,6 +211,23 @@ def main(runs: Path, names: list[str]) -> None:
                     page.locator(".token").nth(6).focus()
                     heading = page.get_by_role("heading", name="What it says")
                     heading.evaluate("e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 40)")
+                    page.wait_for_timeout(300)
+                if name == "import":
+                    page.get_by_label("or paste rows").fill(TABLE)
+                    for column, meaning in (
+                        ("question", "prompt"),
+                        ("answer one", "response_a"),
+                        ("answer two", "response_b"),
+                    ):
+                        page.get_by_label(f"What the column {column} holds").select_option(meaning)
+                    page.get_by_text("2 of them new").wait_for()
+                    page.locator("[data-test=import]").evaluate(
+                        "e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 20)"
+                    )
+                    page.wait_for_timeout(300)
+                if name == "questions":
+                    page.keyboard.press("6")
+                    page.keyboard.press("2")
                     page.wait_for_timeout(300)
                 file = OUT / f"studio-{name}-{size}.png"
                 page.screenshot(path=file)

@@ -90,6 +90,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "studio":  # tw.studio.Client
+        return importlib.import_module("trueward.studio")
     if name not in MODULES:
         raise AttributeError(f"module 'trueward' has no attribute {name!r}")
     with warnings.catch_warnings():  # transformers' bars ask for ipywidgets in a notebook; ours don't

@@ -159,6 +159,12 @@ ROUTES = [
     ("POST", "/api/projects/p/undo", "worker"),
     ("POST", "/api/answers", "worker"),
     ("POST", "/api/exclude", "admin"),
+    ("POST", "/api/projects/p/preview", "admin"),
+    ("GET", "/api/projects/p/desk", "reader"),
+    ("POST", "/api/projects/p/adjudicate", "admin"),
+    ("POST", "/api/projects/p/comment", "admin"),
+    ("POST", "/api/projects/p/exclude", "admin"),
+    ("POST", "/api/projects/p/include", "admin"),
     ("POST", "/api/runs/r/tags", "admin"),
     ("GET", "/api/frontier", "reader"),
     ("GET", "/api/frontier.svg", "reader"),
@@ -176,7 +182,7 @@ ROUTES = [
 ]
 MAY = {"anyone": ("viewer", "annotator", "admin"), "reader": ("viewer", "admin"), "worker": ("annotator", "admin"),
        "admin": ("admin",)}  # fmt: skip
-OPEN = {"/api/me", "/api/enter", "/api/login", "/api/logout"}
+OPEN = {"/api/me", "/api/enter", "/api/enter/again", "/api/login", "/api/logout"}
 
 
 def test_who_may_do_what(client: Client) -> None:
@@ -194,11 +200,11 @@ def test_who_may_do_what(client: Client) -> None:
 
 
 def test_no_route_is_forgotten() -> None:
-    from trueward.studio.api import manage, people, tokens, watch, work
+    from trueward.studio.api import desk, exports, imports, manage, people, tokens, watch, work
 
     there = {
         (method, route.path)
-        for module in (manage, people, tokens, watch, work)
+        for module in (manage, imports, exports, desk, people, tokens, watch, work)
         for route in module.router.routes
         for method in route.methods  # type: ignore[attr-defined]  # all are APIRoutes
         if route.path not in OPEN  # type: ignore[attr-defined]  # all are APIRoutes
@@ -214,7 +220,7 @@ def test_a_printed_link_works_once_and_the_cookie_is_strict(client: Client, stud
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert invite not in cookie
-    assert one.get("/api/me").json()["account"] == {"name": "owner", "role": "admin"}
+    assert one.get("/api/me").json()["account"] == {"name": "owner", "role": "admin", "password": False}
     assert other.post("/api/enter", json={"token": invite}).status_code == 401
     assert one.post("/api/logout", json={}).status_code == 200
     assert one.get("/api/me").json()["account"] is None

@@ -21,7 +21,7 @@ from trueward.studio.api.place import COOKIE, Studio
 from trueward.studio.store import accounts
 
 Client = Callable[..., TestClient]
-OPEN = {"/api/me", "/api/enter", "/api/login", "/api/logout", "/api/panel"}
+OPEN = {"/api/me", "/api/enter", "/api/enter/again", "/api/login", "/api/logout", "/api/panel"}
 JSON = {"content-type": "application/json"}
 
 
@@ -70,9 +70,9 @@ def test_no_route_reads_what_a_stranger_sends(application: ASGIApp, studio: Stud
 
 
 def test_every_route_is_one_that_knows_who_asks() -> None:
-    from trueward.studio.api import manage, panels, people, tokens, watch, work
+    from trueward.studio.api import desk, exports, imports, manage, panels, people, tokens, watch, work
 
-    for module in (manage, panels, people, tokens, watch, work):
+    for module in (desk, exports, imports, manage, panels, people, tokens, watch, work):
         for each in module.router.routes:
             assert isinstance(each, route.Route), each
 

@@ -21,7 +21,7 @@ from trueward.studio.store import accounts, projects, queue
 from trueward.studio.store.database import Database
 
 PAIRS, PEOPLE = 300, 4
-TABLES = ("item", "assignment", "event", "response", "round", "project", "account")
+TABLES = ("item", "assignment", "event", "response", "round", "project", "account", "tally", "assignee")
 
 
 @pytest.fixture

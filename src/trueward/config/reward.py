@@ -17,7 +17,7 @@ class ComparisonsConfig(Section):
 
     source: str = "simulated"
     """Where labels come from: `simulated`, `file`, `demonstrations`, `judge`, or `studio:NAME`, the closed rounds of a studio's
-    project (`studio:NAME@2`: up to the second)."""
+    project (`studio:NAME@2`: up to the second; `studio:NAME:honest`: of one of its further questions)."""
     path: str = ""
     """With source = "file": people's comparisons (docs/comparisons.md); with "judge": those that the judge is compared with."""
     count: Positive = 4000

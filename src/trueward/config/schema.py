@@ -173,7 +173,7 @@ class EvaluationConfig(Section):
 
 NEWER = ("proxy_is_truth", "judge", "judge_calls", *GUARD_FIELDS)
 """Fields of [evaluation] that fingerprints of older runs know nothing of."""
-PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PROJECT = re.compile(r"[^\W_](?:[\w.-]| (?=[\w.-])){0,63}")
 NOT_ANNOTATORS = {"demonstrations": "demonstrations can't", "judge": "a judge can't"}
 
 

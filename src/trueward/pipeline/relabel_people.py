@@ -34,7 +34,7 @@ def pinned(recipe: Recipe, run: Path) -> Recipe:
     saved = run / "recipe.toml"
     before = config.read(str(saved)).comparisons.source if saved.is_file() else ""
     if not before.startswith(f"{source}@"):
-        before = f"{source}@{len(snapshots.snapshots(source))}"
+        before = f"{source}@{int(snapshots.snapshots(source)[-1].stem)}"
     return recipe.model_copy(update={"comparisons": recipe.comparisons.model_copy(update={"source": before})})
 
 
@@ -60,12 +60,13 @@ def _in_studio(
     labels: ComparisonsConfig, work: Path, step: int, posted: list[PeoplePair], into: Path
 ) -> list[Comparison]:
     """The choices in the first closed round that has some, after the rounds that earlier steps have used."""
-    project, _, begun = labels.source.removeprefix(snapshots.PREFIX).partition("@")
+    source, _, begun = labels.source.partition("@")
+    project = source.removeprefix(snapshots.PREFIX).partition(":")[0]
     questions.pose(project, f"{work.absolute().parent.name}-relabel-{step:07d}", posted)
     used = [int(artifacts.read_json(p)["round"]) for p in sorted((work / FOLDER).glob(f"*/{ROUND}"))]
-    closed = snapshots.snapshots(f"{snapshots.PREFIX}{project}")
-    for number in range(max([int(begun), *used]) + 1, len(closed) + 1):
-        if choices := questions.matching(posted, compared.read(closed[number - 1]).rows):
+    for path in snapshots.snapshots(source):
+        number = int(path.stem)
+        if number > max([int(begun), *used]) and (choices := questions.matching(posted, compared.read(path).rows)):
             artifacts.write_json(into / ROUND, {"project": project, "round": number, "pairs": len(posted)})
             return choices
     raise WaitingError(

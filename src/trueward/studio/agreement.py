@@ -11,6 +11,8 @@ from trueward.evaluation.statistics import wilson
 from trueward.records import Prompt, Response
 
 MIDDLE = 0.5
+USUAL_LOW, USUAL_HIGH = 0.3, 0.6  # of alpha, around the .45 of 73 % agreement on two choices
+NOTHING_YET = "It is known when two people have judged the same pair."
 
 
 def turned(prompt: Prompt, first: Response, second: Response) -> bool:
@@ -29,7 +31,14 @@ def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
     """Agreement figures for the project's page, with 95 % intervals over items. votes: by item, each 1, ½ or 0 for A."""
     n = agreement.counts([unit for unit in votes.values() if len(unit) > 1])
     if not len(n):
-        return {"alpha": None, "alpha_low": None, "alpha_high": None, "agreement": None, "items": 0}
+        return {
+            "alpha": None,
+            "alpha_low": None,
+            "alpha_high": None,
+            "agreement": None,
+            "items": 0,
+            "words": NOTHING_YET,
+        }
     shared = agreement.raw(n)
     low, high = wilson(shared * len(n), len(n))
     alphas = (agreement.krippendorff(n), *agreement.interval(n, agreement.krippendorff))
@@ -42,7 +51,39 @@ def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
         "agreement_low": low,
         "agreement_high": high,
         "items": len(n),
+        "words": words(alpha, alpha_low, alpha_high),
     }
+
+
+def words(alpha: float | None, low: float | None, high: float | None) -> str:
+    """What an alpha and its 95 % interval say, in a sentence or two. None: it has no value."""
+    if alpha is None:
+        return "Everybody has chosen the same all the time, so nothing tells agreement from habit yet."
+    if low is None or high is None:
+        return "One pair says nothing yet: an interval takes two."
+    if high < 0:
+        return (
+            "People disagree more than by chance. Such a thing has a cause: instructions that two people read in two ways, "
+            "or somebody who answers the wrong way round. Look at the split items before anything is trained on this."
+        )
+    if low <= 0:
+        if high >= USUAL_LOW:
+            return "Too few pairs to say: chance is inside the interval, and so is what preferences usually reach."
+        return (
+            "That can't be told from chance. A reward model would learn little or nothing from these answers: look at the "
+            "split items, the check pairs and what people are told to go by."
+        )
+    if high < USUAL_LOW:
+        return (
+            "More than chance, and less than preferences usually reach (an alpha near .45). Some of it may be the "
+            "instructions: read the split items, and decide those that matter."
+        )
+    if low > USUAL_HIGH:
+        return "More than preferences usually reach (an alpha near .45): these pairs are clear."
+    return (
+        "Within what preferences usually reach: people who compare answers agree on about 73 %, which is an alpha near .45. "
+        "It is also about the best that a reward model can do."
+    )
 
 
 def with_people(model_votes: Mapping[int, float], votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:

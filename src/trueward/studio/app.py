@@ -19,13 +19,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from trueward.studio.api import compare_runs, inspect_run, manage, panels, people, tokens, watch, work
+from trueward.studio.api import (
+    compare_runs,
+    desk,
+    exports,
+    imports,
+    inspect_run,
+    manage,
+    panels,
+    people,
+    tokens,
+    watch,
+    work,
+)
 from trueward.studio.api.gate import BROKEN, Gate, Names
 from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
-PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "panel", "welcome")
+PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "desk", "panel", "welcome")
 
 
 class Static(StaticFiles):
@@ -49,7 +61,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
     app.state.studio = studio
-    for module in (people, panels, tokens, work, manage, inspect_run, compare_runs, watch):
+    for module in (people, panels, tokens, work, manage, imports, exports, desk, inspect_run, compare_runs, watch):
         app.include_router(module.router)
     explain(app)
     app.mount("/page", Static(directory=PAGE))

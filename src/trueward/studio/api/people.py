@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic import Field
+from sqlalchemy import Connection
 
 from trueward.studio.api import limits
 from trueward.studio.api.place import COOKIE, MOST_ID, Admin, Body, Here, Member, Person, Role, Studio, whoever
@@ -14,6 +15,11 @@ from trueward.studio.api.sessions import address_of, attempt, entering, set_cook
 from trueward.studio.store import accounts, panels
 
 router = APIRouter(prefix="/api", route_class=Route)
+SPENT = {
+    "used": "this link was used before, and works once",
+    "old": "this link is too old: it worked for a week",
+    "unknown": "this link isn't known here: it may be cut off, or very old",
+}
 AccountId = Annotated[int, Path(ge=1, le=MOST_ID)]
 
 
@@ -51,25 +57,53 @@ class Active(Body):
 
 
 @router.get("/me")
-def me(here: Here, person: Annotated[Person | None, Depends(whoever)]) -> dict[str, Any]:
-    """The account of the request, if any, and whether the lab is there."""
-    account = None if person is None else {"name": person.name, "role": person.role}
-    if person is not None and person.role == panels.ROLE:  # whose page is the one project of the link
-        with here.database.reading() as connection:
+def me(
+    here: Here, person: Annotated[Person | None, Depends(whoever)], request: Request, response: Response
+) -> dict[str, Any]:
+    """The account of the request, if any, and whether the lab is there. A session that is in use lasts longer by it."""
+    if person is None:
+        return {"account": None, "lab": here.lab is not None}
+    account: dict[str, Any] = {"name": person.name, "role": person.role}
+    with here.database.reading() as connection:
+        if person.role == panels.ROLE:  # whose page is the one project of the link
             row = panels.sitting(connection, person.id)
-        account = {**(account or {}), "project": row.project, "kind": row.kind}
+            account |= {"project": row.project, "kind": row.kind}
+        else:
+            known = accounts.by_name(connection, person.name)
+            account["password"] = known is not None and bool(known.password)
+        until = accounts.renewal(connection, person.hashed) if person.by == "session" else None
+    here.see(person.id)
+    if until is not None:
+        here.database.write(lambda connection: accounts.renew(connection, person.hashed, until))
+        set_cookie(here, response, request.cookies[COOKIE])
     return {"account": account, "lab": here.lab is not None}
 
 
 @router.post("/enter")
 def enter(body: Enter, here: Here, request: Request, response: Response) -> dict[str, Any]:
     """Exchange a one-time token for a session."""
+
+    def work(connection: Connection) -> tuple[str | None, str]:
+        session = accounts.enter(connection, body.token)
+        return session, "" if session else accounts.spent(connection, body.token)
+
     with attempt(here, entering(request)) as right:
-        session = here.database.write(lambda connection: accounts.enter(connection, body.token))
+        session, why = here.database.write(work)
         right(session is not None)
     if session is None:
-        raise HTTPException(401, "this link has been used, or is too old")
+        raise HTTPException(401, SPENT[why])
     set_cookie(here, response, session)
+    return {}
+
+
+@router.post("/enter/again")
+def ask_again(body: Enter, here: Here, request: Request) -> dict[str, Any]:
+    """Whoever holds a link that is spent asks for another one; admins see that on the page People."""
+    with attempt(here, entering(request)) as right:
+        known = here.database.write(lambda connection: accounts.want_link(connection, body.token))
+        right(known)
+    if not known:
+        raise HTTPException(404, SPENT["unknown"])
     return {}
 
 
@@ -127,7 +161,10 @@ def everyone(here: Here, person: Admin) -> list[dict[str, Any]]:
     """All accounts, without those that links for panels made."""
     with here.database.reading() as connection:
         return [
-            {"id": row.id, "name": row.name, "role": row.role, "active": row.active, "password": bool(row.password)}
+            {
+                **{name: getattr(row, name) for name in ("id", "name", "role", "active", "seen", "link_wanted")},
+                "password": bool(row.password),
+            }
             for row in accounts.all_of(connection)
             if row.role != panels.ROLE
         ]
@@ -152,7 +189,7 @@ def invite(account_id: AccountId, here: Here, person: Admin) -> dict[str, Any]:
     """Another one-time token for an account, for example after the first was lost."""
     if account_id not in {row["id"] for row in everyone(here, person)}:
         raise HTTPException(404, "there is no such account")
-    return {"token": here.database.write(lambda connection: accounts.grant(connection, account_id, "invite"))}
+    return {"token": here.database.write(lambda connection: accounts.invite(connection, account_id))}
 
 
 @router.post("/accounts/{account_id}/active")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from trueward.studio.store.inbox import Inbox
 from trueward.studio.store.queue import Free
 
 COOKIE = "trueward"
+SEEN_EVERY = 60.0  # seconds
 MOST_STREAMS = 20  # open event streams of one account
 MOST_ID = 2**31 - 1  # of a row: PostgreSQL's integers
 MOST_NUMBER = 2**53 - 1  # that JSON can hold exactly
@@ -47,10 +49,18 @@ class Studio:
     overviews: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = field(
         default_factory=dict
     )  # by project, with a stamp
+    seen: dict[int, float] = field(default_factory=dict)  # by account: when it was last noted that they are here
     inbox: Inbox = field(init=False)
 
     def __post_init__(self) -> None:
         self.inbox = Inbox(self.data)
+
+    def see(self, account_id: int) -> None:
+        """Note that somebody is here, at most once a minute."""
+        now = time.monotonic()
+        if now - self.seen.get(account_id, -SEEN_EVERY) >= SEEN_EVERY:
+            self.seen[account_id] = now
+            self.database.write(lambda connection: accounts.see(connection, account_id), lasting=False)
 
     def take_in(self) -> None:
         """Import the pairs that runs have sent since the last call."""

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trueward.studio.api import bodies, place
 
+FLAT = ("/import", "/preview")  # where a body is a whole file
 SMALL = 64 * 1024  # bytes that are parsed where they arrive; more of them in a thread of their own
 CHECKS = (place.somebody, place.member, place.worker, place.reader, place.ruler)
 
@@ -45,7 +46,7 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """The parsed body."""
         raw = await self.body()
-        parse = bodies.flat if str(self.scope["path"]).endswith("/import") else bodies.plain
+        parse = bodies.flat if str(self.scope["path"]).endswith(FLAT) else bodies.plain
         try:
             return parse(raw) if len(raw) < SMALL else await run_in_threadpool(parse, raw)
         except ValueError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException
 from pydantic import Field
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 
 from trueward.studio.api.place import Body, Here, Worker
 from trueward.studio.api.route import Route
-from trueward.studio.store import answers, history, panels, projects, queue
+from trueward.studio.store import answers, criteria, history, panels, projects, queue, settings
 from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api", route_class=Route)
@@ -21,6 +22,16 @@ class Wanted(Body):
     """How many items to hold."""
 
     count: int = Field(3, ge=1, le=queue.MOST)
+
+
+Choice = Annotated[int, Field(ge=-criteria.STRONGEST, le=criteria.STRONGEST)]
+
+
+class Rated(Body):
+    """A rating of both answers."""
+
+    left: int = Field(ge=1, le=criteria.BEST)
+    right: int = Field(ge=1, le=criteria.BEST)
 
 
 class GivenAnswer(Body):
@@ -36,6 +47,7 @@ class GivenAnswer(Body):
     reason: str | None = Field(None, max_length=500)
     seconds: float | None = Field(None, ge=0, le=86400)
     read: bool | None = None
+    criteria: dict[Annotated[str, Field(max_length=32)], Choice | Rated] = Field({}, max_length=criteria.MOST)
 
 
 class Undone(Body):
@@ -62,6 +74,10 @@ def take(name: str, body: Wanted, here: Here, person: Worker) -> dict[str, Any]:
             project = projects.working(connection, name)
         except LookupError as error:
             raise HTTPException(404, str(error)) from None
+        if project.archived:
+            raise HTTPException(409, f"{name} is archived: nobody works in it any more")
+        if person.role == "annotator" and not settings.may_work(project, person.id):
+            raise HTTPException(403, f"others are assigned to {name}")
         if person.role != panels.ROLE:
             return project, queue.take(connection, project, person.id, body.count), {}
         return project, *_panel_turn(connection, project, person.id, body.count)
@@ -70,7 +86,10 @@ def take(name: str, body: Wanted, here: Here, person: Worker) -> dict[str, Any]:
     project, items, end = here.database.write(work, lasting=False)
     with here.database.reading() as connection:  # outside the write transaction, so that counting blocks nobody
         progress = end.pop("progress", None) or queue.progress(connection, project, person.id, here.free)
-    return {"kind": project.kind, "instructions": project.instructions, "items": items, "progress": progress, **end}
+    here.see(person.id)
+    about = {"kind": project.kind, "instructions": project.instructions, "skip_reasons": settings.reasons(project)}
+    about["criteria"] = [asdict(each) for each in criteria.of(project)]
+    return {**about, "items": items, "progress": progress, **end}
 
 
 def _panel_turn(

@@ -1,14 +1,16 @@
 // The studio's shell: who is here, where they are, and what to show there.
-import { get, lab, me, offline, post, toast } from "./api.js";
+import { get, lab, me, offline, post, say, toast } from "./api.js";
 import { Compare } from "./compare.js";
+import { Desk } from "./desk.js";
 import { here, Link } from "./place.js";
+import { Password } from "./password.js";
 import { People } from "./people.js";
 import { Project } from "./project.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
 import { hidden, pieces } from "./signs.js";
 import { Sweep } from "./sweep.js";
-import { html, render, useEffect, useState } from "./vendor.js";
+import { html, render, signal, useEffect, useState } from "./vendor.js";
 import { Home } from "./home.js";
 import { Write } from "./write.js";
 
@@ -21,7 +23,7 @@ const PLACES = [
   ["/people", "People", ["admin", "annotator", "viewer"]],
 ];
 
-const OTHERS = { projects: "Project", sweeps: "Sweep", welcome: "Welcome" };
+const OTHERS = { projects: "Project", desk: "Review", sweeps: "Sweep", welcome: "Welcome" };
 
 // The tab's title: what is shown, its place, the studio. Signs that turn the direction of text have no place in it.
 function titled(...parts) {
@@ -45,14 +47,16 @@ function Places() {
     welcome: () => html`<${Home} welcome=${true} />`,
     compare: () => (name ? html`<${Compare} key=${name} name=${name} />` : html`<${Home} kind="compare" />`),
     write: () => (name ? html`<${Write} key=${name} name=${name} />` : html`<${Home} kind="write" />`),
-    projects: () => html`<${Project} key=${name} name=${name} />`,
+    projects: () => (name ? html`<${Project} key=${name} name=${name} />` : html`<${Home} />`),
+    desk: () => (name ? html`<${Desk} key=${name} name=${name} />` : html`<${Home} />`),
     runs: () => (name ? html`<${Run} key=${name} name=${name} />` : html`<${Runs} />`),
     sweeps: () => html`<${Sweep} key=${name} name=${name} />`,
     people: () => html`<${People} />`,
   };
-  const label = PLACES.find(([to]) => to === `/${place}`)?.[1] ?? OTHERS[place] ?? (place ? "No such page" : "");
+  const known = Object.hasOwn(pages, place) && !(name && ["", "welcome", "people"].includes(place));
+  const label = !known ? "No such page" : PLACES.find(([to]) => to === `/${place}`)?.[1] ?? OTHERS[place] ?? "";
   useEffect(() => titled(name, place ? label : ""), [name, label, place]);
-  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && place === "projects") || (to === "/runs" && place === "sweeps");
+  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && ["projects", "desk"].includes(place)) || (to === "/runs" && place === "sweeps");
   const link = ([to, label, roles]) =>
     roles.includes(me.value.role) &&
     (to !== "/lab/" || lab.value) &&
@@ -68,7 +72,8 @@ function Places() {
         <span>${me.value.name}</span></span>
     </header>
     <main id="main" tabindex="-1" class=${place === "compare" && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
-      ${(pages[place] ?? (() => html`<${Nowhere} path=${path} />`))()}
+      ${entered.value && me.value.password === false && me.value.name !== "owner" && html`<div class="first"><${Password} first=${true} onDone=${() => (entered.value = false)} onLater=${() => (entered.value = false)} /></div>`}
+      ${known ? pages[place]() : html`<${Nowhere} path=${path} />`}
     </main>
     <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 }
@@ -98,6 +103,8 @@ function decoded(text) {
 }
 
 let refusal = ""; // why a panel's link doesn't open
+let spent = ""; // the key of a link that let nobody in
+const entered = signal(false); // whether this page was opened by a link
 
 // A panel's link: /panel/KEY with what the panel calls its member (Prolific's names, or plain ones).
 async function join(key) {
@@ -113,6 +120,13 @@ async function join(key) {
 
 function SignIn() {
   const [problem, setProblem] = useState(sessionStorage.getItem("problem") || "");
+  const [wanted, setWanted] = useState("");
+  const ask = async () => {
+    await post("/api/enter/again", { token: spent }).then(
+      () => setWanted("An admin sees now that you ask, and sends you a new link."),
+      (error) => setWanted(error.message),
+    );
+  };
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
@@ -126,15 +140,19 @@ function SignIn() {
   };
   return html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "400px", margin: "8vh auto" }}>
     <h1>Sign in</h1>
-    ${problem && html`<p class="note bad" role="alert">${problem}</p>`}
+    ${problem && html`<div class="note bad" role="alert"><p>${capital(problem)}.</p>
+      ${spent && !wanted && html`<p>If you have a password, sign in with your name. If not:</p><button type="button" onClick=${ask}>Ask for a new link</button>`}
+      ${wanted && html`<p data-test="wanted">${wanted}</p>`}</div>`}
     <form onSubmit=${submit}>
       <label>Name<input name="name" autocomplete="username" required /></label>
       <label>Password<input name="password" type="password" autocomplete="current-password" required /></label>
       <button class="main">Sign in</button>
     </form>
-    <p class="small soft gap">No password? Open the link that you were sent, or the address that <code>trueward studio</code> printed. It works once.</p>
+    <p class="small soft gap">No password? Open the link that you were sent, or the address that <code>trueward studio</code> printed. It works once. On the studio’s own machine <code>trueward studio account NAME</code> prints a new one.</p>
   </div></main>`;
 }
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 async function know() {
   const session = await get("/api/me");
@@ -147,13 +165,23 @@ async function start() {
   if (key) {
     history.replaceState(null, "", location.pathname + location.search); // it never stays in the address bar
     await post("/api/enter", { token: key }).then(
-      () => sessionStorage.removeItem("problem"),
-      (problem) => sessionStorage.setItem("problem", problem.message),
+      () => {
+        sessionStorage.removeItem("problem");
+        entered.value = true;
+      },
+      (problem) => {
+        spent = problem.status === 401 ? key : "";
+        sessionStorage.setItem("problem", problem.message);
+      },
     );
   }
   const panel = location.pathname.match(/^\/panel\/([^/]+)$/);
   if (panel) await join(panel[1]);
   await know().catch(() => (me.value = null));
+  if (me.value && spent) {
+    say(`${capital(sessionStorage.getItem("problem"))}; you are still signed in here.`);
+    sessionStorage.removeItem("problem");
+  }
   render(html`<${Shell} />`, document.getElementById("app"));
 }
 

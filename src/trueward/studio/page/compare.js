@@ -5,22 +5,13 @@ import { waiting } from "./outbox.js";
 import { onwardAll, Pane } from "./pane.js";
 import { Copy, Dialog, Meter } from "./parts.js";
 import { Link } from "./place.js";
+import { lean, Questions, rates, Rating, useQuestions } from "./questions.js";
+import { SCALE } from "./scale.js";
 import { sitting } from "./sitting.js";
 import { PromptText } from "./talk.js";
 import { raw, turnRaw, Words } from "./words.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
 
-// key, side, strength, words, words below "A is" and "B is" on a phone
-const SCALE = [
-  ["1", "left", 3, "A much better", "much"],
-  ["2", "left", 2, "A better", "better"],
-  ["3", "left", 1, "A slightly better", "slightly"],
-  ["4", null, null, "Tie", "tie"],
-  ["5", "right", 1, "B slightly better", "slightly"],
-  ["6", "right", 2, "B better", "better"],
-  ["7", "right", 3, "B much better", "much"],
-];
-const REASONS = ["I can't judge this", "The prompt makes no sense", "Harmful content", "Broken text", "Something else"];
 const MOST_SECONDS = 3600;
 
 export function Compare({ name }) {
@@ -32,6 +23,8 @@ export function Compare({ name }) {
   const current = useRef({ at: 0, id: "", ends: new Set() });
   const [read, setRead] = useState(""); // the pair of which both answers were seen to their ends
   const item = work.items.value?.[0];
+  const reasons = work.about.value?.skip_reasons ?? [];
+  const asking = useQuestions(work.about.value?.criteria ?? [], item?.assignment);
 
   useEffect(() => work.close, [work]);
   if (item && current.current.id !== item.assignment)
@@ -45,17 +38,28 @@ export function Compare({ name }) {
     if (!work.items.value?.length) return;
     scrollTo(0, 0); // on a phone the page itself scrolls, and the next pair begins at its top
     const seconds = Math.min(MOST_SECONDS, Math.round(performance.now() - current.current.at) / 1000);
-    const more = { ...(both && what.kind !== "skip" ? { both } : {}), ...(note.trim() ? { text: note.trim() } : {}) };
+    const further = what.kind !== "skip" && asking.all.length ? { criteria: asking.value() } : {};
+    const more = { ...further, ...(both && what.kind !== "skip" ? { both } : {}), ...(note.trim() ? { text: note.trim() } : {}) };
     work.answer({ ...what, ...more, seconds, read: current.current.ends.size === 2 });
     setBoth(null);
     setNote("");
     setOpen("");
     document.getElementById("announcement").textContent = announcement;
   };
-  const choose = ([, side, strength, words]) =>
-    answer(side ? { kind: "win", side, strength } : { kind: "tie" }, `${words}. Next pair.`);
+  // a choice answers the question at hand; the overall one, which is the last, ends the pair
+  const choose = (step) => {
+    const [, side, strength, words] = step;
+    if (asking.step && !asking.step.side) return give(lean(step));
+    if (asking.step) return;
+    return answer(side ? { kind: "win", side, strength } : { kind: "tie" }, `${words}. Next pair.`);
+  };
+  const give = (value) => {
+    asking.give(value);
+    document.getElementById("announcement").textContent = "Next question.";
+  };
   const skip = (reason) => answer({ kind: "skip", reason }, "Skipped. Next pair.");
   const undo = async () => {
+    if (asking.back()) return;
     scrollTo(0, 0);
     if (await attempt(work.undo)) document.getElementById("announcement").textContent = "Taken back.";
   };
@@ -77,11 +81,11 @@ export function Compare({ name }) {
       n: () => setOpen("note"),
       "?": () => setOpen("help"),
     };
-    for (const step of SCALE) keys[step[0]] = () => choose(step);
+    for (const step of SCALE) keys[step[0]] = () => (asking.step?.side ? rates(step[0]) && give(rates(step[0])) : choose(step));
     const press = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
       if (event.target.matches("input, textarea, select")) return;
-      if (open === "skip" && REASONS[Number(event.key) - 1]) skip(REASONS[Number(event.key) - 1]);
+      if (open === "skip" && reasons[Number(event.key) - 1]) skip(reasons[Number(event.key) - 1]);
       else if (!open) {
         const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
         if (!act || (event.key.startsWith("Arrow") && event.target.closest(".scrolls"))) return;
@@ -110,15 +114,17 @@ export function Compare({ name }) {
       ? html`<${Pair} key=${item.assignment} item=${item} differences=${differences} onEnd=${seen} />
           <div class="dock">
             ${read !== item.assignment && html`<button class="below" onClick=${onwardAll}>The answers go on below</button>`}
-            <div class="sides" aria-hidden="true"><span class="a"><b class="letter">A</b> is</span><span class="b"><b class="letter b">B</b> is</span></div>
-            <div class="scale" role="group" aria-label="Which answer is better">
+            <${Questions} asking=${asking} />
+            ${asking.step?.side && html`<${Rating} step=${asking.step} onGive=${give} />`}
+            ${!asking.step?.side && html`<div class="sides" aria-hidden="true"><span class="a"><b class="letter">A</b> is</span><span class="b"><b class="letter b">B</b> is</span></div>`}
+            ${!asking.step?.side && html`<div class="scale" role="group" aria-label=${asking.step?.question ?? "Which answer is better"}>
               ${SCALE.map(
                 (step) => html`<button class=${step[1] === "left" ? "a" : step[1] === "right" ? "b" : ""}
                   title=${step[3]} onClick=${() => choose(step)}>
                   <span class="weight" aria-hidden="true">${[...Array(step[2] || 0)].map(() => html`<i></i>`)}</span>
                   <span class="words">${step[3]}</span><span class="short" aria-hidden="true">${step[4]}</span><kbd aria-hidden="true">${step[0]}</kbd></button>`,
               )}
-            </div>
+            </div>`}
             <div class="tools">
               <button onClick=${() => setOpen("skip")}>Skip <kbd>S</kbd></button>
               <button onClick=${undo}>Undo <kbd>U</kbd></button>
@@ -133,7 +139,7 @@ export function Compare({ name }) {
       : html`<${Nothing} work=${work} onUndo=${undo} />`}
     ${open === "skip" &&
     html`<${Dialog} title="Why skip it?" onClose=${() => setOpen("")}>
-      <div class="reasons">${REASONS.map((r, i) => html`<button onClick=${() => skip(r)}><kbd>${i + 1}</kbd> ${r}</button>`)}</div>
+      <div class="reasons">${reasons.map((r, i) => html`<button onClick=${() => skip(r)}><kbd>${i + 1}</kbd> ${r}</button>`)}</div>
     </${Dialog}>`}
     ${open === "note" && html`<${Note} note=${note} onSave=${setNote} onClose=${() => setOpen("")} />`}
     ${open === "help" && html`<${Help} onClose=${() => setOpen("")} />`}
@@ -164,7 +170,7 @@ function Instructions({ project, text }) {
 }
 
 function Nothing({ work, onUndo }) {
-  if (work.problem.value) return html`<p class="note bad" role="alert">${work.problem.value}</p>`;
+  if (work.problem.value) return html`<div class="card empty"><p class="note bad" role="alert">${work.problem.value}</p>${me.value.role !== "panelist" && html`<${Link} to="/" class="button main">Home</${Link}>`}</div>`;
   if (work.items.value === null) return html`<p class="empty" aria-busy="true">Fetching pairs …</p>`;
   if (me.value.role === "panelist") return html`<${Completed} of=${work.completed.value} onUndo=${onUndo} />`;
   return html`<div class="card empty" data-test="finished">
@@ -218,8 +224,9 @@ const Help = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}>
     <dt><kbd>4</kbd> or <kbd>T</kbd></dt><dd>tie</dd>
     <dt><kbd>5</kbd> <kbd>6</kbd> <kbd>7</kbd></dt><dd>B is slightly better, better, much better</dd>
     <dt><kbd>←</kbd> <kbd>→</kbd> <kbd>↓</kbd></dt><dd>A is better, B is better, tie</dd>
+    <dt><kbd>1</kbd> to <kbd>5</kbd></dt><dd>where an answer is rated: from worst to best</dd>
     <dt><kbd>S</kbd></dt><dd>skip, with a reason</dd>
-    <dt><kbd>U</kbd></dt><dd>undo</dd>
+    <dt><kbd>U</kbd></dt><dd>undo: the question before, or the pair before</dd>
     <dt><kbd>G</kbd> <kbd>B</kbd></dt><dd>both are good, both are bad (beside your choice)</dd>
     <dt><kbd>D</kbd> <kbd>N</kbd></dt><dd>show the differences; add a note</dd>
     <dt><kbd>M</kbd> <kbd>R</kbd></dt><dd>more of the texts; every sign as it was written (raw)</dd>

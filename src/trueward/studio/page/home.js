@@ -1,7 +1,8 @@
 // Home: what there is to do, and a welcome where there is nothing yet.
 import { attempt, encoded, get, lab, me, post } from "./api.js";
-import { Badge, Meter, useData, Verdict, signed } from "./parts.js";
+import { Badge, Meter, useData, Verdict, signed, when } from "./parts.js";
 import { go, Link } from "./place.js";
+import { rate } from "./project-settings.js";
 import { html, useState } from "./vendor.js";
 
 export function Home({ kind = "", welcome = false }) {
@@ -9,7 +10,8 @@ export function Home({ kind = "", welcome = false }) {
   const sees = me.value.role !== "annotator";
   const runs = useData(() => (sees && !kind ? get("/api/runs") : Promise.resolve([])), `runs ${kind}`, 5000);
   if (!projects.data || !runs.data) return html`<p class="soft" aria-busy="true">${projects.problem?.message || ""}</p>`;
-  const listed = projects.data.filter((project) => !kind || project.kind === kind);
+  const ours = projects.data.filter((project) => !kind || project.kind === kind);
+  const [listed, old] = [ours.filter((project) => !project.archived), ours.filter((project) => project.archived)];
   const rules = me.value.role === "admin";
   if (welcome || (!kind && rules && !projects.data.length && !runs.data.length)) return html`<${Welcome} />`;
   return html`
@@ -18,7 +20,9 @@ export function Home({ kind = "", welcome = false }) {
     ${listed.length
       ? html`<div class="grid gap">${listed.map((project) => html`<${Tile} project=${project} />`)}</div>`
       : html`<div class="card empty gap"><h2>No projects${kind ? " of this kind" : ""} yet</h2>
-          <p>${rules ? "Make one, and fill it from a file or from a model." : "Somebody has to make one first."}</p></div>`}
+          <p>${rules ? "Make one, and fill it from a file or from a model." : "Somebody has to make one first, or assign you to one."}</p></div>`}
+    ${old.length > 0 && html`<details class="gap archive"><summary>${old.length === 1 ? "1 archived project" : `${old.length} archived projects`}</summary><ul>${old.map((project) => html`<li><${Link} to=${`/projects/${encodeURIComponent(project.name)}`}>${project.name}</${Link}> <span class="small soft">${project.kind}, archived ${when(project.archived)}</span></li>`)}</ul></details>`}
+    ${me.value.password === false && me.value.name !== "owner" && html`<p class="note gap">You have no password yet, so this browser is your only way in. <${Link} to="/people">Choose one</${Link}></p>`}
     ${runs.data.length > 0 &&
     html`<h2 class="gap">Latest runs</h2><div class="grid">${runs.data.slice(0, 6).map(
       (run) => html`<div class="card"><div class="row apart"><h3><${Link} to=${`/runs/${encoded(run.name)}`}>${run.name}</${Link}></h3><${Badge} state=${run.damage ? "damaged" : run.state} /></div>
@@ -42,8 +46,6 @@ function Tile({ project }) {
   </div>`;
 }
 
-export const rate = (percent) => (percent === "" ? null : Number(percent) / 100);
-
 export function NewProject({ kind, label = "New project" }) {
   const [open, setOpen] = useState(false);
   const submit = async (event) => {
@@ -54,7 +56,7 @@ export function NewProject({ kind, label = "New project" }) {
   };
   if (!open) return html`<button onClick=${() => setOpen(true)}>${label}</button>`;
   return html`<form class="card" style=${{ width: "100%" }} onSubmit=${submit}>
-    <div class="grid"><label>Name<input name="name" required maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" autofocus /></label>
+    <div class="grid"><label>Name<input name="name" required maxlength="64" placeholder="Helpful answers" autofocus /></label>
       <label>People do what?<select name="kind"><option value="compare" selected=${kind === "compare"}>compare two answers</option><option value="write" selected=${kind === "write"}>write answers</option></select></label>
       <label>People an item<input name="overlap" type="number" min="1" max="100" value="2" /></label>
       <label>Check pairs, % of each person’s<input name="checks" type="number" min="0" max="50" step="any" placeholder="as they are spread" /></label></div>

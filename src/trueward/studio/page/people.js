@@ -1,7 +1,9 @@
 // People: accounts and invitations for an admin; for everybody their own password and way out.
-import { attempt, get, me, post, say } from "./api.js";
+import { attempt, get, me, post } from "./api.js";
 import { Credentials } from "./credentials.js";
+import { ago } from "./annotators.js";
 import { Copy, useData } from "./parts.js";
+import { Password } from "./password.js";
 import { html, useState } from "./vendor.js";
 
 export function People() {
@@ -30,6 +32,7 @@ function Accounts() {
   const invite = async (row) => {
     const made = await attempt(() => post(`/api/accounts/${row.id}/invite`, {}));
     if (made) setInvited({ name: row.name, token: made.token });
+    again();
   };
   const lock = async (row) => {
     await attempt(() => post(`/api/accounts/${row.id}/active`, { active: !row.active }));
@@ -42,22 +45,7 @@ function Accounts() {
       <button class="main" style=${{ alignSelf: "flex-end" }}>Invite</button></form>
     ${invited && html`<div class="note gap" role="status"><p>Send this to ${invited.name}. It works once, within a week:</p>
       <div class="row"><code data-test="invitation">${address(invited.token)}</code><${Copy} text=${address(invited.token)} /></div></div>`}
-    <div class="scroll gap" tabindex="0" role="region" aria-label="Accounts"><table><thead><tr><th>name</th><th>role</th><th>password</th><th></th></tr></thead><tbody>
-      ${(data || []).map((row) => html`<tr><td>${row.name}${!row.active && html` <span class="chip bad">locked</span>`}</td><td>${row.role}</td><td>${row.password ? "yes" : "–"}</td>
+    <div class="scroll gap" tabindex="0" role="region" aria-label="Accounts"><table><thead><tr><th>name</th><th>role</th><th>password</th><th>last seen</th><th></th></tr></thead><tbody>
+      ${(data || []).map((row) => html`<tr><td>${row.name}${!row.active && html` <span class="chip bad">locked</span>`}${row.link_wanted && html` <span class="chip warn">asks for a new link</span>`}</td><td>${row.role}</td><td>${row.password ? "yes" : "–"}</td><td class="small soft">${ago(row.seen)}</td>
         <td><button class="quiet" onClick=${() => invite(row)}>New link</button>${row.name !== me.value.name && html`<button class="quiet" onClick=${() => lock(row)}>${row.active ? "Lock" : "Unlock"}</button>`}</td></tr>`)}</tbody></table></div></div>`;
-}
-
-function Password() {
-  const change = async (event) => {
-    event.preventDefault();
-    const form = new FormData(event.target);
-    const body = { password: form.get("password"), current: form.get("current") };
-    if (await attempt(() => post("/api/password", body))) {
-      say("The password is changed; your other sessions, tokens and links have ended.");
-      event.target.reset();
-    }
-  };
-  return html`<form class="card" onSubmit=${change}><h2>Your password</h2>
-    <div class="grid"><label>The present one, if you have one<input name="current" type="password" autocomplete="current-password" /></label>
-    <label>The new one, 10 characters or more<input name="password" type="password" minlength="10" required autocomplete="new-password" /></label></div><button>Change it</button></form>`;
 }

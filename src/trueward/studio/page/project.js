@@ -1,14 +1,16 @@
 // A project from its admin's side: progress, agreement, annotators, rounds, what comes in and what goes out.
 import { attempt, get, me, post, say } from "./api.js";
+import { Annotators } from "./annotators.js";
+import { Import } from "./import.js";
 import { Panels } from "./panels.js";
 import { Copy, Dialog, Meter, number, percent, plain, Stat, useData, when } from "./parts.js";
 import { Link } from "./place.js";
-import { rate } from "./home.js";
+import { Settings } from "./project-settings.js";
 import { html, useState } from "./vendor.js";
 import { Words } from "./words.js";
 
 const FORMS = {
-  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["csv", "CSV, a row an item"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["events", "All events"]],
+  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-conversational", "TRL, conversations"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["rankings", "Rankings"], ["table", "CSV, a row an answer"], ["csv", "CSV, a row an item"], ["parquet", "Parquet"], ["votes", "Votes as they were cast"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["events", "All events"]],
   write: [["demonstrations", "Demonstrations (JSONL)"], ["csv", "CSV"], ["events", "All events"]],
 };
 
@@ -17,7 +19,7 @@ export function Project({ name }) {
   const { data, problem, again } = useData(() => get(path), name, 6000);
   const [closing, setClosing] = useState(false);
   const [changing, setChanging] = useState(false);
-  if (problem && !data) return html`<p class="note bad">${problem.message}</p>`;
+  if (problem && !data) return html`<div class="card empty"><h1>${problem.status === 404 ? "There is no such project" : "This can’t be shown"}</h1><p>${problem.message}</p><${Link} to="/" class="button main">Home</${Link}></div>`;
   if (!data) return html`<p class="soft" aria-busy="true">…</p>`;
   const rules = me.value.role === "admin";
   const round = data.rounds.at(-1);
@@ -28,8 +30,9 @@ export function Project({ name }) {
     again();
   };
   return html`
-    <div class="row apart"><h1>${name}</h1><div class="row">
-      ${me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${data.kind === "compare" ? "Compare" : "Write"}</${Link}>`}
+    <div class="row apart"><h1>${name}${data.archived ? html` <span class="chip warn">archived</span>` : ""}</h1><div class="row">
+      ${!data.archived && me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${data.kind === "compare" ? "Compare" : "Write"}</${Link}>`}
+      <${Link} class="button" to=${`/desk/${encodeURIComponent(name)}`}>Review</${Link}>
       ${rules && html`<button onClick=${() => setChanging(true)}>Settings</button>`}
       ${rules && html`<button disabled=${!round.answered} onClick=${() => setClosing(true)}>Close round ${round.number}</button>`}</div></div>
     ${data.instructions && html`<div class="soft"><${Words} text=${data.instructions} /></div>`}
@@ -40,18 +43,20 @@ export function Project({ name }) {
         ${data.kind === "compare" && html`<${Stat} name="ties" value=${data.ties} />`}
         <${Stat} name="skipped" value=${data.skipped} />
         <${Stat} name="excluded" value=${data.excluded} hint=${data.excluded ? percent(data.exclusion_rate, 1) : ""} />
+        ${data.adjudicated > 0 && html`<${Stat} name="adjudicated" value=${data.adjudicated} />`}
         ${data.surplus > 0 && html`<${Stat} name="came too late" value=${data.surplus} />`}
       </div></div>
     ${data.agreement && html`<${Agreement} figures=${data.agreement} />`}
+    ${data.by_criterion.length > 0 && html`<${Criteria} rows=${data.by_criterion} path=${path} rules=${rules} />`}
     ${data.judges.length > 0 && html`<${Judges} rows=${data.judges} people=${data.agreement} />`}
-    <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} />
-    ${rules && html`<${Fill} path=${path} kind=${data.kind} onDone=${again} />`}
+    <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} items=${round.items} project=${name} assigned=${data.assigned} />
+    ${rules && html`<${Import} path=${path} kind=${data.kind} onDone=${again} />`}
     ${rules && data.kind === "compare" && html`<${Panels} path=${path} />`}
     <${Rounds} data=${data} name=${name} />
     ${changing && html`<${Settings} path=${path} data=${data} onClose=${() => (setChanging(false), again())} />`}
     ${rules && html`<div class="card"><h2>Export</h2><div class="row">${FORMS[data.kind].map(
       ([form, label]) => html`<a class="button" download href=${`${path}/export?form=${form}`}>${label}</a>`)}</div>
-      <p class="small soft gap">Ties, strengths and notes are whole in our own form and in the events; the others hold what they can.</p></div>
+      <p class="small soft gap">Ties, strengths and notes are whole in our own form and in the events; the others hold what they can. Where a reviewer has decided an item, the decision stands in the place of its votes, and its source says so.</p></div>
       <${Latest} path=${path} stamp=${data.answers + data.excluded} onChange=${again} />`}
     ${closing && html`<${Dialog} title=${`Close round ${round.number}?`} onClose=${() => setClosing(false)}>
       <p>Its ${round.answered} answers become a file with a hash, for recipes to train on. What nobody has answered yet goes on in round ${round.number + 1}.</p>
@@ -62,8 +67,15 @@ const Agreement = ({ figures }) => html`<div class="card"><h2>Do people agree?</
   ${figures.items
     ? html`<div class="stats"><${Stat} name="Krippendorff's alpha" value=${number(figures.alpha)} hint=${figures.alpha_low == null ? "" : `${number(figures.alpha_low)} to ${number(figures.alpha_high)}`} />
         <${Stat} name="of two people agree" value=${percent(figures.agreement)} hint=${`${percent(figures.agreement_low)} to ${percent(figures.agreement_high)}, on ${figures.items} items judged twice or more`} /></div>
-        <p class="small soft gap">People who compare answers agree on about 73 %, which is an alpha near .45: that is what preferences are like, and no fault of theirs. It is also about the best that a reward model can do.</p>`
-    : html`<p class="soft">It is known when two people have judged the same pair.</p>`}</div>`;
+        <p class="small soft gap" data-test="agreement">${figures.words}</p>`
+    : html`<p class="soft">${figures.words}</p>`}</div>`;
+
+// What people say to each further question, and how far they agree on it.
+const Criteria = ({ rows, path, rules }) => html`<div class="card" data-test="criteria"><h2>By question</h2><div class="scroll" tabindex="0" role="region" aria-label="By question"><table>
+  <thead><tr><th>question</th><th class="num">answers</th><th class="num">ties</th><th class="num">mean rating</th><th class="num">alpha</th><th class="num">of two people agree</th>${rules && html`<th></th>`}</tr></thead>
+  <tbody>${rows.map((row) => html`<tr><th scope="row">${row.name}<div class="small soft">${row.question}</div></th><td class="num">${row.answers}</td><td class="num">${row.ties}</td><td class="num">${row.kind === "rating" ? number(row.mean) : "–"}</td>
+    <td class="num" title=${row.agreement.words}>${number(row.agreement.alpha)}${row.agreement.alpha_low == null ? "" : html` <span class="small soft">${number(row.agreement.alpha_low)} to ${number(row.agreement.alpha_high)}</span>`}</td><td class="num">${percent(row.agreement.agreement)}</td>
+    ${rules && html`<td>${row.answers > 0 && html`<a download href=${`${path}/export?form=own&criterion=${encodeURIComponent(row.name)}`}>Export</a>`}</td>`}</tr>`)}</tbody></table></div></div>`;
 
 // Models beside people, on one axis from nothing to everything in common. They are nobody's votes.
 const Judges = ({ rows, people }) => {
@@ -78,75 +90,16 @@ const Judges = ({ rows, people }) => {
     <p class="small soft gap">What a model says is kept apart: it is in no round, counts as nobody's answer, and no annotator sees it. A soft label counts as the choice that it leans to.</p></div>`;
 };
 
-const Annotators = ({ rows, compares }) =>
-  rows.length > 0 &&
-  html`<div class="card"><h2>Annotators</h2><div class="scroll" tabindex="0" role="region" aria-label="Annotators"><table>
-    <thead><tr><th>name</th><th class="num">answers</th><th class="num">median time</th><th class="num">skipped</th>${compares && html`<th class="num" title="both answers were on the screen to their ends">read whole</th><th>on check pairs, with 95 %</th>`}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr><th scope="row">${row.name}</th><td class="num">${row.answers}</td>
-      <td class="num">${row.seconds === null ? "–" : `${number(row.seconds, 1)} s`}</td><td class="num">${row.skipped}</td>
-      ${compares && html`<td class="num">${percent(row.read)}</td><td>${row.checks
-        ? html`<span class="small num">${percent(row.accuracy)} of ${row.checks} (${percent(row.accuracy_low)} to ${percent(row.accuracy_high)})</span>
-            <div class="bracket" aria-hidden="true"><i style=${{ left: `${100 * row.accuracy_low}%`, width: `${100 * (row.accuracy_high - row.accuracy_low)}%` }}></i><b style=${{ left: `${100 * row.accuracy}%` }}></b></div>`
-        : html`<span class="soft small">none seen</span>`}</td>`}</tr>`)}</tbody></table></div></div>`;
-
-function Fill({ path, kind, onDone }) {
-  const [text, setText] = useState("");
-  const [file, setFile] = useState("");
-  const [checks, setChecks] = useState(false);
-  const [judge, setJudge] = useState("");
-  const [notice, setNotice] = useState(null);
-  const pick = async (event) => {
-    const chosen = event.target.files[0];
-    if (!chosen) return;
-    setFile(chosen.name);
-    setText(await chosen.text());
-  };
-  const send = async (event) => {
-    event.preventDefault();
-    try {
-      const reply = await post(`${path}/import`, { text, name: file || "pasted", checks, judge });
-      const left = Object.entries(reply.left_out).map(([why, n]) => `${why}: ${n}`).join(", ");
-      setNotice({ text: `${reply.added} of ${reply.read} were new${reply.labels === undefined ? "" : `, and ${reply.labels} labels of a model`}${left ? `; left out: ${left}` : ""}.` });
-      setText("");
-      onDone();
-    } catch (problem) {
-      setNotice({ text: problem.message, bad: true });
-    }
-  };
-  const example = kind === "compare" ? '{"prompt": "…", "first": "…", "second": "…"}' : '{"prompt": "…"}';
-  return html`<form class="card" onSubmit=${send}><h2>Import</h2>
-    ${notice && html`<p class=${notice.bad ? "note bad" : "note"} role="status">${notice.text}</p>`}
-    <div class="grid"><label>A JSONL file<input type="file" accept=".jsonl,.json,.txt" onChange=${pick} /></label></div>
-    <label>or pasted, one object a line<textarea class="mono" value=${text} placeholder=${example} onInput=${(e) => setText(e.target.value)}></textarea></label>
-    <div class="row"><button class="main" disabled=${!text.trim()}>Import</button>
-      ${kind === "compare" && html`<label class="check" style=${{ margin: 0 }}><input type="checkbox" checked=${checks} onChange=${(e) => setChecks(e.target.checked)} /> check pairs: the outcome is known</label>
-        <label class="row" style=${{ margin: 0 }}>or a model's labels, by name<input value=${judge} maxlength="200" placeholder="none: people's" disabled=${checks} onInput=${(e) => setJudge(e.target.value)} style=${{ display: "inline-block", width: "190px" }} /></label>`}</div>
-    <p class="small soft gap">${kind === "compare" ? "Understood: our own form, TRL's preference formats, Anthropic HH, and plain pairs. What is there already is not added again." : "Understood: {\"prompt\"} and {\"messages\"}."}</p></form>`;
-}
-
-function Settings({ path, data, onClose }) {
-  const save = async (event) => {
-    event.preventDefault();
-    const form = new FormData(event.target);
-    const more = data.kind === "compare" ? { check_rate: rate(form.get("checks")) } : {};
-    if (await attempt(() => post(`${path}/settings`, { instructions: form.get("instructions").trim(), ...more }))) onClose();
-  };
-  return html`<${Dialog} title="Settings" onClose=${onClose}><form onSubmit=${save}>
-    <label>What should they go by? (Markdown)<textarea name="instructions" maxlength="20000" rows="8">${data.instructions}</textarea></label>
-    ${data.kind === "compare" && html`<label>Check pairs, % of each person’s<input name="checks" type="number" min="0" max="50" step="any" placeholder="as they are spread among the others"
-      value=${data.check_rate === null ? "" : 100 * data.check_rate} /></label>`}
-    <button class="main">Save</button></form></${Dialog}>`;
-}
-
 function Rounds({ data, name }) {
   const closed = data.rounds.filter((row) => row.closed);
   if (!closed.length) return null;
+  const further = data.criteria.map((each) => each.name);
   const recipe = data.kind === "compare" ? `[comparisons]\nsource = "studio:${name}"` : `[data]\ndemonstrations = "studio:${name}"`;
   return html`<div class="card"><h2>Closed rounds</h2><div class="scroll" tabindex="0" role="region" aria-label="Closed rounds"><table>
     <thead><tr><th>round</th><th>closed</th><th class="num">items</th><th class="num">answers</th><th>SHA-256</th></tr></thead>
     <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
     <div class="row apart gap"><pre tabindex="0" style=${{ margin: 0, flex: 1 }}><code>${recipe}</code></pre><${Copy} text=${recipe} /></div>
-    <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first.</p></div>`;
+    <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first${further.length ? html`, <code>studio:${name}:${further[0]}</code> is what was said to that question` : ""}.</p></div>`;
 }
 
 function Latest({ path, stamp, onChange }) {

@@ -35,7 +35,7 @@ export function sitting(project) {
       const had = new Set((state.items.value || []).map((item) => item.assignment));
       const fresh = reply.items.filter((item) => !answered.has(item.assignment) && !had.has(item.assignment));
       state.completed.value = reply.completed || null;
-      state.about.value = { kind: reply.kind, instructions: reply.instructions };
+      state.about.value = { kind: reply.kind, instructions: reply.instructions, skip_reasons: reply.skip_reasons, criteria: reply.criteria };
       stale = before !== moves;
       if (state.items.value === null || !stale) state.progress.value = reply.progress;
       state.items.value = [...(state.items.value || []), ...fresh];

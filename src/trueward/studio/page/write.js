@@ -1,7 +1,7 @@
 // Write: an answer to each prompt, as an example to follow.
 import { attempt, get } from "./api.js";
 import { waiting } from "./outbox.js";
-import { Meter, plain, useData } from "./parts.js";
+import { Dialog, Meter, plain, useData } from "./parts.js";
 import { sitting } from "./sitting.js";
 import { PromptText } from "./talk.js";
 import { raw, turnRaw, Words } from "./words.js";
@@ -11,6 +11,7 @@ export function Write({ name }) {
   const work = useMemo(() => sitting(name), [name]);
   const [text, setText] = useState("");
   const [editing, setEditing] = useState(null); // one's own older answer
+  const [skipping, setSkipping] = useState(false);
   const box = useRef();
   const item = editing || work.items.value?.[0];
   const draft = item && `draft:${item.assignment}`;
@@ -40,6 +41,10 @@ export function Write({ name }) {
     setText("");
     work.answer(what);
   };
+  const skip = (reason) => {
+    setSkipping(false);
+    finish({ kind: "skip", reason });
+  };
   const save = () => text.trim() && finish({ kind: "write", text });
   const { done, left } = work.progress.value;
 
@@ -61,7 +66,7 @@ export function Write({ name }) {
                 <button class="main" disabled=${!text.trim()} onClick=${save}>Keep and go on <kbd>Ctrl ↵</kbd></button>
                 ${editing
                   ? html`<button onClick=${() => setEditing(null)}>Leave it as it was</button>`
-                  : html`<button onClick=${() => finish({ kind: "skip", reason: "skipped" })}>Skip</button>`}
+                  : html`<button onClick=${() => setSkipping(true)}>Skip</button>`}
                 <button aria-pressed=${raw.value} onClick=${turnRaw}>Raw</button>
                 <span class="end small soft num">${text.trim() ? text.trim().split(/\s+/).length : 0} words</span>
               </div>`
@@ -77,5 +82,7 @@ export function Write({ name }) {
         ${past.data && !past.data.length && html`<p class="soft">Nothing yet. What you keep appears here and can be written again.</p>`}
       </div>
     </div>
+    ${skipping && html`<${Dialog} title="Why skip it?" onClose=${() => setSkipping(false)}>
+      <div class="reasons">${(work.about.value?.skip_reasons ?? []).map((reason) => html`<button onClick=${() => skip(reason)}>${reason}</button>`)}</div></${Dialog}>`}
   </div>`;
 }

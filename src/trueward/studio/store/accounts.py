@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from trueward.studio.store import account_names
 from trueward.studio.store import tables as t
@@ -19,7 +19,9 @@ ROLES = ("viewer", "annotator", "admin")
 PANELIST = "panelist"  # a role that only links for panels give: they judge in one project and see nothing else
 DAY = 86400.0
 LASTS = {"session": 30 * DAY, "invite": 7 * DAY, "token": 90 * DAY}
-MOST_DAYS = 366  # that a token lasts
+MOST_DAYS = 366  # that a token lasts, and a session however often it is renewed
+RENEWED_AFTER = DAY  # of a session's age
+KEPT = 30 * DAY  # how long an invitation that has ended is still known, so that its owner can ask for another one
 LONGEST_LABEL = 80
 HANDLE = 12  # digits of a hash that name a credential in lists
 SHORTEST_PASSWORD = 10
@@ -110,7 +112,8 @@ def grant(connection: Connection, account_id: int, kind: str, label: str = "", d
         raise ValueError(f"a label has at most {LONGEST_LABEL} characters")
     secret = f"tw_{secrets.token_urlsafe(32)}"
     now = time.time()
-    connection.execute(delete(t.credential).where(t.credential.c.expires < now))
+    kept = (t.credential.c.kind == "invite") & (t.credential.c.expires >= now - KEPT)
+    connection.execute(delete(t.credential).where(t.credential.c.expires < now, ~kept))
     row = {
         "hash": digest(secret),
         "account_id": account_id,
@@ -159,6 +162,52 @@ def enter(connection: Connection, invite: str) -> str | None:
     )
     account_id = connection.execute(used).scalar()
     return None if account_id is None else grant(connection, account_id, "session")
+
+
+def invite(connection: Connection, account_id: int) -> str:
+    """A new invitation for an account, which may have asked for it."""
+    connection.execute(update(t.account).where(t.account.c.id == account_id).values(link_wanted=None))
+    return grant(connection, account_id, "invite")
+
+
+def spent(connection: Connection, invite: str) -> str:
+    """Why an invitation lets nobody in: `used`, `old`, or `unknown`."""
+    row = connection.execute(select(t.credential).where(_is_invite(invite))).first()
+    return "unknown" if row is None else "used" if row.used is not None else "old"
+
+
+def want_link(connection: Connection, invite: str) -> bool:
+    """Note that the owner of a spent invitation asks for another one; False if it isn't known, or they may not come in."""
+    mine = select(t.credential.c.account_id).where(_is_invite(invite)).scalar_subquery()
+    changed = (
+        update(t.account).where(t.account.c.id == mine, t.account.c.active.is_(True)).values(link_wanted=time.time())
+    )
+    return connection.execute(changed.returning(t.account.c.id)).first() is not None
+
+
+def _is_invite(invite: str) -> ColumnElement[bool]:
+    return (t.credential.c.hash == digest(invite)) & (t.credential.c.kind == "invite")
+
+
+def renewal(connection: Connection, hashed: str) -> float | None:
+    """Until when a session that is in use lasts now, 30 days and in all a year at most; None if that is no change."""
+    mine = (t.credential.c.hash == hashed) & (t.credential.c.kind == "session")
+    row = connection.execute(select(t.credential).where(mine)).first()
+    now = time.time()
+    if row is None or row.expires - now > LASTS["session"] - RENEWED_AFTER:
+        return None
+    expires = min(now + LASTS["session"], row.created + MOST_DAYS * DAY)
+    return float(expires) if expires > row.expires else None
+
+
+def renew(connection: Connection, hashed: str, expires: float) -> None:
+    """Let a session last until then."""
+    connection.execute(update(t.credential).where(t.credential.c.hash == hashed).values(expires=expires))
+
+
+def see(connection: Connection, account_id: int) -> None:
+    """Note that somebody is here."""
+    connection.execute(update(t.account).where(t.account.c.id == account_id).values(seen=time.time()))
 
 
 def leave(connection: Connection, session: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
-from trueward.studio.store import projects
+from trueward.studio.store import criteria, projects, tallies
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -21,7 +22,10 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """One click. key: chosen by the client; an answer sent twice with the same key is stored once."""
+    """One click. key: chosen by the client; an answer sent twice with the same key is stored once.
+
+    criteria: what it says to a project's further questions, by side, as `criteria.stored` takes it.
+    """
 
     assignment: str
     key: str
@@ -33,6 +37,7 @@ class Answer:
     reason: str | None = None
     seconds: float | None = None
     read: bool | None = None
+    criteria: Mapping[str, Any] = field(default_factory=dict)
 
 
 def store(connection: Connection, account_id: int, answer: Answer) -> str:
@@ -57,6 +62,8 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
         raise RefusedError(f"{answer.kind}: not an answer in a project to {project_kind}")
     if (answer.kind == "win") != (answer.side is not None):
         raise RefusedError("a win has a side, and nothing else has one")
+    if answer.criteria and answer.kind not in ("win", "tie"):
+        raise RefusedError("criteria: only a comparison answers further questions")
     if answer.kind == "write" and not (answer.text or "").strip():
         raise RefusedError("a demonstration can't be empty")
     turn = _assignment(connection, answer.assignment, account_id)  # read again, now that the item is locked
@@ -77,13 +84,18 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
     if answer.side:
         other = item.second_id if turn.left_id == item.first_id else item.first_id
         chosen = turn.left_id if answer.side == "left" else other
+    try:
+        further = criteria.stored(answer.criteria, turn.left_id == item.first_id)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
     made = _append(
         connection, account_id, turn,
         key=answer.key, kind=answer.kind, chosen_id=chosen, strength=answer.strength, both=answer.both,
         text=answer.text or None, reason=answer.reason or None, seconds=answer.seconds, supersedes=turn.answer_id,
-        position=turn.position, read=answer.read,
+        position=turn.position, read=answer.read, criteria=further,
     )  # fmt: skip
     connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state=state, answer_id=made))
+    tallies.refresh(connection, item.id)
     return state
 
 
@@ -126,6 +138,7 @@ def undo(connection: Connection, account_id: int, project: DbRow, key: str, targ
         .where(t.assignment.c.id == turn.id)
         .values(state="leased", answer_id=None, leased_until=until)
     )
+    tallies.refresh(connection, item.id)
     return str(turn.id)
 
 
@@ -146,7 +159,32 @@ def exclude(connection: Connection, admin_id: int, assignment: str, key: str, re
     connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state="excluded"))
     if connection.scalar(select(t.round_.c.closed).where(t.round_.c.id == item.round_id)) is None:
         _spare(connection, item.id, 1)
+    tallies.refresh(connection, item.id)
     return True
+
+
+def include(connection: Connection, admin_id: int, assignment: str, key: str, reason: str = "") -> str | None:
+    """Take an exclusion back; the answer's state after it, or None if it was not excluded.
+
+    If others have given the item all its answers since, it comes back as `surplus`, which doesn't count.
+    """
+    turn = connection.execute(select(t.assignment).where(t.assignment.c.id == assignment)).first()
+    if turn is None:
+        raise RefusedError("there is no such answer")
+    if _event(connection, key) is not None:
+        return str(turn.state)
+    item = _locked_item(connection, turn.item_id)
+    turn = connection.execute(select(t.assignment).where(t.assignment.c.id == assignment)).one()
+    if turn.state != "excluded":
+        return None
+    closed = connection.scalar(select(t.round_.c.closed).where(t.round_.c.id == item.round_id))
+    state = "answered" if closed is not None or item.spare > 0 else "surplus"
+    _append(connection, admin_id, turn, key=key, kind="include", reason=reason.strip() or None)
+    connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state=state))
+    if closed is None and state == "answered":
+        _spare(connection, item.id, -1)
+    tallies.refresh(connection, item.id)
+    return state
 
 
 def _append(connection: Connection, account_id: int, turn: DbRow, **values: Any) -> int:

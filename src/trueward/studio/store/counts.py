@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from trueward.evaluation.statistics import wilson
 from trueward.studio import agreement
-from trueward.studio.store import labels, projects
+from trueward.studio.store import annotators, criteria, labels, projects, settings
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -18,8 +19,9 @@ MIDDLE = agreement.MIDDLE
 
 
 def stamp(connection: Connection) -> tuple[int, ...]:
-    """A value that changes with every answer, import and closing; while it is the same, so are the figures of all projects."""
+    """A value that changes with every answer, import, closing and new overlap; while it is the same, so are all figures."""
     queries = [select(func.coalesce(func.max(table.c.id), 0)) for table in (t.event, t.item, t.round_, t.label)]
+    queries.append(select(func.coalesce(func.sum(t.project.c.overlap), 0)))
     return tuple(int(connection.execute(each).scalar_one()) for each in queries)
 
 
@@ -28,7 +30,9 @@ def tallied(connection: Connection, project_id: int) -> list[DbRow]:
     query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
-            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.event.c.read, t.item.c.turned,
+            t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.event.c.read, t.event.c.criteria, t.item.c.turned,
+            t.event.c.at,
+            t.item.c.round_id,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -45,7 +49,8 @@ def votes(connection: Connection, project_id: int, round_id: int | None = None) 
             t.item.c.id.label("item_id"), t.item.c.prompt, t.item.c.first_id, t.item.c.second_id, t.item.c.check_id,
             t.item.c.round_id, t.item.c.strategy, t.item.c.propensity, t.event.c.id.label("event_id"),
             t.assignment.c.id.label("assignment_id"), t.account.c.name, t.event.c.at, t.event.c.kind,
-            t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.seconds, t.item.c.turned,
+            t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.seconds, t.event.c.criteria,
+            t.item.c.turned,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -72,8 +77,23 @@ def by_item(cast_votes: list[DbRow]) -> dict[int, list[float]]:
     return units
 
 
+def about(connection: Connection, project: DbRow) -> dict[str, Any]:
+    """What a project is set to."""
+    return {
+        "name": project.name,
+        "kind": project.kind,
+        "instructions": project.instructions,
+        "overlap": project.overlap,
+        "check_rate": project.check_rate,
+        "skip_reasons": json.loads(project.skip_reasons) if project.skip_reasons else None,
+        "criteria": [asdict(each) for each in criteria.of(project)],
+        "archived": project.archived,
+        "assigned": [row.name for row in settings.assigned(connection, project.id)],
+    }
+
+
 def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
-    """All figures on an admin's page of a project."""
+    """The figures on an admin's page of a project: all that changes with what people say alone."""
     cast_votes = tallied(connection, project.id)
     rounds = [_round(connection, row) for row in projects.rounds(connection, project.id)]
     states = _states(connection, project.id)
@@ -81,11 +101,6 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
     judged = [vote for vote in cast_votes if vote.check_id is None] if compares else []
     excluded = sum(row.n for row in states if row.state == "excluded")
     return {
-        "name": project.name,
-        "kind": project.kind,
-        "instructions": project.instructions,
-        "overlap": project.overlap,
-        "check_rate": project.check_rate,
         "answers": len(cast_votes),
         "ties": sum(vote.kind == "tie" for vote in judged),
         "both": dict(Counter(vote.both for vote in judged if vote.both)),
@@ -93,9 +108,11 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
         "surplus": sum(row.n for row in states if row.state == "surplus"),
         "excluded": excluded,
         "exclusion_rate": excluded / (excluded + len(cast_votes)) if excluded else 0.0,
+        "adjudicated": _decisions(connection, project.id),
         "reasons": _reasons(connection, project.id),
         "agreement": agreement.summary(by_item(judged)) if compares else None,
-        "annotators": _annotators(cast_votes, states, compares),
+        "by_criterion": criteria.figures(project, judged),
+        "annotators": annotators.figures(cast_votes, states, compares, projects.open_round(connection, project.id).id),
         "judges": labels.judges(connection, project.id, cast_votes) if compares else [],
         "rounds": rounds,
     }
@@ -104,7 +121,8 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
 def short(connection: Connection, project: DbRow) -> dict[str, Any]:
     """A project as a row of a list."""
     now = _round(connection, projects.open_round(connection, project.id))
-    return {"name": project.name, "kind": project.kind, "instructions": project.instructions, "round": now}
+    about = {"name": project.name, "kind": project.kind, "instructions": project.instructions}
+    return {**about, "archived": project.archived, "round": now}
 
 
 def _round(connection: Connection, row: DbRow) -> dict[str, Any]:
@@ -141,6 +159,11 @@ def _states(connection: Connection, project_id: int) -> list[DbRow]:
     return list(connection.execute(query).all())
 
 
+def _decisions(connection: Connection, project_id: int) -> int:
+    query = select(func.count()).where(t.tally.c.project_id == project_id, t.tally.c.decision_id.is_not(None))
+    return int(connection.execute(query).scalar_one())
+
+
 def _reasons(connection: Connection, project_id: int) -> list[dict[str, Any]]:
     query = (
         select(t.event.c.kind, t.event.c.reason, func.count())
@@ -150,31 +173,3 @@ def _reasons(connection: Connection, project_id: int) -> list[dict[str, Any]]:
         .order_by(func.count().desc(), t.event.c.reason)
     )
     return [{"kind": kind, "reason": reason, "count": n} for kind, reason, n in connection.execute(query).all()]
-
-
-def _annotators(cast_votes: list[DbRow], states: list[DbRow], compares: bool) -> list[dict[str, Any]]:
-    by_name: dict[str, list[DbRow]] = defaultdict(list)
-    for vote in cast_votes:
-        by_name[vote.name].append(vote)
-    counted = {(row.name, row.state): row.n for row in states}
-    rows = []
-    for name in sorted({row.name for row in states}):
-        own = by_name[name]
-        checks = [vote for vote in own if vote.check_id is not None]
-        right = sum(vote.chosen_id == vote.check_id for vote in checks)
-        low, high = wilson(right, len(checks))
-        times = sorted(vote.seconds for vote in own if vote.seconds is not None)
-        row = {
-            "name": name,
-            "answers": len(own),
-            "seconds": times[len(times) // 2] if times else None,
-            "skipped": counted.get((name, "skipped"), 0),
-            "excluded": counted.get((name, "excluded"), 0),
-        }
-        if compares:
-            told = [vote.read for vote in own if vote.read is not None]
-            row["read"] = sum(told) / len(told) if told else None
-            accuracy = right / len(checks) if checks else None
-            row |= {"checks": len(checks), "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
-        rows.append(row)
-    return rows

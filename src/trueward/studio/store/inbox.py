@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError
 from trueward.data import jsonl
 from trueward.data.questions import ASKS, FOLDER
 from trueward.records import Prompt, Response
-from trueward.studio.store import projects
+from trueward.studio.store import projects, settings
 from trueward.studio.store.database import Database
 from trueward.studio.store.projects import Pair
 
@@ -61,7 +61,10 @@ def put(connection: Connection, project: str, pairs: list[Pair]) -> int:
         target = projects.get(connection, project)
     if target.kind != "compare":
         raise ValueError(f"project {project}: is one to write demonstrations in, and a run asks which answer is better")
-    return projects.add_pairs(connection, target, pairs)
+    added = projects.add_pairs(connection, target, pairs)
+    if added and target.archived:  # a run waits for these: where nobody works, it would wait for ever
+        settings.change(connection, target, archived=False)
+    return added
 
 
 def read(path: Path) -> list[Pair]:

@@ -7,19 +7,22 @@ import json
 import re
 import secrets
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
 from trueward.records import Prompt, Response, response_id
 from trueward.studio import agreement
-from trueward.studio.store import order
+from trueward.studio.store import order, settings, tallies
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(
+    r"[^\W_](?:[\w.-]| (?=[\w.-])){0,63}"
+)  # a recipe names it: `data.snapshots` and `config.schema` have the same one
 KINDS = ("compare", "write")
 LEASE_SECONDS = 600.0
 CHUNK = 2000
@@ -45,15 +48,15 @@ def create(
     lease_seconds: float = LEASE_SECONDS, check_rate: float | None = None,
 ) -> int:  # fmt: skip
     """A new project with an open first round; returns its id. `ValueError` if the name is taken or invalid."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"project {name!r}: expected letters, digits, dots, dashes and underscores, at most 64")
+    if not NAME.fullmatch(name) or unicodedata.normalize("NFC", name) != name:
+        raise ValueError(f"project {name!r}: expected letters, digits, single spaces and . - _, at most 64")
     if kind not in KINDS:
         raise ValueError(f"project {name}: kind: expected compare or write, got {kind!r}")
     if not 1 <= overlap <= 100:
         raise ValueError(f"project {name}: overlap: expected 1 to 100 people an item, got {overlap}")
     if find(connection, name) is not None:
         raise ValueError(f"project {name}: there is one of this name already")
-    _check_rate(name, check_rate)
+    settings.check_rate(name, check_rate)
     now = time.time()
     values = {
         "name": name,
@@ -70,18 +73,6 @@ def create(
     return made
 
 
-def change(connection: Connection, project: DbRow, **values: Any) -> None:
-    """Change a project's instructions or its rate of check pairs."""
-    if "check_rate" in values:
-        _check_rate(project.name, values["check_rate"])
-    connection.execute(update(t.project).where(t.project.c.id == project.id).values(values))
-
-
-def _check_rate(name: str, rate: float | None) -> None:
-    if rate is not None and not 0 <= rate <= 0.5:
-        raise ValueError(f"project {name}: check_rate: expected 0 to 0.5 of each person's items, got {rate}")
-
-
 def find(connection: Connection, name: str) -> DbRow | None:
     """The project of that name; None if there is none."""
     return connection.execute(select(t.project).where(t.project.c.name == name)).first()
@@ -95,9 +86,12 @@ def get(connection: Connection, name: str) -> DbRow:
 
 
 def working(connection: Connection, name: str) -> DbRow:
-    """The project with its open round's id as `round_id`, in one query. `LookupError` if there is none."""
+    """The project with its open round's id as `round_id` and the `assigned` accounts' ids, in one query.
+
+    `LookupError` if there is none.
+    """
     query = (
-        select(t.project, t.round_.c.id.label("round_id"))
+        select(t.project, t.round_.c.id.label("round_id"), settings.ASSIGNED.label("assigned"))
         .join(t.round_, t.round_.c.project_id == t.project.c.id)
         .where(t.project.c.name == name, t.round_.c.closed.is_(None))
     )
@@ -163,6 +157,7 @@ def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], ove
         )
     _insert(connection, t.response, rows)
     _insert(connection, t.item, items)
+    tallies.begin(connection, project.id)
     return len(items)
 
 
@@ -175,7 +170,14 @@ def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt
         for key, prompt in fresh
     ]
     _insert(connection, t.item, rows)
+    tallies.begin(connection, project.id)
     return len(rows)
+
+
+def unknown(connection: Connection, project: DbRow, given: Iterable[Pair | Prompt]) -> int:
+    """How many of these pairs or prompts are not in the project yet."""
+    made = [(key_of(each) if isinstance(each, Pair) else _key(each, []), each) for each in given]
+    return len(_fresh(connection, project, made))
 
 
 def pair(prompt: Prompt, texts: tuple[str, str], writers: tuple[str, str], finished: tuple[bool, bool]) -> Pair:

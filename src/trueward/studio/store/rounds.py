@@ -14,7 +14,7 @@ from trueward import artifacts
 from trueward.data.snapshots import snapshot_path
 from trueward.records import ASSISTANT, Comparison, Prompt, Response, line
 from trueward.studio import agreement
-from trueward.studio.store import counts, labels, projects
+from trueward.studio.store import counts, criteria, decisions, labels, projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -29,7 +29,8 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
     row = projects.open_round(connection, project.id)
     connection.execute(select(t.round_.c.id).where(t.round_.c.id == row.id).with_for_update())
     cast_votes = counts.votes(connection, project.id, row.id)
-    rows, unused = records(connection, project, cast_votes)
+    decided = decisions.standing(connection, project.id, row.id)
+    rows, unused = records(connection, project, cast_votes, decided)
     if not rows:
         raise ValueError(f"round {row.number} of {project.name} has no answers to keep yet")
     text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
@@ -46,11 +47,15 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
         "closed": now,
         "sha256": digest,
         "rows": len(rows),
-        "items": len({v.item_id for v in cast_votes}),
+        "items": len({v.item_id for v in [*cast_votes, *decided]}),
         "check_answers": unused,
-        "events": [v.event_id for v in cast_votes if v.check_id is None],
+        "adjudicated": len(decided),
+        "votes_overruled": len(cast_votes) - unused - (len(rows) - len(decided)),
+        "events": sorted(v.event_id for v in [*standing(cast_votes, decided), *decided] if v.check_id is None),
         "alpha": agreement.summary(units)["alpha"],
     }
+    if by_criterion := _close_criteria(connection, data, project, cast_votes, manifest):
+        manifest["criteria"] = by_criterion
     artifacts.write_text(path, text)
     artifacts.write_json(path.with_suffix(".json"), manifest)
     connection.execute(update(t.round_).where(t.round_.c.id == row.id).values(closed=now, digest=digest))
@@ -58,12 +63,55 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
         insert(t.round_).values(project_id=project.id, number=row.number + 1, opened=now).returning(t.round_.c.id)
     ).scalar_one()
     has_answer = exists().where(t.assignment.c.item_id == t.item.c.id, t.assignment.c.state == "answered")
-    connection.execute(update(t.item).where(t.item.c.round_id == row.id, ~has_answer).values(round_id=fresh))
+    has_decision = exists().where(t.tally.c.item_id == t.item.c.id, t.tally.c.decision_id.is_not(None))
+    unanswered = (t.item.c.round_id == row.id, ~has_answer, ~has_decision)
+    connection.execute(update(t.item).where(*unanswered).values(round_id=fresh))
     return manifest
 
 
-def records(connection: Connection, project: DbRow, cast_votes: list[DbRow]) -> tuple[list[dict[str, Any]], int]:
-    """Answers as JSONL rows, comparisons or demonstrations; and how many were to check pairs, which are left out."""
+def _close_criteria(
+    connection: Connection, data: Path, project: DbRow, cast_votes: list[DbRow], manifest: dict[str, Any]
+) -> dict[str, str]:
+    """Write what was said to each further question to a file of its own, beside its manifest; their SHA-256 by name."""
+    digests = {}
+    votes = [vote for vote in cast_votes if vote.check_id is None]
+    for criterion in criteria.of(project):
+        rows = [line(each) for each in by_criterion(connection, project, votes, criterion.name)]
+        if not rows:
+            continue
+        text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
+        digests[criterion.name] = hashlib.sha256(text.encode()).hexdigest()
+        path = snapshot_path(data, project.name, manifest["round"], criterion.name)
+        about = {key: manifest[key] for key in ("format", "project", "kind", "round", "opened", "closed")}
+        about |= {"criterion": criterion.name, "question": criterion.question, "sha256": digests[criterion.name]}
+        artifacts.write_text(path, text)
+        artifacts.write_json(path.with_suffix(".json"), about | {"rows": len(rows)})
+    return digests
+
+
+def by_criterion(connection: Connection, project: DbRow, votes: list[DbRow], name: str) -> list[Comparison]:
+    """What votes say to one of the further questions, as comparisons; those that say nothing to it are left out.
+
+    A reviewer decides the overall question alone, so no decision is among them.
+    """
+    texts = responses(connection, votes)
+    made = []
+    for vote in votes:
+        if (value := criteria.said(vote.criteria).get(name)) is not None:
+            p, strength = criteria.outcome(value)
+            source = f"studio:{project.name}:{name}/{vote.name}"
+            changes = {"probability": p, "strength": strength, "source": source}
+            made.append(comparison(project.name, vote, texts).model_copy(update=changes))
+    return made
+
+
+def records(
+    connection: Connection, project: DbRow, cast_votes: list[DbRow], decided: list[DbRow]
+) -> tuple[list[dict[str, Any]], int]:
+    """Answers as JSONL rows, comparisons or demonstrations; and how many were to check pairs, which are left out.
+
+    A decision stands in the place of its item's votes.
+    """
     if project.kind == "write":
         rows = []
         for vote in cast_votes:
@@ -72,9 +120,38 @@ def records(connection: Connection, project: DbRow, cast_votes: list[DbRow]) -> 
             tools = {"tools": prompt["tools"]} if prompt.get("tools") else {}
             rows.append({"prompt": prompt.get("text") or prompt["messages"], "completion": answer, **tools})
         return rows, 0
-    kept = [vote for vote in cast_votes if vote.check_id is None]
-    texts = responses(connection, kept)
-    return [line(comparison(project.name, vote, texts)) for vote in kept], len(cast_votes) - len(kept)
+    kept = [vote for vote in standing(cast_votes, decided) if vote.check_id is None]
+    checks = sum(vote.check_id is not None for vote in cast_votes)
+    return [line(each) for each in comparisons(connection, project, kept, decided)], checks
+
+
+def standing(cast_votes: list[DbRow], decided: list[DbRow]) -> list[DbRow]:
+    """The votes on items that no reviewer has decided."""
+    over = {row.item_id for row in decided}
+    return [vote for vote in cast_votes if vote.item_id not in over]
+
+
+def comparisons(
+    connection: Connection, project: DbRow, cast_votes: list[DbRow], decided: list[DbRow]
+) -> list[Comparison]:
+    """Votes and decisions as the comparisons that training reads, in the order in which they were made."""
+    texts = responses(connection, [*cast_votes, *decided])
+    made = [(vote.event_id, comparison(project.name, vote, texts)) for vote in cast_votes]
+    made += [(row.event_id, adjudicated(project.name, row, texts)) for row in decided]
+    return [each for _, each in sorted(made, key=lambda pair: pair[0])]
+
+
+def adjudicated(project: str, row: DbRow, texts: dict[int, Response]) -> Comparison:
+    """A reviewer's decision as a comparison; its source says that it is one."""
+    return Comparison(
+        prompt=Prompt.model_validate_json(row.prompt),
+        first=texts[row.first_id],
+        second=texts[row.second_id],
+        probability=decisions.probability(row),
+        strength=row.strength,
+        source=f"studio:{project}/{row.name}, adjudicated",  # no account's name has a comma
+        annotator=row.name,
+    )
 
 
 def comparison(project: str, vote: DbRow, texts: dict[int, Response]) -> Comparison:
@@ -130,13 +207,13 @@ def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
             t.event.c.item_id.label("item"), t.event.c.assignment_id.label("assignment"), chosen.c.name.label("chosen"),
             left.c.name.label("left"), first.c.name.label("first"), second.c.name.label("second"), t.event.c.strength,
             t.event.c.both, t.event.c.text, t.event.c.reason, t.event.c.seconds, t.event.c.supersedes,
-            t.event.c.position, t.event.c.read,
+            t.event.c.position, t.event.c.read, t.event.c.criteria,
             t.item.c.strategy, t.item.c.propensity, t.item.c.prompt,
             t.sitting.c.participant, t.sitting.c.study, t.sitting.c.session,
         )
         .join(t.item, t.item.c.id == t.event.c.item_id)
         .join(t.account, t.account.c.id == t.event.c.account_id)
-        .join(t.assignment, t.assignment.c.id == t.event.c.assignment_id)
+        .outerjoin(t.assignment, t.assignment.c.id == t.event.c.assignment_id)  # a reviewer's events have none
         .outerjoin(t.sitting, t.sitting.c.account_id == t.event.c.account_id)
         .outerjoin(chosen, chosen.c.id == t.event.c.chosen_id)
         .outerjoin(left, left.c.id == t.assignment.c.left_id)
@@ -146,4 +223,8 @@ def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
         .order_by(t.event.c.id)
     )  # fmt: skip
     rows = [dict(row._mapping) for row in connection.execute(query).all()]
-    return [{k: json.loads(v) if k == "prompt" else v for k, v in row.items() if v is not None} for row in rows]
+    for row in rows:
+        row["prompt"] = json.loads(row["prompt"])
+        row["criteria"] = criteria.said(row["criteria"]) or None
+        row["assignment"] = row["assignment"] or None
+    return [{key: value for key, value in row.items() if value is not None} for row in rows]

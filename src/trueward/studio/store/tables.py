@@ -55,7 +55,8 @@ metadata = MetaData(
     }
 )
 
-# A person, or the owner of the machine. `password`: Argon2, none until one is chosen.
+# A person, or the owner of the machine. `password`: Argon2, none until one is chosen. `seen`: when they last asked for work or
+# opened a page, to about a minute. `link_wanted`: since when they ask for a new link.
 account = Table(
     "account",
     metadata,
@@ -65,6 +66,8 @@ account = Table(
     Column("password", String(200)),
     Column("active", Boolean, nullable=False),
     Column("created", Float, nullable=False),
+    Column("seen", Float),
+    Column("link_wanted", Float),
 )
 
 # Secrets that stand for an account, by their SHA-256: `session` (a cookie), `invite` (works once), `token` (scripts).
@@ -82,7 +85,9 @@ credential = Table(
 Index("ix_credential_account_id", credential.c.account_id)
 
 # `kind`: compare or write. `secret` decides which answer stands on which side, and who gets which item when. `check_rate`:
-# of each person's items, how many are check pairs; none: they come as they are spread among the others.
+# of each person's items, how many are check pairs; none: they come as they are spread among the others. `skip_reasons`: a
+# list as JSON; none: the usual ones. `criteria`: questions beside the overall one, as JSON. `archived`: since when nobody
+# works in it.
 project = Table(
     "project",
     metadata,
@@ -95,6 +100,9 @@ project = Table(
     Column("check_rate", Float),
     Column("secret", String(64), nullable=False),
     Column("created", Float, nullable=False),
+    Column("skip_reasons", Text),
+    Column("criteria", Text),
+    Column("archived", Float),
 )
 
 round_ = Table(
@@ -142,22 +150,10 @@ item = Table(
     Column("place", Integer, nullable=False, server_default="0"),
     UniqueConstraint("project_id", "key"),
 )
-Index(
-    "ix_item_queue",
-    item.c.round_id,
-    item.c.place,
-    item.c.id,
-    sqlite_where=text("spare > 0"),
-    postgresql_where=text("spare > 0"),
-)
-Index(
-    "ix_item_checks",
-    item.c.round_id,
-    item.c.place,
-    item.c.id,
-    sqlite_where=text("spare > 0 AND check_id IS NOT NULL"),
-    postgresql_where=text("spare > 0 AND check_id IS NOT NULL"),
-)
+_PLACES = (item.c.round_id, item.c.place, item.c.id)
+Index("ix_item_queue", *_PLACES, sqlite_where=text("spare > 0"), postgresql_where=text("spare > 0"))
+_CHECKS = text("spare > 0 AND check_id IS NOT NULL")
+Index("ix_item_checks", *_PLACES, sqlite_where=_CHECKS, postgresql_where=_CHECKS)
 
 # One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more were needed),
 # excluded. `answer_id`: the event that counts now. `position`: it was the so-manieth item of the project for this person.
@@ -178,9 +174,10 @@ Index("ix_assignment_leases", assignment.c.leased_until, sqlite_where=text("stat
       postgresql_where=text("state = 'leased'"))  # fmt: skip
 Index("ix_assignment_account", assignment.c.account_id, assignment.c.state)
 
-# What happened: appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include.
-# `supersedes`: the event that no longer counts. `key`: the same click sent twice is one event. `seconds`: from seeing to
-# answering. `position`: the assignment's at that time. `read`: whether both answers had been on the screen to their ends.
+# What happened: appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include; a
+# reviewer's adjudicate (no `chosen_id`: a tie), withdraw and comment, which belong to no `assignment_id`. `supersedes`: the
+# event that no longer counts. `key`: the same click sent twice is one event. `seconds`: from seeing to answering. `position`:
+# the assignment's at that time. `read`: whether both answers had been on the screen to their ends. `criteria`: see there.
 event = Table(
     "event",
     metadata,
@@ -200,9 +197,41 @@ event = Table(
     Column("supersedes", ForeignKey("event.id")),
     Column("position", Integer),
     Column("read", Boolean),
+    Column("criteria", Text),
 )
 Index("ix_event_account", event.c.account_id, event.c.id)
 Index("ix_event_item", event.c.item_id)
+
+# What people said of an item, counted, so that a desk with thousands of items finds and sorts them at once: written again in
+# the transaction of each event (`tallies`). `for_first`, `for_second`, `ties`: of the `votes` that count. `failed`: votes that
+# missed a check pair's outcome. `quickest`: seconds of the quickest vote. `decision_id`: the reviewer's decision that stands.
+tally = Table(
+    "tally",
+    metadata,
+    Column("item_id", ForeignKey("item.id"), primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("needed", Integer, nullable=False),
+    Column("votes", Integer, nullable=False),
+    Column("for_first", Integer, nullable=False),
+    Column("for_second", Integer, nullable=False),
+    Column("ties", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
+    Column("excluded", Integer, nullable=False),
+    Column("comments", Integer, nullable=False),
+    Column("quickest", Float),
+    Column("last_at", Float),
+    Column("decision_id", ForeignKey("event.id")),
+)
+Index("ix_tally_project", tally.c.project_id, tally.c.last_at, tally.c.item_id)
+
+# Who works in a project; where nobody is named, everybody may.
+assignee = Table(
+    "assignee",
+    metadata,
+    Column("project_id", ForeignKey("project.id"), primary_key=True),
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+)
 
 # A link that many people of a panel open. `hash`: of its key. `quota`: items that each of them judges. `places`: people.
 # `code`, `redirect`: what they are shown at the end.
