@@ -15,6 +15,7 @@ MODULES = {
     "reasoning-gym": ("reasoning_gym",),
     "lora": ("peft",),
     "smollm2": ("gguf",),
+    "vllm": ("vllm",),
     "lm-eval": ("lm_eval",),
     "inspect": ("inspect_ai",),
     "studio": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2"),

@@ -153,14 +153,16 @@ class Plan:
         has_critic = policy.kind == "ppo" and policy.critic.trunk == "own"
         learners = 1 + has_critic
         weights = self.frozen + learners * self.network(learns=True) + self._proxy()
-        if sampler.engine.sync_every > 1:
-            weights += self.network(learns=True)
+        copies = (sampler.engine.sync_every > 1) + sampler.engine.max_staleness
+        weights += copies * self.network(learns=True)
         sequences = policy.batch_size * (2 if policy.kind == "dpo" else 1)
         per_update = sequences if policy.kind == "dpo" else -(-sequences // policy.minibatches)
         gradients, acts, both = self._learning(per_update, True, self.trained)
         gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT
         online = policy.kind != "dpo" or policy.dpo.online
-        rollout = self._sampling(sequences, sampler.engine.quantize) if online else 0.0
+        rollout = (
+            self._sampling(sequences, sampler.engine.quantize) if online and sampler.engine.kind == "local" else 0.0
+        )
         watched = self._evaluating(self.recipe.evaluation.step_prompts)
         peak = weights + moments + max(both + (learners - 1) * self.trained * FLOAT, rollout, watched)
         disk = 2 * self.shape.weights * FLOAT + CHECKPOINTS * learners * 3 * self.trained * FLOAT
