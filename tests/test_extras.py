@@ -65,6 +65,7 @@ CASES = [  # what is missing, its extra, the recipe and what is changed in it
     ("pyarrow", "hub", "tiny", ["comparisons.source=file", "comparisons.path=people.parquet"]),
     ("zstandard", "zstd", "tiny", ["comparisons.source=file", "comparisons.path=people.jsonl.zst"]),
     ("gguf", "smollm2", "tiny", ["model.base=trueward:smollm2"]),
+    ("vllm", "vllm", "tiny", ["sampler.engine.kind=vllm", "policy.importance_sampling_cap=2"]),
     ("lm_eval", "lm-eval", "tiny", ['evaluation.guards=["lm-eval:ifeval"]']),
     ("inspect_ai", "inspect", "tiny", ['evaluation.guards=["inspect:tasks.py@film"]']),
     ("tensorboard", "tensorboard", "tiny", ["runtime.tracking=tensorboard"]),

@@ -17,6 +17,7 @@ MODULES = {
     "nf4": ("peft", "bitsandbytes"),
     "flash": ("flash_attn",),
     "smollm2": ("gguf",),
+    "vllm": ("vllm",),
     "lm-eval": ("lm_eval",),
     "inspect": ("inspect_ai",),
     "studio": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2"),

@@ -13,7 +13,7 @@ from trueward.models.network import Network
 from trueward.models.tabular import TabularPolicy, tokenizer
 from trueward.records import Comparison, Completion, Prompt, Score
 from trueward.sampling.draws import Draws
-from trueward.sampling.engine import LocalEngine, RolloutEngine
+from trueward.sampling.engine import LocalEngine, Plan, RolloutEngine
 from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scorer
 from trueward.training.setup import Algorithm, Offline, Online, Ranking, Setup, Supervised
@@ -133,6 +133,12 @@ class Scripted:
         self.version = version
 
     sync = publish
+
+    def plan(self, request: Plan, steps: int) -> None:
+        self.request, self.steps = request, steps
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         return self.write(prompts, draws)

@@ -202,6 +202,7 @@ CHANGES = {
     "sampler.max_new_tokens": Change("6", "sft", "sft/reference.jsonl"),
     "sampler.engine.sync_every": Change("2", "policy", f"policy/{WEIGHTS}"),
     "sampler.engine.quantize": Change("int8", "policy", f"policy/{WEIGHTS}", ("policy.importance_sampling_cap=2",)),
+    "sampler.engine.max_staleness": Change("1", "policy", f"policy/{WEIGHTS}", ("policy.importance_sampling_cap=2",)),
     "evaluation.truths": Change('["a"]', "policy", "policy/evaluations.jsonl"),
     "evaluation.options": Change(
         '{{"verifier:constraints"={{max_words=7}}}}', "policy", "policy/evaluations.jsonl", TRUTH
@@ -311,7 +312,11 @@ ELSEWHERE = (  # each has a test of its own below
     "data.order",
     "data.contradictions",
     "format",  # has one value
-    "sampler.engine.kind",  # likewise, so far
+    "sampler.engine.kind",  # in test_vllm_run.py, where there is a vLLM
+    "sampler.engine.address",
+    "sampler.engine.directory",
+    "sampler.engine.gpu_memory_utilization",
+    "sampler.engine.timeout",
     "name",
     "description",
     "lora.save",  # in tests/pipeline/test_lora.py

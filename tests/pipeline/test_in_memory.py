@@ -65,6 +65,7 @@ CHECKED = "reward.cross_check=true"
 AVERAGE = ("reward.members=2", "reward.combine=weights", "reward.resample=true")
 VERIFIER = ("reward.kind=verifier", "reward.verifier=constraints", 'reward.options={max_words=5,ends_with="."}')
 LOW = "model.dtype=bfloat16"
+AHEAD = ("sampler.engine.max_staleness=2", "policy.importance_sampling_cap=2")
 BEHIND = ("sampler.engine.sync_every=2", "policy.importance_sampling_cap=2")
 CASES: dict[str, tuple[str, ...]] = {
     **{f"{base}: {kind}": (base, *settings) for kind, settings in KINDS.items() for base in ("nano", "tiny")},
@@ -81,6 +82,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "tiny: in bfloat16": ("tiny", LOW, "reward.members=2", "evaluation.control=never"),
     "tiny: comparisons with demonstrations": ("tiny", "comparisons.source=demonstrations", "policy.ptx_coef=0.5"),
     "tiny: a sampler that is behind": ("tiny", *BEHIND, "policy.target_kl=0.1"),
+    "tiny: a sampler that runs ahead": ("tiny", "policy.kind=grpo", *AHEAD),
     "tiny: cross-checked, and no truth": ("tiny", CHECKED, "evaluation.truths=[]"),
     "tiny: cross-checked adapters": ("tiny", CHECKED, "policy.kind=best_of_n", "lora.rank=2", "lora.save=adapter"),
     "nano: cross-checked, the worst of three": ("nano", CHECKED, "policy.kind=rloo", *WORST),

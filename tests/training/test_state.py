@@ -14,6 +14,7 @@ from trueward.algorithms import grpo, ppo, reward_model, sft
 from trueward.config import PolicyConfig, RewardConfig, SftConfig
 from trueward.models.network import Network
 from trueward.records import Comparison, Completion, Prompt, Response, Score
+from trueward.sampling.ahead import AheadEngine
 from trueward.sampling.engine import LocalEngine
 from trueward.sampling.sampler import SamplingParams
 from trueward.scorers.scorer import Scale
@@ -96,6 +97,8 @@ NESTED: list[dict[str, Any]] = [
     {"critic": {"warmup_steps": 2}},
     {"sync_every": 2, "importance_sampling_cap": 2.0},
     {"sync_every": 3, "ptx_coef": 0.1},
+    {"max_staleness": 1, "importance_sampling_cap": 2.0},
+    {"max_staleness": 2, "importance_sampling_cap": 2.0},
 ]
 
 
@@ -109,7 +112,7 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
     settings: dict[str, Any],
     done: int,
 ) -> None:
-    sync_every = settings.get("sync_every", 1)
+    sync_every, staleness = settings.get("sync_every", 1), settings.get("max_staleness", 0)
     config = PolicyConfig(
         steps=5,
         batch_size=6,
@@ -118,15 +121,16 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
         learning_rate=3e-3,
         value_learning_rate=3e-3,
         target_kl=0.1,
-        **{name: value for name, value in settings.items() if name != "sync_every"},
+        **{name: value for name, value in settings.items() if name not in ("sync_every", "max_staleness")},
     )
 
     def begin(seed: int) -> tuple[Online, State]:
+        own = LocalEngine(SamplingParams(max_new_tokens=5, max_num_seqs=4), sync_every)
         setup = Online(
             policy=make_policy(seed=seed),
             reference=make_policy(),
             critic=Critic(make_reward(seed=seed), Scale(0.0, 1.0)),
-            sampler=LocalEngine(SamplingParams(max_new_tokens=5, max_num_seqs=4), sync_every),
+            sampler=AheadEngine(own, staleness) if staleness else own,
             scorer=lambda completions: [Score(score=float(len(c.response))) for c in completions],
             prompts=toy_prompts,
             demonstrations=demonstrations,
@@ -137,6 +141,7 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
 
     straight, before, fresh = begin(0), begin(0), begin(99)
     assert ("sampler" in straight[1].networks) == (sync_every > 1)
+    assert sum(name.startswith("sampler_") for name in straight[1].networks) == staleness
     list(ppo.train(config, *straight))
     list(itertools.islice(ppo.train(config, *before), done))
     before[1].save(tmp_path / "state", {})
@@ -144,6 +149,8 @@ def test_ppo_goes_on_bit_for_bit_with_its_adaptive_beta(
     list(ppo.train(config, *fresh))
     assert straight[1].numbers["kl_coef"] != config.kl_coef
     assert same(straight[1], fresh[1])
+    for setup, _ in (straight, before, fresh):
+        setup.sampler.close()
 
 
 def test_a_state_without_a_step_is_saved_too(make_policy: MakeNetwork, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from trueward.token_budget import Budget, within_memory
 from trueward.training import ptx
 from trueward.training.figures import Figures
 from trueward.training.policy_loss import PolicyLoss, importance_cap, own_figures, policy_loss
-from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.schedule import learning_rate, rollout_plan, rows_at, set_rate
 from trueward.training.scored_groups import ScoredGroups
 from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
@@ -89,6 +89,7 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     group, cap = config.group, importance_cap(config, policy)
     surrogate, off_policy = policy_loss(config), sampler.sync_every > 1 or cap is not None
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
+    sampler.plan(rollout_plan(prompts, config.batch_size // group.size, seed, group.size), config.steps)
     while state.step < config.steps:
         step = state.step
 
@@ -128,13 +129,8 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
 
         # Credit. Each answer against its group; groups of equal reward carry no signal and can be left out.
         groups = ScoredGroups.join(rounds)
-        rollout, old, ref_logprobs, score, rewards = (
-            groups.rollout,
-            groups.old,
-            groups.ref_logprobs,
-            groups.score,
-            groups.rewards,
-        )
+        rollout, old, ref_logprobs = groups.rollout, groups.old, groups.ref_logprobs
+        score, rewards = groups.score, groups.rewards
         tokens, sampler_logprobs, mask = rollout.tokens, rollout.logprobs, rollout.tokens.response_mask
         truncated = torch.tensor([not c.finished for c in rollout.completions])
         lengths = tokens.host.response_lengths

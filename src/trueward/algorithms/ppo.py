@@ -33,7 +33,6 @@ from trueward.losses.policy import clipped_value
 from trueward.models import frozen_layers, heads, precision
 from trueward.models.network import Network
 from trueward.parallel.fabric import ALONE, Fabric
-from trueward.sampling.draws import Draws
 from trueward.scorers.scorer import ScoredBatch
 from trueward.seeds import generator
 from trueward.token_budget import Budget, within_memory
@@ -41,7 +40,7 @@ from trueward.training import ptx
 from trueward.training.critic import Critic
 from trueward.training.figures import Figures
 from trueward.training.policy_loss import PolicyLoss, importance_cap, own_figures, policy_loss
-from trueward.training.schedule import learning_rate, rows_at, set_rate
+from trueward.training.schedule import learning_rate, rollout_plan, set_rate
 from trueward.training.setup import Online
 from trueward.training.state import State, adam, clip
 
@@ -106,15 +105,16 @@ def train(config: PolicyConfig, setup: Online, state: State) -> Iterator[Step]:
     off_policy = sampler.sync_every > 1 or cap is not None
     surrogate = policy_loss(config)
     ptx_tokens = Collator(policy.tokenizer, policy.context).tokens(setup.demonstrations) if config.ptx_coef else None
+    wanted = rollout_plan(prompts, config.batch_size, seed)
+    sampler.plan(wanted, config.steps)
     while state.step < config.steps:
         step = state.step
         warming = step < warmup_steps
         beta = state.numbers["kl_coef"]
 
         # Act. Sample a rollout from the policy as it is now, or was a few steps ago.
-        batch = [prompts[i] for i in rows_at(step, len(prompts), config.batch_size, seed, "prompts").tolist()]
         sampler.sync(policy, step)
-        rollout = sampler.sample(batch, Draws.purpose(seed, "rollout", step))
+        rollout = sampler.sample(*wanted(step))
         plain, sampler_logprobs = rollout.tokens.to(device), transfers.moved(rollout.logprobs, device)
         tokens, mask, lengths = plain, plain.response_mask, rollout.tokens.response_lengths
 

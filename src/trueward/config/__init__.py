@@ -3,6 +3,7 @@
 A recipe is a TOML file that says only how it differs from the defaults; `--set section.key=value` goes on top.
 """
 
+from trueward.config.engine import EngineConfig
 from trueward.config.evaluation_judge import EvaluationJudgeConfig, without_keys
 from trueward.config.judge import JudgeConfig
 from trueward.config.lora import LoraConfig
@@ -29,7 +30,7 @@ from trueward.config.reading import (
 )
 from trueward.config.reward import SHAPING, ComparisonsConfig, RewardConfig, RewardPartConfig
 from trueward.config.runtime import JudgeCallsConfig, RuntimeConfig
-from trueward.config.schema import DataConfig, EngineConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
+from trueward.config.schema import DataConfig, EvaluationConfig, ModelConfig, Recipe, SamplerConfig
 from trueward.config.section import Section
 from trueward.config.supervised import SftConfig, SupervisedConfig
 from trueward.config.unused import notes, set_keys, unused

@@ -187,7 +187,14 @@ SETTINGS: tuple[Same, ...] = (
         "top_p top_k min_p repetition_penalty",
         "answers come from the whole distribution, whose probabilities the KL and the ratio need",
     ),
-    _same("sampler.engine.kind", "use_vllm vllm_mode infer_backend", "rollouts are sampled in the training process"),
+    _same(
+        "sampler.engine.kind",
+        "use_vllm vllm_mode infer_backend",
+        '`kind = "vllm"` is colocated; with `sampler.engine.address` it is a server',
+    ),
+    _same("sampler.engine.address", "vllm_server_base_url"),
+    _same("sampler.engine.gpu_memory_utilization", "vllm_gpu_memory_utilization"),
+    _same("sampler.engine.max_staleness", "async_queue_size", "K, and which weights sample which step is fixed"),
     # LoRA, precision, memory.
     _same("lora.rank", "lora_r lora_rank use_peft finetuning_type tuner_type train_type adapter"),
     _same("lora.alpha", "lora_alpha"),

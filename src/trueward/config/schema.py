@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trueward.config import presets
+from trueward.config.engine import EngineConfig, refuse_unweighted
 from trueward.config.evaluation_judge import PREFIX, EvaluationJudgeConfig
 from trueward.config.guards import GUARD_FIELDS, refuse_unknown_guards
 from trueward.config.judge import JudgeConfig, refuse_without_ranking
@@ -64,19 +65,6 @@ class DataConfig(Section):
     """Share of a file's rows that may be unusable; more of them are an error."""
     task: dict[str, Any] = Field({})
     """With prompts = "reasoning-gym:TASK": the number of prompts (`size`) and the options of the task's generator."""
-
-
-class EngineConfig(Section):
-    """[sampler.engine]: the engine that samples the rollouts that the policy learns from."""
-
-    kind: Literal["local"] = "local"
-    """Where the engine runs: `local`, in the training process."""
-    max_num_seqs: Positive = 128
-    """Completions sampled at once."""
-    sync_every: Positive = 1
-    """Sync the sampler's weights every N steps (1: on-policy)."""
-    quantize: Literal["none", "int8", "bfloat16"] = "none"
-    """Precision of the rollout engine's weights; coarser ones sample off-policy and need policy.importance_sampling_cap."""
 
 
 class SamplerConfig(Section):
@@ -215,17 +203,7 @@ class Recipe(Section):
             raise ValueError("data.demonstrations is empty: SFT needs some, or sft.model a model that has had them")
         if not self.data.demonstrations and not self.data.prompts:
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
-        if self.sampler.engine.quantize != "none":
-            if self.policy.kind not in ("ppo", "grpo", "rloo"):
-                raise ValueError(
-                    f"sampler.engine.quantize: {self.policy.kind} has no rollouts that weights make up for; "
-                    "it is for ppo, grpo and rloo"
-                )
-            if self.policy.importance_sampling_cap is None:
-                raise ValueError(
-                    f"sampler.engine.quantize = {self.sampler.engine.quantize!r}: rollouts then come from a policy that is not "
-                    "quite the one that learns, so set policy.importance_sampling_cap, to 2 or so"
-                )
+        refuse_unweighted(self.sampler.engine, self.policy)
         if self.lora.rank and self.policy.trainable_layers:
             raise ValueError(
                 "policy.trainable_layers: with lora.rank above 0 the adapters learn, in every layer; use one of them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -20,6 +20,8 @@ class Section(BaseModel):
     """The base of all sections: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    newer: ClassVar[tuple[str, ...]] = ()
+    """Fields that its dump leaves out at their defaults, so that what was made before them keeps its fingerprint."""
 
     @field_validator("*", mode="before")
     @classmethod

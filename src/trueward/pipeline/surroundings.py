@@ -63,6 +63,8 @@ def with_precision(recipe: Recipe) -> Recipe:
     is_table = _is_table(recipe)
     if is_table and asked == "bfloat16":
         raise ValueError(f'model.dtype = "bfloat16": {start} is a table, which has no products')
+    if is_table and recipe.sampler.engine.kind == "vllm":
+        raise ValueError(f'sampler.engine.kind = "vllm": {start} is a table, which only the local engine reads')
     device = loading.pick_device(recipe.runtime.device)
     if is_table or precision.pick(asked, device) is not precision.LOW:
         return recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -16,6 +16,9 @@ from trueward.sampling import sampler
 from trueward.sampling.decoder_pool import DecoderPool
 from trueward.sampling.draws import Draws
 from trueward.sampling.sampler import SamplingParams
+
+Plan = Callable[[int], tuple[Sequence[Prompt], Draws]]
+"""What a loop samples at a step: prompts and draws, which depend on nothing but the step."""
 
 
 class RolloutEngine(Protocol):
@@ -31,6 +34,9 @@ class RolloutEngine(Protocol):
     def hold(self, policy: Network) -> dict[str, nn.Module]:
         """Called once, before all others. The networks, by name, that checkpoints need to resume between two syncs; or none."""
 
+    def plan(self, request: Plan, steps: int) -> None:
+        """Called before the first step: what will be sampled at each of `steps` steps, for engines that sample ahead."""
+
     def publish(self, policy: Network, version: int) -> None:
         """Sample from the policy's present weights from now on; `version`: the steps that they have had."""
 
@@ -39,6 +45,9 @@ class RolloutEngine(Protocol):
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
         """One completion for each prompt, in order."""
+
+    def close(self) -> None:
+        """Called once, after all others: the loop has ended, or failed."""
 
 
 class LocalEngine:
@@ -66,6 +75,9 @@ class LocalEngine:
         self.network = Network(clone_sharing_frozen(policy.model).requires_grad_(False), policy.tokenizer)
         return {"sampler": self.network.model}
 
+    def plan(self, request: Plan, steps: int) -> None:
+        """Nothing: it samples when it's called."""
+
     @torch.no_grad()
     def publish(self, policy: Network, version: int) -> None:
         """Copy the policy's own weights, or take the policy itself if it is synced at every step. `hold` comes first."""
@@ -86,8 +98,15 @@ class LocalEngine:
             self.version = step - step % self.sync_every
 
     def sample(self, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
-        """One completion for each prompt, in order. The decoder is dropped, since the weights are about to change."""
+        """One completion for each prompt, in order."""
         assert self.network is not None, "hold() comes first"
-        rollout = sampler.sample(self.network, prompts, self.params, draws, pool=self.pool, version=self.version)
+        return self.draw(self.network, self.version, prompts, draws)
+
+    def draw(self, network: Network, version: int, prompts: Sequence[Prompt], draws: Draws) -> Rollout:
+        """A rollout of a network's present weights, whose version this is."""
+        rollout = sampler.sample(network, prompts, self.params, draws, pool=self.pool, version=version)
         self.pool.forget()  # the weights are about to change
         return rollout
+
+    def close(self) -> None:
+        """Nothing is left to end."""

@@ -103,14 +103,7 @@ def sample(
     kept afterwards. version: that of the weights, recorded in the rollout.
     """
     collator = Collator(network.tokenizer, network.context)
-    collator.remember(prompts)
-    ids = [collator.prompt_ids(p) for p in prompts]
-    for prompt, tokens in zip(prompts, ids, strict=True):
-        if len(tokens) + 1 > network.context:
-            raise ValueError(
-                f"a prompt of {len(tokens)} tokens leaves no room in a context of {network.context}: {str(prompt)[:60]!r}"
-            )
-    require_ids(network.model, ids, network.tokenizer)
+    ids = prompts_ids(network, collator, prompts)
     room = [min(params.max_new_tokens, network.context - len(t)) for t in ids]
     uniforms = draws.uniforms(len(ids), params.max_new_tokens)
     there = network.model, params.quantize
@@ -128,6 +121,19 @@ def sample(
     rollout = Tokens.collate(list(zip(ids, responses, strict=True)), pad)
     spread = torch.zeros(rollout.ids.shape).masked_scatter(rollout.response_mask, logprobs)
     return Rollout(rollout, spread, collator.completions(prompts, responses), version)
+
+
+def prompts_ids(network: Network, collator: Collator, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Each prompt's tokens. `ValueError` if one leaves no room for an answer, or has a token without an embedding."""
+    collator.remember(prompts)
+    ids = [collator.prompt_ids(p) for p in prompts]
+    for prompt, tokens in zip(prompts, ids, strict=True):
+        if len(tokens) + 1 > network.context:
+            raise ValueError(
+                f"a prompt of {len(tokens)} tokens leaves no room in a context of {network.context}: {str(prompt)[:60]!r}"
+            )
+    require_ids(network.model, ids, network.tokenizer)
+    return ids
 
 
 def _decode(

@@ -14,7 +14,7 @@ from trueward.models.network import Network
 from trueward.parallel.fabric import Fabric
 from trueward.records import Completion, Prompt
 from trueward.sampling.draws import Draws
-from trueward.sampling.engine import RolloutEngine
+from trueward.sampling.engine import Plan, RolloutEngine
 
 
 class SharedEngine:
@@ -29,6 +29,16 @@ class SharedEngine:
         """As `RolloutEngine`."""
         self.pad = Collator(policy.tokenizer, policy.context).pad
         return self.engine.hold(policy)
+
+    def plan(self, request: Plan, steps: int) -> None:
+        """As `RolloutEngine`: each process's own engine is told of its share."""
+
+        def share(step: int) -> tuple[Sequence[Prompt], Draws]:
+            prompts, draws = request(step)
+            mine = self.fabric.share(len(prompts))
+            return [prompts[i] for i in mine.tolist()], draws.take(mine, len(prompts))
+
+        self.engine.plan(request if self.fabric.is_alone else share, steps)
 
     def publish(self, policy: Network, version: int) -> None:
         """As `RolloutEngine`."""
@@ -48,6 +58,10 @@ class SharedEngine:
         if self.fabric.is_alone:
             return self.engine.sample(prompts, draws)
         return sample_shares(self.fabric, self.engine.sample, prompts, draws, self.pad)
+
+    def close(self) -> None:
+        """As `RolloutEngine`."""
+        self.engine.close()
 
 
 def sample_shares(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from trueward.records import Prompt
+from trueward.sampling.draws import Draws
+from trueward.sampling.engine import Plan
 from trueward.seeds import generator
 
 
@@ -37,3 +41,13 @@ def rows_at(step: int, rows: int, batch_size: int, seed: int, what: str) -> Tens
         picked.append((epoch, place))
     orders = {e: torch.randperm(rows, generator=generator(seed, what, "epoch", e)) for e in {e for e, _ in picked}}
     return torch.stack([orders[e][p] for e, p in picked])
+
+
+def rollout_plan(prompts: Sequence[Prompt], count: int, seed: int, each: int = 1) -> Plan:
+    """What a loop samples at a step: `count` of the prompts, in an order of the run's seed, `each` completions of every one."""
+
+    def wanted(step: int) -> tuple[list[Prompt], Draws]:
+        picked = rows_at(step, len(prompts), count, seed, "prompts").tolist()
+        return [prompts[i] for i in picked for _ in range(each)], Draws.purpose(seed, "rollout", step)
+
+    return wanted

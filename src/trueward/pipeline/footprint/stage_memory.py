@@ -185,8 +185,7 @@ class Plan:
         learners = 1 + has_critic
         online = policy.kind != "dpo" or policy.dpo.online
         learner, reference, whole = self.network(learns=True), self.frozen, self._proxy()
-        if sampler.engine.sync_every > 1:
-            whole += learner
+        whole += ((sampler.engine.sync_every > 1) + sampler.engine.max_staleness) * learner
         if self.parts > 1 and self.rank and online:
             whole, reference = whole + reference, 0.0  # the base under adapters, which the reference is, too
         before = whole + reference + learners * learner
@@ -195,7 +194,8 @@ class Plan:
         per_update = sequences if policy.kind == "dpo" else -(-sequences // policy.minibatches)
         gradients, acts, both = self._learning(per_update, True, self.trained)
         gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT / self.parts
-        rollout = self._sampling(sequences, sampler.engine.quantize) if online else 0.0
+        here = online and sampler.engine.kind == "local"
+        rollout = self._sampling(sequences, sampler.engine.quantize) if here else 0.0
         watched = self._evaluating(self.recipe.evaluation.step_prompts)
         others = (learners - 1) * self.trained * FLOAT / self.parts
         if self.parts > 1:  # whole weights are gathered to be read
