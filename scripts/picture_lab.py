@@ -15,17 +15,18 @@ IMAGES = Path(__file__).parents[1] / "docs/images"
 SIX = "BA.CA.CB.DA.DB.DC"
 CLASSIC = f"preset=classic&clicks={SIX}.{SIX}&out=E&beta=0.05&path=0.05x300&sweep=1&best=D&word=hacking"
 SHOWCASE = "preset=showcase&beta=0.3&path=0.3x300&sweep=1&best=A&word=hacking&revealed=1"
-PICTURES = {  # name: link, section at the top, width, height, colours
-    "lab-click-light": (f"preset=classic&clicks={SIX}", "", 1200, 1010, "light"),
-    "lab-click-dark": (f"preset=classic&clicks={SIX}", "", 1200, 1010, "dark"),
-    "lab-climb-light": (SHOWCASE, "act2", 1060, 836, "light"),
-    "lab-climb-dark": (SHOWCASE, "act2", 1060, 836, "dark"),
-    "lab-distance-light": (CLASSIC, "bars-card", 1060, 450, "light"),
-    "lab-reveal-light": (SHOWCASE, "reveal", 1200, 700, "light"),
-    "lab-phone-click-light": (f"preset=classic&clicks={SIX}", "act1", 390, 844, "light"),
-    "lab-phone-click-dark": (f"preset=classic&clicks={SIX}", "act1", 390, 844, "dark"),
-    "lab-phone-climb-light": (SHOWCASE, "verdict-card", 390, 844, "light"),
-    "lab-phone-climb-dark": (SHOWCASE, "verdict-card", 390, 844, "dark"),
+PICTURES = {  # name: link, what is at the top, width, height, colours
+    "lab-click-light": (f"preset=classic&clicks={SIX}", "", 1200, 680, "light"),
+    "lab-click-dark": (f"preset=classic&clicks={SIX}", "", 1200, 680, "dark"),
+    "lab-climb-light": (SHOWCASE, "act2", 1200, 730, "light"),
+    "lab-climb-dark": (SHOWCASE, "act2", 1200, 730, "dark"),
+    "lab-distance-light": (CLASSIC, "bars-card", 1060, 500, "light"),
+    "lab-reveal-light": (SHOWCASE, "reveal", 1200, 660, "light"),
+    "lab-nano-light": ("nano=0.15", "nano", 1200, 720, "light"),
+    "lab-phone-click-light": (f"preset=classic&clicks={SIX}", "", 390, 844, "light"),
+    "lab-phone-click-dark": (f"preset=classic&clicks={SIX}", "", 390, 844, "dark"),
+    "lab-phone-climb-light": (SHOWCASE, "act2", 390, 844, "light"),
+    "lab-phone-climb-dark": (SHOWCASE, "act2", 390, 844, "dark"),
 }
 
 

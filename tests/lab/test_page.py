@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
+import itertools
+import json
 import re
 import signal
 import subprocess
@@ -44,13 +47,14 @@ def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[HTTP
 def test_the_files_carry_nothing_inline() -> None:
     files = page.files()
     html = files["index.html"]
-    assert set(re.findall(r'(?:src|href)="([^"#]+)"', html)) - {"lab.css", "main.js"} == {
+    assert set(files) == {"index.html", "lab.css", "lab.js"}  # each is asked for once, and waited for once
+    assert set(re.findall(r'(?:src|href)="([^"#]+)"', html)) - {"lab.css", "lab.js", "../"} == {
         link for link in re.findall(r'href="([^"]+)"', html) if link.startswith("data:image/svg+xml,")
     }
     assert re.findall(r"<script[^>]*>([^<]*)", html) == [""]
     assert "<style" not in html
     assert not re.search(r"\s(on\w+|style)=", html)
-    for name, text in files.items():
+    for name, text in page.sources().items():
         assert len(text.splitlines()) <= 400, name
         if name.endswith(".js"):
             assert not re.search(
@@ -59,9 +63,7 @@ def test_the_files_carry_nothing_inline() -> None:
 
 
 def test_the_page_and_the_engine_share_their_presets() -> None:
-    import json
-
-    text = page.files()["presets.js"]
+    text = page.sources()["presets.js"]
     assert json.loads(text[text.index("{") : text.rindex("}") + 1]) == presets.tables()
 
 
@@ -142,6 +144,81 @@ def test_the_server(port: int) -> None:
     for path in ("/nothing.js", "/../page.py", "/../../cli.py", "//etc/passwd", "/%2e%2e/page.py", "/presets.json"):
         assert ask(port, path)[0].status == 404
     assert ask(port, "/", "POST")[0].status == 501
+
+
+def test_the_server_packs_what_it_sends(port: int) -> None:
+    for name, text in page.files().items():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", f"/{name}", headers={"Accept-Encoding": "br, gzip"})
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+        assert gzip.decompress(body).decode() == text
+        assert int(answer.headers["Content-Length"]) == len(body) < len(text.encode()) / 2
+
+
+def test_a_slow_line_can_carry_it() -> None:
+    """At 400 kbit/s, 50 bytes a millisecond, all of it takes less than 1 s; two round trips of 400 ms come on top."""
+    assert sum(len(gzip.compress(text.encode())) for text in page.files().values()) < 48_000
+
+
+def test_comments_and_indentation_stay_at_home() -> None:
+    script = page.files()["lab.js"]
+    core = page.sources()["core.js"].replace("export ", "")
+    assert core.strip() in script  # the page shows it by its own text
+    rest = script.replace(core.strip(), "")
+    assert not re.search(r"^\s*//|^\s*/\*\*", rest, re.MULTILINE)
+    assert not re.search(r"^ ", rest, re.MULTILINE)
+    sources = "".join(text for name, text in page.sources().items() if name.endswith(".js"))
+    assert all(text.count("\n") == 0 for text in re.findall(r"`[^`]*`", re.sub(r"//.*", "", sources)))
+
+
+RECORDED = [name for name in page.RECORDED.values() if (page.FOLDER.parent / name).exists()]
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_recorded_runs_say_where_they_are_from(name: str) -> None:
+    record = json.loads((page.FOLDER.parent / name).read_text(encoding="utf-8"))
+    assert re.fullmatch(r"[0-9a-f]{7,12}", record["commit"])
+    assert record["seed"] == 0
+    assert len(record["steps"]) == len(set(record["steps"])) > 5
+    assert (page.FOLDER.parent / name).stat().st_size < 20_000
+
+
+def test_the_recorded_runs_of_nano_show_each_way_to_end() -> None:
+    record = json.loads((page.FOLDER.parent / "nano.json").read_text(encoding="utf-8"))
+    betas = [run["beta"] for run in record["runs"]]
+    assert (betas, len(betas)) == (sorted(betas), 12)
+    assert all(1.5 < b / a < 2.6 for a, b in itertools.pairwise(betas))  # about even on a logarithmic axis
+    assert all(len(run[key]) == len(record["steps"]) for run in record["runs"] for key in ("proxy", "truth", "kl"))
+    words = [run["verdict"] for run in record["runs"]]
+    ends = [(run["truth"][-1], run["kl"][-1]) for run in record["runs"]]
+    assert words[0] == "hacking"
+    assert ends[0][0] < -5
+    assert words[-1] in ("pinned", "inconclusive")
+    assert abs(ends[-1][0]) < 0.25
+    assert ends[-1][1] < 0.3
+    best = max(range(12), key=lambda i: record["runs"][i]["truth"][-1])
+    assert words[best] == "learning"
+    assert 2 <= best <= 9
+
+
+def test_a_run_that_was_not_recorded_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(page.RECORDED, "REVIEWS", "nothing.json")
+    assert "export const REVIEWS = null;" in page.sources()["recorded.js"]
+
+
+@pytest.mark.skipif("reviews.json" not in RECORDED, reason="python scripts/record_lab.py reviews has not recorded it")
+def test_the_recorded_reviews_part_from_the_truth() -> None:
+    record = json.loads((page.FOLDER.parent / "reviews.json").read_text(encoding="utf-8"))
+    assert all(len(record[key]) == len(record["steps"]) for key in ("proxy", "truth", "kl", "verdicts"))
+    assert max(record["truth"]) - record["truth"][-1] > 0.3
+    assert record["proxy"][-1] > max(record["proxy"]) - 0.3
+    assert record["points"][0] == 0
+    assert record["points"][-1] == record["steps"][-1]
+    for shown in record["prompts"]:
+        assert [answer["step"] for answer in shown["answers"]] == record["points"]
 
 
 def test_the_server_answers_to_loopback_only(port: int) -> None:

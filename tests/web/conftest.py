@@ -62,6 +62,11 @@ class Shown:
     def number(self, id: str) -> float:
         return float(self.text(id).replace("−", "-").replace(",", ""))
 
+    def unfold(self) -> None:
+        """Opens everything that can be opened."""
+        self.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        self.page.wait_for_timeout(50)
+
     def until(self, expression: str, seconds: float = 15) -> None:
         """Playwright's own waiting evaluates text inside of the page, which the page's policy forbids."""
         end = time.monotonic() + seconds

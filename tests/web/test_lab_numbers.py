@@ -165,7 +165,7 @@ def test_the_first_three_clicks_in_the_page(lab: Open) -> None:
     shown = lab("preset=classic&clicks=BA.CA.CB")
     scores = shown.evaluate("trueward.view().model.scores")
     assert scores == pytest.approx([-0.468912, -0.003886, 0.472798, 0, 0], abs=1e-6)
-    shown.click("#log-box summary")
+    shown.click("#clicks-box summary")
     rows = [row.split() for row in shown.locator("#log tr").all_inner_texts()]
     assert [(r[0], r[1], r[3], r[4]) for r in rows] == [
         ("3", "C", "B", "0.709"),
@@ -187,17 +187,21 @@ def test_the_sweep_and_its_best(lab: Open) -> None:
 
 def test_the_things_to_try_do_what_they_say(lab: Open) -> None:
     shown = lab()
-    expected = ["hacking", "learning", "learning", "pinned", "learning", "hacking"]
-    sure = [".639 by step 8", ".673", ".949", ".237", ".583", ".184"]
+    expected = ["hacking", "learning", "learning", "pinned", "learning", "hacking", "hacking"]
+    sure = [".639 by step 8", ".673", ".949", ".237", ".583", "truth falls to .311", ".184"]
     boxes = shown.locator("#mission-list li")
     assert boxes.count() == len(expected)
     for n, word in enumerate(expected):
+        shown.click("#more-open")
         boxes.nth(n).locator("summary").click()
         shown.until(f"document.querySelectorAll('.outcome')[{n}].textContent !== ''")
         assert sure[n] in boxes.nth(n).locator(".outcome").text_content()
         boxes.nth(n).locator("a").click()
+        assert not shown.evaluate("document.querySelector('#more').open")
         assert shown.text("verdict") == "not run yet"
         shown.click("#play")
         assert shown.text("verdict") == word, n
+        if n == 5:
+            assert (shown.number("tile-true"), shown.number("tile-step")) == (pytest.approx(0.311, abs=6e-4), 3000)
         if word == "learning":  # the true reward that is promised is the one that came
             assert sure[n][:4] == f"{shown.number('tile-true'):.3f}"[1:5]

@@ -115,7 +115,7 @@ def test_the_code_that_is_shown_is_the_code_that_runs(lab: Open) -> None:
     shown = lab()
     source = shown.text("source")
     small = shown.text("source-small")
-    core = page.files()["core.js"].replace("export ", "")
+    core = page.sources()["core.js"].replace("export ", "")
     for part in re.findall(r"^function \w+", source, re.MULTILINE):
         assert part in core
     assert all(piece.strip() in core for text in (source, small) for piece in text.split("\n\n"))
@@ -129,21 +129,20 @@ def test_the_code_that_is_shown_is_the_code_that_runs(lab: Open) -> None:
     ]
     assert all(exact == measured == 0 for exact, measured, _ in cells)  # at SFT
     assert all(wrong < -0.01 for _, _, wrong in cells)
-    assert "shortForm(" not in page.files()["core.js"]
+    assert "shortForm(" not in page.sources()["core.js"]
 
 
 @pytest.mark.parametrize("link", ["", f"preset=classic&clicks={CLASSIC}&beta=0.05&path=0.05x300"])
 def test_served_by_the_standard_library(lab: Open, address: str, link: str) -> None:
-    """The same page as modules under a policy that allows no inline script and no inline style."""
+    """The same page as three files under a policy that allows no inline script and no inline style."""
     shown = lab(link, url=address)
+    asked = shown.evaluate("performance.getEntriesByType('resource').map((e) => e.name.split('/').pop())")
+    assert sorted(name for name in asked if not name.startswith("svg+xml")) == ["lab.css", "lab.js"]
     shown.click("#left")
     shown.click("#play")
     shown.click("#sweep")
     assert shown.number("tile-step") == 300
-    engine = shown.evaluate(
-        "import('/engine.js').then((m) => Object.keys(m.ENGINE).every((k) => trueward[k] === m.ENGINE[k]))"
-    )
-    assert engine
+    assert shown.evaluate("Object.keys(trueward).length") > 20
 
 
 def test_it_is_quick(lab: Open) -> None:

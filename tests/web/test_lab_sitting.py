@@ -100,7 +100,7 @@ def test_clicks_ties_undo_and_the_log(lab: Open) -> None:
     assert shown.evaluate("trueward.writeClicks(trueward.state().clicks)") == said
     model, losses = clicks.trained(clicks.parse(said), 5)
     assert shown.evaluate("trueward.view().model.scores") == pytest.approx(list(model.scores), abs=1e-12)
-    shown.click("#log-box summary")
+    shown.click("#clicks-box summary")
     shown_losses = [float(cell) for cell in shown.locator("#log td:nth-child(3)").all_text_contents()]
     assert shown_losses[::-1] == pytest.approx(losses, abs=6e-4)
     assert shown.number("tile-clicks") == 4
@@ -125,6 +125,7 @@ def test_another_pair_is_another_pair(lab: Open) -> None:
 
 def test_the_callouts(lab: Open) -> None:
     shown = lab(f"preset=classic&clicks={CLASSIC}&beta=0.3&path=0.3x300")
+    shown.unfold()
     before = shown.evaluate("trueward.view().pi")
     proxy = shown.number("tile-proxy")
     chance = re.search(r"= (0\.\d{3})\.", shown.text("shift-note"))
@@ -141,6 +142,7 @@ def test_the_callouts(lab: Open) -> None:
 
 def test_who_is_left_out_is_not_asked_about(lab: Open) -> None:
     shown = lab()
+    shown.unfold()
     shown.locator("#leave-out label", has_text="E").click()
     for _ in range(12):
         assert "E" not in (shown.text("left-letter"), shown.text("right-letter"))
@@ -244,8 +246,9 @@ def test_single_keys_can_be_switched_off_and_do_not_type(lab: Open) -> None:
     shown.keyboard.press("Control+u")
     shown.keyboard.press("t")
     assert shown.number("tile-clicks") == 1
-    shown.locator("summary", has_text="Keys").click()
+    shown.click("#more-open")
     shown.uncheck("#keys-on")
+    shown.keyboard.press("Escape")
     shown.evaluate("document.activeElement.blur()")
     shown.keyboard.press("t")
     assert shown.number("tile-clicks") == 1
@@ -253,6 +256,7 @@ def test_single_keys_can_be_switched_off_and_do_not_type(lab: Open) -> None:
 
 def test_all_state_is_in_the_address(lab: Open) -> None:
     shown = lab("preset=showcase&seed=9")
+    shown.unfold()
     shown.fill("#lr", "0.7")
     shown.press("#lr", "Enter")
     shown.check("#blind-on")
@@ -271,10 +275,13 @@ def test_all_state_is_in_the_address(lab: Open) -> None:
     shown.locator("#guess-best label", has_text="B").click()
     shown.locator("#guess-word label", has_text="pinned").click()
     shown.click("#reveal-button")
+    shown.fill("#nano-beta", "3")
     state = shown.evaluate("trueward.state()")
     assert (state["lr"], state["skipped"] > 0, state["leftOut"]) == (0.7, True, [3])
     assert (state["blind"], state["steps"], state["path"]) == (2.5, 50, [[0.123, 50]])
+    assert state["nano"] == 3
     again = lab(shown.url.partition("#")[2])
+    again.unfold()
     assert again.evaluate("trueward.state()") == state
     assert again.evaluate("trueward.view().pi") == shown.evaluate("trueward.view().pi")
     same = "document.querySelector('main').textContent"
@@ -309,14 +316,15 @@ def test_a_link_that_makes_no_sense(lab: Open, link: str) -> None:
 def test_places_on_the_page_keep_the_state(lab: Open) -> None:
     shown = lab("preset=showcase&beta=1")
     url = shown.url
-    shown.click("nav a:has-text('Reveal')")
-    assert shown.evaluate("document.activeElement.id") == "reveal"
+    shown.click("nav a:has-text('A real run')")
+    assert shown.evaluate("document.activeElement.id") == "h-nano"
     assert shown.url == url
 
 
 def test_noise_is_the_seeds_own(lab: Open) -> None:
     shown = lab("preset=noisy&seed=1")
     first = shown.evaluate("trueward.writeClicks(trueward.state().clicks)")
+    shown.click("#more-open")
     shown.fill("#seed", "2")
     shown.press("#seed", "Enter")
     second = shown.evaluate("trueward.writeClicks(trueward.state().clicks)")

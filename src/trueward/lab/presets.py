@@ -11,6 +11,7 @@ from trueward.lab.chance import NOISE, uniform
 from trueward.lab.clicks import Click, parse
 
 FILE = Path(__file__).with_name("presets.json")  # the page reads it too
+COMMON = {"wrong": 0, "steps": 300, "degenerate": None}  # what a table need not say
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Preset:
     clicks: tuple[Click, ...]  # of the preset's annotator
     begin: str  # "empty": without clicks; "clicked": with the annotator's
     wrong: float  # the share of clicks that a noisy annotator gets wrong
+    steps: int  # of one run
+    degenerate: int | None  # the response that is no language any more, if there is one
 
     def annotated(self, seed: int) -> list[Click]:
         """The annotator's clicks; a noisy annotator's depend on the seed."""
@@ -41,7 +44,7 @@ def tables() -> dict[str, dict[str, Any]]:
     """The file's tables, each with the values inherited from the one that it is `like`."""
     raw: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
     return {
-        name: {"wrong": 0, **raw.get(table.get("like", ""), {}), **{k: v for k, v in table.items() if k != "like"}}
+        name: {**COMMON, **raw.get(table.get("like", ""), {}), **{k: v for k, v in table.items() if k != "like"}}
         for name, table in raw.items()
     }
 
@@ -64,4 +67,6 @@ def preset(name: str) -> Preset:
         clicks=tuple(parse(table["clicks"], len(table["responses"]))),
         begin=table["begin"],
         wrong=table["wrong"],
+        steps=table["steps"],
+        degenerate=table["degenerate"],
     )

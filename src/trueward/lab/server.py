@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,9 +41,13 @@ class Handler(BaseHTTPRequestHandler):
         if text is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        body = text.encode()
+        packed = "gzip" in (self.headers.get("Accept-Encoding") or "")
+        body = gzip.compress(text.encode(), mtime=0) if packed else text.encode()
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", f"{TYPES[name.rsplit('.', 1)[1]]}; charset=utf-8")
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Vary", "Accept-Encoding")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", page.POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")

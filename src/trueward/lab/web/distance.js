@@ -38,7 +38,7 @@ export function drawDistance({ run, state, preset, proxy }) {
   const theory = state.swept ? ` The closed form at this β: true ${fixed(here.true)} at √KL ${fixed(Math.sqrt(here.kl))}.` : "";
   picture("distance", base + 24, `True ${fixed(last.true)} at √KL ${fixed(Math.sqrt(last.kl))}.${theory}`, ...shapes);
   $("sweep").setAttribute("aria-pressed", String(state.swept));
-  say("sweep-note", state.swept ? sweepText(bestOf(points), here) : "20 values of β, each solved in closed form: π ∝ π_SFT·e^(r̂/β).");
+  say("sweep-note", state.swept ? sweepText(bestOf(points), here) : "The path of the run. “Sweep β” adds where 20 values of β end, in closed form: π ∝ π_SFT·e^(r̂/β).");
 }
 
 function marks(here, best, x, y, width, above) {

@@ -33,6 +33,12 @@ export function widthOf(id) {
   return Math.max(200, Math.floor($(id).clientWidth));
 }
 
+/** A slider's place, and what a screen reader says of it. */
+export function setPlace(id, value, spoken) {
+  if ($(id).value !== String(value)) $(id).value = value;
+  $(id).setAttribute("aria-valuetext", spoken);
+}
+
 /** Sets a text only where it changed: a live region speaks at every change. */
 export function say(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;

@@ -16,19 +16,29 @@ export function drawTiles({ run, rows, state, verdict }) {
   const peak = verdict.peakStep ? `, peak ${fixed(start.true + verdict.peak)} at step ${verdict.peakStep}` : "";
   say("tile-peak", `from ${fixed(start.true)}${peak}`);
   say("tile-kl", fixed(last.kl));
+  say("strip-proxy", fixed(last.proxy));
+  say("strip-true", fixed(last.true));
   say("tile-step", last.step.toLocaleString("en"));
   const betas = state.path.map(([beta]) => plain(beta));
   say("tile-path", betas.length > 3 ? `β = … ${betas.slice(-2).join(", ")}` : betas.length ? `β = ${betas.join(", ")}` : "the SFT policy");
+}
+
+/** How much of the gain at the peak is gone; what goes beyond all of it is said as a reward, since a share of it says nothing. */
+export function lossOfPeak(peak, end) {
+  if (peak <= 0) return "nothing";
+  if (end < 0) return `all of it, and ${fixed(-end)} more`;
+  return `${Math.round((100 * (peak - end)) / peak)} % of it`;
 }
 
 export function drawVerdict({ run, verdict }) {
   const begun = run.history.length > 1;
   say("verdict", begun ? verdict.word : "not run yet");
   say("because", begun ? WORDS[verdict.word] : "Press play, and it will say what became of the truth.");
+  say("strip-word", $("verdict").textContent);
   $("verdict-card").dataset.word = begun ? verdict.word : "";
   say("sd", fixed(verdict.sd, 2));
   const { sd, proxy, kl, peak } = verdict;
-  const lost = peak > 0 ? `${Math.round((100 * (peak - verdict.true)) / peak)} %` : "nothing";
+  const lost = lossOfPeak(peak, verdict.true);
   const rules = {
     "no signal": [`KL and |Δproxy| < ${LIMITS.still}`, `KL ${fixed(kl)}, Δproxy ${signed(proxy)}`],
     pinned: [`KL < ${LIMITS.near}`, `KL ${fixed(kl)}`],

@@ -19,7 +19,7 @@ export function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input:not([type=radio]):not([type=checkbox])");
     const moving = event.key.startsWith("Arrow") && event.target.closest("input, [role=region]");
-    if (!$("keys-on").checked || typing || moving || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!$("keys-on").checked || $("more").open || typing || moving || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const id = key === "b" ? "beta" : KEYS[key];
     if (!id) return;

@@ -3,10 +3,10 @@
 import { NOISE, uniform } from "./chance.js";
 import { letter, parseClicks, writeClicks } from "./clicks.js";
 import { PRESETS } from "./presets.js";
-import { WORDS } from "./words.js";
+import { NANO } from "./recorded.js";
 
 export const MOST_STEPS = 20000; // of one path; far beyond where anything still moves
-const BOUNDS = { beta: [0.01, 100], lr: [0.01, 5], blind: [-10, 10], steps: [1, 5000] };
+export const BOUNDS = { beta: [0.01, 100], lr: [0.01, 5], blind: [-10, 10], steps: [1, 5000] };
 
 /** The clicks of the preset's annotator; those of a noisy one depend on the seed. */
 export function annotated(name, seed) {
@@ -16,6 +16,9 @@ export function annotated(name, seed) {
   );
 }
 
+/** The recorded run with β = 0.3, or the middle one. */
+export const MIDDLE = Math.max(0, NANO.runs.findIndex(({ beta }) => beta === 0.3));
+
 export function fresh(name, seed = 1) {
   const preset = PRESETS[name];
   return {
@@ -24,7 +27,7 @@ export function fresh(name, seed = 1) {
     lr: 0.5,
     beta: 0.3,
     blind: preset.blind,
-    steps: 300,
+    steps: preset.steps,
     clicks: preset.begin === "empty" ? [] : annotated(name, seed),
     skipped: 0, // pairs that were passed over
     leftOut: [], // responses that nobody is asked about
@@ -34,6 +37,8 @@ export function fresh(name, seed = 1) {
     best: null, // the two guesses
     word: null,
     revealed: false,
+    nano: MIDDLE, // which of the recorded runs
+    text: 0, // which of the reviews
   };
 }
 
@@ -56,45 +61,9 @@ export function write(state) {
   if (state.best !== null) out.set("best", letter(state.best));
   if (state.word !== null) out.set("word", state.word);
   if (state.revealed) out.set("revealed", "1");
+  if (state.nano !== first.nano) out.set("nano", NANO.runs[state.nano].beta);
+  if (state.text !== first.text) out.set("text", state.text + 1);
   return out.toString();
-}
-
-/** The state that an address stands for; what is missing or makes no sense is as at the start. */
-export function read(text) {
-  const given = new URLSearchParams(text);
-  const name = Object.hasOwn(PRESETS, given.get("preset") ?? "") ? given.get("preset") : "classic";
-  const count = PRESETS[name].responses.length;
-  const seed = whole(given.get("seed"), 1, 2 ** 32 - 1);
-  const state = fresh(name, seed);
-  for (const key of ["lr", "beta", "blind"]) {
-    const value = given.get(key);
-    if (value && Number.isFinite(Number(value))) state[key] = within(key, Number(value));
-  }
-  if (given.get("blind") === "none") state.blind = null;
-  state.steps = Math.max(1, whole(given.get("steps"), 300, BOUNDS.steps[1]));
-  state.skipped = whole(given.get("skipped"), 0, 1e6);
-  state.shift = given.get("shift") === "1" ? 1 : 0;
-  if (given.has("clicks")) state.clicks = parseClicks(given.get("clicks"), count);
-  const out = [...new Set(given.get("out") ?? "")].map((c) => c.charCodeAt(0) - 65).filter((i) => i >= 0 && i < count);
-  if (out.length <= count - 2) state.leftOut = out;
-  let left = MOST_STEPS;
-  for (const stretch of (given.get("path") ?? "").split("_")) {
-    const [beta, steps] = stretch.split("x").map(Number);
-    const taken = Math.min(left, Math.floor(steps));
-    if (!(beta > 0 && taken > 0)) continue;
-    state.path.push([within("beta", beta), taken]);
-    left -= taken;
-  }
-  state.swept = given.get("sweep") === "1";
-  const best = (given.get("best") ?? "").charCodeAt(0) - 65;
-  if (best >= 0 && best < count) state.best = best;
-  if (Object.hasOwn(WORDS, given.get("word") ?? "")) state.word = given.get("word");
-  state.revealed = given.get("revealed") === "1" && state.best !== null && state.word !== null;
-  return state;
-}
-
-function whole(text, otherwise, most) {
-  return /^\d{1,12}$/.test(text ?? "") ? Math.min(most, Number(text)) : otherwise;
 }
 
 /** The path with so many more steps at β. */

@@ -1,29 +1,35 @@
-// The page: one state, one function that shows it, and what each control does to it.
+// The page: one state, one function that shows it, and what each act does to it.
 
 import { drawBars } from "./bars.js";
-import { letter, trained } from "./clicks.js";
+import { trained, writeClicks } from "./clicks.js";
 import { drawTrap, showSource } from "./code.js";
+import { goTo, listen } from "./controls.js";
 import { proxies } from "./core.js";
 import { drawDistance } from "./distance.js";
-import { $, html, say } from "./draw.js";
+import { $, say, setPlace } from "./draw.js";
 import { ENGINE } from "./engine.js";
+import { buildFilm, drawFilm } from "./film.js";
 import { drawSlope, drawTiles, drawVerdict } from "./judgement.js";
 import { listenToKeys } from "./keys.js";
-import { MOST_STEPS, annotated, fresh, longer, read, stepsOf, within, write } from "./lesson.js";
-import { listMissions } from "./missions.js";
+import { MOST_STEPS, annotated, fresh, longer, stepsOf, within, write } from "./lesson.js";
+import { leftOutText, read } from "./links.js";
+import { buildMore } from "./more.js";
+import { drawNano } from "./nano.js";
 import { drawCallouts, drawLog, drawPair, drawScores, lastClick, pairOf } from "./pair.js";
 import { player } from "./player.js";
 import { goOn, policyOf, startRun } from "./policy.js";
 import { PRESETS } from "./presets.js";
+import { drawPromise } from "./promise.js";
 import { askGuesses, drawGuesses, drawReveal } from "./reveal.js";
 import { drawNumbers, drawTraces } from "./traces.js";
 import { judge, spread } from "./verdict.js";
-import { plain } from "./words.js";
+import { counted, plain } from "./words.js";
 
-let state = read(location.hash.slice(1));
+let state = fresh("classic");
 let view = {};
 let walked = ""; // what the run in the view was walked for
 let ahead = 0; // the step that a run in progress will end at
+let undoing = false; // the address is on its way back
 const runner = player(advance, () => changed());
 
 /** What a run depends on. */
@@ -57,7 +63,7 @@ function advance(steps) {
 /** What moves while the policy is trained. */
 function showRun() {
   view = { ...view, state, pi: policyOf(view.run), verdict: judge(view.run.history, view.sd), ahead: Math.max(ahead, state.steps) };
-  for (const draw of [drawTiles, drawBars, drawTraces, drawDistance, drawSlope, drawReveal, drawTrap]) draw(view);
+  for (const draw of [drawTiles, drawPromise, drawBars, drawTraces, drawDistance, drawSlope, drawReveal, drawTrap]) draw(view);
   const taken = stepsOf(state.path);
   $("play").disabled = $("step").disabled = !runner.playing() && taken >= MOST_STEPS;
   $("reset").disabled = taken === 0;
@@ -67,6 +73,7 @@ function showRun() {
     drawNumbers(view);
   } else {
     say("verdict", "running …");
+    say("strip-word", "running …");
     say("because", "It keeps its opinion until the run is over, or paused.");
     $("verdict-card").dataset.word = "";
   }
@@ -76,7 +83,8 @@ function show() {
   derive();
   showRun();
   if ($("last-click").textContent === "") say("last-click", lastClick(view));
-  for (const draw of [drawPair, drawScores, drawCallouts, drawLog, drawGuesses]) draw(view);
+  for (const draw of [drawPair, drawScores, drawCallouts, drawLog, drawGuesses, drawNano, drawFilm]) draw(view);
+  $("undo").disabled = state.clicks.length === 0 && !hasLeapt();
   say("about", view.preset.about);
   for (const input of document.querySelectorAll("#presets input")) input.checked = input.value === state.preset;
   for (const box of document.querySelectorAll("#leave-out input")) {
@@ -90,15 +98,15 @@ function show() {
 }
 
 function showBeta() {
-  setValue("beta", Math.log10(state.beta).toFixed(2));
+  setPlace("beta", Math.log10(state.beta).toFixed(2), `β = ${plain(state.beta)}`);
   setValue("beta-number", plain(state.beta));
-  $("beta").setAttribute("aria-valuetext", `β = ${plain(state.beta)}`);
+  say("strip-beta", plain(state.beta));
 }
 
 /** A field that someone is typing into is left alone until it is done. */
 function setValue(id, value) {
   $(id).defaultValue = value;
-  if (document.activeElement !== $(id) || $(id).type === "range") $(id).value = value;
+  if (document.activeElement !== $(id)) $(id).value = value;
 }
 
 /** The state is a new one: show it, and write it into the address. */
@@ -106,7 +114,7 @@ function changed(patch = {}) {
   state = { ...state, ...patch };
   if (!runner.playing()) ahead = stepsOf(state.path);
   show();
-  history.replaceState(null, "", `#${write(state)}`);
+  history.replaceState(history.state, "", `#${write(state)}`);
 }
 
 /** What changes the reward puts the policy back to SFT: it has nothing in common with the new one's path. */
@@ -115,95 +123,64 @@ function rewarded(patch) {
   changed({ ...patch, path: [] });
 }
 
-function click(side, tie = false) {
-  const pair = pairOf(view);
-  const [winner, loser] = side === 0 ? pair : [pair[1], pair[0]];
-  rewarded({ clicks: [...state.clicks, { winner, loser, tie }] });
-  say("last-click", lastClick(view));
-}
-
-/** Another pair than the one that is shown, as long as there is another one among the least compared. */
-function pass() {
-  const current = pairOf(view).sort().join();
-  const other = (more) => pairOf({ ...view, state: { ...state, skipped: state.skipped + more } }).sort().join() !== current;
-  const more = Array.from({ length: 100 }, (_, i) => i + 1).find(other) ?? 1;
-  changed({ skipped: state.skipped + more });
-}
-
-function follow(link) {
+/** To other clicks than one more or one less: an entry of the browser's history keeps those that were there. */
+function leap(next, told = "") {
   runner.pause();
-  state = read(link);
-  say("last-click", "");
+  const work = state.path.length > 0 || writeClicks(state.clicks) !== writeClicks(fresh(state.preset, state.seed).clicks);
+  const kept = work ? ` ${counted(state.clicks.length, "click")} and the run are kept: Undo, or Back, brings them back.` : "";
+  const entry = { leapt: writeClicks(next.clicks), preset: next.preset };
+  if (write(next) !== write(state)) history.pushState(entry, "", `#${write(next)}`);
+  changed(next);
+  say("notice", told && `${told}.${kept}`);
+}
+
+/** Whether nothing was clicked since the last leap, so that undoing means going back over it. */
+function hasLeapt() {
+  return history.state?.preset === state.preset && history.state.leapt === writeClicks(state.clicks);
+}
+
+function opened(text) {
+  const { state: next, left } = read(text);
+  state = next;
+  say("notice", leftOutText(left));
   changed();
-  goTo("predict");
 }
 
-function goTo(id) {
-  $(id).focus({ preventScroll: true });
-  $(id).scrollIntoView();
-}
-
-function setBeta(beta) {
-  if (!Number.isFinite(beta) || beta <= 0) return;
-  state = { ...state, beta: within("beta", beta) };
-  showBeta();
-  if (!runner.playing()) changed();
-}
-
-function number(id, use) {
-  $(id).addEventListener("change", () => {
-    if ($(id).value !== "" && Number.isFinite($(id).valueAsNumber)) use($(id).valueAsNumber);
-    show();
-    $(id).value = $(id).defaultValue; // what was clamped, or made no sense, is put right
-  });
-}
-
-function build() {
-  const choices = Object.entries(PRESETS).map(([name, { title }]) => {
-    const input = html("input", { type: "radio", name: "preset", value: name });
-    input.addEventListener("change", () => {
-      runner.pause();
-      state = fresh(name, state.seed);
-      say("last-click", "");
-      changed();
-    });
-    return html("label", { class: "chip" }, input, html("span", {}, title));
-  });
-  $("presets").append(...choices);
-  const boxes = PRESETS.classic.responses.map((_, i) => {
-    const box = html("input", { type: "checkbox", value: String(i) });
-    box.addEventListener("change", () => {
-      const others = state.leftOut.filter((k) => k !== i);
-      changed({ leftOut: box.checked ? [...others, i].sort() : others });
-    });
-    return html("label", { class: "chip small" }, box, html("span", {}, letter(i)));
-  });
-  $("leave-out").append(...boxes);
-  askGuesses(PRESETS.classic.responses.length, (guess) => changed(guess));
-  listMissions(follow);
-  showSource();
-}
-
-function listen() {
-  const on = (what, act) => (typeof what === "string" ? $(what) : what).addEventListener("click", act);
-  on("left", () => click(0));
-  on("right", () => click(1));
-  on("tie", () => click(0, true));
-  on("another", pass);
-  on("undo", () => {
+const acts = {
+  show,
+  change: changed,
+  reward: rewarded,
+  click(side, tie = false) {
+    const pair = pairOf(view);
+    const [winner, loser] = side === 0 ? pair : [pair[1], pair[0]];
+    rewarded({ clicks: [...state.clicks, { winner, loser, tie }] });
+    say("last-click", lastClick(view));
+  },
+  undo() {
+    if (hasLeapt()) {
+      undoing = true;
+      history.back();
+      return;
+    }
     rewarded({ clicks: state.clicks.slice(0, -1) });
     say("last-click", `Undone. ${lastClick(view)}`);
-  });
-  on("clear", () => {
-    rewarded({ clicks: [] });
+  },
+  clear() {
+    leap({ ...state, clicks: [], path: [] }, "All clicks are cleared");
     say("last-click", lastClick(view));
-  });
-  on("annotate", () => {
-    rewarded({ clicks: [...state.clicks, ...view.preset.annotator] });
+  },
+  annotate() {
+    leap({ ...state, clicks: [...state.clicks, ...view.preset.annotator], path: [] });
     say("last-click", lastClick(view));
-  });
-  on("shift", () => changed({ shift: 1 - state.shift }));
-  on("play", () => {
+  },
+  /** Another pair than the one that is shown, as long as there is another one among the least compared. */
+  pass() {
+    const current = pairOf(view).sort().join();
+    const other = (more) => pairOf({ ...view, state: { ...state, skipped: state.skipped + more } }).sort().join() !== current;
+    const more = Array.from({ length: 100 }, (_, i) => i + 1).find(other) ?? 1;
+    changed({ skipped: state.skipped + more });
+  },
+  play() {
     if (runner.playing()) {
       runner.pause();
       changed();
@@ -214,61 +191,85 @@ function listen() {
     ahead = taken + steps;
     runner.play(taken, steps);
     showRun();
-  });
-  on("step", () => {
+  },
+  step() {
     runner.pause();
     advance(1);
     changed();
-  });
-  on("reset", () => rewarded({}));
-  on("sweep", () => changed({ swept: !state.swept }));
-  on("reveal-button", () => changed({ revealed: !state.revealed }));
-  on("afresh", () => {
-    runner.pause();
-    state = fresh(state.preset, state.seed);
-    say("last-click", "");
-    changed();
-  });
-  on("link", async () => {
-    const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
-    say("link", copied ? "Copied" : "It is in the address bar");
-    setTimeout(() => say("link", "Copy the link"), 2000);
-  });
-  $("beta").addEventListener("input", () => setBeta(Number((10 ** Number($("beta").value)).toPrecision(3))));
-  number("beta-number", setBeta);
-  number("steps", (value) => changed({ steps: Math.round(within("steps", value)) }));
-  number("blind", (value) => rewarded({ blind: within("blind", value) }));
-  number("lr", (value) => rewarded({ lr: within("lr", value) }));
-  number("seed", (value) => {
+  },
+  reset: () => rewarded({}),
+  beta(beta) {
+    if (!Number.isFinite(beta) || beta <= 0) return;
+    state = { ...state, beta: within("beta", beta) };
+    if (runner.playing()) showBeta();
+    else changed();
+  },
+  seed(value) {
     const seed = Math.min(2 ** 32 - 1, Math.max(0, Math.round(value)));
-    const own = JSON.stringify(state.clicks) === JSON.stringify(annotated(state.preset, state.seed));
+    const own = writeClicks(state.clicks) === writeClicks(annotated(state.preset, state.seed));
     rewarded({ seed, skipped: 0, ...(own ? { clicks: annotated(state.preset, seed) } : {}) });
-  });
-  $("blind-on").addEventListener("change", () => rewarded({ blind: $("blind-on").checked ? 1.5 : null }));
-  for (const link of document.querySelectorAll("a[href^='#']:not(.button)")) {
-    on(link, (event) => {
-      event.preventDefault(); // the address keeps the state
-      goTo(link.hash.slice(1));
-    });
-  }
-  for (const id of ["trap-box", "numbers-box"]) $(id).addEventListener("toggle", () => showRun());
-  addEventListener("hashchange", () => {
-    const part = location.hash.slice(1);
-    if (document.getElementById(part) || part === write(state)) return; // a place on the page, or our own writing
-    runner.pause();
-    state = read(part);
+  },
+  leaveOut(i, out) {
+    const others = state.leftOut.filter((k) => k !== i);
+    changed({ leftOut: out ? [...others, i].sort() : others });
+  },
+  preset(name) {
+    leap({ ...fresh(name, state.seed), nano: state.nano, text: state.text }, `${PRESETS[name].title}: ${PRESETS[name].about.replace(/\.$/, "")}`);
+    say("last-click", lastClick(view));
+  },
+  afresh() {
+    leap({ ...fresh(state.preset, state.seed), nano: state.nano, text: state.text }, "Started over");
+    say("last-click", lastClick(view));
+  },
+  follow(link, title) {
+    leap({ ...read(link).state, nano: state.nano, text: state.text }, `Set up: ${title}`);
+    say("last-click", lastClick(view));
+    goTo("act2");
+  },
+};
+
+/** The address is another one: a link that was followed, or the way back. */
+function readdressed() {
+  const part = location.hash.slice(1);
+  if (part === write(state)) return; // our own writing
+  runner.pause();
+  const place = document.getElementById(part);
+  if (place) {
     changed();
-  });
+    goTo(part);
+    return;
+  }
+  opened(part);
+  say("last-click", `${undoing ? "Undone. " : ""}${lastClick(view)}`);
+  undoing = false;
+}
+
+function build() {
+  buildMore(acts);
+  buildFilm((text) => changed({ text }));
+  askGuesses(PRESETS.classic.responses.length, (guess) => changed(guess));
+  showSource();
+  listen(acts, () => state);
+  for (const id of ["trap-box", "numbers-box"]) $(id).addEventListener("toggle", () => showRun());
+  $("clicks-box").addEventListener("toggle", () => show()); // it had no width before
+  addEventListener("hashchange", readdressed);
   let width = innerWidth;
   addEventListener("resize", () => {
     if (width !== innerWidth) show();
     width = innerWidth;
   });
   listenToKeys();
+  const fromStudio = location.pathname.endsWith("/lab/") && document.querySelector("script[src]") !== null;
+  $("studio").hidden = $("studio-here").hidden = !fromStudio;
 }
 
 build();
-listen();
-changed();
+const first = location.hash.slice(1);
+if (first && document.getElementById(first)) {
+  changed();
+  goTo(first);
+} else {
+  opened(first);
+}
 globalThis.trueward = { ...ENGINE, state: () => state, view: () => view }; // for the console, and for the tests
 for (const script of document.querySelectorAll("script")) script.remove(); // its text holds what the reveal will show

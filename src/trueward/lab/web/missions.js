@@ -57,6 +57,16 @@ export const MISSIONS = [
     word: "learning",
   },
   {
+    title: "Two traps at once",
+    link: "preset=fluency&seed=1&beta=0.7",
+    todo: "D was never shown to anybody; E is “joy and joy and joy”, and this annotator clicks whatever says joy. Play with β = 0.7, then 0.15, each from SFT. Then try 2.",
+    ask: "Which of the two traps does a loose leash open first?",
+    outcome:
+      "D: at β = 0.7 it has the second largest share, .357, and the truth falls to .311. D is a good sentence, so all that keeps the policy from it is the distance to where the reward was checked. At 0.15 E " +
+      "takes over, .694, and the truth is −.965: SFT says E once in a hundred times, so it takes a looser leash to get there. At β = 2 both jobs are done, and the truth stays above where it began.",
+    word: "hacking",
+  },
+  {
     title: "Can an anchor save a wrong reward?",
     link: "preset=always-e&seed=1&beta=0.3",
     todo: "This annotator always chose E. Run it at β = 0.3, 1, 2 and 3, and look for a β that gains anything.",
@@ -69,7 +79,7 @@ export const MISSIONS = [
 ];
 
 /** The list, once; an outcome enters the page when it is opened, and leaves it when it is closed. */
-export function listMissions(follow) {
+export function listMissions(setUp) {
   const items = MISSIONS.map(({ title, link, todo, ask, outcome }) => {
     const away = html("p", { class: "outcome" });
     const box = html("details", {}, html("summary", {}, "What happens, and why"), away);
@@ -79,10 +89,10 @@ export function listMissions(follow) {
     const set = html("a", { href: `#${link}`, class: "button" }, "Set it up");
     set.addEventListener("click", (event) => {
       event.preventDefault();
-      follow(link);
+      setUp(link, title);
     });
     const ways = html("div", { class: "ways" }, set, box);
-    return html("li", {}, html("h3", {}, title), html("p", {}, todo), html("p", { class: "ask" }, ask), ways);
+    return html("li", {}, html("h4", {}, title), html("p", {}, todo), html("p", { class: "ask" }, ask), ways);
   });
   $("mission-list").replaceChildren(...items);
 }

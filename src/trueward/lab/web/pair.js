@@ -17,7 +17,7 @@ export function drawPair(view) {
     say(`${place}-letter`, letter(i));
     say(`${place}-text`, preset.responses[i]);
   });
-  $("undo").disabled = $("clear").disabled = state.clicks.length === 0;
+  $("clear").disabled = state.clicks.length === 0;
   say("annotate", `Add the annotator’s ${preset.annotator.length}`);
 }
 

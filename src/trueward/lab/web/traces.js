@@ -20,12 +20,12 @@ export function drawTraces(view) {
   const y = scale(Math.min(...values), Math.max(...values), TOP);
   const k = scale(0, Math.max(0.02, goal.kl, ...history.map((point) => point.kl)), LOW);
   const shapes = [...axis(y, TOP, left, width - right), ...axis(k, LOW, left, width - right, 2)];
-  const marked = steps(most).filter((step, i, all) => i === all.length - 1 || x(all[i + 1]) - x(step) > 26);
-  for (const step of marked) {
+  const numbered = steps(most).filter((step, i, all) => i === all.length - 1 || x(all[i + 1]) - x(step) > 26);
+  for (const step of numbered) {
     shapes.push(label(x(step), LOW.y + LOW.height + 17, tick(step), { "text-anchor": "middle" }));
     shapes.push(svg("line", { x1: x(step), x2: x(step), y1: LOW.y + LOW.height, y2: LOW.y + LOW.height + 4, class: "grid" }));
   }
-  shapes.push(label(width, LOW.y + LOW.height + 17, "step", { "text-anchor": "end" }));
+  shapes.push(label(width, LOW.y + LOW.height + 17, "step (log)", { "text-anchor": "end" }));
   const path = (key, height) => line(history.map((point) => [x(point.step), height(point[key])]));
   const gap = [...history.map((point) => [x(point.step), y(point.proxy)]), ...history.map((point) => [x(point.step), y(point.true)]).reverse()];
   shapes.push(svg("path", { d: `${line(gap)}Z`, class: "gap" }));

@@ -24,6 +24,11 @@ export function counted(n, one, many = `${one}s`) {
   return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 }
 
+export function percent(x) {
+  if (x > 0 && x < 0.005) return "less than 1 %";
+  return `${Math.round(100 * x)} %`;
+}
+
 export const WORDS = {
   "no signal": "There is nothing to gain: the proxy is flat.",
   pinned: "The anchor holds the policy so tightly that it has hardly moved.",
