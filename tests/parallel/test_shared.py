@@ -28,6 +28,7 @@ from trueward.scorers.shaping import SwappableScorer
 from trueward.scorers.shared import SharedScorer
 from trueward.scorers.verifiers import catalogue
 from trueward.scorers.verifiers.code import Code
+from trueward.scorers.verifiers.gym import Gym
 
 Processes = Callable[..., Path]
 Found = list[dict[str, Any]]  # by rank
@@ -130,11 +131,11 @@ def test_who_says_of_itself_that_it_is_deterministic() -> None:
     def own(completions: Sequence[Completion]) -> list[float]:
         return [1.0 for _ in completions]
 
-    silent, verifier = FunctionScorer("m:own", own), catalogue.make("match", {}, "here")
+    silent, verifier = FunctionScorer("m:own", own), catalogue.make("numeric", {}, "here")
     own.deterministic = True  # type: ignore[attr-defined]
     told = FunctionScorer("m:own", own)
     assert [is_deterministic(s) for s in (RewardModel, Ensemble, verifier, told)] == [True] * 4
-    assert [is_deterministic(s) for s in (silent, Code, JudgeScorer, length)] == [False] * 4
+    assert [is_deterministic(s) for s in (silent, Code, Gym, JudgeScorer, length)] == [False] * 5
     scale = Scale(0.0, 1.0)
     for inner, expected in ((told, True), (silent, False)):
         parts = [Ingredient("own", inner, 1.0, False), Ingredient("length", length, -0.1, False)]
