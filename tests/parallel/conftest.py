@@ -16,7 +16,9 @@ Processes = Callable[..., Path]
 
 def run(script: str, folder: Path, *worlds: int, timeout: float = 600) -> Path:
     """`python SCRIPT FOLDER WORLD…`, which has to end well within `timeout` seconds. What they leave is in FOLDER/WORLD."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    # torch's own log of its sockets is left out, as `trueward run --launch` leaves it out.
+    quiet = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    environment = {**os.environ, **quiet}
     command = [sys.executable, str(Path(__file__).with_name(script)), str(folder), *map(str, worlds)]
     made = subprocess.Popen(command, env=environment, start_new_session=True)
     try:

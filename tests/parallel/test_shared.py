@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,18 @@ from trueward.sampling.draws import Draws
 from trueward.sampling.engine import LocalEngine
 from trueward.sampling.sampler import SamplingParams
 from trueward.sampling.shared import SharedEngine
+from trueward.scorers.custom import FunctionScorer
+from trueward.scorers.ensemble import Ensemble
+from trueward.scorers.judge.rating import JudgeScorer
+from trueward.scorers.mix import Ingredient, Mix, length
+from trueward.scorers.normalized import Normalized
+from trueward.scorers.reward_model import RewardModel
+from trueward.scorers.scorer import Scale, is_deterministic
+from trueward.scorers.shaping import SwappableScorer
 from trueward.scorers.shared import SharedScorer
+from trueward.scorers.verifiers import catalogue
+from trueward.scorers.verifiers.code import Code
+from trueward.scorers.verifiers.gym import Gym
 
 Processes = Callable[..., Path]
 Found = list[dict[str, Any]]  # by rank
@@ -112,6 +123,24 @@ def test_deterministic_scorers_that_differ_end_the_run_and_the_rank_is_named(
             share = len(range(rank, 3, world))
             again = [share, 1] if rank else [share]
             assert mine["compared"][same]["calls"] == [*again, *[share] * 49, *again, share]
+
+
+def test_who_says_of_itself_that_it_is_deterministic() -> None:
+    """Reward models and verifiers that run no code; functions that say so; wrappers as what they wrap."""
+
+    def own(completions: Sequence[Completion]) -> list[float]:
+        return [1.0 for _ in completions]
+
+    silent, verifier = FunctionScorer("m:own", own), catalogue.make("numeric", {}, "here")
+    own.deterministic = True  # type: ignore[attr-defined]
+    told = FunctionScorer("m:own", own)
+    assert [is_deterministic(s) for s in (RewardModel, Ensemble, verifier, told)] == [True] * 4
+    assert [is_deterministic(s) for s in (silent, Code, Gym, JudgeScorer, length)] == [False] * 5
+    scale = Scale(0.0, 1.0)
+    for inner, expected in ((told, True), (silent, False)):
+        parts = [Ingredient("own", inner, 1.0, False), Ingredient("length", length, -0.1, False)]
+        for scorer in (Mix(parts, 0.0), Normalized(inner, scale), SwappableScorer(Normalized(inner, scale))):
+            assert is_deterministic(scorer) is expected
 
 
 @worlds

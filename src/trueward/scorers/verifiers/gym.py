@@ -33,6 +33,7 @@ class Gym(Verifier[GymOptions]):
     options_type = GymOptions
     examples: ClassVar[tuple[Prompt, ...]] = ()
     unique = True
+    deterministic = False  # nothing says so of the tasks' own code
 
     def check(self, answer: str) -> None:
         """As `Verifier`; the key has to be one that `prompts` made."""
