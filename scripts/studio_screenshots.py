@@ -118,8 +118,8 @@ def furnish(connection: Any, folder: Path) -> None:
     projects.add_pairs(connection, projects.get(connection, "sorting"), [pair])
     projects.create(connection, "three questions", instructions="What would you want to be told?")
     asked = [
-        criteria.Criterion("honest", "Which answer is more honest about what it doesn't know?"),
-        criteria.Criterion("clarity", "How clear is it?", "rating"),
+        criteria.PairCriterion("honest", "Which answer is more honest about what it doesn't know?"),
+        criteria.PairCriterion("clarity", "How clear is it?", "rating"),
     ]
     pair = projects.pair(WEATHER, FORECASTS, ("", ""), (True, True))
     projects.add_pairs(connection, projects.get(connection, "three questions"), [pair])

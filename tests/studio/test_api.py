@@ -158,6 +158,7 @@ ROUTES = [
     ("POST", "/api/projects/p/queue", "worker"),
     ("POST", "/api/projects/p/undo", "worker"),
     ("POST", "/api/answers", "worker"),
+    ("POST", "/api/edits", "worker"),
     ("POST", "/api/exclude", "admin"),
     ("POST", "/api/projects/p/preview", "admin"),
     ("GET", "/api/projects/p/desk", "reader"),

@@ -178,8 +178,8 @@ def test_several_questions_are_answered_by_keys(served: Any, check_page: Callabl
         pairs = [projects.pair(Prompt(text=f"q{i}"), ("one", "two"), ("", ""), (True, True)) for i in range(2)]
         projects.add_pairs(connection, project, pairs)
         asked = [
-            criteria.Criterion("honest", f"More honest? {HOSTILE}"),
-            criteria.Criterion("clarity", "How clear?", "rating"),
+            criteria.PairCriterion("honest", f"More honest? {HOSTILE}"),
+            criteria.PairCriterion("clarity", "How clear?", "rating"),
         ]
         settings.change(connection, project, criteria=asked)
 

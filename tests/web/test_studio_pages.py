@@ -31,7 +31,7 @@ READY = {
     "welcome": "text=Make the demonstration",
     "compare": ".answer",
     "write": "textarea",
-    "project": "text=A JSONL file",
+    "project": "text=Drop a file here",
     "runs": "text=baseline",
     "run": "text=What it says",
     "people": "text=Invite somebody",

@@ -119,7 +119,7 @@ def _judged(rows: Iterable[Row], options: ReadOptions, outcome_needed: bool) -> 
                 raise row.error("a check pair, or a model's label, needs an outcome")
             column = options.columns.get("winner", "winner")
             row.values[column] = "tie"
-            row.empty -= {column, "probability"}
+            row.empty.discard(column)
         yield row
 
 
@@ -133,7 +133,7 @@ def _is_bare(row: Row, options: ReadOptions) -> bool:
     )
     here.empty = row.empty - columns.keys()
     names = flat.sides(here)
-    if names is None or here.values.get("winner") or here.values.get("probability") is not None:
+    if names is None or here.values.get("winner") or here.column("probability"):
         return False
     return scored.pair(here, *names, ("", ""), None) is None
 

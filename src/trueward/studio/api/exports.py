@@ -21,7 +21,7 @@ from trueward.studio.api.manage import checked
 from trueward.studio.api.place import Admin, Here
 from trueward.studio.api.route import Route
 from trueward.studio.api.work import named
-from trueward.studio.store import counts, criteria, decisions, rounds
+from trueward.studio.store import counts, criteria, decisions, edits, rounds
 from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api", route_class=Route)
@@ -54,10 +54,12 @@ def export(
         votes, decided = counts.votes(connection, project.id), decisions.standing(connection, project.id)
         if form == "csv":
             return file(f"{name}.csv", _csv(connection, project, votes, decided), "text/csv")
-        if (form == "demonstrations") != (project.kind == "write"):
-            raise HTTPException(422, f"{form}: not a form for a project to {project.kind}")
+        if form != "demonstrations" and project.kind == "write":
+            raise HTTPException(422, f"{form}: not a form for a project to write")
+        better = rounds.edited(connection, project, votes, decided)
         if form == "demonstrations":
-            return file(f"{name}.jsonl", _lines(rounds.records(connection, project, votes, [])[0]))
+            written = rounds.records(connection, project, votes, [])[0] if project.kind == "write" else None
+            return file(f"{name}.{form}.jsonl", _lines(edits.demonstrations(better) if written is None else written))
         if form == "judges":
             return _whole(name, form, rounds.labelled(connection, project))
         wanted = [vote for vote in votes if (vote.check_id is None) == (form != "checks")]
@@ -71,6 +73,7 @@ def export(
             return response
         kept = rounds.standing(wanted, decided)
         records = rounds.comparisons(connection, project, kept, decided)
+        records += [edits.comparison(name, row) for row in better]
     response, lost = _written(name, form, records)
     lost["both good or both bad"] = sum(vote.both is not None for vote in kept)
     lost["rationales"] = sum(vote.text is not None for vote in kept)
@@ -141,5 +144,7 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 def file(name: str, content: str | bytes, kind: str = JSONL) -> Response:
     """A file to save, by its name in any script."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    header = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    header = f'attachment; filename="{plain}"'
+    if plain != name:
+        header += f"; filename*=UTF-8''{quote(name)}"
     return Response(content, media_type=kind, headers={"content-disposition": header})

@@ -20,7 +20,8 @@ MOST_IMPORTED = 64 * KB * KB
 # of the body, by the end of the path: what a stranger may send is the least, and an answer may have 100,000 characters
 MOST = {
     "/api/login": 32 * KB, "/api/enter": 32 * KB, "/api/panel": 32 * KB, "/api/logout": 32 * KB, "/api/password": 32 * KB,
-    "/api/enter/again": 32 * KB, "/api/answers": 512 * KB, "/import": MOST_IMPORTED, "/preview": MOST_IMPORTED,
+    "/api/enter/again": 32 * KB, "/api/answers": 512 * KB, "/api/edits": 512 * KB, "/import": MOST_IMPORTED,
+    "/preview": MOST_IMPORTED,
 }  # fmt: skip
 BODY_SECONDS = 30.0  # for a whole body, or for each part of one to import
 SECRETS = (

@@ -45,13 +45,13 @@ class Imported(Body):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        if bool(self.text) == bool(self.base64):
-            raise ValueError("expected either text or base64")
+        if self.text and self.base64:
+            raise ValueError("expected either text or base64, got both")
         return self
 
     def content(self) -> bytes:
         """The file's bytes. `ValueError` for what is no Base64."""
-        if self.text:
+        if not self.base64:
             return self.text.encode()
         try:
             return base64.b64decode(self.base64, validate=True)

@@ -95,7 +95,7 @@ def change(name: str, body: Settings, here: Here, person: Admin) -> dict[str, An
     """Change a project: what people are told, how many an item takes, who works in it, whether it is archived."""
     values = body.model_dump(include=body.model_fields_set)
     if "criteria" in values:
-        values["criteria"] = [criteria.Criterion(**each.model_dump()) for each in body.criteria]
+        values["criteria"] = [criteria.PairCriterion(**each.model_dump()) for each in body.criteria]
     if not values:
         raise HTTPException(422, f"expected {', '.join(Settings.model_fields)}, or some of them")
     checked(lambda: here.database.write(lambda c: settings.change(c, named(c, name), **values)))

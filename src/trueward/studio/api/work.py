@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from trueward.studio.api.place import Body, Here, Worker
 from trueward.studio.api.route import Route
-from trueward.studio.store import answers, criteria, history, panels, projects, queue, settings
+from trueward.studio.store import answers, criteria, edits, history, panels, projects, queue, settings
 from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api", route_class=Route)
@@ -48,6 +48,15 @@ class GivenAnswer(Body):
     seconds: float | None = Field(None, ge=0, le=86400)
     read: bool | None = None
     criteria: dict[Annotated[str, Field(max_length=32)], Choice | Rated] = Field({}, max_length=criteria.MOST)
+
+
+class Edited(Body):
+    """A better version of one of an item's answers."""
+
+    assignment: str = Field(min_length=32, max_length=32)
+    key: str = KEY
+    side: Literal["left", "right"]
+    text: str = Field(min_length=1, max_length=100_000)
 
 
 class Undone(Body):
@@ -120,6 +129,16 @@ def answer(body: GivenAnswer, here: Here, person: Worker) -> dict[str, Any]:
     given = answers.Answer(**body.model_dump())
     try:
         return {"state": here.database.write(lambda connection: answers.store(connection, person.id, given))}
+    except answers.RefusedError as error:
+        raise HTTPException(409, str(error)) from None
+
+
+@router.post("/edits")
+def edit(body: Edited, here: Here, person: Worker) -> dict[str, Any]:
+    """Keep a better version of an answer: a demonstration, and a comparison with what it was made from."""
+    given = (body.assignment, body.key, body.side, body.text)
+    try:
+        return {"state": here.database.write(lambda connection: edits.store(connection, person.id, *given))}
     except answers.RefusedError as error:
         raise HTTPException(409, str(error)) from None
 

@@ -1,6 +1,7 @@
 // Compare: two answers, one click. Keys do all of it.
 import { attempt, me, say } from "./api.js";
 import { different, Marked } from "./difference.js";
+import { EditAnswer } from "./edit.js";
 import { waiting } from "./outbox.js";
 import { onwardAll, Pane } from "./pane.js";
 import { Copy, Dialog, Meter } from "./parts.js";
@@ -79,6 +80,7 @@ export function Compare({ name }) {
       r: turnRaw,
       m: onwardAll,
       n: () => setOpen("note"),
+      e: () => setOpen("edit"),
       "?": () => setOpen("help"),
     };
     for (const step of SCALE) keys[step[0]] = () => (asking.step?.side ? rates(step[0]) && give(rates(step[0])) : choose(step));
@@ -131,6 +133,7 @@ export function Compare({ name }) {
               <button aria-pressed=${both === "good"} onClick=${() => setBoth(both === "good" ? null : "good")}>Both good <kbd>G</kbd></button>
               <button aria-pressed=${both === "bad"} onClick=${() => setBoth(both === "bad" ? null : "bad")}>Both bad <kbd>B</kbd></button>
               <button aria-pressed=${!!note} onClick=${() => setOpen("note")}>Note <kbd>N</kbd></button>
+              <button onClick=${() => setOpen("edit")}>Edit <kbd>E</kbd></button>
               <button aria-pressed=${differences} onClick=${() => setDifferences(!differences)}>Differences <kbd>D</kbd></button>
               <button aria-pressed=${raw.value} onClick=${turnRaw}>Raw <kbd>R</kbd></button>
               <button class="quiet end" onClick=${() => setOpen("help")}>Keys <kbd>?</kbd></button>
@@ -142,6 +145,7 @@ export function Compare({ name }) {
       <div class="reasons">${reasons.map((r, i) => html`<button onClick=${() => skip(r)}><kbd>${i + 1}</kbd> ${r}</button>`)}</div>
     </${Dialog}>`}
     ${open === "note" && html`<${Note} note=${note} onSave=${setNote} onClose=${() => setOpen("")} />`}
+    ${open === "edit" && item && html`<${EditAnswer} item=${item} onClose=${() => setOpen("")} />`}
     ${open === "help" && html`<${Help} onClose=${() => setOpen("")} />`}
   </div>`;
 }
@@ -229,6 +233,7 @@ const Help = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}>
     <dt><kbd>U</kbd></dt><dd>undo: the question before, or the pair before</dd>
     <dt><kbd>G</kbd> <kbd>B</kbd></dt><dd>both are good, both are bad (beside your choice)</dd>
     <dt><kbd>D</kbd> <kbd>N</kbd></dt><dd>show the differences; add a note</dd>
+    <dt><kbd>E</kbd></dt><dd>make an answer better, in your own words</dd>
     <dt><kbd>M</kbd> <kbd>R</kbd></dt><dd>more of the texts; every sign as it was written (raw)</dd>
   </dl>
   <form method="dialog"><button class="main">Go on</button></form>

@@ -46,6 +46,7 @@ export function Item({ item, path, rules, picked, onPick, onFocus, at }) {
           <tbody>${item.votes.map((vote) => html`<${Vote} key=${vote.assignment} item=${item} vote=${vote} rules=${rules} picked=${picked.has(vote.assignment)} onPick=${onPick} />`)}</tbody></table></div>`
       : html`<p class="soft small">Nobody has answered it yet.</p>`}
     ${item.labels.length > 0 && html`<p class="small soft">${item.labels.map((label) => html`<span class="chip info">model</span> ${pieces(label.judge)}: A with ${percent(item.a === "first" ? label.first : 1 - label.first)} `)}</p>`}
+    ${item.edits.map((each) => html`<div class="note edited"><p class="small"><b>${pieces(each.by)}</b> made ${each.choice === item.a ? "A" : "B"} better, ${when(each.at)}:</p><div class="clip"><${Words} text=${each.text} /></div></div>`)}
     ${compares && !item.check && html`<${Ruling} item=${item} path=${path} rules=${rules} />`}
     <${Comments} item=${item} path=${path} rules=${rules} />
   </article>`;

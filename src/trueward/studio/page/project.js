@@ -10,7 +10,7 @@ import { html, useState } from "./vendor.js";
 import { Words } from "./words.js";
 
 const FORMS = {
-  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-conversational", "TRL, conversations"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["rankings", "Rankings"], ["table", "CSV, a row an answer"], ["csv", "CSV, a row an item"], ["parquet", "Parquet"], ["votes", "Votes as they were cast"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["events", "All events"]],
+  compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-conversational", "TRL, conversations"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["rankings", "Rankings"], ["table", "CSV, a row an answer"], ["csv", "CSV, a row an item"], ["parquet", "Parquet"], ["votes", "Votes as they were cast"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["demonstrations", "Edited answers"], ["events", "All events"]],
   write: [["demonstrations", "Demonstrations (JSONL)"], ["csv", "CSV"], ["events", "All events"]],
 };
 

@@ -18,7 +18,7 @@ export function sitting(project) {
     completed: signal(null), // of a panel's link: { items, code, redirect } once this part is done
     made: signal([]), // clicks of this sitting, the last one last: { key, item }
   };
-  const answered = new Set(outbox.read().map(({ body }) => body.assignment).filter(Boolean));
+  const answered = new Set(outbox.read().filter(({ path }) => path === "/api/answers").map(({ body }) => body.assignment));
   let fetching = false;
   let stale = false; // whether the progress on the page is only this page's own count
   let moves = 0; // clicks and undos so far: what the studio counted before the last of them is out of date
@@ -87,7 +87,7 @@ export function sitting(project) {
 
   const stop = outbox.listen((body, reply, refused) => {
     if (refused && refused.status === 404) state.problem.value = refused.message;
-    if (refused && body.assignment && ![403, 404, 409].includes(refused.status)) {
+    if (refused && body.assignment && body.kind && ![403, 404, 409].includes(refused.status)) {
       // the click as it was can't be stored: the item is still held, and comes back to be judged again
       moves++;
       stale = true;

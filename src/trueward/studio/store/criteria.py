@@ -13,7 +13,7 @@ from trueward.studio import agreement
 from trueward.studio.store.tables import DbRow
 
 NAME = re.compile(r"[^\W_][\w-]{0,31}")  # a recipe names it: studio:PROJECT:NAME, see `data.snapshots`
-RESERVED = ("demonstrations",)
+RESERVED = ("demonstrations",)  # `rounds` keeps better versions of answers there
 MOST, LONGEST_QUESTION = 6, 200
 STRONGEST, BEST = 3, 5  # of a choice, either way; of a rating, from 1
 MIDDLE = 0.5
@@ -21,7 +21,7 @@ Value = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Criterion:
+class PairCriterion:
     """One question. kind: `choice`, on the scale of the overall one, or `rating`, each answer from 1 to 5."""
 
     name: str
@@ -29,12 +29,12 @@ class Criterion:
     kind: Literal["choice", "rating"] = "choice"
 
 
-def of(project: DbRow) -> list[Criterion]:
+def of(project: DbRow) -> list[PairCriterion]:
     """The questions of a project beside the overall one, in order."""
-    return [Criterion(**each) for each in json.loads(project.criteria)] if project.criteria else []
+    return [PairCriterion(**each) for each in json.loads(project.criteria)] if project.criteria else []
 
 
-def written(project: str, criteria: Sequence[Criterion]) -> str | None:
+def written(project: str, criteria: Sequence[PairCriterion]) -> str | None:
     """The questions as the database keeps them. `ValueError` for too many, a name that is none, or one that is there twice."""
     if len(criteria) > MOST:
         raise ValueError(f"project {project}: criteria: expected at most {MOST}, got {len(criteria)}")

@@ -21,7 +21,7 @@ Status = Literal[
 Sort = Literal["newest", "oldest", "disagreement", "quickest", "skipped", "item"]
 PAGE = 20
 DONE = ("answered", "skipped", "surplus", "excluded")
-REVIEWS = ("adjudicate", "withdraw", "comment")
+REVIEWS = ("adjudicate", "withdraw", "comment", "edit")
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,7 @@ def items(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
             "prompt": json.loads(row.prompt),
             "votes": votes[row.id],
             "labels": labels[row.id],
+            "edits": [each for each in reviews[row.id] if each["kind"] == "edit"],
             "comments": [each for each in reviews[row.id] if each["kind"] == "comment"],
             "decision": next((each for each in reviews[row.id] if each["event"] == row.decision_id), None),
         }
@@ -194,7 +195,7 @@ def items(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
 
 def _choice(row: DbRow, firsts: dict[int, int | None]) -> str | None:
     """What an event chose: first, second, tie; None for one that chooses nothing."""
-    if row.kind not in ("win", "tie", "adjudicate"):
+    if row.kind not in ("win", "tie", "adjudicate", "edit"):
         return None
     if row.chosen_id is None:
         return "tie"

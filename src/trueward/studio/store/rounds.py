@@ -14,11 +14,12 @@ from trueward import artifacts
 from trueward.data.snapshots import snapshot_path
 from trueward.records import ASSISTANT, Comparison, Prompt, Response, line
 from trueward.studio import agreement
-from trueward.studio.store import counts, criteria, decisions, labels, projects
+from trueward.studio.store import counts, criteria, decisions, edits, labels, projects
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
 CHUNK = 500
+DEMONSTRATIONS = "demonstrations"  # where better versions of answers stand, beside the files of criteria
 
 
 def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
     cast_votes = counts.votes(connection, project.id, row.id)
     decided = decisions.standing(connection, project.id, row.id)
     rows, unused = records(connection, project, cast_votes, decided)
+    better = edited(connection, project, cast_votes, decided, row.id)
+    rows += [line(edits.comparison(project.name, each)) for each in better]
     if not rows:
         raise ValueError(f"round {row.number} of {project.name} has no answers to keep yet")
     text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
@@ -50,10 +53,13 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
         "items": len({v.item_id for v in [*cast_votes, *decided]}),
         "check_answers": unused,
         "adjudicated": len(decided),
-        "votes_overruled": len(cast_votes) - unused - (len(rows) - len(decided)),
+        "edited": len(better),
+        "votes_overruled": len(cast_votes) - len(standing(cast_votes, decided)),
         "events": sorted(v.event_id for v in [*standing(cast_votes, decided), *decided] if v.check_id is None),
         "alpha": agreement.summary(units)["alpha"],
     }
+    if better:
+        manifest["demonstrations"] = _close_demonstrations(data, project, better, manifest)
     if by_criterion := _close_criteria(connection, data, project, cast_votes, manifest):
         manifest["criteria"] = by_criterion
     artifacts.write_text(path, text)
@@ -69,6 +75,33 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
     return manifest
 
 
+def edited(
+    connection: Connection, project: DbRow, cast_votes: list[DbRow], decided: list[DbRow], round_id: int | None = None
+) -> list[DbRow]:
+    """Better versions of answers that count: on items with a vote or a decision, and never on check pairs."""
+    items = {row.item_id for row in [*cast_votes, *decided]}
+    rows = edits.standing(connection, project.id, round_id)
+    return [row for row in rows if row.item_id in items and row.check_id is None]
+
+
+def _close_demonstrations(data: Path, project: DbRow, better: list[DbRow], manifest: dict[str, Any]) -> str:
+    """Write better versions as demonstrations, beside their manifest; their SHA-256."""
+    rows = edits.demonstrations(better)
+    return _write(
+        snapshot_path(data, project.name, manifest["round"], DEMONSTRATIONS), rows, manifest, {"kind": "write"}
+    )
+
+
+def _write(path: Path, rows: list[dict[str, Any]], manifest: dict[str, Any], more: dict[str, Any]) -> str:
+    """Write a further file of a round beside its own manifest; its SHA-256."""
+    text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    about = {key: manifest[key] for key in ("format", "project", "kind", "round", "opened", "closed")}
+    artifacts.write_text(path, text)
+    artifacts.write_json(path.with_suffix(".json"), {**about, **more, "sha256": digest, "rows": len(rows)})
+    return digest
+
+
 def _close_criteria(
     connection: Connection, data: Path, project: DbRow, cast_votes: list[DbRow], manifest: dict[str, Any]
 ) -> dict[str, str]:
@@ -79,13 +112,9 @@ def _close_criteria(
         rows = [line(each) for each in by_criterion(connection, project, votes, criterion.name)]
         if not rows:
             continue
-        text = "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows)
-        digests[criterion.name] = hashlib.sha256(text.encode()).hexdigest()
         path = snapshot_path(data, project.name, manifest["round"], criterion.name)
-        about = {key: manifest[key] for key in ("format", "project", "kind", "round", "opened", "closed")}
-        about |= {"criterion": criterion.name, "question": criterion.question, "sha256": digests[criterion.name]}
-        artifacts.write_text(path, text)
-        artifacts.write_json(path.with_suffix(".json"), about | {"rows": len(rows)})
+        more = {"criterion": criterion.name, "question": criterion.question}
+        digests[criterion.name] = _write(path, rows, manifest, more)
     return digests
 
 
