@@ -47,6 +47,8 @@ ASKED = ("evaluation.truths=['b','people:film']",)
 WATCHED = 'evaluation.judge=[{{name="j",model="m",endpoint="http://localhost:1/v1"}}]'
 GUARDED = 'evaluation.guards=["verifier:constraints,max_words=5"]'
 SERVED = (*JUDGED, "judge.endpoint=http://localhost:8000/v1")
+CAPPED = "policy.importance_sampling_cap=2"
+BY_VLLM = ("sampler.engine.kind=vllm", CAPPED, "sampler.engine.directory=here")
 OTHERS = {  # of settings that the table of changes has elsewhere: a value, and what is set beside it
     "name": ("other", ()),
     "description": ("Words.", ()),
@@ -59,6 +61,11 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "data.contradictions": ("drop", ()),
     "lora.save": ("adapter", ADAPTED),
     "sampler.engine.max_num_seqs": ("5", ()),
+    "sampler.engine.kind": ("vllm", (CAPPED,)),
+    "sampler.engine.address": ("http://localhost:9", BY_VLLM),
+    "sampler.engine.directory": ("other", BY_VLLM),
+    "sampler.engine.gpu_memory_utilization": ("0.5", BY_VLLM),
+    "sampler.engine.timeout": ("5", BY_VLLM),
     "evaluation.proxy_is_truth": ("true", ()),
     "evaluation.judge": (WATCHED.partition("=")[2], ()),
     "evaluation.judge_calls": ("9", (WATCHED,)),
@@ -95,7 +102,7 @@ OTHERS = {  # of settings that the table of changes has elsewhere: a value, and 
     "runtime.judge.price_output": ("2", ()),
     "runtime.judge.cap": ("9", ("runtime.judge.price_input=1",)),
 }
-ONE_VALUE = ("format", "sampler.engine.kind")
+ONE_VALUE = ("format",)
 ALL = [
     *((name, c.value, c.also) for name, c in CHANGES.items() if name != "evaluation.control"),
     ("evaluation.control", "never", ()),  # which is what the table's runs start from
@@ -126,6 +133,10 @@ FIRST: dict[str, tuple[str, ...]] = {
     "sampler": ("sft",),
     "sampler.engine": OPTIMISED,
     "sampler.engine.max_num_seqs": ("sft",),
+    "sampler.engine.address": (),
+    "sampler.engine.directory": (),
+    "sampler.engine.gpu_memory_utilization": (),
+    "sampler.engine.timeout": (),
     "evaluation": OPTIMISED,
     "evaluation.final_prompts": ("evaluation",),
     "evaluation.final_pairs": (),
