@@ -125,6 +125,14 @@ def test_what_has_no_layers_is_refused_before_training() -> None:
         refuse(TabularPolicy(5, 1, 8))
 
 
+def test_a_sampler_that_runs_ahead_is_refused_before_training() -> None:
+    recipe = config.read(
+        "tiny", ["runtime.shard=full", "sampler.engine.max_staleness=1", "policy.importance_sampling_cap=2"]
+    )
+    with pytest.raises(ValueError, match=r"with sampler\.engine\.max_staleness they would have to be while they learn"):
+        shards(recipe, Fabric(0, 2))
+
+
 def test_one_process_says_that_it_has_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
     assert not shards(config.read("tiny", ["runtime.shard=full"]), ALONE)
     assert 'runtime.shard = "full" has no effect in one process' in "".join(capsys.readouterr())

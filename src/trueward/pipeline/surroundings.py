@@ -31,7 +31,7 @@ def token_budget(runtime: RuntimeConfig, device: torch.device) -> Budget:
 def shards(recipe: Recipe, fabric: Fabric) -> bool:
     """Whether networks that learn lie in parts (`runtime.shard = "full"`). One process has no parts, which is said in a line.
 
-    `ValueError` for a table, which has no layers to be shared out.
+    `ValueError` for a table, which has no layers to be shared out, and for a sampler that runs ahead.
     """
     if recipe.runtime.shard == "none":
         return False
@@ -44,6 +44,11 @@ def shards(recipe: Recipe, fabric: Fabric) -> bool:
         raise ValueError(
             f'runtime.shard = "full": {recipe.sft.model or recipe.model.base} is a table, which has no layers that could be '
             'shared out; it takes "none"'
+        )
+    if recipe.sampler.engine.max_staleness and fabric.leads:
+        raise ValueError(
+            'runtime.shard = "full": weights are gathered to be sampled from, and with sampler.engine.max_staleness they would '
+            "have to be while they learn; set one of the two"
         )
     return True
 

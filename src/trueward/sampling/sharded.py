@@ -11,7 +11,7 @@ from trueward.models.network import Network
 from trueward.models.sharded import ShardedModel
 from trueward.records import Prompt
 from trueward.sampling.draws import Draws
-from trueward.sampling.engine import RolloutEngine
+from trueward.sampling.engine import Plan, RolloutEngine
 
 
 class ShardedEngine:
@@ -38,6 +38,10 @@ class ShardedEngine:
             self.model.keep(network.parameters())
         return held
 
+    def plan(self, request: Plan, steps: int) -> None:
+        """As `RolloutEngine`."""
+        self.engine.plan(request, steps)
+
     def publish(self, policy: Network, version: int) -> None:
         """As `RolloutEngine`. All processes call it."""
         self.model.gather()
@@ -59,3 +63,7 @@ class ShardedEngine:
         rollout = self.engine.sample(prompts, draws)
         self.model.release()
         return rollout
+
+    def close(self) -> None:
+        """As `RolloutEngine`."""
+        self.engine.close()
