@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import importlib.resources
 import importlib.util
@@ -16,6 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
@@ -37,6 +39,7 @@ from trueward.studio.api.place import Studio
 
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
+PACKED_FROM = 500  # bytes of a file that is sent compressed; answers of the API, which hold what people sent, are not
 PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "desk", "panel", "welcome")
 
 
@@ -64,7 +67,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
     for module in (people, panels, tokens, work, manage, imports, exports, desk, inspect_run, compare_runs, watch):
         app.include_router(module.router)
     explain(app)
-    app.mount("/page", Static(directory=PAGE))
+    app.mount("/page", GZipMiddleware(Static(directory=PAGE), minimum_size=PACKED_FROM))
     if studio.lab is not None:
         serve_lab(app, studio.lab)
 
@@ -112,15 +115,21 @@ def serve_lab(app: FastAPI, files: dict[str, str]) -> None:
     def redirect() -> RedirectResponse:
         return RedirectResponse("/lab/")
 
+    packed = {name: gzip.compress(text.encode(), mtime=0) for name, text in files.items()}
+
     @app.get("/lab/{name}", include_in_schema=False)
-    def lab(name: str) -> Response:
+    def lab(name: str, request: Request) -> Response:
         if name not in files:
             raise HTTPException(404, "there is nothing here")
-        return Response(files[name], media_type=TYPES.get(name.rsplit(".", 1)[-1], "text/plain"), headers=headers)
+        kind = TYPES.get(name.rsplit(".", 1)[-1], "text/plain")
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            more = {"content-encoding": "gzip", "vary": "accept-encoding"}
+            return Response(packed[name], media_type=kind, headers=headers | more)
+        return Response(files[name], media_type=kind, headers=headers)
 
     @app.get("/lab/", include_in_schema=False)
-    def index() -> Response:
-        return lab("index.html")
+    def index(request: Request) -> Response:
+        return lab("index.html", request)
 
 
 def lab_files() -> dict[str, str] | None:

@@ -74,7 +74,7 @@ function Welcome() {
     <p class="lead">A policy is trained on what people click, or on something that has learnt to click like them. Here they do, and here you watch whether the reward stays honest.</p>
     <div class="offers">
       ${lab.value && html`<div class="card offer"><${Icon} path="M6 34 18 12l8 13 6-9 8 18z" /><h2>Play in the lab</h2>
-        <p>Four answers, a reward model and you: break a reward by hand in five minutes, and see what an anchor does.</p><a class="button" href="/lab/">Open the lab</a></div>`}
+        <p>Five answers, a reward model and you: break a reward by hand in five minutes, and see what an anchor does.</p><a class="button" href="/lab/">Open the lab</a></div>`}
       <div class="card offer"><${Icon} path="M7 10h13v26H7zM26 10h13v26H26zM11 17h5M11 22h5M30 17h5M30 22h5M30 27h5" /><h2>Compare a few answers</h2>
         <p>A small project with twelve pairs, to feel how quick the keys are. Nothing is trained on it.</p><button class="main" onClick=${demonstrate}>Make the demonstration</button></div>
       <div class="card offer"><${Icon} path="M23 6v22M14 20l9 9 9-9M8 38h30" /><h2>Bring your own</h2>
