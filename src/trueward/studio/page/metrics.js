@@ -11,7 +11,7 @@ export const NAMES = {
   "policy/grad_norm": "Gradient norm, policy",
   "val/clipfrac_avg": "Clipped share, value",
   "val/ratio": "Ratio",
-  "val/ratio_first": "Ratio before the first update",
+  "val/ratio_first": "Ratio, largest distance from 1 before the first update",
   "val/explained_variance": "Explained variance",
   "val/grad_norm": "Gradient norm, value",
   "val/num_eos_tokens": "Answers that ended",
