@@ -175,7 +175,7 @@ def test_waiting_has_an_exit_code_of_its_own(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (("evaluation.truths=['people:a b']",), "people:NAME with the name of a studio's project, got 'people:a b'"),
+        (("evaluation.truths=['people:a:b']",), "people:NAME with the name of a studio's project, got 'people:a:b'"),
         (("evaluation.truths=['people:a', 'people:b']",), "people can be asked in one project"),
         (("evaluation.step_pairs=3",), "step_pairs: nobody is asked without a truth people:NAME"),
         (("runtime.wait_for_people=3",), "runtime.wait_for_people: nobody is asked without a truth people:NAME"),
@@ -190,7 +190,7 @@ def test_asking_what_can_not_be_asked(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, said in (
-        (("--people", "a b"), "--people a b: expected the name of a studio's project"),
+        (("--people", "a:b"), "--people a:b: expected the name of a studio's project"),
         (("--people", "film", "--scorer", "b"), "give nothing but the run"),
     ):
         code, line = evaluate(monkeypatch, capsys, str(run), *arguments)

@@ -27,6 +27,7 @@ from trueward.studio.api import (
     exports,
     imports,
     inspect_run,
+    learned,
     manage,
     panels,
     people,
@@ -64,7 +65,20 @@ def make(studio: Studio, names: Names) -> ASGIApp:
 
     app = FastAPI(title="trueward studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=living)
     app.state.studio = studio
-    for module in (people, panels, tokens, work, manage, imports, exports, desk, inspect_run, compare_runs, watch):
+    for module in (
+        people,
+        panels,
+        tokens,
+        work,
+        manage,
+        imports,
+        exports,
+        desk,
+        inspect_run,
+        compare_runs,
+        learned,
+        watch,
+    ):
         app.include_router(module.router)
     explain(app)
     app.mount("/page", GZipMiddleware(Static(directory=PAGE), minimum_size=PACKED_FROM))

@@ -10,6 +10,7 @@ import { lean, Questions, rates, Rating, useQuestions } from "./questions.js";
 import { SCALE } from "./scale.js";
 import { sitting } from "./sitting.js";
 import { PromptText } from "./talk.js";
+import { Taught } from "./taught.js";
 import { raw, turnRaw, Words } from "./words.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
 
@@ -139,7 +140,7 @@ export function Compare({ name }) {
               <button class="quiet end" onClick=${() => setOpen("help")}>Keys <kbd>?</kbd></button>
             </div>
           </div>`
-      : html`<${Nothing} work=${work} onUndo=${undo} />`}
+      : html`<${Nothing} work=${work} name=${name} onUndo=${undo} />`}
     ${open === "skip" &&
     html`<${Dialog} title="Why skip it?" onClose=${() => setOpen("")}>
       <div class="reasons">${reasons.map((r, i) => html`<button onClick=${() => skip(r)}><kbd>${i + 1}</kbd> ${r}</button>`)}</div>
@@ -173,11 +174,11 @@ function Instructions({ project, text }) {
     <summary>What to go by</summary><div class="card small" tabindex="0" role="region" aria-label="What to go by"><${Words} text=${text} /></div></details>`;
 }
 
-function Nothing({ work, onUndo }) {
+function Nothing({ work, name, onUndo }) {
   if (work.problem.value) return html`<div class="card empty"><p class="note bad" role="alert">${work.problem.value}</p>${me.value.role !== "panelist" && html`<${Link} to="/" class="button main">Home</${Link}>`}</div>`;
   if (work.items.value === null) return html`<p class="empty" aria-busy="true">Fetching pairs …</p>`;
   if (me.value.role === "panelist") return html`<${Completed} of=${work.completed.value} onUndo=${onUndo} />`;
-  return html`<div class="card empty" data-test="finished">
+  return html`<div><div class="card empty" data-test="finished">
     <h2>Nothing left for you here</h2>
     <p>${work.progress.value.done ? `You have judged ${work.progress.value.done} in this round. Thank you.` : "There are no pairs to judge yet."}</p>
     <div class="row" style=${{ justifyContent: "center" }}>
@@ -185,7 +186,7 @@ function Nothing({ work, onUndo }) {
       <button onClick=${() => work.refill().then(() => work.items.value.length || say("Still nothing."))}>Look again</button>
       <${Link} to="/" class="button">Home</${Link}>
     </div>
-  </div>`;
+  </div>${work.progress.value.done > 0 && html`<${Taught} name=${name} />`}</div>`;
 }
 
 // The end of a panel's part: its code, and the way back to where they came from.

@@ -5,6 +5,7 @@ import { Import } from "./import.js";
 import { Panels } from "./panels.js";
 import { Copy, Dialog, Meter, number, percent, plain, Stat, useData, when } from "./parts.js";
 import { Link } from "./place.js";
+import { Readers } from "./readers.js";
 import { Settings } from "./project-settings.js";
 import { html, useState } from "./vendor.js";
 import { Words } from "./words.js";
@@ -99,7 +100,8 @@ function Rounds({ data, name }) {
     <thead><tr><th>round</th><th>closed</th><th class="num">items</th><th class="num">answers</th><th>SHA-256</th></tr></thead>
     <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
     <div class="row apart gap"><pre tabindex="0" style=${{ margin: 0, flex: 1 }}><code>${recipe}</code></pre><${Copy} text=${recipe} /></div>
-    <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first${further.length ? html`, <code>studio:${name}:${further[0]}</code> is what was said to that question` : ""}.</p></div>`;
+    <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first${further.length ? html`, <code>studio:${name}:${further[0]}</code> is what was said to that question` : ""}.</p>
+    <${Readers} name=${name} source=${data.kind === "compare" ? `"comparisons.source=studio:${name}"` : `"data.demonstrations=studio:${name}"`} /></div>`;
 }
 
 function Latest({ path, stamp, onChange }) {
