@@ -23,6 +23,9 @@ EVEN = 768  # tokens a thread: what's read of them at once still lies in its cac
 LARGE_ENOUGH = 384  # tokens: from here on a matrix product is about as fast a row as it gets
 
 
+EMPTY = 2  # tokens in a row of a batch without rows: a sharded model reads one such row in their place
+
+
 @dataclass(frozen=True)
 class Lower:
     """The output of a model's lowest layers, which don't learn: computed once, read at every update."""
@@ -52,8 +55,8 @@ class Tokens:
 
     @classmethod
     def collate(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Tokens:
-        """Prompts and responses, padded on the right."""
-        width = max((len(p) + len(r) for p, r in pairs), default=0)
+        """Prompts and responses, padded on the right. Without any the width is that of `take` of none."""
+        width = max((len(p) + len(r) for p, r in pairs), default=EMPTY)
         rows = [[*p, *r, *[pad] * (width - len(p) - len(r))] for p, r in pairs]
         ids = torch.tensor(rows, dtype=torch.long).view(len(pairs), width)
         lengths = torch.tensor([[len(p), len(r)] for p, r in pairs], dtype=torch.long).view(-1, 2)
@@ -108,10 +111,10 @@ class Tokens:
     def take(self, rows: Tensor) -> Tokens:
         """Some of the rows, cut to the longest of them. rows: their numbers, in the host's memory.
 
-        Of none the width is that of a row of two tokens, which a sharded model reads in their place.
+        Of none the width is `EMPTY`.
         """
         home, device = self.host, self.ids.device
-        width = int(home.lengths[rows].max()) if len(rows) else 2
+        width = int(home.lengths[rows].max()) if len(rows) else EMPTY
         part = Tokens(home.ids[rows, :width], home.prompt_lengths[rows], home.response_lengths[rows]).to(device)
         if self.lower is None:
             return part
