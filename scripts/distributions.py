@@ -20,6 +20,7 @@ IN_WHEEL = (  # patterns that at least one file has to match
     "trueward/reporting/*.html.jinja",
     "trueward/lab/presets.json",
     "trueward/lab/nano.json",
+    "trueward/lab/reviews.json",
     "trueward/lab/web/index.html",
     "trueward/lab/web/*.js",
     "trueward/lab/web/*.css",

@@ -23,6 +23,7 @@ PICTURES = {  # name: link, what is at the top, width, height, colours
     "lab-distance-light": (CLASSIC, "bars-card", 1060, 500, "light"),
     "lab-reveal-light": (SHOWCASE, "reveal", 1200, 660, "light"),
     "lab-nano-light": ("nano=0.15", "nano", 1200, 720, "light"),
+    "lab-text-light": ("", "text", 1200, 860, "light"),
     "lab-phone-click-light": (f"preset=classic&clicks={SIX}", "", 390, 844, "light"),
     "lab-phone-click-dark": (f"preset=classic&clicks={SIX}", "", 390, 844, "dark"),
     "lab-phone-climb-light": (SHOWCASE, "act2", 390, 844, "light"),
