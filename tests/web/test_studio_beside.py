@@ -187,8 +187,12 @@ def test_a_model_stands_beside_people(furnished: Any) -> None:
     assert page.locator(".stat", has_text="answers in all").locator("b").inner_text() == "10"  # people's alone
     who = page.get_by_role("region", name="Annotators").locator("tbody th").all_inner_texts()
     assert who == ["anna", "ben"]  # no model among them
-    page.get_by_label("or pasted").fill(json.dumps({"prompt": "a", "first": "b", "second": "c", "probability": 0.7}))
-    page.get_by_label("or a model's labels").fill("model-z")
-    page.get_by_role("button", name="Import").click()
+    page.get_by_label("or paste rows").fill(
+        json.dumps({"prompt": "a", "first": "b", "second": "c", "probability": 0.7})
+    )
+    page.get_by_text("Check pairs, a model’s labels").click()
+    page.get_by_label("or a model’s labels").fill("model-z")
+    page.locator("[data-test=preview]").get_by_text("1 of them new").wait_for()
+    page.get_by_role("button", name="Import", exact=True).click()
     page.locator("text=1 of 1 were new, and 1 labels of a model").wait_for()
     card.locator("text=model-z").first.wait_for()
