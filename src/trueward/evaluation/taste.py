@@ -1,4 +1,4 @@
-"""What a person's choices go by: a reward model of a dozen features that a reader understands, fitted to them.
+"""What tells a person's choices: a reward model of a dozen features that a reader understands, fitted to them.
 
 P(first is chosen) = σ(w·(f(first) − f(second))) (Bradley & Terry 1952), with a normal prior on w, so that few choices say
 little.
