@@ -60,7 +60,7 @@ class Served:
         def heard(message: Any) -> None:
             lost = "ERR_INTERNET_DISCONNECTED" in message.text or "ERR_CONNECTION" in message.text
             if message.type in ("error", "warning") and not lost:
-                self.said.append(message.text)
+                self.said.append(f"{message.text} ({page.url})")
 
         page.on("console", heard)
         page.on("pageerror", lambda error: self.said.append(str(error)))
@@ -104,7 +104,7 @@ def serving_studio(folder: Path, browser: Any) -> Iterator[Served]:
         server.should_exit = True
         thread.join(timeout=10)
         listening.close()
-    assert served.said == []
+    assert served.said == [], f"the pages' consoles said {served.said}"
     assert {url for url in served.as_json if not url.startswith(served.address)} <= set()
 
 

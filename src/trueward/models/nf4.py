@@ -20,13 +20,14 @@ from torch.autograd.function import once_differentiable
 from trueward.extras import require
 
 KIND = "nf4"
+NEEDS = 'lora.base = "nf4" needs'
 BLOCK = 64  # weights that share a scale
 BITS = 4 + 32 / BLOCK  # a weight with its part of the scale
 
 
 @cache
 def _library() -> Any:
-    require('lora.base = "nf4" needs', "nf4")
+    require(NEEDS, "nf4")
     try:
         import bitsandbytes.functional
     except Exception as error:  # of a build that doesn't fit this machine's libraries
@@ -37,6 +38,7 @@ def _library() -> Any:
 
 def require_library() -> None:
     """`ValueError` in one line where bitsandbytes is missing or can't be imported."""
+    require(NEEDS, "nf4")  # whatever the process has imported before
     _library()
 
 
