@@ -56,13 +56,14 @@ def logits(network: Network) -> Tensor:
         return found
 
 
-def test_the_values_are_those_of_the_paper() -> None:
+@pytest.mark.parametrize("shape", [(48, 128), (48, 160), (4, 80)], ids=str)  # rows of whole blocks of 64, and others
+def test_the_values_are_those_of_the_paper(shape: tuple[int, int]) -> None:
     draw = torch.Generator().manual_seed(0)
-    weight = 0.02 * torch.randn(48, 128, generator=draw)
+    weight = 0.02 * torch.randn(*shape, generator=draw)
     blocks = weight.double().numpy().reshape(-1, nf4.BLOCK)
     scales = np.abs(blocks).max(1, keepdims=True)
     nearest = np.abs((blocks / scales)[..., None] - VALUES).argmin(-1)
-    wanted = (VALUES[nearest] * scales).reshape(48, 128)
+    wanted = (VALUES[nearest] * scales).reshape(shape)
     np.testing.assert_allclose(nf4.quantized(weight).numpy(), wanted, atol=1e-8)
 
 

@@ -51,17 +51,15 @@ class Nf4Linear(nn.Linear):
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         """The weights as float32, made anew at each call: [out, in]."""
-        library = _library()
-        state = library.QuantState(
+        state = _library().QuantState(
             absmax=self.scales,
-            shape=torch.Size((self.out_features, self.in_features)),
+            shape=torch.Size((self.out_features * self.in_features,)),
             code=_code(self.packed.device),
             blocksize=BLOCK,
             quant_type=KIND,
             dtype=torch.float32,
         )
-        numbers: Tensor = library.dequantize_4bit(self.packed, state)
-        return numbers
+        return _unpacked(self.packed, state, self.out_features, self.in_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """x·Wᵀ + b in the precision that products have here: [..., in] -> [..., out]."""
@@ -137,10 +135,8 @@ def round_weights(model: Any) -> Any:
 
 def quantized(weight: Tensor) -> Tensor:
     """What four bits leave of a matrix, as float32: [out, in] -> [out, in]."""
-    library = _library()
-    packed, state = library.quantize_4bit(weight.float().contiguous(), blocksize=BLOCK, quant_type=KIND)
-    numbers: Tensor = library.dequantize_4bit(packed, state)
-    return numbers
+    packed, state = _rounded(weight)
+    return _unpacked(packed, state, *weight.shape)
 
 
 def plain(layer: Nf4Linear) -> nn.Linear:
@@ -158,8 +154,22 @@ def is_quantized(model: nn.Module) -> bool:
 
 
 def _packed(weight: Tensor) -> tuple[Tensor, Tensor]:
-    packed, state = _library().quantize_4bit(weight.float().contiguous(), blocksize=BLOCK, quant_type=KIND)
+    packed, state = _rounded(weight)
     return packed, state.absmax
+
+
+def _rounded(weight: Tensor) -> tuple[Tensor, Any]:
+    """bitsandbytes' packed weights and their state.
+
+    As one row: its kernels for AVX-512 (0.50.2) take the scale of another block where a row isn't a whole number of blocks.
+    """
+    made: tuple[Tensor, Any] = _library().quantize_4bit(weight.float().flatten(), blocksize=BLOCK, quant_type=KIND)
+    return made
+
+
+def _unpacked(packed: Tensor, state: Any, rows: int, columns: int) -> Tensor:
+    numbers: Tensor = _library().dequantize_4bit(packed, state)
+    return numbers.view(rows, columns)
 
 
 @cache
