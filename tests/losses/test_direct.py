@@ -136,6 +136,21 @@ def test_a_loss_by_its_name_is_that_loss() -> None:
             assert alone["rewards/accuracies"].tolist() == right, "the order of the implicit rewards, at any β"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_log_ratios_that_rounding_tells_apart_are_equal(dtype: torch.dtype) -> None:
+    """As the policy's and the reference's are in the first step, computed by two kernels."""
+    draw = torch.Generator().manual_seed(2)
+    reference = -100 * torch.rand(400, generator=draw, dtype=dtype)
+    off = torch.finfo(dtype).eps * reference * torch.randn(400, generator=draw, dtype=dtype)
+    label, lengths = torch.ones(200, dtype=dtype), torch.full((400,), 30)
+    settings = {"loss": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "simpo_beta": 1.0, "simpo_margin": 0.0}
+    figures = direct(reference + off, reference, lengths, label, **settings)[1]
+    assert (figures["rewards/accuracies"] == 0.5).all()
+    better = torch.tensor([0.01, 0.0]).repeat(200).to(dtype)  # nats
+    figures = direct(reference + off + better, reference, lengths, label, **settings)[1]
+    assert (figures["rewards/accuracies"] == 1.0).all()
+
+
 def test_labels_from_scores() -> None:
     first, second = torch.tensor([2.0, 0.5, -1.0, 3.0]), torch.tensor([1.0, 0.5, 1.0, -30.0])
     sigmoid = [1 / (1 + math.exp(-1)), 0.5, 1 / (1 + math.exp(2)), 1.0]

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from trueward.losses.shapes import require
 
+ROUNDING = 32.0  # steps of the precision, of the sum of the log-probs' sizes: what sums of a few hundred tokens are off by
+
 
 def bradley_terry(first: Tensor, second: Tensor, probability: Tensor | float = 1.0) -> Tensor:
     """−p·log σ(r_1 − r_2) − (1 − p)·log σ(r_2 − r_1), unreduced (Bradley & Terry 1952; InstructGPT eq. 1).
@@ -109,10 +111,8 @@ def direct(
         assert loss == "sigmoid", loss
         losses = dpo(margin, probability, label_smoothing)
     chosen = probability >= 0.5
-    ratios = dpo_margin(
-        first, second, ref_first, ref_second, 1.0
-    )  # their order is the rewards', and is there at β = 0, too
-    sign = torch.sign(ratios) * torch.sign(probability - 0.5)  # 0 for equal margins and ties: half right
+    order = _order(first, second, ref_first, ref_second)  # the rewards', which is there at β = 0, too
+    sign = order * torch.sign(probability - 0.5)  # 0 for equal margins and ties: half right
     rewards = beta * (logprobs - ref_logprobs).view(-1, 2).detach()
     better, worse = torch.where(chosen, rewards[:, 0], rewards[:, 1]), torch.where(chosen, rewards[:, 1], rewards[:, 0])
     return losses, {
@@ -121,6 +121,17 @@ def direct(
         "rewards/margins": better - worse,
         "rewards/accuracies": ((sign + 1) / 2).detach(),
     }
+
+
+def _order(first: Tensor, second: Tensor, ref_first: Tensor, ref_second: Tensor) -> Tensor:
+    """Which response's log-ratio is higher: 1 the first's, −1 the second's, 0 where rounding alone tells them apart, [n].
+
+    A policy that hasn't moved has log-ratios of 0 but for rounding, and its signs would be another processor's other ones.
+    """
+    sides = torch.stack([first, second, ref_first, ref_second]).detach()
+    rounding = ROUNDING * torch.finfo(sides.dtype).eps * sides.abs().sum(0)
+    ratios = dpo_margin(*sides, 1.0)
+    return torch.sign(torch.where(ratios.abs() <= rounding, 0.0, ratios))
 
 
 def labels(first: Tensor, second: Tensor, how: str) -> Tensor:
