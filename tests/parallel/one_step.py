@@ -44,7 +44,8 @@ POLICY: dict[str, Any] = {
     "warmup": 0,
 }
 DPO: dict[str, Any] = {"kind": "dpo", "dpo": {"learning_rate": 1e-3}}
-SLOWER = {"kind": "dpo", "dpo": {"learning_rate": 3e-4}}  # in float32: Adam makes whole steps of slopes that are mere rounding
+SLOWER: dict[str, Any] = {"kind": "dpo", "dpo": {"learning_rate": 3e-4}}
+"""In float32, where Adam makes whole steps of slopes that are mere rounding."""
 Loop = tuple[Algorithm, Any, Setup]
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from trueward.losses.shapes import require
 
-ROUNDING = 32.0  # steps of the precision, of the sum of the log-probs' sizes: what sums of a few hundred tokens are off by
+ROUNDING = 32.0
+"""In steps of the precision, of the sum of the log-probs' sizes: what sums of a few hundred tokens are off by."""
 
 
 def bradley_terry(first: Tensor, second: Tensor, probability: Tensor | float = 1.0) -> Tensor:
@@ -130,7 +131,7 @@ def _order(first: Tensor, second: Tensor, ref_first: Tensor, ref_second: Tensor)
     """
     sides = torch.stack([first, second, ref_first, ref_second]).detach()
     rounding = ROUNDING * torch.finfo(sides.dtype).eps * sides.abs().sum(0)
-    ratios = dpo_margin(*sides, 1.0)
+    ratios = dpo_margin(first, second, ref_first, ref_second, 1.0).detach()
     return torch.sign(torch.where(ratios.abs() <= rounding, 0.0, ratios))
 
 
