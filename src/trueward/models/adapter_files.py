@@ -6,11 +6,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from trueward.artifacts import read_json
 from trueward.data import ends
-from trueward.models import adapter_base, lora, places, vocabulary
+from trueward.models import adapter_base, lora, places, tokenizer_class, vocabulary
 from trueward.models.network import Network
 from trueward.models.padding import separate_pad
 
@@ -28,7 +28,7 @@ def tokenizer(folder: Path, base: PreTrainedTokenizerBase, base_config: Any = No
     if any((folder / name).is_file() for name in VOCABULARIES):
         with places.in_one_line(str(folder), "a tokenizer"):
             config = base_config if base_config is not None else places.read_config(adapter_base.base_of(folder))
-            made = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
+            made = tokenizer_class.read(folder, config=config)
     else:
         given = _settings(folder)
         if not given:

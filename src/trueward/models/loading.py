@@ -15,7 +15,6 @@ from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -33,6 +32,7 @@ from trueward.models import (
     smollm2,
     tabular,
     tiny,
+    tokenizer_class,
     vocabulary,
     whole,
 )
@@ -107,7 +107,7 @@ def tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, int]:
         place = places.shipped(name)
         places.require_model(place)
         with places.in_one_line(place, A_MODEL):
-            tok = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            tok = tokenizer_class.read(place)
             whole_config = places.read_config(place)
         config = whole_config.get_text_config()
         vocabulary.require_end(tok, place)
@@ -245,7 +245,7 @@ def _load(
     """A model with what did not fit, and its tokenizer. labels: of a classifier; by default as many as its files say."""
     places.require_model(place)
     with places.in_one_line(place, kind):
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer = tokenizer_class.read(place)
         config = places.read_config(place)
         if labels is not None:
             config.num_labels = labels

@@ -10,11 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from trueward.config import Recipe
 from trueward.data.conversations import named, refusals
-from trueward.models import loading
+from trueward.models import loading, tokenizer_class
 from trueward.models.quiet import quiet
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.sources import Source
@@ -56,7 +54,7 @@ def _chatting(place: str, template: str) -> Any:
         table = json.loads(config.read_text(encoding="utf-8"))
         if table.get(loading.READS) not in (None, "chat") or (loading.READS not in table and loading.SD in table):
             return None
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer = tokenizer_class.read(place)
     except Exception:  # whatever is wrong with it, the error for it comes when the model is loaded
         return None
     return tokenizer if tokenizer.chat_template else None
