@@ -21,12 +21,13 @@ from trueward.pipeline.footprint.arithmetic import (
     activations,
     cache,
     kept_by_layer,
+    learned,
     logits,
     sampling,
 )
 from trueward.pipeline.footprint.changes import fitting_changes, peak_of
 from trueward.pipeline.footprint.model_shape import ModelShape, of_config
-from trueward.pipeline.footprint.plan import parse_memory, plan_memory
+from trueward.pipeline.footprint.plan import KEPT, parse_memory, plan_memory
 from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths
 from trueward.reporting import plan_text
 from trueward.sampling.general import SPARE
@@ -101,6 +102,35 @@ def test_activations_grow_with_tokens_and_shrink_with_checkpointing(half: ModelS
     checkpointed = activations(half, 4096, 2048, checkpointing=True)
     assert checkpointed < twice / 5
     assert activations(half, 4096, 2048, kept=2) < twice
+
+
+def test_a_micro_batch_is_as_large_as_suits_the_threads(half: ModelShape) -> None:
+    def acts(threads: int, shape: ModelShape = half) -> float:
+        plan = replace(plan_of(shape, "sft.batch_size=64", tokens=64 * 512), threads=threads)
+        return next(s for s in plan.stages() if s.stage == "sft").activations
+
+    assert acts(1) < acts(4) < acts(64) == acts(128)  # 64 threads take all 64 · 512 tokens at once
+    general = replace(half, is_packed=False)
+    assert acts(1, general) == acts(64, general)  # padded rows fill what they're allowed to
+
+
+def test_a_prompt_that_answers_share_is_read_once(half: ModelShape) -> None:
+    def acts(*changes: str, shape: ModelShape = half) -> float:
+        plan = plan_of(shape, "policy.minibatches=1", *changes, tokens=64 * 512)
+        return next(s for s in replace(plan, threads=64).stages() if s.stage == "policy").activations
+
+    pairs, eights = (acts("policy.kind=rloo", f"policy.group.size={n}") for n in (2, 8))
+    # 256 tokens of prompt and 256 of answer: 1 + 1/2 and 1 + 1/8 of an answer's tokens, the last layer and the logits alike
+    assert 1.125 / 1.5 < eights / pairs < 1.0
+    assert acts("policy.kind=rloo", "policy.group.size=8", shape=replace(half, is_packed=False)) > eights
+
+
+def test_at_the_end_of_a_backward_pass_all_gradients_are_there(half: ModelShape) -> None:
+    """With checkpointing a layer's own working memory beside them, which is more than what layers kept."""
+    settings = {"checkpointing": True, "kept": FLOAT}
+    once = learned(half, half.weights, 2048, 2048, whole=True, **settings)
+    assert once >= half.weights * FLOAT + kept_by_layer(half, False) * 2048 * FLOAT
+    assert once < learned(half, half.weights, 2048, 2048, whole=False, **settings)
 
 
 def test_distributions_are_bounded_whatever_the_vocabulary(half: ModelShape) -> None:
@@ -236,7 +266,8 @@ def test_parts_divide_what_learns_and_nothing_else(half: ModelShape) -> None:
         plan_of(half, "policy.kind=grpo")
     )
     assert plan_memory(config.read("tiny", ["runtime.shard=full"])).table()["notes"] == [
-        'runtime.shard = "full" has no effect in one process: add --launch torchrun --nproc-per-node N'
+        'runtime.shard = "full" has no effect in one process: add --launch torchrun --nproc-per-node N',
+        KEPT,
     ]
-    (note,) = plan_memory(config.read("tiny", ["runtime.shard=full"]), processes=4).table()["notes"]
+    (note,) = plan_memory(config.read("tiny", ["runtime.shard=full"]), processes=4).table()["notes"][:-1]
     assert note.startswith("every number is that of one of 4 processes")

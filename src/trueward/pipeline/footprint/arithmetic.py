@@ -61,13 +61,17 @@ def activations(
     whole, own = kept_by_layer(shape, False), kept_by_layer(shape, checkpointing)
     below = (shape.layers - 1) * tokens * own
     last = tokens * 2 * (shape.hidden + shape.key_value) + chosen * (whole - 2 * (shape.hidden + shape.key_value))
-    working = tokens * (whole if checkpointing else 3 * shape.feed_forward + shape.hidden)
     weights = joined(shape) * FLOAT / (shape.layers if checkpointing else 1)
     return (
         weights
         + (below + max(0, last if not checkpointing else chosen * shape.hidden)) * kept
-        + max(working * kept, logits(shape, chosen))
+        + max(working(shape, tokens, checkpointing) * kept, logits(shape, chosen))
     )
+
+
+def working(shape: ModelShape, tokens: int, checkpointing: bool) -> float:
+    """Numbers that the backward pass of one layer computes with, beside what the layer kept."""
+    return tokens * (kept_by_layer(shape, False) if checkpointing else 3 * shape.feed_forward + shape.hidden)
 
 
 def logits(shape: ModelShape, chosen: int) -> float:
@@ -82,17 +86,18 @@ def logits(shape: ModelShape, chosen: int) -> float:
 
 
 def learned(
-    shape: ModelShape, trained: int, tokens: int, chosen: int, batch_tokens: int, checkpointing: bool, kept: float
+    shape: ModelShape, trained: int, tokens: int, chosen: int, *, whole: bool, checkpointing: bool, kept: float
 ) -> float:
     """Bytes of gradients and activations at the peak of a step, for one network of which `trained` weights learn.
 
-    Where one micro-batch is the whole batch, gradients appear while activations go.
+    whole: one micro-batch is the whole batch: gradients appear while activations go, and the peak is at either end.
     """
     acts, gradients = activations(shape, tokens, chosen, checkpointing=checkpointing, kept=kept), trained * FLOAT
-    if batch_tokens > tokens:
+    if not whole:
         return acts + gradients
     head = min(gradients, shape.vocabulary * shape.hidden * FLOAT if trained > shape.matrices else 0)
-    return max(acts + head, gradients)
+    first = tokens * kept_by_layer(shape, checkpointing) + working(shape, tokens, checkpointing)
+    return max(acts + head, first * kept + gradients)
 
 
 def cache(shape: ModelShape, rows: int, prompt: int, answer: int, kept: float = FLOAT) -> float:

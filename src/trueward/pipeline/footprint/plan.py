@@ -10,15 +10,20 @@ from trueward.data.collate import Collator
 from trueward.data.lengths import nearly_all
 from trueward.data.truncation import prompt_lengths
 from trueward.models import loading, precision
+from trueward.parallel.launched import cores
 from trueward.pipeline import sources
 from trueward.pipeline.footprint import model_shape
 from trueward.pipeline.footprint.arithmetic import FLOAT, LOW, Widths, kept_by_layer
 from trueward.pipeline.footprint.changes import fitting_changes
-from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths, StageMemory
+from trueward.pipeline.footprint.stage_memory import UsualDemonstration, Plan, SequenceLengths, StageMemory
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.surroundings import token_budget
 
 SOME = 1000  # demonstrations that are read for their mean length
+KEPT = (
+    "this is what is in use; on a CPU malloc keeps what is freed for the next step, with gaps, so the process may hold half as "
+    "much again"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class MemoryPlan:
             "tokens": plan.tokens,
             "kept": round(kept_by_layer(plan.shape, checkpointing) * plan.widths.kept),
             "checkpointing": checkpointing,
-            "notes": notes(plan),
+            "notes": [*notes(plan), *([KEPT] if self.device == "cpu" else [])],
         }
 
 
@@ -76,7 +81,8 @@ def plan_memory(recipe: Recipe, widths: Widths | None = None, processes: int = 1
     lengths, demonstration = _lengths(recipe, start)
     is_low = precision.pick(recipe.model.dtype, device) is precision.LOW
     parts = processes if recipe.runtime.shard == "full" else 1
-    plan = Plan(recipe, shape, lengths, tokens, widths or (LOW if is_low else Widths()), demonstration, parts)
+    threads = recipe.runtime.threads or cores()
+    plan = Plan(recipe, shape, lengths, tokens, widths or (LOW if is_low else Widths()), demonstration, threads, parts)
     return MemoryPlan(plan, start, device.type, tuple(plan.stages()))
 
 
@@ -110,7 +116,7 @@ def notes(plan: Plan) -> list[str]:
     return said
 
 
-def _lengths(recipe: Recipe, start: str) -> tuple[SequenceLengths, float]:
+def _lengths(recipe: Recipe, start: str) -> tuple[SequenceLengths, UsualDemonstration | None]:
     """Of prompts as the model reads them and of the longest answers that are sampled; of a demonstration, in the mean."""
     tokenizer, context = loading.tokenizer(start)
     source, answer = sources.read(recipe), recipe.sampler.max_new_tokens
@@ -118,10 +124,16 @@ def _lengths(recipe: Recipe, start: str) -> tuple[SequenceLengths, float]:
     longest = recipe.data.max_prompt_tokens or nearly_all(every)
     kept = [n for n in every if n <= longest]
     mean = sum(kept) / max(1, len(kept))
-    some = [d.response for d in source.demonstrations[:SOME]]
-    written = len(tokenizer("".join(some), add_special_tokens=False, verbose=False)["input_ids"]) / max(1, len(some))
     room = min(answer, context)
-    return SequenceLengths(max(kept, default=longest), room, mean + room), (mean + written + 1) * bool(some)
+    lengths = SequenceLengths(max(kept, default=longest), room, mean + room)
+    some = source.demonstrations[:SOME]
+    if not some:
+        return lengths, None
+    text = "".join(d.response for d in some)
+    written = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) / len(some)
+    batches = max(1, len(some) // recipe.sft.batch_size)  # every so many, since prompts may stand in order
+    prompts = [[d.prompt.model_dump_json() for d in some[i::batches]] for i in range(batches)]
+    return lengths, UsualDemonstration(mean, written + 1, len(some) / sum(len(set(batch)) for batch in prompts))
 
 
 def parse_memory(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from trueward.batches import EVEN
 from trueward.config import Recipe
 from trueward.models import nf4
 from trueward.pipeline.footprint.arithmetic import FLOAT, Widths, compared, learned, sampling
@@ -13,6 +14,7 @@ from trueward.pipeline.parts import Parts
 
 QUANTISED = {"none": 4.0, "int8": 1.0, "bfloat16": 2.0}
 REFERENCE_ANSWERS = 768  # that SFT's policy gives in its stage, at most
+GROUPED = ("grpo", "rloo")  # kinds whose answers to a prompt are learned from together
 CHECKPOINTS = 2  # of a loop, that are on disk at once
 
 
@@ -33,6 +35,22 @@ class SequenceLengths(NamedTuple):
     def usual(self) -> float:
         """Of a sequence, in the mean."""
         return self.mean or float(self.longest)
+
+    @property
+    def usual_prompt(self) -> float:
+        """Of a prompt, in the mean."""
+        return self.usual - self.answer
+
+
+class UsualDemonstration(NamedTuple):
+    """Of a demonstration, in the mean."""
+
+    prompt: float
+    """Tokens."""
+    answer: float
+    """Tokens, with the one that ends it."""
+    beside: float = 1.0
+    """Demonstrations of a batch that share a prompt."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +78,10 @@ class Plan:
     lengths: SequenceLengths
     tokens: int
     widths: Widths = field(default_factory=Widths)
-    demonstration: float = 0.0
-    """Tokens of a demonstration with its prompt, in the mean; 0: as long as what is sampled."""
+    demonstration: UsualDemonstration | None = None
+    """None: as long as what is sampled."""
+    threads: int = 16
+    """Of a process."""
     parts: int = 1
     """Processes that hold a part each of what learns (`runtime.shard = "full"`); all numbers are one process's."""
 
@@ -122,19 +142,28 @@ class Plan:
     def _rows(self, answers: int) -> int:
         return min(self.recipe.sampler.engine.max_num_seqs, answers)
 
-    def _learning(self, batch: int, whole: bool, trained: int, usual: float = 0.0) -> tuple[float, float, float]:
-        """Gradients, activations, both at their peak. batch: sequences of a step, of `usual` tokens. whole: all of an answer's
-        tokens are chosen ones, or the last alone."""
-        usual = usual or self.lengths.usual
-        batch_tokens = round(batch * usual)
-        tokens = min(max(self.lengths.longest, self.tokens), batch_tokens)
-        share = min(1.0, self.lengths.answer / usual) if whole else 1 / usual
-        chosen = max(1, round(tokens * share))
-        checkpointing = self.recipe.runtime.checkpointing
-        own = trained // self.parts
-        both = learned(self.shape, own, tokens, chosen, batch_tokens, checkpointing, self.widths.kept) + self.gathered
+    def _learning(
+        self, batch: int, prompt: float, answer: float, trained: int, *, last: bool = False, beside: float = 1.0
+    ) -> tuple[float, float, float]:
+        """Gradients, activations, both at their peak. batch: sequences of a step, of so many tokens in the mean. last: of an
+        answer the last token alone is chosen. beside: sequences that share a prompt, which the packed path reads once."""
+        usual = prompt + answer
+        rows = min(batch, max(self.lengths.longest, self._at_once(batch * usual)) / usual)
+        tokens = max(1, round(rows * (answer + prompt / (beside if self.shape.is_packed else 1.0))))
+        chosen = max(1, round(rows * (1 if last else answer)))
+        whole, checkpointing, own = rows >= batch, self.recipe.runtime.checkpointing, trained // self.parts
+        both = self.gathered + learned(
+            self.shape, own, tokens, chosen, whole=whole, checkpointing=checkpointing, kept=self.widths.kept
+        )
         gradients = own * FLOAT
         return gradients, both - gradients if both > gradients else both, both
+
+    def _at_once(self, tokens: float) -> float:
+        """Tokens of a micro-batch of a step of `tokens`. The packed path makes even ones that suit the threads."""
+        if not self.shape.is_packed:
+            return min(self.tokens, tokens)
+        even = self.threads * EVEN
+        return min(self.tokens, tokens / max(1, round(tokens / even)))
 
     def _sampling(self, answers: int, quantize: str = "none") -> float:
         lengths, sampled = self.lengths, self.widths.sampled
@@ -149,7 +178,9 @@ class Plan:
         learner = self.network(learns=True)
         base = self.frozen / self.parts if self.rank else self.frozen
         trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
-        gradients, acts, both = self._learning(self.recipe.sft.batch_size, True, trained, self.demonstration)
+        written = self.demonstration or UsualDemonstration(self.lengths.usual_prompt, self.lengths.answer)
+        prompt, answer, beside = written
+        gradients, acts, both = self._learning(self.recipe.sft.batch_size, prompt, answer, trained, beside=beside)
         moments = 2 * trained * FLOAT / self.parts
         merged = self.frozen if self.rank else 0.0  # the adapter is added into a copy
         afterwards = self.frozen + merged + drawn
@@ -164,7 +195,8 @@ class Plan:
         learner = self.network(learns=True)
         base = self.frozen / self.parts if self.rank else self.frozen
         weights = base + (members - 1) * learner + learner / self.parts
-        gradients, acts, both = self._learning(2 * self.recipe.reward.batch_size, False, trained)
+        prompt, answer, rows = self.lengths.usual_prompt, self.lengths.answer, 2 * self.recipe.reward.batch_size
+        gradients, acts, both = self._learning(rows, prompt, answer, trained, last=True, beside=2)
         moments = 2 * trained * FLOAT / self.parts
         before = self.frozen + members * learner
         disk = members * self.shape.weights * FLOAT + CHECKPOINTS * 3 * trained * FLOAT
@@ -192,7 +224,9 @@ class Plan:
         weights = whole + (reference + learners * learner) / self.parts
         sequences = policy.batch_size * (2 if policy.kind == "dpo" else 1)
         per_update = sequences if policy.kind == "dpo" else -(-sequences // policy.minibatches)
-        gradients, acts, both = self._learning(per_update, True, self.trained)
+        beside = 2 if policy.kind == "dpo" else policy.group.size if policy.kind in GROUPED else 1
+        prompt, answer = self.lengths.usual_prompt, self.lengths.answer
+        gradients, acts, both = self._learning(per_update, prompt, answer, self.trained, beside=beside)
         gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT / self.parts
         here = online and sampler.engine.kind == "local"
         rollout = self._sampling(sequences, sampler.engine.quantize) if here else 0.0
