@@ -15,7 +15,7 @@ from trueward.pipeline import sources
 from trueward.pipeline.footprint import model_shape
 from trueward.pipeline.footprint.arithmetic import FLOAT, LOW, Widths, kept_by_layer
 from trueward.pipeline.footprint.changes import fitting_changes
-from trueward.pipeline.footprint.stage_memory import UsualDemonstration, Plan, SequenceLengths, StageMemory
+from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths, StageMemory, UsualDemonstration
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.surroundings import token_budget
 
