@@ -41,7 +41,7 @@ from trueward.studio.api.place import Studio
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
 PACKED_FROM = 500  # bytes of a file that is sent compressed; answers of the API, which hold what people sent, are not
-PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "desk", "panel", "welcome")
+PLACES = ("", "compare", "rank", "write", "runs", "sweeps", "people", "projects", "desk", "panel", "welcome")
 
 
 class Static(StaticFiles):

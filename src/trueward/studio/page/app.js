@@ -6,6 +6,7 @@ import { here, Link } from "./place.js";
 import { Password } from "./password.js";
 import { People } from "./people.js";
 import { Project } from "./project.js";
+import { Rank } from "./rank.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
 import { hidden, pieces } from "./signs.js";
@@ -23,7 +24,7 @@ const PLACES = [
   ["/people", "People", ["admin", "annotator", "viewer"]],
 ];
 
-const OTHERS = { projects: "Project", desk: "Review", sweeps: "Sweep", welcome: "Welcome" };
+const OTHERS = { rank: "Rank", projects: "Project", desk: "Review", sweeps: "Sweep", welcome: "Welcome" };
 
 // The tab's title: what is shown, its place, the studio. Signs that turn the direction of text have no place in it.
 function titled(...parts) {
@@ -46,6 +47,7 @@ function Places() {
     "": () => html`<${Home} />`,
     welcome: () => html`<${Home} welcome=${true} />`,
     compare: () => (name ? html`<${Compare} key=${name} name=${name} />` : html`<${Home} kind="compare" />`),
+    rank: () => (name ? html`<${Rank} key=${name} name=${name} />` : html`<${Home} kind="compare" />`),
     write: () => (name ? html`<${Write} key=${name} name=${name} />` : html`<${Home} kind="write" />`),
     projects: () => (name ? html`<${Project} key=${name} name=${name} />` : html`<${Home} />`),
     desk: () => (name ? html`<${Desk} key=${name} name=${name} />` : html`<${Home} />`),
@@ -56,7 +58,7 @@ function Places() {
   const known = Object.hasOwn(pages, place) && !(name && ["", "welcome", "people"].includes(place));
   const label = !known ? "No such page" : PLACES.find(([to]) => to === `/${place}`)?.[1] ?? OTHERS[place] ?? "";
   useEffect(() => titled(name, place ? label : ""), [name, label, place]);
-  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && ["projects", "desk"].includes(place)) || (to === "/runs" && place === "sweeps");
+  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && ["projects", "desk"].includes(place)) || (to === "/runs" && place === "sweeps") || (to === "/compare" && place === "rank");
   const link = ([to, label, roles]) =>
     roles.includes(me.value.role) &&
     (to !== "/lab/" || lab.value) &&
@@ -71,7 +73,7 @@ function Places() {
       <span class="end">${offline.value && html`<span class="chip warn">offline</span>`}
         <span>${me.value.name}</span></span>
     </header>
-    <main id="main" tabindex="-1" class=${place === "compare" && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
+    <main id="main" tabindex="-1" class=${["compare", "rank"].includes(place) && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
       ${entered.value && me.value.password === false && me.value.name !== "owner" && html`<div class="first"><${Password} first=${true} onDone=${() => (entered.value = false)} onLater=${() => (entered.value = false)} /></div>`}
       ${known ? pages[place]() : html`<${Nowhere} path=${path} />`}
     </main>
@@ -86,7 +88,7 @@ const Nowhere = ({ path }) => html`<div class="card empty"><h1>There is no such 
 // Somebody of a panel: one project, and no way to anything else.
 const Sitting = () => html`
   <a class="jump" href="#main">To the page</a>
-  <main id="main" tabindex="-1" class="work"><${Compare} name=${me.value.project} /></main>
+  <main id="main" tabindex="-1" class="work"><${me.value.kind === "rank" ? Rank : Compare} name=${me.value.project} /></main>
   <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 
 const Refused = () => html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "480px", margin: "8vh auto" }}>

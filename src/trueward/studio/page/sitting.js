@@ -66,10 +66,10 @@ export function sitting(project) {
   async function undo() {
     const made = state.made.value;
     if (made.length) {
-      const { key, item } = made.at(-1);
+      const { key, item, what } = made.at(-1);
       state.made.value = made.slice(0, -1);
       outbox.put(`${path}/undo`, { key: newKey(), target: key });
-      back(item);
+      back(what.ranks ? { ...item, was: what } : item); // a ranking comes back as it was left
       return true;
     }
     const reply = await post(`${path}/undo`, { key: newKey() });
