@@ -31,6 +31,7 @@ from trueward.studio.api import (
     manage,
     panels,
     people,
+    start_run,
     tokens,
     watch,
     work,
@@ -77,6 +78,7 @@ def make(studio: Studio, names: Names) -> ASGIApp:
         inspect_run,
         compare_runs,
         learned,
+        start_run,
         watch,
     ):
         app.include_router(module.router)

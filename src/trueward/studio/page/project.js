@@ -103,7 +103,7 @@ function Rounds({ data, name }) {
     <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
     <div class="row apart gap"><pre tabindex="0" style=${{ margin: 0, flex: 1 }}><code>${recipe}</code></pre><${Copy} text=${recipe} /></div>
     <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first${further.length ? html`, <code>studio:${name}:${further[0]}</code> is what was said to that question` : ""}.</p>
-    <${Readers} name=${name} source=${data.kind !== "write" ? `"comparisons.source=studio:${name}"` : `"data.demonstrations=studio:${name}"`} /></div>`;
+    <${Readers} name=${name} rounds=${closed.length} source=${data.kind !== "write" ? `"comparisons.source=studio:${name}"` : `"data.demonstrations=studio:${name}"`} /></div>`;
 }
 
 function Latest({ path, stamp, onChange }) {
