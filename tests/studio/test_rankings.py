@@ -24,7 +24,7 @@ WORDS = ["tin", "silver", "gold", "bronze"]  # each answer begins with one of th
 BEST = ["gold", "silver", "bronze", "tin"]
 
 
-def answer_sets(n: int) -> list[dict[str, Any]]:
+def slates(n: int) -> list[dict[str, Any]]:
     return [{"prompt": f"q{i}", "responses": [f"{word} {i}" for word in WORDS]} for i in range(n)]
 
 
@@ -33,7 +33,7 @@ def admin(client: Client, jsonl: Jsonl) -> TestClient:
     boss = client("boss", "admin")
     assert boss.post("/api/projects", json={"name": "best of", "kind": "rank", "overlap": 2}).status_code == 200
     for added in (3, 0):
-        reply = boss.post(f"{PATH}/import", json={"text": jsonl(answer_sets(3))})
+        reply = boss.post(f"{PATH}/import", json={"text": jsonl(slates(3))})
         assert reply.json() == {"read": 3, "left_out": {}, "added": added}
     return boss
 
@@ -105,7 +105,7 @@ def test_a_ranking_is_one_event_and_all_its_pairs(admin: TestClient, client: Cli
 def test_everybody_has_an_order_of_their_own(client: Client, jsonl: Jsonl) -> None:
     boss = client("boss", "admin")
     boss.post("/api/projects", json={"name": "best of", "kind": "rank", "overlap": 9})
-    boss.post(f"{PATH}/import", json={"text": jsonl(answer_sets(8))})
+    boss.post(f"{PATH}/import", json={"text": jsonl(slates(8))})
     first = []
     for i in range(9):
         person = client(f"person {i}")
@@ -204,7 +204,7 @@ def test_known_data_sets_of_rankings_come_in(tmp_path: Path, jsonl: Jsonl) -> No
     nectar = [{"prompt": "\n\nHuman: hi\n\nAssistant: ", "answers": [{"answer": f"a{i}", "rank": i + 1.0, "model": "m"} for i in range(7)], "turns": 1, "num_responses": 7, "source": ["x"], "good_natured": True}]  # fmt: skip  # noqa: E501
     path = tmp_path / "nectar.jsonl"
     path.write_text(jsonl(nectar), encoding="utf-8")
-    (item,) = reading.read(path, "nectar.jsonl", "rank", False).answer_sets
+    (item,) = reading.read(path, "nectar.jsonl", "rank", False).slates
     assert [side.text for side in item.responses] == [f"a{i}" for i in range(7)]
 
 

@@ -20,12 +20,12 @@ def fill(served: Any, n: int, overlap: int = 1, long: bool = False) -> None:
     def work(connection: Any) -> None:
         projects.create(connection, "best of", "rank", overlap=overlap, instructions="Metals by what they cost.")
         sets = [
-            projects.AnswerSet(
+            projects.Slate(
                 Prompt(text=f"prompt {i}"), tuple(Response(id=f"{w}{i}", text=f"{w} {i}\n\n{more}".strip()) for w in WORDS)
             )
             for i in range(n)
         ]  # fmt: skip
-        projects.add_answer_sets(connection, projects.get(connection, "best of"), sets)
+        projects.add_slates(connection, projects.get(connection, "best of"), sets)
 
     served.studio.database.write(work)
 

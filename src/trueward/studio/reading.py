@@ -17,7 +17,7 @@ from trueward.data.rows import Row
 from trueward.records import Comparison, Prompt, Response
 from trueward.studio.store import rankings
 from trueward.studio.store.labels import Label
-from trueward.studio.store.projects import AnswerSet, Pair
+from trueward.studio.store.projects import Pair, Slate
 
 UNDECIDED = 0.5
 JUDGE = "judge"  # the `source` of comparisons that a recipe's judge wrote
@@ -29,7 +29,7 @@ class Read:
     """The contents of a file; `left_out` counts unusable rows by reason, `ignored` columns that nothing reads by name."""
 
     pairs: list[Pair] = field(default_factory=list)
-    answer_sets: list[AnswerSet] = field(default_factory=list)
+    slates: list[Slate] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
@@ -134,8 +134,8 @@ def _to_rank(rows: Iterable[Row], name: str, outcome_needed: bool, options: Read
         if len(responses) > rankings.MOST:
             left_out[f"more than {rankings.MOST} answers"] += 1
             continue
-        made.append(AnswerSet(prompts[key].prompt, tuple(responses.values())))
-    return Read(answer_sets=made, left_out=dict(left_out), ignored=dict(loaded.ignored))
+        made.append(Slate(prompts[key].prompt, tuple(responses.values())))
+    return Read(slates=made, left_out=dict(left_out), ignored=dict(loaded.ignored))
 
 
 def _judged(rows: Iterable[Row], options: ReadOptions, outcome_needed: bool) -> Iterator[Row]:

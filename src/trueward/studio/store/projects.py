@@ -44,8 +44,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class AnswerSet:
-    """Two to nine answers to rank, each with a text of its own."""
+class Slate:
+    """Two to nine answers to one prompt that are ranked together, each with a text of its own."""
 
     prompt: Prompt
     responses: tuple[Response, ...]
@@ -154,9 +154,7 @@ def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], ove
     return len(items)
 
 
-def add_answer_sets(
-    connection: Connection, project: DbRow, sets: Iterable[AnswerSet], overlap: int | None = None
-) -> int:
+def add_slates(connection: Connection, project: DbRow, sets: Iterable[Slate], overlap: int | None = None) -> int:
     """Add answers to be ranked to the open round; returns how many items were new, of which none is there twice."""
     fresh = _fresh(connection, project, [(key_of(each), each) for each in sets])
     if not fresh:
@@ -207,7 +205,7 @@ def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt
     return len(rows)
 
 
-def unknown(connection: Connection, project: DbRow, given: Iterable[Pair | AnswerSet | Prompt]) -> int:
+def unknown(connection: Connection, project: DbRow, given: Iterable[Pair | Slate | Prompt]) -> int:
     """How many of these pairs, answers to rank or prompts are not in the project yet."""
     made = [(_key(each, []) if isinstance(each, Prompt) else key_of(each), each) for each in given]
     return len(_fresh(connection, project, made))
@@ -235,7 +233,7 @@ def _item(project: DbRow, round_id: int, key: str, prompt: Prompt, overlap: int 
     }
 
 
-def key_of(given: Pair | AnswerSet) -> str:
+def key_of(given: Pair | Slate) -> str:
     """The key that identifies a pair, or answers to rank, in a project. `ValueError` if two responses are equal."""
     responses = (given.first, given.second) if isinstance(given, Pair) else given.responses
     sides = sorted((side.text, side.finished) for side in responses)
