@@ -61,7 +61,7 @@ def put(connection: Connection, project: str, pairs: list[Pair]) -> int:
         target = projects.get(connection, project)
     if target.kind != "compare":
         raise ValueError(
-            f"project {project}: is one to {target.kind} in, and a run asks which of two answers is better"
+            f"project {project}: is one to {projects.KINDS[target.kind]} in, and a run asks which answer is better"
         )
     added = projects.add_pairs(connection, target, pairs)
     if added and target.archived:  # a run waits for these: where nobody works, it would wait for ever

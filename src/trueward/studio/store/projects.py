@@ -23,7 +23,7 @@ from trueward.studio.store.tables import DbRow
 NAME = re.compile(
     r"[^\W_](?:[\w.-]| (?=[\w.-])){0,63}"
 )  # a recipe names it: `data.snapshots` and `config.schema` have the same one
-KINDS = ("compare", "rank", "write")
+KINDS = {"compare": "compare", "rank": "rank answers", "write": "write demonstrations"}  # what people do in each
 LEASE_SECONDS = 600.0
 CHUNK = 2000
 LONGEST_ID, LONGEST_WRITER = 200, 200
