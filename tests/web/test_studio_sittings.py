@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from trueward.records import Prompt
@@ -19,6 +20,7 @@ from trueward.studio.store import criteria, projects, settings
 from trueward.studio.store import tables as t
 
 PAIRS = int(os.environ.get("SITTING_PAIRS", "10"))
+pytestmark = pytest.mark.timeout(600 + 20 * PAIRS)
 PEOPLE = ("anna", "ben", "chloe", "dora", "emil")
 SCALE = {"1": ("left", 3), "2": ("left", 2), "3": ("left", 1), "4": ("", None), "5": ("right", 1), "6": ("right", 2),
          "7": ("right", 3),

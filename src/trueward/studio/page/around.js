@@ -7,6 +7,12 @@ import { Taught } from "./taught.js";
 import { html, useEffect, useState } from "./vendor.js";
 import { Words } from "./words.js";
 
+// Say it to who can't see the page; when it has been left meanwhile, there is nobody to tell.
+export function announce(text) {
+  const place = document.getElementById("announcement");
+  if (place) place.textContent = text;
+}
+
 export function Where({ work }) {
   const { done, left } = work.progress.value;
   return html`<div class="where">

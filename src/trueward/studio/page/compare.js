@@ -1,5 +1,5 @@
 // Compare: two answers, one click. Keys do all of it.
-import { Elsewhere, Instructions, Nothing, Note, Where } from "./around.js";
+import { announce, Elsewhere, Instructions, Nothing, Note, Where } from "./around.js";
 import { attempt } from "./api.js";
 import { different, Marked } from "./difference.js";
 import { EditAnswer } from "./edit.js";
@@ -44,7 +44,7 @@ export function Compare({ name }) {
     setBoth(null);
     setNote("");
     setOpen("");
-    document.getElementById("announcement").textContent = announcement;
+    announce(announcement);
   };
   // a choice answers the question at hand; the overall one, which is the last, ends the pair
   const choose = (step) => {
@@ -55,13 +55,13 @@ export function Compare({ name }) {
   };
   const give = (value) => {
     asking.give(value);
-    document.getElementById("announcement").textContent = "Next question.";
+    announce("Next question.");
   };
   const skip = (reason) => answer({ kind: "skip", reason }, "Skipped. Next pair.");
   const undo = async () => {
     if (asking.back()) return;
     scrollTo(0, 0);
-    if (await attempt(work.undo)) document.getElementById("announcement").textContent = "Taken back.";
+    if (await attempt(work.undo)) announce("Taken back.");
   };
 
   // in a layout effect, so that the next key, however fast, finds the state that the last one left

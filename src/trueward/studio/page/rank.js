@@ -1,6 +1,6 @@
 // Rank: several answers to a prompt, put in order by dragging or by keys. The first is the best; answers may be as good as each other.
 import { attempt, say } from "./api.js";
-import { Elsewhere, Instructions, Nothing, Note, Where } from "./around.js";
+import { announce, Elsewhere, Instructions, Nothing, Note, Where } from "./around.js";
 import { useDrag } from "./drag.js";
 import { onwardAll, Pane } from "./pane.js";
 import { Dialog } from "./parts.js";
@@ -29,7 +29,6 @@ export function Rank({ name }) {
   if (item && current.current.id !== item.assignment)
     current.current = { at: performance.now(), id: item.assignment, ends: new Set() };
   const seen = (i) => current.current.ends.add(i).size === order.length && setRead(current.current.id);
-  const announce = (text) => (document.getElementById("announcement").textContent = text);
   const change = (next, to, words) => {
     setState({ ...here, order: next, at: to, touched: true });
     announce(words ?? `${letter(next[to].i)} has place ${places(next)[to]} of ${next.length}.`);

@@ -1,5 +1,5 @@
 // One person's sitting at a project: the items at hand, the clicks made, what can be taken back.
-import { newKey, post } from "./api.js";
+import { newKey, post, Problem } from "./api.js";
 import * as outbox from "./outbox.js";
 import { signal } from "./vendor.js";
 
@@ -72,6 +72,7 @@ export function sitting(project) {
       back(what.ranks ? { ...item, was: what } : item); // a ranking comes back as it was left
       return true;
     }
+    if (!state.progress.value.done) throw new Problem(0, "there is nothing to take back");
     const reply = await post(`${path}/undo`, { key: newKey() });
     back(reply.item);
     return true;
