@@ -5,7 +5,7 @@
 
 The studio runs as users start it, in a process of its own. Requests come one after the other, 20 each; pages are opened in
 Chromium five times each. First paint is what Chromium says of it; a page is all there when its first item, run or figure is.
-Prints its tables.
+At last the first pair to judge over a slow line: 400 ms to and fro, 400 kbit/s, nothing kept. Prints its tables.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import fake_runs
 
 ITEMS, VOTES, RUNS, ASKED, OPENED = 10_000, 3, 200, 20, 5
 WORDS = ("bread", "engine", "garden", "river", "window", "letter", "planet", "harbour")
+TWELVE = "&".join(f"run=b{i % 4:02}-s{i:02}" for i in range(12))
 # name, path behind /api/
 REQUESTS = (
     ("home: projects", "projects"),
@@ -47,8 +48,8 @@ REQUESTS = (
     ("200 runs", "runs"),
     ("one run", "runs/b01-s05"),
     ("a run's doctor", "runs/b01-s05/doctor"),
-    ("12 runs beside each other", "comparison?" + "&".join(f"run=b{i % 4:02}-s{i:02}" for i in range(12))),
-    ("their truth by step", "comparison/curves?metric=evaluations/truth&" + "&".join(f"run=b{i % 4:02}-s{i:02}" for i in range(12))),
+    ("12 runs beside each other", f"comparison?{TWELVE}"),
+    ("their truth by step", f"comparison/curves?metric=evaluations/truth&{TWELVE}"),
 )  # fmt: skip
 # name, path, what is there when all is
 PAGES = (
@@ -58,7 +59,7 @@ PAGES = (
     ("the desk, a search", "desk/p?find=harbour%20window", ".item"),
     ("200 runs", "runs", "text=b01-s05"),
     ("200 runs in groups over seeds", "runs?seeds=1", ".runs tbody tr"),
-    ("12 runs on one plot", "runs?" + "&".join(f"run=b{i % 4:02}-s{i:02}" for i in range(12)), ".chart svg, .chart canvas"),
+    ("12 runs on one plot", f"runs?{TWELVE}", ".chart svg, .chart canvas"),
     ("one run", "runs/b01-s05", "text=Proxy and truth by step"),
 )  # fmt: skip
 
@@ -75,6 +76,8 @@ def furnish(database: Database) -> str:
             sides = (f"one {i} {words}", f"two {i} {words[::-1]}")
             pairs.append(projects.pair(Prompt(text=f"prompt {i}: {words[:80]}"), sides, ("", ""), (True, True)))
         projects.add_pairs(connection, project, pairs)
+        projects.create(connection, "q")
+        few = [projects.pair(Prompt(text=f"q{i}"), (f"a{i}", f"b{i}"), ("", ""), (True, True)) for i in range(20)]
         people = [accounts.create(connection, f"person {i}", "annotator") for i in range(VOTES)]
         items = connection.execute(select(t.item.c.id, t.item.c.first_id, t.item.c.second_id)).all()
         turns, events = [], []
@@ -96,6 +99,7 @@ def furnish(database: Database) -> str:
         connection.execute(update(t.item).values(spare=0))
         for item in items:
             tallies.refresh(connection, item.id)
+        projects.add_pairs(connection, projects.get(connection, "q"), few)
         return accounts.grant(connection, accounts.create(connection, "boss", "admin"), "token")
 
     return database.write(work)
@@ -137,8 +141,28 @@ def opened(address: str) -> dict[str, tuple[float, float]]:
                 whole.append(1000 * (time.perf_counter() - started))
                 paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
             made[name] = (sorted(paints)[OPENED // 2], sorted(whole)[OPENED // 2])
+        made["the first pair, over a slow line"] = slowly(page, address.split("#")[0] + "compare/q")
         browser.close()
     return made
+
+
+def slowly(page: Any, address: str) -> tuple[float, float]:
+    """The same of a page of pairs over a slow line, and nothing kept from before."""
+    paints, whole = [], []
+    for _ in range(OPENED):
+        shown = page.context.new_page()
+        line = page.context.new_cdp_session(shown)
+        line.send("Network.enable")
+        line.send("Network.clearBrowserCache")
+        slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+        line.send("Network.emulateNetworkConditions", slow)
+        started = time.perf_counter()
+        shown.goto(address, wait_until="commit")
+        shown.locator(".answer").first.wait_for()
+        whole.append(1000 * (time.perf_counter() - started))
+        paints.append(shown.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        shown.close()
+    return sorted(paints)[OPENED // 2], sorted(whole)[OPENED // 2]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trueward.records import Prompt
+from trueward.records import Prompt, Response
 from trueward.studio import demonstration
 from trueward.studio.store import projects
 
@@ -19,6 +19,7 @@ PAGES = {
     "home": "/",
     "welcome": "/welcome",
     "compare": "/compare/demonstration",
+    "rank": "/rank/several",
     "write": "/write/how-to",
     "project": "/projects/demonstration",
     "runs": "/runs",
@@ -30,6 +31,7 @@ READY = {
     "home": "text=Latest runs",
     "welcome": "text=Make the demonstration",
     "compare": ".answer",
+    "rank": ".ranked",
     "write": "textarea",
     "project": "text=Drop a file here",
     "runs": "text=baseline",
@@ -48,6 +50,11 @@ def furnished(served: Any, baseline: Path) -> Any:
         demonstration.make(connection)
         projects.create(connection, "how-to", "write")
         projects.add_prompts(connection, projects.get(connection, "how-to"), [Prompt(text="Boil an egg?")])
+        projects.create(connection, "several", "rank", instructions="The best first.")
+        several = tuple(Response(id=str(i), text=f"answer {i} " * 30) for i in range(5))
+        projects.add_slates(
+            connection, projects.get(connection, "several"), [projects.Slate(Prompt(text="q"), several)]
+        )
 
     served.studio.database.write(work)
     copied = served.studio.runs.home / "baseline"

@@ -1,19 +1,34 @@
 // The studio's shell: who is here, where they are, and what to show there.
 import { get, lab, me, offline, post, say, toast } from "./api.js";
 import { Compare } from "./compare.js";
-import { Desk } from "./desk.js";
 import { here, Link } from "./place.js";
 import { Password } from "./password.js";
-import { People } from "./people.js";
-import { Project } from "./project.js";
-import { Rank } from "./rank.js";
-import { Run } from "./run.js";
-import { Runs } from "./runs.js";
 import { hidden, pieces } from "./signs.js";
-import { Sweep } from "./sweep.js";
 import { html, render, signal, useEffect, useState } from "./vendor.js";
+import { early } from "./early.js";
 import { Home } from "./home.js";
-import { Write } from "./write.js";
+
+// A page that is fetched when it is first opened: who compares waits for none of the others.
+function later(load, name) {
+  let known = null;
+  return function Later(props) {
+    const [page, setPage] = useState(() => known);
+    const [lost, setLost] = useState(false);
+    useEffect(() => {
+      if (!known) load().then((module) => setPage(() => (known = module[name])), () => setLost(true));
+    }, []);
+    if (lost) return html`<p class="note bad" role="alert">This page can’t be fetched now. Reload it when the studio can be reached.</p>`;
+    return page ? html`<${page} ...${props} />` : html`<p class="soft" aria-busy="true">…</p>`;
+  };
+}
+const Desk = later(() => import("./desk.js"), "Desk");
+const People = later(() => import("./people.js"), "People");
+const Project = later(() => import("./project.js"), "Project");
+const Rank = later(() => import("./rank.js"), "Rank");
+const Run = later(() => import("./run.js"), "Run");
+const Runs = later(() => import("./runs.js"), "Runs");
+const Sweep = later(() => import("./sweep.js"), "Sweep");
+const Write = later(() => import("./write.js"), "Write");
 
 const PLACES = [
   ["/", "Home", ["admin", "annotator", "viewer"]],
@@ -156,8 +171,11 @@ function SignIn() {
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+let known = early; // used once: later it would be about somebody else
+
 async function know() {
-  const session = await get("/api/me");
+  const session = (await known) ?? (await get("/api/me"));
+  known = null;
   lab.value = session.lab;
   me.value = session.account;
 }

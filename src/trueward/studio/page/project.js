@@ -100,7 +100,7 @@ function Rounds({ data, name }) {
   const recipe = data.kind !== "write" ? `[comparisons]\nsource = "studio:${name}"` : `[data]\ndemonstrations = "studio:${name}"`;
   return html`<div class="card"><h2>Closed rounds</h2><div class="scroll" tabindex="0" role="region" aria-label="Closed rounds"><table>
     <thead><tr><th>round</th><th>closed</th><th class="num">items</th><th class="num">answers</th><th>SHA-256</th></tr></thead>
-    <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
+    <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td style=${{ whiteSpace: "nowrap" }}>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
     <div class="row apart gap"><pre tabindex="0" style=${{ margin: 0, flex: 1 }}><code>${recipe}</code></pre><${Copy} text=${recipe} /></div>
     <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first${further.length ? html`, <code>studio:${name}:${further[0]}</code> is what was said to that question` : ""}.</p>
     <${Readers} name=${name} rounds=${closed.length} source=${data.kind !== "write" ? `"comparisons.source=studio:${name}"` : `"data.demonstrations=studio:${name}"`} /></div>`;

@@ -24,7 +24,7 @@ export function StartRun({ name, rounds }) {
     again();
   };
   const plain = name.normalize("NFKD").replace(/[^A-Za-z0-9.-]+/g, "-").replace(/^[-.]+/, "").slice(0, 40) || "run";
-  return html`<div data-test="start-run"><h3>Start one here</h3>
+  return html`<div class="start-run" data-test="start-run"><h3>Start one here</h3>
     <form class="row" onSubmit=${start}><label>Recipe<select name="recipe">${recipes.map((recipe) => html`<option value=${recipe} selected=${recipe === "reviews"}>${recipe}</option>`)}</select></label>
       <label>Name of the run<input name="run" required maxlength="64" defaultValue=${`${plain}-${rounds}`} /></label>
       <button class="main" disabled=${last?.lives}>Start</button></form>

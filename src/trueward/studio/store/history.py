@@ -72,7 +72,8 @@ def _standing(connection: Connection, project: DbRow, account_id: int | None = N
             t.item.c.first_id, t.item.c.check_id, first.c.text.label("first"), second.c.text.label("second"),
             chosen.c.text.label("chosen"),
         )
-        .join(t.assignment, t.assignment.c.answer_id == t.event.c.id)
+        # by its key, so that the last events are walked through and no others
+        .join(t.assignment, (t.assignment.c.id == t.event.c.assignment_id) & (t.assignment.c.answer_id == t.event.c.id))
         .join(t.account, t.account.c.id == t.assignment.c.account_id)
         .join(t.item, t.item.c.id == t.event.c.item_id)
         .outerjoin(first, first.c.id == t.item.c.first_id)
