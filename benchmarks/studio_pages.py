@@ -128,7 +128,7 @@ def opened(address: str) -> dict[str, tuple[float, float]]:
     made: dict[str, tuple[float, float]] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.goto(address)
         page.get_by_role("banner").wait_for()
         for name, path, ready in PAGES:

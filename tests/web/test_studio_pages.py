@@ -89,6 +89,17 @@ def test_hostile_samples_stay_text(furnished: Any) -> None:
     assert page.title() == "baseline · Runs · trueward studio"
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_heads_of_figures_stand_above_their_columns(furnished: Any, width: int) -> None:
+    page = furnished.enter("boss", "admin", "/runs/baseline", viewport={"width": width, "height": 800})
+    table = page.get_by_role("region", name="The final evaluation").locator("table")
+    table.wait_for()
+    heads, cells = (table.locator(f"{part} tr").first.locator("th, td").all() for part in ("thead", "tbody"))
+    edges = [[box["x"] + box["width"] for box in (cell.bounding_box() for cell in row)] for row in (heads, cells)]
+    assert len(edges[0]) == len(edges[1]) == 7
+    assert edges[0] == pytest.approx(edges[1], abs=1)
+
+
 def test_two_runs_on_one_plot(furnished: Any) -> None:
     home = furnished.studio.runs.home
     shutil.copytree(home / "baseline", home / "sweep" / "another")
