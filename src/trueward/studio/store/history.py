@@ -63,6 +63,17 @@ def _ranked(row: DbRow, answers: dict[int, list[DbRow]]) -> list[str] | None:
 
 
 def _standing(connection: Connection, project: DbRow, account_id: int | None = None) -> list[DbRow]:
+    # the last ones first, by their numbers alone: texts of all others are never read
+    last = (
+        select(t.assignment.c.answer_id)
+        .join(t.item, t.item.c.id == t.assignment.c.item_id)
+        .where(t.item.c.project_id == project.id, t.assignment.c.answer_id.is_not(None))
+        .order_by(t.assignment.c.answer_id.desc())
+        .limit(LAST)
+    )
+    if account_id is not None:
+        last = last.where(t.assignment.c.account_id == account_id)
+    ids = list(connection.scalars(last))
     first, second, chosen = (t.response.alias(name) for name in ("first", "second", "chosen"))
     query = (
         select(
@@ -72,17 +83,13 @@ def _standing(connection: Connection, project: DbRow, account_id: int | None = N
             t.item.c.first_id, t.item.c.check_id, first.c.text.label("first"), second.c.text.label("second"),
             chosen.c.text.label("chosen"),
         )
-        # by its key, so that the last events are walked through and no others
         .join(t.assignment, (t.assignment.c.id == t.event.c.assignment_id) & (t.assignment.c.answer_id == t.event.c.id))
         .join(t.account, t.account.c.id == t.assignment.c.account_id)
         .join(t.item, t.item.c.id == t.event.c.item_id)
         .outerjoin(first, first.c.id == t.item.c.first_id)
         .outerjoin(second, second.c.id == t.item.c.second_id)
         .outerjoin(chosen, chosen.c.id == t.event.c.chosen_id)
-        .where(t.item.c.project_id == project.id)
+        .where(t.event.c.id.in_(ids))
         .order_by(t.event.c.id.desc())
-        .limit(LAST)
     )  # fmt: skip
-    if account_id is not None:
-        query = query.where(t.assignment.c.account_id == account_id)
     return list(connection.execute(query).all())
