@@ -5,7 +5,8 @@
 # make test-vllm    rollouts by the real vLLM, in .venv-vllm, an environment of its own (docs/engines.md)
 # make quick   units and laws alone: losses, loops, numbers, what depends on what (under 3 minutes)
 # make check   style, types, the order of the layers
-# make verify  every command of README and docs, whole (long)
+# make verify  every command of README and docs, whole, five people's sittings of 200 pairs in a browser,
+#              and the studio's pages on PostgreSQL (long)
 # make site    README, docs/ and the docstrings as a site in build/site; every warning is an error
 # make wheel-check    build sdist and wheel, install the wheel outside the repository on every Python found, run `tiny` with it
 # make release-check  whether this commit can be released: tag (TAG=v0.2.0), version, changelog, contents of sdist and wheel
@@ -55,6 +56,8 @@ check: .venv/dev
 
 verify: .venv/dev
 	$(BIN)/python -m pytest tests/docs --whole
+	SITTING_PAIRS=200 $(BIN)/python -m pytest tests/web/test_studio_sittings.py
+	STUDIO_TESTS_ON=postgresql $(BIN)/python -m pytest tests/web -k "studio and not story"
 
 # The variable leaves out the theme's notice of its end, which mkdocs.yml has too.
 site: .venv/dev

@@ -147,8 +147,8 @@ def painted(address: str) -> dict[str, float]:
         base = address.split("#")[0]
         for name, path, ready in (
             ("compare", "compare/p", ".answer"),
-            ("project", "projects/p", "text=Put something in"),
-            ("50,000 comparisons", "projects/judged", "text=Put something in"),
+            ("project", "projects/p", "text=Drop a file here"),
+            ("50,000 comparisons", "projects/judged", "text=Drop a file here"),
             ("runs", "runs", "text=long"),
             ("run of 100,000 steps", "runs/long", "text=100,000 rows"),
         ):

@@ -22,11 +22,12 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from trueward.records import Message, Prompt
+from trueward.records import Message, Prompt, Response
 from trueward.studio import app, demonstration
 from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
 from trueward.studio.runs.library import Library
+from trueward.studio.runs.starting import RunStarter
 from trueward.studio.store import (
     accounts,
     answers,
@@ -49,6 +50,7 @@ PAGES = {
     "home": "/",
     "compare": "/compare/demonstration",
     "rendered": "/compare/sorting",
+    "rank": "/rank/bread",
     "write": "/write/how-to",
     "project": "/projects/helpful",
     "import": "/projects/helpful",
@@ -61,6 +63,7 @@ PAGES = {
     "tokens": "/runs/k0",
     "sweep": "/sweeps/sweep",
     "people": "/people",
+    "start": "/projects/helpful",
 }
 TALK = Prompt(
     messages=(
@@ -100,6 +103,18 @@ TABLE = """question\tanswer one\tanswer two\tid
 Why is the sky blue?\tSmall molecules scatter blue light more than red.\tBecause it mirrors the sea.\t17
 How do I boil an egg?\tEight minutes in boiling water, then cold water.\tWith heat.\t18
 """
+BREAD = Prompt(
+    text="My sourdough came out flat and dense. The starter doubles in four hours. What should I change first?"
+)
+LOAVES = (
+    "Look at the **proof** before the starter: one that doubles in four hours is strong enough. Flat *and* dense usually "
+    "means that the dough was proofed too long.\n\n1. Poke it with a wet finger.\n2. If the dent stays, bake sooner.\n"
+    "3. Change one thing at a time.",
+    "Add more yeast.",
+    "There are many reasons why bread can be dense. People have made bread for thousands of years, and some like it dense. You "
+    "could try another recipe.",
+    "Shorten the bulk rise by an hour, and shape it tighter: a loose skin lets the loaf spread instead of rise.",
+)
 CHECKS = (
     ("What is 7 times 8?", "56", "54"),
     ("Spell “rhythm”.", "rhythm", "rythm"),
@@ -124,6 +139,9 @@ def furnish(connection: Any, folder: Path) -> None:
     pair = projects.pair(WEATHER, FORECASTS, ("", ""), (True, True))
     projects.add_pairs(connection, projects.get(connection, "three questions"), [pair])
     settings.change(connection, projects.get(connection, "three questions"), criteria=asked)
+    projects.create(connection, "bread", "rank", instructions="Which answer would help most? Correct beats friendly.")
+    slate = projects.Slate(BREAD, tuple(Response(id=f"loaf {i}", text=text) for i, text in enumerate(LOAVES)))
+    projects.add_slates(connection, projects.get(connection, "bread"), [slate])
     projects.create(connection, "helpful", overlap=3, instructions="Which answer helps more?")
     project = projects.get(connection, "helpful")
     path = Path(demonstration.__file__).with_name("demonstration.jsonl")
@@ -143,7 +161,7 @@ def furnish(connection: Any, folder: Path) -> None:
     rounds.close(connection, folder, project)
     projects.add_pairs(connection, project, pairs[24:])
     for account in (2, 3):
-        judge(connection, project, account, draw, 8)
+        judge(connection, project, account, draw, 10)
     split = desk.page(connection, project, desk.Filter(status="split", sort="disagreement", round=2))["items"]
     shorter: Any = min(("first", "second"), key=lambda side: len(split[0][side]["text"]))
     given = decisions.Decision(split[0]["item"], "a decision", shorter, 2, "Shorter, and nothing is missing.")
@@ -189,7 +207,7 @@ def main(runs: Path, names: list[str]) -> None:
             lambda c: [accounts.grant(c, accounts.owner(c), "invite") for _ in SIZES]  # the owner is the first account
         )
         database.write(lambda c: furnish(c, Path(folder)))
-        place = Studio(Path(folder), database, Library(runs))
+        place = Studio(Path(folder), database, Library(runs), starter=RunStarter(runs, Path(folder)))
         server = uvicorn.Server(uvicorn.Config(app.make(place, Names.of(port)), log_level="error"))
         threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
         while not server.started:
@@ -223,6 +241,19 @@ def main(runs: Path, names: list[str]) -> None:
                     page.get_by_text("2 of them new").wait_for()
                     page.locator("[data-test=import]").evaluate(
                         "e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 20)"
+                    )
+                    page.wait_for_timeout(300)
+                if name == "rank":
+                    for word in ("proof", "Shorten", "yeast"):  # to its place, from the best on
+                        card = page.locator(".ranked", has=page.locator(".answer", has_text=word))
+                        card.focus()
+                        page.keyboard.press({"proof": "1", "Shorten": "2", "yeast": "4"}[word])
+                    page.keyboard.press("=")
+                    page.evaluate("scrollTo(0, 0)")
+                    page.wait_for_timeout(300)
+                if name == "start":
+                    page.locator("[data-test=start-run]").evaluate(
+                        "e => scrollTo(0, e.parentElement.getBoundingClientRect().top + scrollY - 20)"
                     )
                     page.wait_for_timeout(300)
                 if name == "questions":

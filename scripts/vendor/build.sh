@@ -10,7 +10,7 @@ cp "$here/package.json" "$here/package-lock.json" "$here"/entry*.js "$work"
 cd "$work"
 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 esbuild=$(ls node_modules/@esbuild/*/bin/esbuild)
-for part in "" -markdown -math -code; do
+for part in "" -chart -markdown -math -code; do
     "$esbuild" "entry$part.js" --bundle --minify --format=esm --target=es2022 --charset=utf8 --legal-comments=none \
         --log-level=warning --outfile="$work/vendor$part.js"
 done

@@ -5,5 +5,4 @@ import { h } from "preact";
 export { Fragment, h, render } from "preact";
 export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 export { batch, computed, effect, signal, untracked, useComputed, useSignal } from "@preact/signals";
-export { default as uPlot } from "uplot";
 export const html = htm.bind(h);

@@ -116,7 +116,7 @@ def test_where_a_stream_goes_on(studio: Studio) -> None:
         b"\xff\xfe",
     ],
 )
-@pytest.mark.parametrize("kind", ["compare", "write"])
+@pytest.mark.parametrize("kind", ["compare", "rank", "write"])
 def test_odd_rows_of_an_import(client: Client, row: bytes, kind: str) -> None:
     if kind == "write" and b"NaN" in row:
         pytest.skip("a prompt's row may have fields of its own")

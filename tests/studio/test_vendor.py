@@ -15,7 +15,7 @@ import trueward.studio
 ROOT = Path(__file__).parents[2]
 PAGE = Path(trueward.studio.__file__).parent / "page"
 VENDOR = ROOT / "scripts" / "vendor"
-VENDORED = ("vendor.js", "vendor-markdown.js", "vendor-math.js", "vendor-code.js")
+VENDORED = ("vendor.js", "vendor-chart.js", "vendor-markdown.js", "vendor-math.js", "vendor-code.js")
 UNREACHED = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ECONNRESET")
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,11 +145,35 @@ def lab(browser: Any, exported: Path) -> Iterator[Callable[..., Shown]]:
     assert all(url.startswith(ours) for url in asked), asked
 
 
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[str]:
+    """With STUDIO_TESTS_ON=postgresql the directory of a PostgreSQL's socket; else nothing, and studios are on SQLite."""
+    if os.environ.get("STUDIO_TESTS_ON", "") != "postgresql":
+        yield ""
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1] / "studio"))
+    import own_postgresql
+
+    with own_postgresql.server() as made:
+        yield str(made.folder)
+
+
 @pytest.fixture
-def served(tmp_path: Path, browser: Any) -> Iterator[Any]:
+def served(tmp_path: Path, browser: Any, database_server: str) -> Iterator[Any]:
     """A studio in this process; at its end no page has complained or asked another origin for anything."""
-    with live_studio.serving_studio(tmp_path, browser) as made:
+    url = own_schema(database_server) if database_server else ""
+    with live_studio.serving_studio(tmp_path, browser, url) as made:
         yield made
+
+
+def own_schema(folder: str) -> str:
+    """The address of an empty schema of its own in a PostgreSQL."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(f"host={folder} user=postgres dbname=postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]  # a name made here
+    return f"postgresql://postgres@/postgres?host={folder}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(scope="session")

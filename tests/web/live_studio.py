@@ -83,11 +83,11 @@ class Served:
 
 
 @contextmanager
-def serving_studio(folder: Path, browser: Any) -> Iterator[Served]:
+def serving_studio(folder: Path, browser: Any, url: str = "") -> Iterator[Served]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    database = Database(folder / "studio")
+    database = Database(folder / "studio", url)
     (folder / "runs").mkdir(exist_ok=True)
     studio = Studio(folder / "studio", database, Library(folder / "runs"))
     server = uvicorn.Server(serve.settings(app.make(studio, Names.of(port))))

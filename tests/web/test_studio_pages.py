@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trueward.records import Prompt
+from trueward.records import Prompt, Response
 from trueward.studio import demonstration
 from trueward.studio.store import projects
 
@@ -19,6 +19,7 @@ PAGES = {
     "home": "/",
     "welcome": "/welcome",
     "compare": "/compare/demonstration",
+    "rank": "/rank/several",
     "write": "/write/how-to",
     "project": "/projects/demonstration",
     "runs": "/runs",
@@ -30,6 +31,7 @@ READY = {
     "home": "text=Latest runs",
     "welcome": "text=Make the demonstration",
     "compare": ".answer",
+    "rank": ".ranked",
     "write": "textarea",
     "project": "text=Drop a file here",
     "runs": "text=baseline",
@@ -48,6 +50,11 @@ def furnished(served: Any, baseline: Path) -> Any:
         demonstration.make(connection)
         projects.create(connection, "how-to", "write")
         projects.add_prompts(connection, projects.get(connection, "how-to"), [Prompt(text="Boil an egg?")])
+        projects.create(connection, "several", "rank", instructions="The best first.")
+        several = tuple(Response(id=str(i), text=f"answer {i} " * 30) for i in range(5))
+        projects.add_slates(
+            connection, projects.get(connection, "several"), [projects.Slate(Prompt(text="q"), several)]
+        )
 
     served.studio.database.write(work)
     copied = served.studio.runs.home / "baseline"
@@ -80,6 +87,17 @@ def test_hostile_samples_stay_text(furnished: Any) -> None:
     assert page.locator(".side .verbatim").nth(1).inner_text() == HOSTILE.replace("\u202e", "U+202E")
     assert page.locator("main img").count() == 0
     assert page.title() == "baseline · Runs · trueward studio"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_heads_of_figures_stand_above_their_columns(furnished: Any, width: int) -> None:
+    page = furnished.enter("boss", "admin", "/runs/baseline", viewport={"width": width, "height": 800})
+    table = page.get_by_role("region", name="The final evaluation").locator("table")
+    table.wait_for()
+    heads, cells = (table.locator(f"{part} tr").first.locator("th, td").all() for part in ("thead", "tbody"))
+    edges = [[box["x"] + box["width"] for box in (cell.bounding_box() for cell in row)] for row in (heads, cells)]
+    assert len(edges[0]) == len(edges[1]) == 7
+    assert edges[0] == pytest.approx(edges[1], abs=1)
 
 
 def test_two_runs_on_one_plot(furnished: Any) -> None:

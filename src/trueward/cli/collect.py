@@ -55,7 +55,7 @@ def make(
     if known is None:
         base.write(lambda c: projects.create(c, project, instructions=instructions, overlap=overlap))
     elif known.kind != "compare":
-        raise ValueError(f"--project {project}: is one to write demonstrations in")
+        raise ValueError(f"--project {project}: is one to {projects.KINDS[known.kind]} in")
     networks = [_network(name, seed) for name in dict.fromkeys((model, against or model))]
     drawn: list[projects.Pair] = []
     for start in range(0, len(rows), BATCH):

@@ -27,8 +27,8 @@ def raw(votes: Sequence[float]) -> float | None:
     return agreement.raw(agreement.counts([votes])) if len(votes) > 1 else None
 
 
-def summary(votes: Mapping[int, Sequence[float]]) -> dict[str, Any]:
-    """Agreement figures for the project's page, with 95 % intervals over items. votes: by item, each 1, ½ or 0 for A."""
+def summary(votes: Mapping[Any, Sequence[float]]) -> dict[str, Any]:
+    """Agreement figures for the project's page, with 95 % intervals over pairs. votes: by pair, each 1, ½ or 0 for A."""
     n = agreement.counts([unit for unit in votes.values() if len(unit) > 1])
     if not len(n):
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib
 import importlib.resources
 import importlib.util
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,6 +22,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
+from trueward.studio import bundle
 from trueward.studio.api import (
     compare_runs,
     desk,
@@ -31,6 +33,7 @@ from trueward.studio.api import (
     manage,
     panels,
     people,
+    start_run,
     tokens,
     watch,
     work,
@@ -41,7 +44,7 @@ from trueward.studio.api.place import Studio
 PAGE = Path(str(importlib.resources.files("trueward.studio") / "page"))
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json"}
 PACKED_FROM = 500  # bytes of a file that is sent compressed; answers of the API, which hold what people sent, are not
-PLACES = ("", "compare", "write", "runs", "sweeps", "people", "projects", "desk", "panel", "welcome")
+PLACES = ("", "compare", "rank", "write", "runs", "sweeps", "people", "projects", "desk", "panel", "welcome")
 
 
 class Static(StaticFiles):
@@ -77,22 +80,26 @@ def make(studio: Studio, names: Names) -> ASGIApp:
         inspect_run,
         compare_runs,
         learned,
+        start_run,
         watch,
     ):
         app.include_router(module.router)
     explain(app)
+    serve_bundle(app)
     app.mount("/page", GZipMiddleware(Static(directory=PAGE), minimum_size=PACKED_FROM))
     if studio.lab is not None:
         serve_lab(app, studio.lab)
 
+    document = bundle.index(PAGE)
+
     @app.get("/{path:path}", include_in_schema=False)
-    def page(path: str) -> FileResponse:
+    def page(path: str) -> Response:
         """One page for every address; its script reads which, and says of an unknown one that it is none."""
         place = path.split("/")[0]
         if place == "api" or path.endswith((".ico", ".txt", ".map", ".json")):  # asked for by programs, not by people
             raise HTTPException(404, "there is nothing here")
         status = 200 if place in PLACES else 404
-        return FileResponse(PAGE / "index.html", status, headers={"cache-control": "no-cache"})
+        return HTMLResponse(document, status, headers={"cache-control": "no-cache"})
 
     return Gate(app, names)
 
@@ -118,6 +125,25 @@ def explain(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": BROKEN}, 500)
+
+
+def serve_bundle(app: FastAPI) -> None:
+    """Serve the joined modules; browsers revalidate them at every request."""
+    files = bundle.whole(PAGE)
+    packed = {name: gzip.compress(text.encode(), mtime=0) for name, text in files.items()}
+    marks = {name: f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"' for name, text in files.items()}
+
+    @app.get("/page/bundle/{name}", include_in_schema=False)
+    def part(name: str, request: Request) -> Response:
+        if name not in files:
+            raise HTTPException(404, "there is nothing here")
+        headers = {"cache-control": "no-cache", "etag": marks[name], "vary": "accept-encoding"}
+        if request.headers.get("if-none-match") == marks[name]:
+            return Response(status_code=304, headers=headers)
+        kind = TYPES[name.rsplit(".", 1)[-1]]
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed[name], media_type=kind, headers={**headers, "content-encoding": "gzip"})
+        return Response(files[name], media_type=kind, headers=headers)
 
 
 def serve_lab(app: FastAPI, files: dict[str, str]) -> None:

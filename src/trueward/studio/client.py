@@ -70,7 +70,7 @@ class Client:
         return list(self._get("/api/projects"))
 
     def create_project(
-        self, name: str, kind: Literal["compare", "write"] = "compare", *, instructions: str = "", overlap: int = 1,
+        self, name: str, kind: Literal["compare", "rank", "write"] = "compare", *, instructions: str = "", overlap: int = 1,
         check_rate: float | None = None,
     ) -> None:  # fmt: skip
         """Make a project. overlap: people an item. check_rate: of each person's items, how many are check pairs."""
@@ -118,6 +118,11 @@ class Client:
         given: Row = {"kind": "tie"} if side == "tie" else {"kind": "win", "side": side, "strength": strength}
         return str(self._event("/api/answers", {"assignment": assignment, **given, "text": note or None})["state"])
 
+    def rank(self, assignment: str, ranks: Iterable[int], note: str = "") -> str:
+        """Rank an item's `answers`, each from 1, the best; equal ranks are ties. The state of the answer."""
+        given: Row = {"kind": "rank", "ranks": list(ranks), "text": note or None}
+        return str(self._event("/api/answers", {"assignment": assignment, **given})["state"])
+
     def write(self, assignment: str, text: str) -> str:
         """Write the answer to an item of a project to write in; the state of the answer."""
         return str(self._event("/api/answers", {"assignment": assignment, "kind": "write", "text": text})["state"])
@@ -139,11 +144,15 @@ class Client:
             page, pages = page + 1, int(reply["pages"])
 
     def adjudicate(
-        self, name: str, item: int, choice: Literal["first", "second", "tie", "withdraw"],
-        strength: Literal[1, 2, 3] | None = None, reason: str = "",
+        self, name: str, item: int, choice: Literal["first", "second", "tie", "withdraw"] | None = None,
+        strength: Literal[1, 2, 3] | None = None, reason: str = "", *, ranks: Iterable[int] | None = None,
     ) -> Row:  # fmt: skip
-        """Decide an item over its votes, or withdraw the decision; the item as it is then."""
-        body = {"item": item, "choice": choice, "strength": strength, "reason": reason}
+        """Decide an item over its votes, or withdraw the decision; the item as it is then.
+
+        ranks: of an item that is ranked, one for each of the `answers` that `items` gives.
+        """
+        places = None if ranks is None else list(ranks)
+        body = {"item": item, "choice": choice, "strength": strength, "reason": reason, "ranks": places}
         return self._event(_path(name, "adjudicate"), body)
 
     def comment(self, name: str, item: int, text: str) -> Row:

@@ -36,6 +36,9 @@ def studio(
         typer.Option(help="Its own address or network: it is believed where a request comes from. May be repeated."),
     ] = None,
     database: Url = "",
+    allow_runs: Annotated[
+        bool, typer.Option("--allow-runs", help="Let admins start shipped recipes on closed rounds from a page.")
+    ] = False,
 ) -> None:
     """Serve a page where people compare and write answers, and runs are watched. It prints an address that works once."""
     context.obj = (data or data_directory(), database or os.environ.get("TRUEWARD_DATABASE", ""))
@@ -44,7 +47,7 @@ def studio(
         from trueward.studio import serve
 
         where, base = context.obj
-        serve.serve(where, base, runs, host, port, url, trusted_proxy or ())
+        serve.serve(where, base, runs, host, port, url, trusted_proxy or (), allow_runs=allow_runs)
 
 
 @app.command()

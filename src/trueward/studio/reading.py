@@ -14,9 +14,10 @@ from trueward.data import comparisons, compressed, flat, loading, scored, tables
 from trueward.data.layouts import known
 from trueward.data.options import ReadOptions
 from trueward.data.rows import Row
-from trueward.records import Prompt
+from trueward.records import Comparison, Prompt, Response
+from trueward.studio.store import rankings
 from trueward.studio.store.labels import Label
-from trueward.studio.store.projects import Pair
+from trueward.studio.store.projects import Pair, Slate
 
 UNDECIDED = 0.5
 JUDGE = "judge"  # the `source` of comparisons that a recipe's judge wrote
@@ -28,6 +29,7 @@ class Read:
     """The contents of a file; `left_out` counts unusable rows by reason, `ignored` columns that nothing reads by name."""
 
     pairs: list[Pair] = field(default_factory=list)
+    slates: list[Slate] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
@@ -78,6 +80,8 @@ def read(
         if kind == "write":
             loaded = loading.prompts_of(tables.rows(path, container), name, options)
             return Read(prompts=loaded.rows, left_out=dict(loaded.left_out), ignored=dict(loaded.ignored))
+        if kind == "rank":
+            return _to_rank(tables.rows(path, container), name, checks or bool(judge), replace(options, format=layout))
         return _pairs(tables.rows(path, container), name, checks, judge, replace(options, format=layout))
     except ValueError as error:
         raise ValueError(_spelled(str(error).replace(str(path), name))) from None
@@ -109,6 +113,29 @@ def _pairs(rows: Iterable[Row], name: str, checks: bool, judge: str, options: Re
     if checks and labels:
         raise ValueError(f"{name}: a model's label is no check pair: people are examined by known outcomes")
     return Read(_first_of_each(pairs), labels=labels, left_out=dict(left_out), ignored=dict(loaded.ignored))
+
+
+def _to_rank(rows: Iterable[Row], name: str, outcome_needed: bool, options: ReadOptions) -> Read:
+    """Answers to rank: of each ranking, and of pairs all answers to a prompt. What was said of them is not read."""
+    if outcome_needed:
+        raise ValueError(f"{name}: check pairs and models' labels are of two answers, and people rank several here")
+    # a list without ranks is in no order that counts: people will rank it
+    loaded = comparisons.read_rows(_judged(rows, options, False), name, replace(options, order="best-first"))
+    left_out = Counter(loaded.left_out)
+    sets: dict[Any, dict[tuple[str, bool], Response]] = {}
+    prompts: dict[Any, Comparison] = {}
+    for row in loaded.rows:
+        key = row.group or row.prompt
+        prompts.setdefault(key, row)
+        for side in (row.first, row.second):
+            sets.setdefault(key, {}).setdefault((side.text, side.finished), side)
+    made = []
+    for key, responses in sets.items():
+        if len(responses) > rankings.MOST:
+            left_out[f"more than {rankings.MOST} answers"] += 1
+            continue
+        made.append(Slate(prompts[key].prompt, tuple(responses.values())))
+    return Read(slates=made, left_out=dict(left_out), ignored=dict(loaded.ignored))
 
 
 def _judged(rows: Iterable[Row], options: ReadOptions, outcome_needed: bool) -> Iterator[Row]:

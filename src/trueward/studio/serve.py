@@ -18,6 +18,7 @@ from trueward.studio.api.gate import Names
 from trueward.studio.api.place import Studio
 from trueward.studio.connections import ACCEPTED, Connection, most_connections
 from trueward.studio.runs.library import Library
+from trueward.studio.runs.starting import RunStarter
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
 
@@ -25,14 +26,19 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ONE_ADDRESS = (
     "No --trusted-proxy: where tries to sign in are limited, everybody counts as one address. Give the proxy's own."
 )
+RUNS_ALLOWED = (
+    "Runs are allowed: admins can start shipped recipes from a project's page, as this account of the machine."
+)
 
 
 def serve(
-    data: Path, database: str, runs: Path, host: str, port: int, url: str = "", proxies: Sequence[str] = ()
-) -> None:
+    data: Path, database: str, runs: Path, host: str, port: int, url: str = "", proxies: Sequence[str] = (),
+    *, allow_runs: bool = False,
+) -> None:  # fmt: skip
     """Serve until Ctrl-C.
 
-    proxies: addresses or networks whose word for where a request comes from is believed.
+    proxies: addresses or networks whose word for where a request comes from is believed. allow_runs: admins may start shipped
+    recipes from a project's page.
     `ValueError` in one line if the address is in use, or if it is open to others and no admin has a password.
     """
     if url and urlsplit(url).scheme not in ("http", "https"):
@@ -52,13 +58,22 @@ def serve(
             name = f"[{host}]" if ":" in host else host
             here = url.rstrip("/") or f"http://{name}:{port}"
             names = Names.of(port, here)
-            place = Studio(data, store, Library(runs), secure=here.startswith("https:"), lab=app.lab_files())
+            starter = RunStarter(runs, data) if allow_runs else None
+            secure = here.startswith("https:")
+            place = Studio(data, store, Library(runs), secure=secure, lab=app.lab_files(), starter=starter)
             invite = store.write(lambda c: accounts.grant(c, accounts.owner(c), "invite", "printed"))
             print(f"The studio: {here}/#key={invite}", flush=True)
             print(f"Data in {data}, runs from {runs}. Ctrl-C ends it.", file=sys.stderr, flush=True)
             if url and not trusted:
                 print(ONE_ADDRESS, file=sys.stderr, flush=True)
+            if allow_runs:
+                print(RUNS_ALLOWED, file=sys.stderr, flush=True)
             uvicorn.Server(settings(app.make(place, names), trusted)).run(sockets=[listening])
+            if starter and (last := starter.now()) and last["lives"]:
+                print(
+                    f"{last['run']}, started from a page, goes on by itself; the studio finds it again.",
+                    file=sys.stderr,
+                )
     finally:
         store.close()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from trueward.studio.api.place import MOST_ID, Admin, Body, Here, Reader, Studio
 from trueward.studio.api.route import Route
-from trueward.studio.api.work import KEY, named
+from trueward.studio.api.work import KEY, Ranks, named
 from trueward.studio.store import decisions, desk, exclusions
 from trueward.studio.store.answers import RefusedError
 from trueward.studio.store.tables import DbRow
@@ -39,13 +39,23 @@ class Wish(Body):
 
 
 class Verdicts(Body):
-    """A decision on an item; `withdraw` takes the one that stands back."""
+    """A decision on an item; `withdraw` takes the one that stands back.
+
+    ranks: of an item that is ranked, one for each of its `answers`, in place of a choice.
+    """
 
     item: ItemId
     key: str = KEY
-    choice: Literal["first", "second", "tie", "withdraw"]
+    choice: Literal["first", "second", "tie", "withdraw"] | None = None
+    ranks: Ranks | None = None
     strength: Literal[1, 2, 3] | None = None
     reason: str = Field("", max_length=2000)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.choice is None) == (self.ranks is None):
+            raise ValueError("expected either a choice or ranks")
+        return self
 
 
 class Commented(Body):
@@ -89,7 +99,7 @@ def adjudicate(name: str, body: Verdicts, here: Here, person: Admin) -> dict[str
         if body.choice == "withdraw":
             decisions.withdraw(connection, person.id, project, body.item, body.key)
         else:
-            given = decisions.Decision(body.item, body.key, body.choice, body.strength, body.reason)
+            given = decisions.Decision(body.item, body.key, body.choice, body.strength, body.reason, body.ranks)
             decisions.adjudicate(connection, person.id, project, given)
         return desk.items(connection, [body.item])[0]
 

@@ -76,9 +76,9 @@ def export(
         records += [edits.comparison(name, row) for row in better]
     response, lost = _written(name, form, records)
     lost["both good or both bad"] = sum(vote.both is not None for vote in kept)
-    lost["rationales"] = sum(vote.text is not None for vote in kept)
+    lost["rationales"] = len({vote.event_id for vote in kept if vote.text is not None})
     lost["check pairs"] = len(votes) - len(wanted)
-    lost[OVER] = len(wanted) - len(kept)
+    lost[OVER] = len({vote.event_id for vote in wanted} - {vote.event_id for vote in kept})
     response.headers["x-left-out"] = json.dumps({key: n for key, n in lost.items() if n})
     return response
 
@@ -105,22 +105,22 @@ def _written(name: str, form: str, records: list[Comparison]) -> tuple[Response,
 
 
 def _csv(connection: Connection, project: DbRow, votes: list[DbRow], decided: list[DbRow]) -> str:
-    """One row an item: margin, votes and agreement beside the texts, and what a reviewer decided."""
-    by_item: dict[int, list[DbRow]] = {row.item_id: [] for row in decided}
+    """One row a pair: margin, votes and agreement beside the texts, and what a reviewer decided."""
+    by_pair: dict[Any, list[DbRow]] = {_pair_of(row): [] for row in decided}
     for vote in votes:
         if vote.check_id is None:
-            by_item.setdefault(vote.item_id, []).append(vote)
+            by_pair.setdefault(_pair_of(vote), []).append(vote)
     out = io.StringIO()
     table = csv.writer(out)
     if project.kind == "write":
         table.writerow(["prompt", "completion", "account", "at"])
         table.writerows([sheets.quoted(_prompt(v)), sheets.quoted(v.text), v.name, v.at] for v in votes)
         return out.getvalue()
-    over = {row.item_id: row for row in decided}
-    rows = {item: (cast or [over[item]])[0] for item, cast in by_item.items()}
+    over = {_pair_of(row): row for row in decided}
+    rows = {item: (cast or [over[item]])[0] for item, cast in by_pair.items()}
     texts = rounds.responses(connection, list(rows.values()))
     table.writerow(["prompt", "first", "second", "votes", "probability", "margin", "agreement", "adjudicated"])
-    for item, cast in by_item.items():
+    for item, cast in by_pair.items():
         ps = [counts.probability(v) for v in cast]
         signed = [(v.strength or 1) * (2 * p - 1) for v, p in zip(cast, ps, strict=True)]
         agree = agreement.raw(ps)
@@ -130,6 +130,11 @@ def _csv(connection: Connection, project: DbRow, votes: list[DbRow], decided: li
         cells = [sheets.quoted(_prompt(rows[item])), sheets.quoted(first), sheets.quoted(second)]
         table.writerow([*cells, len(cast), *figures, "" if agree is None else agree, decision])
     return out.getvalue()
+
+
+def _pair_of(row: DbRow) -> tuple[int, int, int]:
+    """An item and two of its answers; a ranked one has several such pairs."""
+    return row.item_id, row.first_id, row.second_id
 
 
 def _prompt(vote: DbRow) -> str:

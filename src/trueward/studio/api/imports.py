@@ -87,11 +87,13 @@ def preview(name: str, body: Imported, here: Here, person: Admin) -> dict[str, A
         except ValueError as error:
             return {**table, "problem": str(error)}
     with here.database.reading() as connection:
-        new = projects.unknown(connection, project, read.pairs or read.prompts)
+        new = projects.unknown(connection, project, read.pairs or read.slates or read.prompts)
     examples: list[dict[str, Any]] = [{"prompt": line(prompt)} for prompt in read.prompts[:EXAMPLES]]
     for pair in read.pairs[:EXAMPLES]:
         sides = {"first": pair.first.text, "second": pair.second.text}
         examples.append({"prompt": line(pair.prompt), **sides, "better": pair.better})
+    for each in read.slates[:EXAMPLES]:
+        examples.append({"prompt": line(each.prompt), "answers": [side.text for side in each.responses]})
     return {**table, **_counts(read), "new": new, "examples": examples, "problem": None}
 
 
@@ -107,6 +109,8 @@ def fill(name: str, body: Imported, here: Here, person: Admin) -> dict[str, Any]
     def work(connection: Connection) -> tuple[int, int]:
         if project.kind == "write":
             return projects.add_prompts(connection, project, read.prompts, body.overlap), 0
+        if project.kind == "rank":
+            return projects.add_slates(connection, project, read.slates, body.overlap), 0
         added = projects.add_pairs(connection, project, read.pairs, body.overlap)
         return added, labels.add(connection, project, read.labels)
 
@@ -121,7 +125,7 @@ def _read(path: Path, body: Imported, kind: str) -> Read:
 
 def _counts(read: Read) -> dict[str, Any]:
     """How many, what was left out and why, and columns that nothing reads."""
-    counts = {"read": len(read.pairs) + len(read.prompts), "left_out": read.left_out}
+    counts = {"read": len(read.pairs) + len(read.slates) + len(read.prompts), "left_out": read.left_out}
     return counts | ({"ignored": read.ignored} if read.ignored else {})
 
 

@@ -28,7 +28,7 @@ def lesson(name: str, here: Here, person: Worker) -> dict[str, Any]:
     def read(connection: Connection) -> dict[str, Any]:
         project = named(connection, name)
         if project.kind != "compare":
-            raise HTTPException(404, f"{name} is a project to write in")
+            raise HTTPException(404, f"{name} is a project to {project.kind} in, and pairs alone teach")
         if left := queue.progress(connection, project, person.id, here.free)["left"]:
             return {"left": left}
         return {"left": 0, **taught.taught(connection, project.id, person.name)}

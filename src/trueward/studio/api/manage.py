@@ -22,7 +22,7 @@ class NewProject(Body):
     """Settings of a new project."""
 
     name: str = Field(max_length=64)
-    kind: Literal["compare", "write"] = "compare"
+    kind: Literal["compare", "rank", "write"] = "compare"
     instructions: str = Field("", max_length=20_000)
     overlap: int = Field(1, ge=1, le=100)
     check_rate: float | None = None

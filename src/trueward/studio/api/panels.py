@@ -75,8 +75,10 @@ def add(name: str, body: NewPanel, here: Here, person: Admin) -> dict[str, Any]:
 
     def work(connection: Connection) -> dict[str, Any]:
         project = named(connection, name)
-        if project.kind != "compare":
-            raise ValueError(f"{name}: a link for a panel opens a project to compare in, this is one to write in")
+        if project.kind == "write":
+            raise ValueError(
+                f"{name}: a link for a panel opens a project to compare or rank in, this is one to write in"
+            )
         made, key = panels.create(connection, project.id, body.items, body.places, body.code, body.redirect)
         return {"id": made, "key": key}
 

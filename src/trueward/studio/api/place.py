@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trueward.studio.api.limits import Hashing, Limiter
 from trueward.studio.runs.library import Library
+from trueward.studio.runs.starting import RunStarter
 from trueward.studio.store import accounts
 from trueward.studio.store.database import Database
 from trueward.studio.store.inbox import Inbox
@@ -35,13 +36,17 @@ class Body(BaseModel):
 
 @dataclass
 class Studio:
-    """One running studio. secure: it is reached by https, so its cookie is sent by https alone. lab: the lab page's files."""
+    """One running studio. secure: it is reached by https, so its cookie is sent by https alone. lab: the lab page's files.
+
+    starter: what starts runs from its pages; none where that isn't allowed.
+    """
 
     data: Path
     database: Database
     runs: Library
     secure: bool = False
     lab: dict[str, str] | None = None
+    starter: RunStarter | None = None
     free: Free = field(default_factory=Free)
     limiter: Limiter = field(default_factory=Limiter)
     hashing: Hashing = field(default_factory=Hashing)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from trueward.studio.api.place import Body, Here, Worker
 from trueward.studio.api.route import Route
-from trueward.studio.store import answers, criteria, edits, history, panels, projects, queue, settings
+from trueward.studio.store import answers, criteria, edits, history, panels, projects, queue, rankings, settings
 from trueward.studio.store.tables import DbRow
 
 router = APIRouter(prefix="/api", route_class=Route)
@@ -27,6 +27,10 @@ class Wanted(Body):
 Choice = Annotated[int, Field(ge=-criteria.STRONGEST, le=criteria.STRONGEST)]
 
 
+Rank = Annotated[int, Field(ge=1, le=rankings.MOST)]
+Ranks = Annotated[list[Rank], Field(min_length=rankings.FEWEST, max_length=rankings.MOST)]
+
+
 class Rated(Body):
     """A rating of both answers."""
 
@@ -39,7 +43,7 @@ class GivenAnswer(Body):
 
     assignment: str = Field(min_length=32, max_length=32)
     key: str = KEY
-    kind: Literal["win", "tie", "skip", "write"]
+    kind: Literal["win", "tie", "rank", "skip", "write"]
     side: Literal["left", "right"] | None = None
     strength: Literal[1, 2, 3] | None = None
     both: Literal["good", "bad"] | None = None
@@ -48,6 +52,7 @@ class GivenAnswer(Body):
     seconds: float | None = Field(None, ge=0, le=86400)
     read: bool | None = None
     criteria: dict[Annotated[str, Field(max_length=32)], Choice | Rated] = Field({}, max_length=criteria.MOST)
+    ranks: Ranks | None = None
 
 
 class Edited(Body):

@@ -23,8 +23,9 @@ async function request(path, options) {
   }
   offline.value = false;
   if (reply.status === 401 && path !== "/api/enter" && path !== "/api/login") me.value = null;
-  const body = await reply.json().catch(() => null);
+  const body = await reply.json().catch(() => undefined);
   if (!reply.ok) throw new Problem(reply.status, detail(body) || `error ${reply.status}`);
+  if (body === undefined) throw new Problem(0, "the studio’s answer broke off"); // the page is being left, or the line was lost
   return body;
 }
 

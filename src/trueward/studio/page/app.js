@@ -1,18 +1,34 @@
 // The studio's shell: who is here, where they are, and what to show there.
 import { get, lab, me, offline, post, say, toast } from "./api.js";
 import { Compare } from "./compare.js";
-import { Desk } from "./desk.js";
 import { here, Link } from "./place.js";
 import { Password } from "./password.js";
-import { People } from "./people.js";
-import { Project } from "./project.js";
-import { Run } from "./run.js";
-import { Runs } from "./runs.js";
 import { hidden, pieces } from "./signs.js";
-import { Sweep } from "./sweep.js";
 import { html, render, signal, useEffect, useState } from "./vendor.js";
+import { early } from "./early.js";
 import { Home } from "./home.js";
-import { Write } from "./write.js";
+
+// A page that is fetched when it is first opened: who compares waits for none of the others.
+function later(load, name) {
+  let known = null;
+  return function Later(props) {
+    const [page, setPage] = useState(() => known);
+    const [lost, setLost] = useState(false);
+    useEffect(() => {
+      if (!known) load().then((module) => setPage(() => (known = module[name])), () => setLost(true));
+    }, []);
+    if (lost) return html`<p class="note bad" role="alert">This page can’t be fetched now. Reload it when the studio can be reached.</p>`;
+    return page ? html`<${page} ...${props} />` : html`<p class="soft" aria-busy="true">…</p>`;
+  };
+}
+const Desk = later(() => import("./desk.js"), "Desk");
+const People = later(() => import("./people.js"), "People");
+const Project = later(() => import("./project.js"), "Project");
+const Rank = later(() => import("./rank.js"), "Rank");
+const Run = later(() => import("./run.js"), "Run");
+const Runs = later(() => import("./runs.js"), "Runs");
+const Sweep = later(() => import("./sweep.js"), "Sweep");
+const Write = later(() => import("./write.js"), "Write");
 
 const PLACES = [
   ["/", "Home", ["admin", "annotator", "viewer"]],
@@ -23,7 +39,7 @@ const PLACES = [
   ["/people", "People", ["admin", "annotator", "viewer"]],
 ];
 
-const OTHERS = { projects: "Project", desk: "Review", sweeps: "Sweep", welcome: "Welcome" };
+const OTHERS = { rank: "Rank", projects: "Project", desk: "Review", sweeps: "Sweep", welcome: "Welcome" };
 
 // The tab's title: what is shown, its place, the studio. Signs that turn the direction of text have no place in it.
 function titled(...parts) {
@@ -46,6 +62,7 @@ function Places() {
     "": () => html`<${Home} />`,
     welcome: () => html`<${Home} welcome=${true} />`,
     compare: () => (name ? html`<${Compare} key=${name} name=${name} />` : html`<${Home} kind="compare" />`),
+    rank: () => (name ? html`<${Rank} key=${name} name=${name} />` : html`<${Home} kind="compare" />`),
     write: () => (name ? html`<${Write} key=${name} name=${name} />` : html`<${Home} kind="write" />`),
     projects: () => (name ? html`<${Project} key=${name} name=${name} />` : html`<${Home} />`),
     desk: () => (name ? html`<${Desk} key=${name} name=${name} />` : html`<${Home} />`),
@@ -56,7 +73,7 @@ function Places() {
   const known = Object.hasOwn(pages, place) && !(name && ["", "welcome", "people"].includes(place));
   const label = !known ? "No such page" : PLACES.find(([to]) => to === `/${place}`)?.[1] ?? OTHERS[place] ?? "";
   useEffect(() => titled(name, place ? label : ""), [name, label, place]);
-  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && ["projects", "desk"].includes(place)) || (to === "/runs" && place === "sweeps");
+  const current = (to) => (to === "/" ? path === "/" : path.startsWith(to)) || (to === "/" && ["projects", "desk"].includes(place)) || (to === "/runs" && place === "sweeps") || (to === "/compare" && place === "rank");
   const link = ([to, label, roles]) =>
     roles.includes(me.value.role) &&
     (to !== "/lab/" || lab.value) &&
@@ -71,7 +88,7 @@ function Places() {
       <span class="end">${offline.value && html`<span class="chip warn">offline</span>`}
         <span>${me.value.name}</span></span>
     </header>
-    <main id="main" tabindex="-1" class=${place === "compare" && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
+    <main id="main" tabindex="-1" class=${["compare", "rank"].includes(place) && name ? "work" : place === "runs" || place === "sweeps" ? "wide" : ""}>
       ${entered.value && me.value.password === false && me.value.name !== "owner" && html`<div class="first"><${Password} first=${true} onDone=${() => (entered.value = false)} onLater=${() => (entered.value = false)} /></div>`}
       ${known ? pages[place]() : html`<${Nowhere} path=${path} />`}
     </main>
@@ -86,7 +103,7 @@ const Nowhere = ({ path }) => html`<div class="card empty"><h1>There is no such 
 // Somebody of a panel: one project, and no way to anything else.
 const Sitting = () => html`
   <a class="jump" href="#main">To the page</a>
-  <main id="main" tabindex="-1" class="work"><${Compare} name=${me.value.project} /></main>
+  <main id="main" tabindex="-1" class="work"><${me.value.kind === "rank" ? Rank : Compare} name=${me.value.project} /></main>
   <div aria-live="polite" role="status">${toast.value && html`<div class="toast">${toast.value}</div>`}</div>`;
 
 const Refused = () => html`<main tabindex="-1"><div class="card" style=${{ maxWidth: "480px", margin: "8vh auto" }}>
@@ -154,8 +171,11 @@ function SignIn() {
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+let known = early; // used once: later it would be about somebody else
+
 async function know() {
-  const session = await get("/api/me");
+  const session = (await known) ?? (await get("/api/me"));
+  known = null;
   lab.value = session.lab;
   me.value = session.account;
 }

@@ -11,6 +11,7 @@ import { pieces } from "./signs.js";
 import { html } from "./vendor.js";
 
 const ACROSS = { root_kl: ["√KL to SFT", "√nats"], kl: ["KL to SFT", "nats"], step: ["step", ""], seconds: ["time", "s"] };
+const BY_STEP = ["sft", "reward_model"]; // stages that log nothing else to draw against
 const FIRST = ["evaluations/truth", "evaluations/proxy"];
 
 export function Beside({ picked, rows, seeds }) {
@@ -53,10 +54,12 @@ function lines(picked, rows, data, seeds) {
 
 function Figure({ metric, query, x, seeds, names, rows, goes, log, onRemove }) {
   const path = `/api/comparison/curves?${query}&metric=${encodeURIComponent(metric)}&x=${x}&seeds=${seeds}`;
-  const { data, problem } = useData(() => get(path), path, goes ? 4000 : 0);
+  const alone = BY_STEP.includes(metric.split("/")[0]) && x !== "step"; // then there is nothing to ask for
+  const { data, problem } = useData(() => (alone ? Promise.resolve(null) : get(path)), path, goes ? 4000 : 0);
   const [name, unit] = called(metric);
   const across = { name: ACROSS[x][0], unit: ACROSS[x][1], log: log[0], zero: true };
   const remove = onRemove && html`<button class="quiet" onClick=${onRemove} aria-label=${`Take off: ${name}`}>Take off</button>`;
+  if (alone) return html`<div class="figure-of"><h3>${name}</h3><p class="note">${name} is logged by step alone: there is no ${x === "seconds" ? "time" : "KL"} to it. ${remove}</p></div>`;
   if (problem) return html`<div class="figure-of"><h3>${name}</h3><p class="note">${problem.message}. ${remove}</p></div>`;
   if (!data) return html`<div class="figure-of"><h3>${name}</h3><p class="soft small" aria-busy="true">Reading …</p></div>`;
   const apart = data.panels.length > 1;

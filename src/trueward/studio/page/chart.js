@@ -1,6 +1,7 @@
 // Curves of many points by step, with uPlot; plot.js draws the others.
 import { tidy } from "./axes.js";
-import { html, signal, uPlot, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
+import { uPlot } from "./vendor-chart.js";
+import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./vendor.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const scheme = signal(dark.matches);

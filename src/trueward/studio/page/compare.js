@@ -1,16 +1,14 @@
 // Compare: two answers, one click. Keys do all of it.
-import { attempt, me, say } from "./api.js";
+import { announce, Elsewhere, Instructions, Nothing, Note, Where } from "./around.js";
+import { attempt } from "./api.js";
 import { different, Marked } from "./difference.js";
 import { EditAnswer } from "./edit.js";
-import { waiting } from "./outbox.js";
 import { onwardAll, Pane } from "./pane.js";
-import { Copy, Dialog, Meter } from "./parts.js";
-import { Link } from "./place.js";
+import { Dialog } from "./parts.js";
 import { lean, Questions, rates, Rating, useQuestions } from "./questions.js";
 import { SCALE } from "./scale.js";
 import { sitting } from "./sitting.js";
 import { PromptText } from "./talk.js";
-import { Taught } from "./taught.js";
 import { raw, turnRaw, Words } from "./words.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor.js";
 
@@ -46,7 +44,7 @@ export function Compare({ name }) {
     setBoth(null);
     setNote("");
     setOpen("");
-    document.getElementById("announcement").textContent = announcement;
+    announce(announcement);
   };
   // a choice answers the question at hand; the overall one, which is the last, ends the pair
   const choose = (step) => {
@@ -57,13 +55,13 @@ export function Compare({ name }) {
   };
   const give = (value) => {
     asking.give(value);
-    document.getElementById("announcement").textContent = "Next question.";
+    announce("Next question.");
   };
   const skip = (reason) => answer({ kind: "skip", reason }, "Skipped. Next pair.");
   const undo = async () => {
     if (asking.back()) return;
     scrollTo(0, 0);
-    if (await attempt(work.undo)) document.getElementById("announcement").textContent = "Taken back.";
+    if (await attempt(work.undo)) announce("Taken back.");
   };
 
   // in a layout effect, so that the next key, however fast, finds the state that the last one left
@@ -101,16 +99,13 @@ export function Compare({ name }) {
     return () => removeEventListener("keydown", press);
   });
 
-  const { done, left } = work.progress.value;
+  const kind = work.about.value?.kind ?? "compare";
+  if (kind !== "compare") return html`<${Elsewhere} kind=${kind} name=${name} />`;
   return html`<div class="judge">
     <div class="head">
       <h1>${name}</h1>
       ${work.about.value?.instructions && html`<${Instructions} project=${name} text=${work.about.value.instructions} />`}
-      <div class="where">
-        <${Meter} part=${done / (done + left || 1)} label="your part of the round" />
-        <span class="num" data-test="progress">${done} done · ${left} left</span>
-        ${waiting.value > 0 && html`<span class="chip warn" title="kept here and sent again">${waiting.value} to send</span>`}
-      </div>
+      <${Where} work=${work} />
     </div>
     <div id="announcement" class="unseen" aria-live="polite"></div>
     ${item
@@ -162,65 +157,6 @@ function Pair({ item, differences, onEnd }) {
   </${Pane}>`;
   return html`<${Pane} kind="prompt" label="Prompt"><h2>Prompt</h2><${PromptText} prompt=${item.prompt} /></${Pane}>
     <div class="answers">${side("A", item.left, 0)}${side("B", item.right, 1)}</div>`;
-}
-
-// Open at the first visit, and again when it says something else; folded from then on, and one press away.
-function Instructions({ project, text }) {
-  const place = `guidelines:${project}`;
-  const mark = `${text.length} ${text.slice(0, 200)}`;
-  const [seen, setSeen] = useState(localStorage.getItem(place) !== mark);
-  useEffect(() => localStorage.setItem(place, mark), [mark]);
-  return html`<details class="guidelines" open=${seen} onToggle=${(e) => setSeen(e.target.open)}>
-    <summary>What to go by</summary><div class="card small" tabindex="0" role="region" aria-label="What to go by"><${Words} text=${text} /></div></details>`;
-}
-
-function Nothing({ work, name, onUndo }) {
-  if (work.problem.value) return html`<div class="card empty"><p class="note bad" role="alert">${work.problem.value}</p>${me.value.role !== "panelist" && html`<${Link} to="/" class="button main">Home</${Link}>`}</div>`;
-  if (work.items.value === null) return html`<p class="empty" aria-busy="true">Fetching pairs …</p>`;
-  if (me.value.role === "panelist") return html`<${Completed} of=${work.completed.value} onUndo=${onUndo} />`;
-  return html`<div><div class="card empty" data-test="finished">
-    <h2>Nothing left for you here</h2>
-    <p>${work.progress.value.done ? `You have judged ${work.progress.value.done} in this round. Thank you.` : "There are no pairs to judge yet."}</p>
-    <div class="row" style=${{ justifyContent: "center" }}>
-      <button onClick=${onUndo}>Undo the last one <kbd>U</kbd></button>
-      <button onClick=${() => work.refill().then(() => work.items.value.length || say("Still nothing."))}>Look again</button>
-      <${Link} to="/" class="button">Home</${Link}>
-    </div>
-  </div>${work.progress.value.done > 0 && html`<${Taught} name=${name} />`}</div>`;
-}
-
-// The end of a panel's part: its code, and the way back to where they came from.
-function Completed({ of, onUndo }) {
-  if (!of) return html`<p class="empty" aria-busy="true">Sending your answers …</p>`;
-  if (!of.items)
-    return html`<div class="card empty" data-test="completed"><h2>No pairs are left</h2>
-      <p>Others have judged them all, so there is nothing to do. Please return the study.</p></div>`;
-  return html`<div class="card empty" data-test="completed">
-    <h2>That was all. Thank you!</h2>
-    <p>You have judged ${of.items} ${of.items === 1 ? "pair" : "pairs"}, and your answers are stored.</p>
-    ${of.code && html`<p>Your completion code:</p><div class="row" style=${{ justifyContent: "center" }}><code data-test="code" style=${{ fontSize: "20px" }}>${of.code}</code><${Copy} text=${of.code} /></div>`}
-    <div class="row gap" style=${{ justifyContent: "center" }}>
-      ${of.redirect && html`<a class="button main" href=${of.redirect} rel="noreferrer">Complete the study</a>`}
-      <button onClick=${onUndo}>Undo the last one <kbd>U</kbd></button></div>
-    ${!of.code && !of.redirect && html`<p class="soft">You can close this page.</p>`}
-  </div>`;
-}
-
-function Note({ note, onSave, onClose }) {
-  const [text, setText] = useState(note);
-  const save = (event) => {
-    event.preventDefault();
-    onSave(text);
-    onClose();
-  };
-  return html`<${Dialog} title="Why? (if you like)" onClose=${onClose}>
-    <form onSubmit=${save}>
-      <label>It is stored with your next choice.
-        <textarea autofocus maxlength="5000" value=${text} onInput=${(e) => setText(e.target.value)}
-          onKeyDown=${(e) => e.key === "Enter" && (e.ctrlKey || e.metaKey) && save(e)}></textarea></label>
-      <button class="main">Keep the note</button>
-    </form>
-  </${Dialog}>`;
 }
 
 const Help = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}>

@@ -42,14 +42,14 @@ export function Filters({ kind, annotators, rounds }) {
   const set = (key) => (event) => look({ [key]: event.target.value, page: "", item: "" });
   const choice = (key, label, options) => html`<label>${label}<select value=${at.get(key) ?? ""} onChange=${set(key)}>
     ${options.map(([value, words]) => html`<option value=${value} selected=${(at.get(key) ?? "") === value}>${words}</option>`)}</select></label>`;
-  const fits = ([value]) => kind === "compare" || !OF_COMPARING.includes(value);
+  const fits = ([value]) => kind === "compare" || (kind === "rank" && value !== "failed") || !OF_COMPARING.includes(value);
   const more = ["since", "until", "under"].some((key) => at.get(key));
   return html`<form class="card sieve" role="search" aria-label="Find items" onSubmit=${(event) => event.preventDefault()}>
     <label class="wide">Find<input type="search" maxlength="500" placeholder="in prompts, answers, notes" value=${at.get("find") ?? ""} onInput=${later(set("find"))} onKeyDown=${onward} /></label>
     ${choice("status", "Show", STATUSES.filter(fits))}
     ${choice("annotator", "Annotator", [["", "anybody"], ...annotators.map((name) => [name, name])])}
     ${choice("round", "Round", [["", "all rounds"], ...Array.from({ length: rounds }, (_, i) => [String(i + 1), `round ${i + 1}`])])}
-    ${choice("sort", "Order", SORTS.filter(([value]) => kind === "compare" || value !== "disagreement"))}
+    ${choice("sort", "Order", SORTS.filter(([value]) => kind !== "write" || value !== "disagreement"))}
     <details open=${more}><summary>Time</summary><div class="row">
       <label>answered since<input type="date" value=${at.get("since") ?? ""} onChange=${set("since")} /></label>
       <label>until<input type="date" value=${at.get("until") ?? ""} onChange=${set("until")} /></label>

@@ -1,8 +1,10 @@
 // One item on the desk: its texts, what each person said of it side by side, a decision over them, comments.
 import { newKey } from "./api.js";
+import { order, RankRuling } from "./desk-ranking.js";
 import * as outbox from "./outbox.js";
 import { number, percent, when } from "./parts.js";
 import { here, Link } from "./place.js";
+import { letter } from "./ranking.js";
 import { SCALE } from "./scale.js";
 import { pieces } from "./signs.js";
 import { PromptText } from "./talk.js";
@@ -30,23 +32,25 @@ export const withdraw = (path, item) => outbox.put(`${path}/adjudicate`, { item:
 export function Item({ item, path, rules, picked, onPick, onFocus, at }) {
   const compares = !!item.first;
   const counted = item.votes.filter((vote) => vote.state === "answered");
-  const split = new Set(counted.map((vote) => vote.choice)).size > 1;
-  const sides = compares ? [["A", item[item.a]], ["B", item[other(item.a)]]] : [];
+  const split = new Set(counted.map((vote) => vote.ranks?.join() ?? vote.choice)).size > 1;
+  const ranked = item.answers;
+  const sides = ranked ? ranked.map((answer, i) => [letter(i), answer]) : compares ? [["A", item[item.a]], ["B", item[other(item.a)]]] : [];
   const known = item.check && (item.check === item.a ? "A" : "B");
   return html`<article class=${`card item ${at ? "at" : ""}`} data-item=${item.item} aria-label=${`Item ${item.item}`} onFocusIn=${onFocus}>
     <div class="row apart"><h2><${Link} to=${`${here.value.split("?")[0]}?item=${item.item}`}>Item ${item.item}</${Link}> <span class="small soft">round ${item.round} · ${counted.length} of ${item.needed} answers</span></h2>
-      <span class="row">${item.check && html`<span class="chip info">check pair: ${known} is right</span>`}${compares && split && !item.check && html`<span class="chip warn">people disagree</span>`}
+      <span class="row">${item.check && html`<span class="chip info">check pair: ${known} is right</span>`}${(compares || ranked) && split && !item.check && html`<span class="chip warn">people disagree</span>`}
         ${item.decision && html`<span class="chip good">adjudicated</span>`}</span></div>
     <div class="clip"><${PromptText} prompt=${item.prompt} /></div>
-    ${compares && html`<div class="pairing">${sides.map(([letter, answer]) => html`<section class="said" aria-label=${`Answer ${letter}`} tabindex="0">
-      <h3><span class=${`letter ${letter.toLowerCase()}`}>${letter}</span>${!answer.finished && html`<span class="chip">cut</span>`}</h3><${Words} text=${answer.text} /></section>`)}</div>`}
+    ${sides.length > 0 && html`<div class=${ranked ? "pairing several" : "pairing"}>${sides.map(([sign, answer]) => html`<section class="said" aria-label=${`Answer ${sign}`} tabindex="0">
+      <h3><span class=${`letter ${sign.toLowerCase()}`}>${sign}</span>${!answer.finished && html`<span class="chip">cut</span>`}</h3><${Words} text=${answer.text} /></section>`)}</div>`}
     ${item.votes.length > 0
       ? html`<div class="scroll" tabindex="0" role="region" aria-label=${`Answers to item ${item.item}`}><table class="ballot"><thead><tr>
-          ${rules && html`<th><span class="unseen">pick</span></th>`}<th>who</th><th>${compares ? html`<span class="poles" aria-hidden="true"><span class="letter">A</span><span>tie</span><span class="letter b">B</span></span><span class="unseen">choice</span>` : "what they wrote"}</th><th class="num">time</th><th>when</th></tr></thead>
+          ${rules && html`<th><span class="unseen">pick</span></th>`}<th>who</th><th>${compares ? html`<span class="poles" aria-hidden="true"><span class="letter">A</span><span>tie</span><span class="letter b">B</span></span><span class="unseen">choice</span>` : ranked ? "in which order, the best first" : "what they wrote"}</th><th class="num">time</th><th>when</th></tr></thead>
           <tbody>${item.votes.map((vote) => html`<${Vote} key=${vote.assignment} item=${item} vote=${vote} rules=${rules} picked=${picked.has(vote.assignment)} onPick=${onPick} />`)}</tbody></table></div>`
       : html`<p class="soft small">Nobody has answered it yet.</p>`}
     ${item.labels.length > 0 && html`<p class="small soft">${item.labels.map((label) => html`<span class="chip info">model</span> ${pieces(label.judge)}: A with ${percent(item.a === "first" ? label.first : 1 - label.first)} `)}</p>`}
     ${item.edits.map((each) => html`<div class="note edited"><p class="small"><b>${pieces(each.by)}</b> made ${each.choice === item.a ? "A" : "B"} better, ${when(each.at)}:</p><div class="clip"><${Words} text=${each.text} /></div></div>`)}
+    ${ranked && html`<${RankRuling} item=${item} path=${path} rules=${rules} onWithdraw=${() => withdraw(path, item)} />`}
     ${compares && !item.check && html`<${Ruling} item=${item} path=${path} rules=${rules} />`}
     <${Comments} item=${item} path=${path} rules=${rules} />
   </article>`;
@@ -59,7 +63,7 @@ function Vote({ item, vote, rules, picked, onPick }) {
   return html`<tr class=${vote.state === "answered" ? "" : "aside"}>
     ${rules && html`<td>${can && html`<input type="checkbox" checked=${picked} aria-label=${`pick the answer of ${vote.account} to item ${item.item}`} onChange=${() => onPick(vote)} />`}</td>`}
     <th scope="row">${pieces(vote.account)}${vote.state !== "answered" && html` <span class=${`chip ${STATES[vote.state] ?? ""}`} title=${vote.why || undefined}>${WORDS[vote.state] ?? vote.state}</span>`}</th>
-    <td>${step ? html`<${Marks} at=${SCALE.indexOf(step)} /><span class="small">${step[3]}</span>` : vote.kind === "skip" ? html`<span class="small soft">${pieces(vote.reason || "no reason")}</span>` : ""}
+    <td>${vote.ranks ? html`<b class="num" data-test="order">${order(vote.ranks)}</b>` : step ? html`<${Marks} at=${SCALE.indexOf(step)} /><span class="small">${step[3]}</span>` : vote.kind === "skip" ? html`<span class="small soft">${pieces(vote.reason || "no reason")}</span>` : ""}
       ${Object.keys(vote.criteria).length > 0 && html`<div class="small soft">${Object.entries(vote.criteria).map(([name, value]) => html`<span class="by">${pieces(name)}: <b>${by(item, value)}</b></span>`)}</div>`}
       ${vote.both && html` <span class="chip">both ${vote.both}</span>`}${missed && html` <span class="chip bad">missed</span>`}
       ${vote.text && html`<div class=${vote.kind === "write" ? "clip" : "small soft"}>${vote.kind === "write" ? html`<${Words} text=${vote.text} />` : pieces(vote.text)}</div>`}

@@ -89,7 +89,7 @@ export function Desk({ name }) {
       ${rules && annotator && html`<span class="row"><button onClick=${() => setAsk({ what: "exclude", body: { annotator }, words: `all answers of ${annotator}` })}>Exclude all of ${annotator}’s answers</button>
         <button onClick=${() => setAsk({ what: "include", body: { annotator }, words: `all excluded answers of ${annotator}` })}>Take them back in</button></span>`}</div>
     ${items.map((item, i) => html`<${Item} key=${item.item} item=${item} path=${path} rules=${rules} picked=${picked} onPick=${pick} at=${i === at} onFocus=${() => setAt(i)} />`)}
-    ${!items.length && html`<div class="card empty"><h2>No item is like that</h2><p>${data.kind === "compare" ? "Show everything, or look for something else." : "Nobody has written anything like it."}</p></div>`}
+    ${!items.length && html`<div class="card empty"><h2>No item is like that</h2><p>${data.kind !== "write" ? "Show everything, or look for something else." : "Nobody has written anything like it."}</p></div>`}
     ${data.pages > 1 && html`<${Pages} page=${data.page} pages=${data.pages} />`}
     ${picked.size > 0 && html`<div class="picked" role="region" aria-label="Picked answers"><span class="num">${answers(picked.size)} picked</span>
       ${chosen("answered").length > 0 && html`<button class="main" onClick=${() => setAsk({ what: "exclude", body: { assignments: chosen("answered") }, words: answers(chosen("answered").length) })}>Exclude …</button>`}

@@ -5,12 +5,14 @@ import { go, Link } from "./place.js";
 import { rate } from "./project-settings.js";
 import { html, useState } from "./vendor.js";
 
+export const VERBS = { compare: "Compare", rank: "Rank", write: "Write" };
+
 export function Home({ kind = "", welcome = false }) {
   const projects = useData(() => get("/api/projects"), "projects", 5000);
   const sees = me.value.role !== "annotator";
   const runs = useData(() => (sees && !kind ? get("/api/runs") : Promise.resolve([])), `runs ${kind}`, 5000);
   if (!projects.data || !runs.data) return html`<p class="soft" aria-busy="true">${projects.problem?.message || ""}</p>`;
-  const ours = projects.data.filter((project) => !kind || project.kind === kind);
+  const ours = projects.data.filter((project) => !kind || (project.kind === "write") === (kind === "write"));
   const [listed, old] = [ours.filter((project) => !project.archived), ours.filter((project) => project.archived)];
   const rules = me.value.role === "admin";
   if (welcome || (!kind && rules && !projects.data.length && !runs.data.length)) return html`<${Welcome} />`;
@@ -40,7 +42,7 @@ function Tile({ project }) {
     <p class="small soft">${round ? `round ${round.number}: ${round.answered} of ${round.needed} answers, ${round.items} items` : `${mine.done} done, ${mine.left} left for you`}</p>
     <${Meter} part=${part} label=${`answers in ${project.name}`} />
     <div class="row gap">
-      ${mine && html`<${Link} to=${place} class=${mine.left ? "button main" : "button"}>${project.kind === "compare" ? "Compare" : "Write"}${mine.left ? ` (${mine.left})` : ""}</${Link}>`}
+      ${mine && html`<${Link} to=${place} class=${mine.left ? "button main" : "button"}>${VERBS[project.kind]}${mine.left ? ` (${mine.left})` : ""}</${Link}>`}
       ${round && html`<${Link} to=${`/projects/${encodeURIComponent(project.name)}`} class="button">Manage</${Link}>`}
     </div>
   </div>`;
@@ -57,7 +59,7 @@ export function NewProject({ kind, label = "New project" }) {
   if (!open) return html`<button onClick=${() => setOpen(true)}>${label}</button>`;
   return html`<form class="card" style=${{ width: "100%" }} onSubmit=${submit}>
     <div class="grid"><label>Name<input name="name" required maxlength="64" placeholder="Helpful answers" autofocus /></label>
-      <label>People do what?<select name="kind"><option value="compare" selected=${kind === "compare"}>compare two answers</option><option value="write" selected=${kind === "write"}>write answers</option></select></label>
+      <label>People do what?<select name="kind"><option value="compare" selected=${kind === "compare"}>compare two answers</option><option value="rank">rank several answers</option><option value="write" selected=${kind === "write"}>write answers</option></select></label>
       <label>People an item<input name="overlap" type="number" min="1" max="100" value="2" /></label>
       <label>Check pairs, % of each person’s<input name="checks" type="number" min="0" max="50" step="any" placeholder="as they are spread" /></label></div>
     <label>What should they go by?<textarea name="instructions" maxlength="20000"></textarea></label>

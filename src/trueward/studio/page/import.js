@@ -7,10 +7,12 @@ import { html, useEffect, useRef, useState } from "./vendor.js";
 const MOST = 47e6; // bytes: as Base64 they are what a request may hold
 const MEANINGS = {
   compare: [["prompt", "the prompt"], ["system", "the system prompt"], ["response_a", "answer A"], ["response_b", "answer B"], ["winner", "which is better"], ["chosen", "the better answer"], ["rejected", "the worse answer"], ["strength", "how much better"], ["annotator", "who said so"]],
+  rank: [["prompt", "the prompt"], ["system", "the system prompt"], ["responses", "the answers, a list"]],
   write: [["prompt", "the prompt"], ["system", "the system prompt"], ["answer", "the answer key"]],
 };
 const FORMS = ["trl", "trl-conversational", "trl-implicit", "hh", "rankings", "table", "own", "csv", "jsonl", "parquet", "arrow"];
-const EXAMPLES = { compare: '{"prompt": "…", "first": "…", "second": "…"}', write: '{"prompt": "…"}' };
+const THINGS = { compare: "pairs", rank: "prompts with their answers", write: "prompts" };
+const EXAMPLES = { rank: '{"prompt": "…", "responses": ["…", "…", "…"]}', compare: '{"prompt": "…", "first": "…", "second": "…"}', write: '{"prompt": "…"}' };
 
 async function taken(file) {
   if (file.size > MOST) throw new Error(`${file.name} has ${bytes(file.size)}, and a page can send ${bytes(MOST)}: cut it into parts, or import it where the studio runs`);
@@ -88,7 +90,7 @@ export function Import({ path, kind, onDone }) {
     ${source && html`<${Ways} kind=${kind} how=${how} set=${set} />`}
     <div class="row"><button class="main" disabled=${!source || !seen || !!seen.problem}>Import</button>
       ${source && html`<button type="button" class="quiet" onClick=${() => paste("")}>Not this one</button>`}</div>
-    <p class="small soft gap">${kind === "compare" ? "Understood: our own form, TRL’s preference formats, Anthropic HH, rankings, tables, the layouts of known data sets, and pairs without an outcome. What is there already is not added again." : "Understood: prompts, and messages. What is there already is not added again."}</p></form>`;
+    <p class="small soft gap">${kind === "rank" ? "Understood: rankings, lists of answers with or without scores, and pairs, of which all answers to a prompt are ranked together. What was said of them is not read." : kind === "compare" ? "Understood: our own form, TRL’s preference formats, Anthropic HH, rankings, tables, the layouts of known data sets, and pairs without an outcome. What is there already is not added again." : "Understood: prompts, and messages. What is there already is not added again."}</p></form>`;
 }
 
 const listed = (counts) => Object.entries(counts ?? {}).map(([why, n]) => `${why}: ${n}`).join(", ");
@@ -106,8 +108,9 @@ function Preview({ seen, kind, columns, onMap }) {
       <tbody>${seen.rows.map((row) => html`<tr>${seen.columns.map((column) => html`<td><div class="cell">${row[column] == null ? html`<span class="soft">–</span>` : pieces(row[column])}</div></td>`)}</tr>`)}</tbody></table></div>`}
     ${seen.problem
       ? html`<p class="note bad gap" role="status">${pieces(seen.problem)}</p>`
-      : html`<p class="note gap" role="status">${seen.read.toLocaleString()} ${kind === "compare" ? "pairs" : "prompts"}, ${seen.new.toLocaleString()} of them new${left(seen)}.</p>
+      : html`<p class="note gap" role="status">${seen.read.toLocaleString()} ${THINGS[kind]}, ${seen.new.toLocaleString()} of them new${left(seen)}.</p>
         <details open><summary>As they are understood</summary>${seen.examples.map((each) => html`<div class="understood small"><div>${pieces(plain(each.prompt).slice(0, 300))}</div>
+          ${each.answers && html`<div class="pairing several">${each.answers.map((answer) => html`<div>${pieces(answer.slice(0, 300))}</div>`)}</div>`}
           ${each.first !== undefined && html`<div class="pairing"><div class=${each.better === 0 ? "better" : ""}>${pieces(each.first.slice(0, 300))}</div><div class=${each.better === 1 ? "better" : ""}>${pieces(each.second.slice(0, 300))}</div></div>`}</div>`)}</details>`}</div>`;
 }
 

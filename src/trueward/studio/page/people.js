@@ -45,7 +45,7 @@ function Accounts() {
       <button class="main" style=${{ alignSelf: "flex-end" }}>Invite</button></form>
     ${invited && html`<div class="note gap" role="status"><p>Send this to ${invited.name}. It works once, within a week:</p>
       <div class="row"><code data-test="invitation">${address(invited.token)}</code><${Copy} text=${address(invited.token)} /></div></div>`}
-    <div class="scroll gap" tabindex="0" role="region" aria-label="Accounts"><table><thead><tr><th>name</th><th>role</th><th>password</th><th>last seen</th><th></th></tr></thead><tbody>
-      ${(data || []).map((row) => html`<tr><td>${row.name}${!row.active && html` <span class="chip bad">locked</span>`}${row.link_wanted && html` <span class="chip warn">asks for a new link</span>`}</td><td>${row.role}</td><td>${row.password ? "yes" : "–"}</td><td class="small soft">${ago(row.seen)}</td>
+    <div class="scroll gap" tabindex="0" role="region" aria-label="Accounts"><table class="accounts"><thead><tr><th>name</th><th>role</th><th class="wide">password</th><th class="wide">last seen</th><th></th></tr></thead><tbody>
+      ${(data || []).map((row) => html`<tr><td>${row.name}${!row.active && html` <span class="chip bad">locked</span>`}${row.link_wanted && html` <span class="chip warn">asks for a new link</span>`}</td><td>${row.role}<div class="small soft narrow">${ago(row.seen)}</div></td><td class="wide">${row.password ? "yes" : "–"}</td><td class="small soft wide">${ago(row.seen)}</td>
         <td><button class="quiet" onClick=${() => invite(row)}>New link</button>${row.name !== me.value.name && html`<button class="quiet" onClick=${() => lock(row)}>${row.active ? "Lock" : "Unlock"}</button>`}</td></tr>`)}</tbody></table></div></div>`;
 }

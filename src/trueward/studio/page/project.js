@@ -5,6 +5,7 @@ import { Import } from "./import.js";
 import { Panels } from "./panels.js";
 import { Copy, Dialog, Meter, number, percent, plain, Stat, useData, when } from "./parts.js";
 import { Link } from "./place.js";
+import { VERBS } from "./home.js";
 import { Readers } from "./readers.js";
 import { Settings } from "./project-settings.js";
 import { html, useState } from "./vendor.js";
@@ -12,6 +13,7 @@ import { Words } from "./words.js";
 
 const FORMS = {
   compare: [["own", "JSONL, trueward's own"], ["trl", "TRL, explicit prompt"], ["trl-conversational", "TRL, conversations"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["rankings", "Rankings"], ["table", "CSV, a row an answer"], ["csv", "CSV, a row an item"], ["parquet", "Parquet"], ["votes", "Votes as they were cast"], ["checks", "Check pairs"], ["judges", "A model's labels"], ["demonstrations", "Edited answers"], ["events", "All events"]],
+  rank: [["own", "JSONL, trueward's own"], ["rankings", "Rankings"], ["trl", "TRL, explicit prompt"], ["trl-conversational", "TRL, conversations"], ["trl-implicit", "TRL, implicit prompt"], ["hh", "Anthropic HH"], ["table", "CSV, a row a pair and person"], ["csv", "CSV, a row a pair"], ["parquet", "Parquet"], ["votes", "Rankings as they were given"], ["events", "All events"]],
   write: [["demonstrations", "Demonstrations (JSONL)"], ["csv", "CSV"], ["events", "All events"]],
 };
 
@@ -32,7 +34,7 @@ export function Project({ name }) {
   };
   return html`
     <div class="row apart"><h1>${name}${data.archived ? html` <span class="chip warn">archived</span>` : ""}</h1><div class="row">
-      ${!data.archived && me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${data.kind === "compare" ? "Compare" : "Write"}</${Link}>`}
+      ${!data.archived && me.value.role !== "viewer" && html`<${Link} class="button main" to=${`/${data.kind}/${encodeURIComponent(name)}`}>${VERBS[data.kind]}</${Link}>`}
       <${Link} class="button" to=${`/desk/${encodeURIComponent(name)}`}>Review</${Link}>
       ${rules && html`<button onClick=${() => setChanging(true)}>Settings</button>`}
       ${rules && html`<button disabled=${!round.answered} onClick=${() => setClosing(true)}>Close round ${round.number}</button>`}</div></div>
@@ -41,7 +43,7 @@ export function Project({ name }) {
       <${Meter} part=${round.answered / (round.needed || 1)} label="answers in this round" />
       <div class="stats gap">
         <${Stat} name="answers in all" value=${data.answers} />
-        ${data.kind === "compare" && html`<${Stat} name="ties" value=${data.ties} />`}
+        ${data.kind !== "write" && html`<${Stat} name=${data.kind === "rank" ? "ties in pairs" : "ties"} value=${data.ties} />`}
         <${Stat} name="skipped" value=${data.skipped} />
         <${Stat} name="excluded" value=${data.excluded} hint=${data.excluded ? percent(data.exclusion_rate, 1) : ""} />
         ${data.adjudicated > 0 && html`<${Stat} name="adjudicated" value=${data.adjudicated} />`}
@@ -50,9 +52,9 @@ export function Project({ name }) {
     ${data.agreement && html`<${Agreement} figures=${data.agreement} />`}
     ${data.by_criterion.length > 0 && html`<${Criteria} rows=${data.by_criterion} path=${path} rules=${rules} />`}
     ${data.judges.length > 0 && html`<${Judges} rows=${data.judges} people=${data.agreement} />`}
-    <${Annotators} rows=${data.annotators} compares=${data.kind === "compare"} items=${round.items} project=${name} assigned=${data.assigned} />
+    <${Annotators} rows=${data.annotators} compares=${data.kind !== "write"} items=${round.items} project=${name} assigned=${data.assigned} />
     ${rules && html`<${Import} path=${path} kind=${data.kind} onDone=${again} />`}
-    ${rules && data.kind === "compare" && html`<${Panels} path=${path} />`}
+    ${rules && data.kind !== "write" && html`<${Panels} path=${path} />`}
     <${Rounds} data=${data} name=${name} />
     ${changing && html`<${Settings} path=${path} data=${data} onClose=${() => (setChanging(false), again())} />`}
     ${rules && html`<div class="card"><h2>Export</h2><div class="row">${FORMS[data.kind].map(
@@ -95,13 +97,13 @@ function Rounds({ data, name }) {
   const closed = data.rounds.filter((row) => row.closed);
   if (!closed.length) return null;
   const further = data.criteria.map((each) => each.name);
-  const recipe = data.kind === "compare" ? `[comparisons]\nsource = "studio:${name}"` : `[data]\ndemonstrations = "studio:${name}"`;
+  const recipe = data.kind !== "write" ? `[comparisons]\nsource = "studio:${name}"` : `[data]\ndemonstrations = "studio:${name}"`;
   return html`<div class="card"><h2>Closed rounds</h2><div class="scroll" tabindex="0" role="region" aria-label="Closed rounds"><table>
     <thead><tr><th>round</th><th>closed</th><th class="num">items</th><th class="num">answers</th><th>SHA-256</th></tr></thead>
-    <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
+    <tbody>${closed.map((row) => html`<tr><td>${row.number}</td><td style=${{ whiteSpace: "nowrap" }}>${when(row.closed)}</td><td class="num">${row.items}</td><td class="num">${row.answered}</td><td class="mono">${row.digest.slice(0, 16)}…</td></tr>`)}</tbody></table></div>
     <div class="row apart gap"><pre tabindex="0" style=${{ margin: 0, flex: 1 }}><code>${recipe}</code></pre><${Copy} text=${recipe} /></div>
     <p class="small soft gap">A recipe with these lines trains on all closed rounds; <code>studio:${name}@1</code> stops after the first${further.length ? html`, <code>studio:${name}:${further[0]}</code> is what was said to that question` : ""}.</p>
-    <${Readers} name=${name} source=${data.kind === "compare" ? `"comparisons.source=studio:${name}"` : `"data.demonstrations=studio:${name}"`} /></div>`;
+    <${Readers} name=${name} rounds=${closed.length} source=${data.kind !== "write" ? `"comparisons.source=studio:${name}"` : `"data.demonstrations=studio:${name}"`} /></div>`;
 }
 
 function Latest({ path, stamp, onChange }) {
@@ -119,7 +121,7 @@ function Latest({ path, stamp, onChange }) {
     <thead><tr><th>who</th><th>prompt</th><th>answer</th><th></th></tr></thead>
     <tbody>${data.slice(0, 30).map((row) => html`<tr><td>${row.account}<div class="small soft">${when(row.at)}</div></td>
       <td>${plain(row.prompt).slice(0, 90)}</td>
-      <td>${row.kind === "win" ? html`prefers <q>${row.chosen.slice(0, 90)}</q> to <q>${row.other.slice(0, 60)}</q>` : row.kind === "tie" ? "a tie" : row.kind === "skip" ? `skipped: ${row.reason}` : row.text.slice(0, 140)}
+      <td>${row.kind === "win" ? html`prefers <q>${row.chosen.slice(0, 90)}</q> to <q>${row.other.slice(0, 60)}</q>` : row.ranked ? html`puts <q>${row.ranked[0].slice(0, 90)}</q> first and <q>${row.ranked.at(-1).slice(0, 60)}</q> last of ${row.ranked.length}` : row.kind === "tie" ? "a tie" : row.kind === "skip" ? `skipped: ${row.reason}` : row.text.slice(0, 140)}
         ${row.right === false && html` <span class="chip warn">check pair missed</span>`}${row.text && row.kind !== "write" && html`<div class="small soft">${row.text.slice(0, 200)}</div>`}</td>
       <td>${row.state === "answered" ? html`<button class="quiet" onClick=${() => setWhy(row)}>Exclude</button>` : html`<span class="chip">${row.state}</span>`}</td></tr>`)}</tbody></table></div>
     ${why && html`<${Dialog} title="Exclude this answer" onClose=${() => setWhy(null)}><form onSubmit=${exclude}>

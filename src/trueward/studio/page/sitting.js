@@ -1,5 +1,5 @@
 // One person's sitting at a project: the items at hand, the clicks made, what can be taken back.
-import { newKey, post } from "./api.js";
+import { newKey, post, Problem } from "./api.js";
 import * as outbox from "./outbox.js";
 import { signal } from "./vendor.js";
 
@@ -66,12 +66,13 @@ export function sitting(project) {
   async function undo() {
     const made = state.made.value;
     if (made.length) {
-      const { key, item } = made.at(-1);
+      const { key, item, what } = made.at(-1);
       state.made.value = made.slice(0, -1);
       outbox.put(`${path}/undo`, { key: newKey(), target: key });
-      back(item);
+      back(what.ranks ? { ...item, was: what } : item); // a ranking comes back as it was left
       return true;
     }
+    if (!state.progress.value.done) throw new Problem(0, "there is nothing to take back");
     const reply = await post(`${path}/undo`, { key: newKey() });
     back(reply.item);
     return true;

@@ -1,4 +1,5 @@
 // Write: an answer to each prompt, as an example to follow.
+import { Elsewhere } from "./around.js";
 import { attempt, get } from "./api.js";
 import { waiting } from "./outbox.js";
 import { Dialog, Meter, plain, useData } from "./parts.js";
@@ -47,6 +48,8 @@ export function Write({ name }) {
   };
   const save = () => text.trim() && finish({ kind: "write", text });
   const { done, left } = work.progress.value;
+  const kind = work.about.value?.kind ?? "write";
+  if (kind !== "write") return html`<${Elsewhere} kind=${kind} name=${name} />`;
 
   return html`<div>
     <div class="row apart"><h1 style=${{ fontSize: "20px", margin: 0 }}>${name}</h1>

@@ -68,4 +68,4 @@ def now(connection: Connection, project: DbRow, rows: list[dict[str, Any]]) -> l
 
 def _nothing(name: str, project: DbRow) -> dict[str, Any]:
     row = _work(name, [], 0) | {"skipped": 0, "excluded": 0}
-    return row | (_care([]) if project.kind == "compare" else {})
+    return row | (_care([]) if project.kind != "write" else {})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
-from trueward.studio.store import criteria, projects, tallies
+from trueward.studio.store import criteria, projects, rankings, tallies
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
 Side = Literal["left", "right"]
+KINDS = {"compare": ("win", "tie"), "rank": ("rank",), "write": ("write",)}  # of answers, by the kind of the project
 
 
 class RefusedError(Exception):
@@ -24,12 +25,13 @@ class RefusedError(Exception):
 class Answer:
     """One click. key: chosen by the client; an answer sent twice with the same key is stored once.
 
-    criteria: what it says to a project's further questions, by side, as `criteria.stored` takes it.
+    criteria: what it says to a project's further questions, by side, as `criteria.stored` takes it. ranks: of a ranking, one
+    for each answer in the order shown, of which 1 is the best.
     """
 
     assignment: str
     key: str
-    kind: Literal["win", "tie", "skip", "write"]
+    kind: Literal["win", "tie", "rank", "skip", "write"]
     side: Side | None = None
     strength: int | None = None
     both: Literal["good", "bad"] | None = None
@@ -38,6 +40,7 @@ class Answer:
     seconds: float | None = None
     read: bool | None = None
     criteria: Mapping[str, Any] = field(default_factory=dict)
+    ranks: Sequence[int] | None = None
 
 
 def store(connection: Connection, account_id: int, answer: Answer) -> str:
@@ -52,16 +55,18 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
         return str(_assignment(connection, answer.assignment, account_id).state)
     turn = _assignment(connection, answer.assignment, account_id)
     item = _locked_item(connection, turn.item_id)
-    project_kind, closed = connection.execute(
-        select(t.project.c.kind, t.round_.c.closed)
+    project_kind, secret, closed = connection.execute(
+        select(t.project.c.kind, t.project.c.secret, t.round_.c.closed)
         .join(t.round_, t.round_.c.project_id == t.project.c.id)
         .where(t.round_.c.id == item.round_id)
         .with_for_update(read=True, of=t.round_)  # the round can't be closed during this transaction
     ).one()
-    if (answer.kind in ("win", "tie")) != (project_kind == "compare") and answer.kind != "skip":
+    if answer.kind not in ("skip", *KINDS[project_kind]):
         raise RefusedError(f"{answer.kind}: not an answer in a project to {project_kind}")
     if (answer.kind == "win") != (answer.side is not None):
         raise RefusedError("a win has a side, and nothing else has one")
+    if (answer.kind == "rank") != (answer.ranks is not None):
+        raise RefusedError("a ranking has ranks, and nothing else has them")
     if answer.criteria and answer.kind not in ("win", "tie"):
         raise RefusedError("criteria: only a comparison answers further questions")
     if answer.kind == "write" and not (answer.text or "").strip():
@@ -86,13 +91,14 @@ def store(connection: Connection, account_id: int, answer: Answer) -> str:
         chosen = turn.left_id if answer.side == "left" else other
     try:
         further = criteria.stored(answer.criteria, turn.left_id == item.first_id)
+        ranks = _ranks(connection, secret, item.id, account_id, answer.ranks)
     except ValueError as error:
         raise RefusedError(str(error)) from None
     made = _append(
         connection, account_id, turn,
         key=answer.key, kind=answer.kind, chosen_id=chosen, strength=answer.strength, both=answer.both,
         text=answer.text or None, reason=answer.reason or None, seconds=answer.seconds, supersedes=turn.answer_id,
-        position=turn.position, read=answer.read, criteria=further,
+        position=turn.position, read=answer.read, criteria=further, ranks=ranks,
     )  # fmt: skip
     connection.execute(update(t.assignment).where(t.assignment.c.id == turn.id).values(state=state, answer_id=made))
     tallies.refresh(connection, item.id)
@@ -185,6 +191,15 @@ def include(connection: Connection, admin_id: int, assignment: str, key: str, re
         _spare(connection, item.id, -1)
     tallies.refresh(connection, item.id)
     return state
+
+
+def _ranks(
+    connection: Connection, secret: str, item_id: int, account_id: int, ranks: Sequence[int] | None
+) -> str | None:
+    if ranks is None:
+        return None
+    count = len(rankings.of_items(connection, [item_id])[item_id])
+    return rankings.stored(ranks, rankings.shown_order(secret, item_id, account_id, count))
 
 
 def _append(connection: Connection, account_id: int, turn: DbRow, **values: Any) -> int:

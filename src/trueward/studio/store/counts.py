@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from trueward.studio import agreement
-from trueward.studio.store import annotators, criteria, labels, projects, settings
+from trueward.studio.store import annotators, criteria, labels, projects, rankings, settings
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -29,10 +29,10 @@ def tallied(connection: Connection, project_id: int) -> list[DbRow]:
     """All answers that count, without their texts."""
     query = (
         select(
-            t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.check_id, t.account.c.name, t.event.c.kind,
+            t.item.c.id.label("item_id"), t.item.c.first_id, t.item.c.second_id, t.item.c.check_id, t.account.c.name,
+            t.event.c.kind,
             t.event.c.chosen_id, t.event.c.both, t.event.c.seconds, t.event.c.read, t.event.c.criteria, t.item.c.turned,
-            t.event.c.at,
-            t.item.c.round_id,
+            t.event.c.at, t.event.c.ranks, t.item.c.round_id,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -43,14 +43,14 @@ def tallied(connection: Connection, project_id: int) -> list[DbRow]:
 
 
 def votes(connection: Connection, project_id: int, round_id: int | None = None) -> list[DbRow]:
-    """All answers that count: item, account, event and vote, oldest first."""
+    """All answers that count: item, account, event and vote, oldest first; a ranking as all its pairs."""
     query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.prompt, t.item.c.first_id, t.item.c.second_id, t.item.c.check_id,
             t.item.c.round_id, t.item.c.strategy, t.item.c.propensity, t.event.c.id.label("event_id"),
             t.assignment.c.id.label("assignment_id"), t.account.c.name, t.event.c.at, t.event.c.kind,
             t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.seconds, t.event.c.criteria,
-            t.item.c.turned,
+            t.event.c.ranks, t.item.c.turned,
         )
         .join(t.assignment, t.assignment.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
@@ -60,7 +60,7 @@ def votes(connection: Connection, project_id: int, round_id: int | None = None) 
     )  # fmt: skip
     if round_id is not None:
         query = query.where(t.item.c.round_id == round_id)
-    return list(connection.execute(query).all())
+    return rankings.as_pairs(connection, connection.execute(query).all())
 
 
 def probability(vote: DbRow) -> float:
@@ -68,12 +68,12 @@ def probability(vote: DbRow) -> float:
     return MIDDLE if vote.kind == "tie" else float(vote.chosen_id == vote.first_id)
 
 
-def by_item(cast_votes: list[DbRow]) -> dict[int, list[float]]:
-    """Votes by item, for the response that is called A."""
-    units: dict[int, list[float]] = defaultdict(list)
+def by_pair(cast_votes: list[DbRow]) -> dict[tuple[int, int, int], list[float]]:
+    """Votes by item and pair of answers, of which a ranked item has several, for the response that is called A."""
+    units: dict[tuple[int, int, int], list[float]] = defaultdict(list)
     for vote in cast_votes:
         p = probability(vote)
-        units[vote.item_id].append(1 - p if vote.turned else p)
+        units[vote.item_id, vote.first_id, vote.second_id].append(1 - p if vote.turned else p)
     return units
 
 
@@ -97,12 +97,13 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
     cast_votes = tallied(connection, project.id)
     rounds = [_round(connection, row) for row in projects.rounds(connection, project.id)]
     states = _states(connection, project.id)
-    compares = project.kind == "compare"
+    compares = project.kind != "write"
     judged = [vote for vote in cast_votes if vote.check_id is None] if compares else []
+    pairs = rankings.as_pairs(connection, judged)
     excluded = sum(row.n for row in states if row.state == "excluded")
     return {
         "answers": len(cast_votes),
-        "ties": sum(vote.kind == "tie" for vote in judged),
+        "ties": sum(vote.kind == "tie" for vote in pairs),
         "both": dict(Counter(vote.both for vote in judged if vote.both)),
         "skipped": sum(row.n for row in states if row.state == "skipped"),
         "surplus": sum(row.n for row in states if row.state == "surplus"),
@@ -110,10 +111,10 @@ def overview(connection: Connection, project: DbRow) -> dict[str, Any]:
         "exclusion_rate": excluded / (excluded + len(cast_votes)) if excluded else 0.0,
         "adjudicated": _decisions(connection, project.id),
         "reasons": _reasons(connection, project.id),
-        "agreement": agreement.summary(by_item(judged)) if compares else None,
+        "agreement": agreement.summary(by_pair(pairs)) if compares else None,
         "by_criterion": criteria.figures(project, judged),
         "annotators": annotators.figures(cast_votes, states, compares, projects.open_round(connection, project.id).id),
-        "judges": labels.judges(connection, project.id, cast_votes) if compares else [],
+        "judges": labels.judges(connection, project.id, cast_votes) if project.kind == "compare" else [],
         "rounds": rounds,
     }
 

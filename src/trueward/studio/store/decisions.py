@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
+from trueward.studio.store import rankings
 from trueward.studio.store import tables as t
 from trueward.studio.store.answers import RefusedError
 from trueward.studio.store.tables import DbRow
@@ -18,13 +20,17 @@ MIDDLE = 0.5
 
 @dataclass(frozen=True)
 class Decision:
-    """A reviewer's outcome of an item. key: chosen by the client; one that is sent twice is stored once."""
+    """A reviewer's outcome of an item. key: chosen by the client; one that is sent twice is stored once.
+
+    choice: of a pair. ranks: of an item that is ranked, by its answers in the desk's order.
+    """
 
     item: int
     key: str
-    choice: Choice
+    choice: Choice | None = None
     strength: int | None = None
     reason: str = ""
+    ranks: Sequence[int] | None = None
 
 
 def adjudicate(connection: Connection, account_id: int, project: DbRow, decision: Decision) -> int:
@@ -34,17 +40,22 @@ def adjudicate(connection: Connection, account_id: int, project: DbRow, decision
     """
     if (known := _known(connection, decision.key, account_id, "adjudicate")) is not None:
         return int(known.id)
-    if project.kind != "compare":
-        raise RefusedError("adjudication is between two answers, and people write in this project")
+    if project.kind == "write":
+        raise RefusedError("adjudication is between answers, and people write in this project")
+    if (project.kind == "rank") != (decision.ranks is not None):
+        raise RefusedError(
+            f"a decision in a project to {project.kind} has {'ranks' if project.kind == 'rank' else 'a choice'}"
+        )
     row = _open_item(connection, project, decision.item)
     if row.check_id is not None:
         raise RefusedError("the outcome of a check pair is known: there is nothing to adjudicate")
-    if decision.choice == "tie" and decision.strength is not None:
+    if decision.choice not in ("first", "second") and decision.strength is not None:
         raise RefusedError("a tie has no strength")
-    chosen = {"first": row.first_id, "second": row.second_id, "tie": None}[decision.choice]
+    chosen = {"first": row.first_id, "second": row.second_id}.get(decision.choice or "")
     made = _append(
         connection, account_id, row.id, key=decision.key, kind="adjudicate", chosen_id=chosen,
         strength=decision.strength, reason=decision.reason.strip() or None, supersedes=row.decision_id,
+        ranks=None if decision.ranks is None else _ranks(connection, row, decision.ranks),
     )  # fmt: skip
     connection.execute(update(t.tally).where(t.tally.c.item_id == row.id).values(decision_id=made))
     return made
@@ -76,12 +87,12 @@ def comment(connection: Connection, account_id: int, project: DbRow, item_id: in
 
 
 def standing(connection: Connection, project_id: int, round_id: int | None = None) -> list[DbRow]:
-    """The decisions that count, in the order in which they were made, with their items as `counts.votes` gives them."""
+    """The decisions that count, in the order in which they were made, with their items; as `counts.votes` gives them."""
     query = (
         select(
             t.item.c.id.label("item_id"), t.item.c.prompt, t.item.c.first_id, t.item.c.second_id, t.item.c.check_id,
             t.item.c.round_id, t.event.c.id.label("event_id"), t.account.c.name, t.event.c.at, t.event.c.chosen_id,
-            t.event.c.strength, t.event.c.reason,
+            t.event.c.strength, t.event.c.reason, t.event.c.ranks,
         )
         .join(t.tally, t.tally.c.item_id == t.item.c.id)
         .join(t.event, t.event.c.id == t.tally.c.decision_id)
@@ -91,12 +102,20 @@ def standing(connection: Connection, project_id: int, round_id: int | None = Non
     )  # fmt: skip
     if round_id is not None:
         query = query.where(t.item.c.round_id == round_id)
-    return list(connection.execute(query).all())
+    return rankings.as_pairs(connection, connection.execute(query).all())
 
 
 def probability(decision: DbRow) -> float:
     """The decision as the probability that the item's first response is the better one."""
     return MIDDLE if decision.chosen_id is None else float(decision.chosen_id == decision.first_id)
+
+
+def _ranks(connection: Connection, row: DbRow, ranks: Sequence[int]) -> str:
+    count = len(rankings.of_items(connection, [row.id])[row.id])
+    try:
+        return rankings.stored(ranks, rankings.desk_order(row.key, count))
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
 
 
 def _open_item(connection: Connection, project: DbRow, item_id: int) -> DbRow:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Select, cast, func, or_, select
 from sqlalchemy import Float as Real
 
-from trueward.studio.store import criteria
+from trueward.studio.store import criteria, rankings
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -81,6 +81,7 @@ def _matching(project: DbRow, wanted: Filter) -> Select[Any]:
                 first.c.text.icontains(find, autoescape=True),
                 second.c.text.icontains(find, autoescape=True),
                 _written(find),
+                *([_ranked(find)] if project.kind == "rank" else []),
             )
         )
     if wanted.round:
@@ -115,13 +116,23 @@ def _written(find: str) -> ColumnElement[bool]:
     return select(t.event.c.id).where(t.event.c.item_id == t.tally.c.item_id, texts).exists()
 
 
+def _ranked(find: str) -> ColumnElement[bool]:
+    """Whether one of the answers that are ranked holds it."""
+    query = select(t.candidate.c.item_id).join(t.response, t.response.c.id == t.candidate.c.response_id)
+    mine = (t.candidate.c.item_id == t.tally.c.item_id) & t.response.c.text.icontains(find, autoescape=True)
+    return query.where(mine).exists()
+
+
 def _status(status: Status) -> ColumnElement[bool]:
     c = t.tally.c
+    several = (func.abs(c.for_first) < c.votes) & (c.for_second < c.votes) & (c.ties < c.votes)
+    # rankings are counted in `alike` alone
+    split = or_(c.alike < 1, several & (c.for_first + c.for_second + c.ties > 0))
     conditions: dict[str, ColumnElement[bool]] = {
         "unanswered": c.votes == 0,
         "waiting": (c.votes < c.needed) & c.decision_id.is_(None),
         "complete": c.votes >= c.needed,
-        "split": (func.abs(c.for_first) < c.votes) & (c.for_second < c.votes) & (c.ties < c.votes),
+        "split": split,
         "failed": c.failed > 0,
         "skipped": c.skipped > 0,
         "excluded": c.excluded > 0,
@@ -134,7 +145,7 @@ def _status(status: Status) -> ColumnElement[bool]:
 def _order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
     c = t.tally.c
     equal = c.for_first * (c.for_first - 1) + c.for_second * (c.for_second - 1) + c.ties * (c.ties - 1)
-    alike = cast(equal, Real) / func.nullif(c.votes * (c.votes - 1), 0)
+    alike = func.coalesce(c.alike, cast(equal, Real) / func.nullif(c.votes * (c.votes - 1), 0))
     orders: dict[str, tuple[ColumnElement[Any], ...]] = {
         "newest": (c.last_at.desc().nulls_last(), c.item_id.desc()),
         "oldest": (c.last_at.asc().nulls_last(), c.item_id),
@@ -149,12 +160,13 @@ def _order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
 def items(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
     """Items in this order: texts, votes, models' labels, the decision, comments. A and B are drawn once for each item.
 
-    `a`: which response is A, `first` or `second`; a vote's `choice` is one of these, too.
+    `a`: which response is A, `first` or `second`; a vote's `choice` is one of these, too. Of an item that is ranked: `answers`,
+    in an order that is drawn likewise, and `ranks` by it.
     """
     first, second = t.response.alias("first"), t.response.alias("second")
     rows = connection.execute(
         select(
-            t.item.c.id, t.item.c.prompt, t.item.c.first_id, t.item.c.check_id, t.item.c.turned, t.tally,
+            t.item.c.id, t.item.c.key, t.item.c.prompt, t.item.c.first_id, t.item.c.check_id, t.item.c.turned, t.tally,
             first.c.text.label("one"), first.c.finished.label("one_finished"), second.c.text.label("two"),
             second.c.finished.label("two_finished"),
             t.round_.c.number.label("round"), t.round_.c.closed,
@@ -166,7 +178,9 @@ def items(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
         .where(t.item.c.id.in_(ids))
     ).all()  # fmt: skip
     firsts = {row.id: row.first_id for row in rows}
-    votes, reviews = _votes(connection, ids, firsts), _reviews(connection, ids, firsts)
+    answers = rankings.of_items(connection, [row.id for row in rows if row.first_id is None])
+    orders = {row.id: rankings.desk_order(row.key, len(answers[row.id])) for row in rows if row.id in answers}
+    votes, reviews = _votes(connection, ids, firsts, orders), _reviews(connection, ids, firsts, orders)
     labels: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for each in connection.execute(select(t.label).where(t.label.c.item_id.in_(ids)).order_by(t.label.c.judge)).all():
         labels[each.item_id].append({"judge": each.judge, "first": each.probability})
@@ -184,6 +198,9 @@ def items(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
             "comments": [each for each in reviews[row.id] if each["kind"] == "comment"],
             "decision": next((each for each in reviews[row.id] if each["event"] == row.decision_id), None),
         }
+        if there := answers.get(row.id):
+            order = orders[row.id]
+            entry["answers"] = [{"text": there[place].text, "finished": there[place].finished} for place in order]
         if row.first_id is not None:
             entry["a"] = "second" if row.turned else "first"
             entry["first"] = {"text": row.one, "finished": row.one_finished}
@@ -195,7 +212,7 @@ def items(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
 
 def _choice(row: DbRow, firsts: dict[int, int | None]) -> str | None:
     """What an event chose: first, second, tie; None for one that chooses nothing."""
-    if row.kind not in ("win", "tie", "adjudicate", "edit"):
+    if row.kind not in ("win", "tie", "adjudicate", "edit") or row.ranks is not None:
         return None
     if row.chosen_id is None:
         return "tie"
@@ -203,13 +220,13 @@ def _choice(row: DbRow, firsts: dict[int, int | None]) -> str | None:
 
 
 def _votes(
-    connection: Connection, ids: Sequence[int], firsts: dict[int, int | None]
+    connection: Connection, ids: Sequence[int], firsts: dict[int, int | None], orders: dict[int, list[int]]
 ) -> dict[int, list[dict[str, Any]]]:
     query = (
         select(
             t.assignment.c.id, t.assignment.c.state, t.account.c.name, t.event.c.item_id, t.event.c.at, t.event.c.kind,
             t.event.c.chosen_id, t.event.c.strength, t.event.c.both, t.event.c.text, t.event.c.reason, t.event.c.seconds,
-            t.event.c.read, t.event.c.criteria,
+            t.event.c.read, t.event.c.criteria, t.event.c.ranks,
         )
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
         .join(t.account, t.account.c.id == t.assignment.c.account_id)
@@ -226,6 +243,7 @@ def _votes(
         vote = {name: getattr(row, name) for name in names}
         vote |= {"assignment": row.id, "account": row.name, "choice": _choice(row, firsts)}
         vote["criteria"] = criteria.said(row.criteria)
+        vote["ranks"] = rankings.in_order(row.ranks, orders.get(row.item_id, ()))
         if row.state == "excluded":
             vote["why"] = reasons.get(row.id, "")
         by_item[row.item_id].append(vote)
@@ -233,7 +251,7 @@ def _votes(
 
 
 def _reviews(
-    connection: Connection, ids: Sequence[int], firsts: dict[int, int | None]
+    connection: Connection, ids: Sequence[int], firsts: dict[int, int | None], orders: dict[int, list[int]]
 ) -> dict[int, list[dict[str, Any]]]:
     query = (
         select(t.event, t.account.c.name)
@@ -244,5 +262,6 @@ def _reviews(
     by_item: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in connection.execute(query).all():
         entry = {"event": row.id, "kind": row.kind, "by": row.name, "at": row.at, "text": row.text or row.reason or ""}
+        entry["ranks"] = rankings.in_order(row.ranks, orders.get(row.item_id, ()))
         by_item[row.item_id].append(entry | {"choice": _choice(row, firsts), "strength": row.strength})
     return by_item

@@ -54,13 +54,15 @@ class Inbox:
 
 
 def put(connection: Connection, project: str, pairs: list[Pair]) -> int:
-    """Add pairs to a project, created if it isn't there; returns how many were new. `ValueError` for a writing project."""
+    """Add pairs to a project, created if it isn't there; returns how many were new. `ValueError` for one of another kind."""
     target = projects.find(connection, project)
     if target is None:
         projects.create(connection, project, instructions=ASKS)
         target = projects.get(connection, project)
     if target.kind != "compare":
-        raise ValueError(f"project {project}: is one to write demonstrations in, and a run asks which answer is better")
+        raise ValueError(
+            f"project {project}: is one to {projects.KINDS[target.kind]} in, and a run asks which answer is better"
+        )
     added = projects.add_pairs(connection, target, pairs)
     if added and target.archived:  # a run waits for these: where nobody works, it would wait for ever
         settings.change(connection, target, archived=False)

@@ -23,7 +23,7 @@ from trueward.studio.store.tables import DbRow
 NAME = re.compile(
     r"[^\W_](?:[\w.-]| (?=[\w.-])){0,63}"
 )  # a recipe names it: `data.snapshots` and `config.schema` have the same one
-KINDS = ("compare", "write")
+KINDS = {"compare": "compare", "rank": "rank answers", "write": "write demonstrations"}  # what people do in each
 LEASE_SECONDS = 600.0
 CHUNK = 2000
 LONGEST_ID, LONGEST_WRITER = 200, 200
@@ -43,6 +43,14 @@ class Pair:
     propensity: float = 1.0
 
 
+@dataclass(frozen=True)
+class Slate:
+    """Two to nine answers to one prompt that are ranked together, each with a text of its own."""
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+
+
 def create(
     connection: Connection, name: str, kind: str = "compare", *, instructions: str = "", overlap: int = 1,
     lease_seconds: float = LEASE_SECONDS, check_rate: float | None = None,
@@ -51,7 +59,7 @@ def create(
     if not NAME.fullmatch(name) or unicodedata.normalize("NFC", name) != name:
         raise ValueError(f"project {name!r}: expected letters, digits, single spaces and . - _, at most 64")
     if kind not in KINDS:
-        raise ValueError(f"project {name}: kind: expected compare or write, got {kind!r}")
+        raise ValueError(f"project {name}: kind: expected {', '.join(KINDS)}, got {kind!r}")
     if not 1 <= overlap <= 100:
         raise ValueError(f"project {name}: overlap: expected 1 to 100 people an item, got {overlap}")
     if find(connection, name) is not None:
@@ -120,45 +128,68 @@ def rounds(connection: Connection, project_id: int) -> Sequence[DbRow]:
 
 def add_pairs(connection: Connection, project: DbRow, pairs: Iterable[Pair], overlap: int | None = None) -> int:
     """Add pairs to the open round; returns how many were new. The same two answers to a prompt are in a project once."""
-    made = []
-    for pair in pairs:
-        made.append((key_of(pair), pair))
-    fresh = _fresh(connection, project, made)
+    fresh = _fresh(connection, project, [(key_of(pair), pair) for pair in pairs])
     if not fresh:
         return 0
-    # all responses in one statement; ids continue from the highest one, which the write lock reserves
-    base = _next_id(connection, t.response, 2 * len(fresh))
-    rows, items = [], []
+    ids = _add_responses(
+        connection, [each for _, p in fresh for each in zip((p.first, p.second), p.writers, strict=True)]
+    )
+    items = []
     round_id = open_round(connection, project.id).id
     for i, (key, pair) in enumerate(fresh):
-        ids = (base + 2 * i, base + 2 * i + 1)
-        for number, side, writer in zip(ids, (pair.first, pair.second), pair.writers, strict=True):
-            if len(side.id) > LONGEST_ID:
-                raise ValueError(f"the id of a response has {len(side.id)} characters, expected at most {LONGEST_ID}")
-            rows.append(
-                {
-                    "id": number,
-                    "name": side.id,
-                    "text": side.text,
-                    "finished": side.finished,
-                    "writer": writer[:LONGEST_WRITER],
-                }
-            )
+        sides = ids[2 * i : 2 * i + 2]
         items.append(
             {
                 **_item(project, round_id, key, pair.prompt, overlap),
-                "first_id": ids[0],
-                "second_id": ids[1],
-                "check_id": None if pair.better is None else ids[pair.better],
+                "first_id": sides[0],
+                "second_id": sides[1],
+                "check_id": None if pair.better is None else sides[pair.better],
                 "strategy": pair.strategy,
                 "propensity": pair.propensity,
                 "turned": agreement.turned(pair.prompt, pair.first, pair.second),
             }
         )
-    _insert(connection, t.response, rows)
     _insert(connection, t.item, items)
     tallies.begin(connection, project.id)
     return len(items)
+
+
+def add_slates(connection: Connection, project: DbRow, sets: Iterable[Slate], overlap: int | None = None) -> int:
+    """Add answers to be ranked to the open round; returns how many items were new, of which none is there twice."""
+    fresh = _fresh(connection, project, [(key_of(each), each) for each in sets])
+    if not fresh:
+        return 0
+    round_id = open_round(connection, project.id).id
+    _insert(connection, t.item, [
+        {**_item(project, round_id, key, each.prompt, overlap), "strategy": "random", "propensity": 1.0}
+        for key, each in fresh
+    ])  # fmt: skip
+    numbers: dict[str, int] = {}
+    keys = [key for key, _ in fresh]
+    for start in range(0, len(keys), CHUNK):
+        new = (t.item.c.project_id == project.id) & t.item.c.key.in_(keys[start : start + CHUNK])
+        numbers |= {row.key: row.id for row in connection.execute(select(t.item.c.key, t.item.c.id).where(new))}
+    ids = iter(_add_responses(connection, [(side, "") for _, each in fresh for side in each.responses]))
+    _insert(connection, t.candidate, [
+        {"item_id": numbers[key], "place": place, "response_id": next(ids)}
+        for key, each in fresh for place in range(len(each.responses))
+    ])  # fmt: skip
+    tallies.begin(connection, project.id)
+    return len(fresh)
+
+
+def _add_responses(connection: Connection, responses: Sequence[tuple[Response, str]]) -> list[int]:
+    """Add responses with their writers, in one statement; their ids."""
+    # ids go on from the highest one, which the write lock reserves
+    base = _next_id(connection, t.response, len(responses))
+    rows = []
+    for number, (side, writer) in enumerate(responses, base):
+        if len(side.id) > LONGEST_ID:
+            raise ValueError(f"the id of a response has {len(side.id)} characters, expected at most {LONGEST_ID}")
+        about = {"name": side.id, "text": side.text, "finished": side.finished}
+        rows.append({"id": number, **about, "writer": writer[:LONGEST_WRITER]})
+    _insert(connection, t.response, rows)
+    return list(range(base, base + len(rows)))
 
 
 def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt], overlap: int | None = None) -> int:
@@ -174,9 +205,9 @@ def add_prompts(connection: Connection, project: DbRow, prompts: Iterable[Prompt
     return len(rows)
 
 
-def unknown(connection: Connection, project: DbRow, given: Iterable[Pair | Prompt]) -> int:
-    """How many of these pairs or prompts are not in the project yet."""
-    made = [(key_of(each) if isinstance(each, Pair) else _key(each, []), each) for each in given]
+def unknown(connection: Connection, project: DbRow, given: Iterable[Pair | Slate | Prompt]) -> int:
+    """How many of these pairs, answers to rank or prompts are not in the project yet."""
+    made = [(_key(each, []) if isinstance(each, Prompt) else key_of(each), each) for each in given]
     return len(_fresh(connection, project, made))
 
 
@@ -202,12 +233,13 @@ def _item(project: DbRow, round_id: int, key: str, prompt: Prompt, overlap: int 
     }
 
 
-def key_of(pair: Pair) -> str:
-    """The key that identifies a pair in a project. `ValueError` if its two responses are equal."""
-    sides = sorted((side.text, side.finished) for side in (pair.first, pair.second))
-    if sides[0] == sides[1]:
+def key_of(given: Pair | Slate) -> str:
+    """The key that identifies a pair, or answers to rank, in a project. `ValueError` if two responses are equal."""
+    responses = (given.first, given.second) if isinstance(given, Pair) else given.responses
+    sides = sorted((side.text, side.finished) for side in responses)
+    if len(set(sides)) < len(sides):
         raise ValueError("the two responses are identical")
-    return _key(pair.prompt, sides)
+    return _key(given.prompt, sides)
 
 
 def _key(prompt: Prompt, sides: list[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, ScalarSelect, func, insert, literal_column, select, update
 
-from trueward.studio.store import order, projects
+from trueward.studio.store import order, projects, rankings
 from trueward.studio.store import tables as t
 from trueward.studio.store.order import FREE
 from trueward.studio.store.tables import DbRow
@@ -160,12 +160,16 @@ def release_expired(connection: Connection, now: float) -> int:
 
 
 def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
-    """Assignments as a page may see them: prompt and texts by side. No ids, writers, winner or answer key."""
+    """Assignments as a page may see them: prompt and texts, by side or as `answers`. No ids, writers, winner or answer key."""
     first, second = t.response.alias("first"), t.response.alias("second")
     rows = connection.execute(
         select(
             t.assignment.c.id,
             t.assignment.c.left_id,
+            t.assignment.c.account_id,
+            t.item.c.id.label("item_id"),
+            t.project.c.kind,
+            t.project.c.secret,
             t.item.c.prompt,
             t.item.c.first_id,
             first.c.text.label("one"),
@@ -174,10 +178,12 @@ def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
             second.c.finished.label("two_finished"),
         )
         .join(t.item, t.item.c.id == t.assignment.c.item_id)
+        .join(t.project, t.project.c.id == t.item.c.project_id)
         .outerjoin(first, first.c.id == t.item.c.first_id)
         .outerjoin(second, second.c.id == t.item.c.second_id)
         .where(t.assignment.c.id.in_(ids))
     ).all()
+    answers = rankings.of_items(connection, [row.item_id for row in rows if row.kind == "rank"])
     by_id = {}
     for row in rows:
         prompt = {key: value for key, value in json.loads(row.prompt).items() if key != "answer"}
@@ -187,6 +193,9 @@ def show(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
             if row.left_id != row.first_id:
                 sides.reverse()
             item["left"], item["right"] = sides
+        if there := answers.get(row.item_id):
+            shown = rankings.shown_order(row.secret, row.item_id, row.account_id, len(there))
+            item["answers"] = [{"text": there[i].text, "finished": there[i].finished} for i in shown]
         by_id[row.id] = item
     return [by_id[i] for i in ids]
 

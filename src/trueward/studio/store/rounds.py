@@ -14,7 +14,7 @@ from trueward import artifacts
 from trueward.data.snapshots import snapshot_path
 from trueward.records import ASSISTANT, Comparison, Prompt, Response, line
 from trueward.studio import agreement
-from trueward.studio.store import counts, criteria, decisions, edits, labels, projects
+from trueward.studio.store import counts, criteria, decisions, edits, labels, projects, rankings
 from trueward.studio.store import tables as t
 from trueward.studio.store.tables import DbRow
 
@@ -40,7 +40,8 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
     digest = hashlib.sha256(text.encode()).hexdigest()
     now = time.time()
     path = snapshot_path(data, project.name, row.number)
-    units = counts.by_item([v for v in cast_votes if v.check_id is None]) if project.kind == "compare" else {}
+    units = counts.by_pair([v for v in cast_votes if v.check_id is None]) if project.kind != "write" else {}
+    kept = standing(cast_votes, decided)
     manifest = {
         "format": 1,
         "project": project.name,
@@ -52,10 +53,10 @@ def close(connection: Connection, data: Path, project: DbRow) -> dict[str, Any]:
         "rows": len(rows),
         "items": len({v.item_id for v in [*cast_votes, *decided]}),
         "check_answers": unused,
-        "adjudicated": len(decided),
+        "adjudicated": len({row.item_id for row in decided}),
         "edited": len(better),
-        "votes_overruled": len(cast_votes) - len(standing(cast_votes, decided)),
-        "events": sorted(v.event_id for v in [*standing(cast_votes, decided), *decided] if v.check_id is None),
+        "votes_overruled": len({v.event_id for v in cast_votes} - {v.event_id for v in kept}),
+        "events": sorted({v.event_id for v in [*kept, *decided] if v.check_id is None}),
         "alpha": agreement.summary(units)["alpha"],
     }
     if better:
@@ -180,6 +181,7 @@ def adjudicated(project: str, row: DbRow, texts: dict[int, Response]) -> Compari
         strength=row.strength,
         source=f"studio:{project}/{row.name}, adjudicated",  # no account's name has a comma
         annotator=row.name,
+        group=_group(project, row),
     )
 
 
@@ -193,8 +195,14 @@ def comparison(project: str, vote: DbRow, texts: dict[int, Response]) -> Compari
         strength=vote.strength,
         source=f"studio:{project}/{vote.name}",
         annotator=vote.name,
+        group=_group(project, vote),
         check=None if vote.check_id is None else "first" if vote.check_id == vote.first_id else "second",
     )
+
+
+def _group(project: str, row: DbRow) -> str | None:
+    """The ranking that a pair is of, one person's of one item."""
+    return None if row.ranks is None else f"studio:{project}/{row.item_id}/{row.name}"
 
 
 def labelled(connection: Connection, project: DbRow) -> list[Comparison]:
@@ -236,7 +244,8 @@ def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
             t.event.c.item_id.label("item"), t.event.c.assignment_id.label("assignment"), chosen.c.name.label("chosen"),
             left.c.name.label("left"), first.c.name.label("first"), second.c.name.label("second"), t.event.c.strength,
             t.event.c.both, t.event.c.text, t.event.c.reason, t.event.c.seconds, t.event.c.supersedes,
-            t.event.c.position, t.event.c.read, t.event.c.criteria,
+            t.event.c.position, t.event.c.read, t.event.c.criteria, t.event.c.ranks,
+            t.assignment.c.account_id.label("shown_to"),
             t.item.c.strategy, t.item.c.propensity, t.item.c.prompt,
             t.sitting.c.participant, t.sitting.c.study, t.sitting.c.session,
         )
@@ -252,7 +261,14 @@ def events(connection: Connection, project: DbRow) -> list[dict[str, Any]]:
         .order_by(t.event.c.id)
     )  # fmt: skip
     rows = [dict(row._mapping) for row in connection.execute(query).all()]
+    ranked = rankings.of_items(connection, {row["item"] for row in rows} if project.kind == "rank" else ())
     for row in rows:
+        shown_to, names = row.pop("shown_to"), [each.name for each in ranked.get(row["item"], ())]
+        if names:  # the item's answers, in the order in which `ranks` has them, and in the order shown
+            row["responses"], row["ranks"] = names, json.loads(row["ranks"]) if row["ranks"] else None
+        if names and shown_to:
+            order = rankings.shown_order(project.secret, row["item"], shown_to, len(names))
+            row["order"] = [names[place] for place in order]
         row["prompt"] = json.loads(row["prompt"])
         row["criteria"] = criteria.said(row["criteria"]) or None
         row["assignment"] = row["assignment"] or None

@@ -43,7 +43,7 @@ def change(connection: Connection, project: DbRow, **values: Any) -> None:
         values["criteria"] = criteria.written(project.name, values["criteria"])
         if values["criteria"] and project.kind != "compare":
             raise ValueError(
-                f"project {project.name}: criteria: people write in it, so that there is no pair to ask about"
+                f"project {project.name}: criteria: people {project.kind} in it, so that there is no pair to ask about"
             )
     if "archived" in values:
         values["archived"] = (project.archived or time.time()) if values["archived"] else None

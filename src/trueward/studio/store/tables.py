@@ -16,35 +16,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.engine import Dialect
+
+from trueward.studio.store.exact_text import ExactText
 
 DbRow: TypeAlias = Row[*tuple[Any, ...]]  # a row of any query
-
-MARK = "\U0010ffff"  # a character that stands for nothing, and no text has
-
-
-class ExactText(TypeDecorator[str]):
-    """A model's text as it is, NUL characters too, for which PostgreSQL has no place: there they are written with a mark."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """The text as the database keeps it."""
-        if value is None or dialect.name == "sqlite":
-            return value
-        return value.replace(MARK, f"{MARK}1").replace("\0", f"{MARK}0")
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """The text as it was."""
-        if value is None or dialect.name == "sqlite" or MARK not in value:
-            return value
-        return value.replace(f"{MARK}0", "\0").replace(f"{MARK}1", MARK)
-
 
 metadata = MetaData(
     naming_convention={
@@ -84,10 +62,10 @@ credential = Table(
 )
 Index("ix_credential_account_id", credential.c.account_id)
 
-# `kind`: compare or write. `secret` decides which answer stands on which side, and who gets which item when. `check_rate`:
-# of each person's items, how many are check pairs; none: they come as they are spread among the others. `skip_reasons`: a
-# list as JSON; none: the usual ones. `criteria`: questions beside the overall one, as JSON. `archived`: since when nobody
-# works in it.
+# `kind`: compare, rank or write. `secret` decides which answer stands on which side, and who gets which item when.
+# `check_rate`: of each person's items, how many are check pairs; none: they come as they are spread among the others.
+# `skip_reasons`: a list as JSON; none: the usual ones. `criteria`: questions beside the overall one, as JSON. `archived`:
+# since when nobody works in it.
 project = Table(
     "project",
     metadata,
@@ -128,9 +106,10 @@ response = Table(
     Column("writer", String(200), nullable=False),
 )
 
-# A prompt with two responses (compare) or none (write). `spare`: how many people may still take it. `check_id`: the
-# response that is known to be better. `key`: what it was made from, so that importing twice adds nothing. `turned`: whether
-# a vote for the first counts as one for B where agreement is measured. `place`: in the shuffled order of its project.
+# A prompt with two responses (compare), or none of its own (rank, write). `spare`: how many people may still take it.
+# `check_id`: the response that is known to be better. `key`: what it was made from, so that importing twice adds nothing.
+# `turned`: whether a vote for the first counts as one for B where agreement is measured. `place`: in the shuffled order of
+# its project.
 item = Table(
     "item",
     metadata,
@@ -155,6 +134,15 @@ Index("ix_item_queue", *_PLACES, sqlite_where=text("spare > 0"), postgresql_wher
 _CHECKS = text("spare > 0 AND check_id IS NOT NULL")
 Index("ix_item_checks", *_PLACES, sqlite_where=_CHECKS, postgresql_where=_CHECKS)
 
+# The answers of an item that people rank: two to nine, in the order of the import. Such an item has no first and no second.
+candidate = Table(
+    "candidate",
+    metadata,
+    Column("item_id", ForeignKey("item.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("response_id", ForeignKey("response.id"), nullable=False),
+)
+
 # One person's turn at one item. `state`: leased, released, answered, skipped, surplus (came when no more were needed),
 # excluded. `answer_id`: the event that counts now. `position`: it was the so-manieth item of the project for this person.
 assignment = Table(
@@ -174,10 +162,10 @@ Index("ix_assignment_leases", assignment.c.leased_until, sqlite_where=text("stat
       postgresql_where=text("state = 'leased'"))  # fmt: skip
 Index("ix_assignment_account", assignment.c.account_id, assignment.c.state)
 
-# What happened: appended and never changed (a trigger refuses). `kind`: win, tie, skip, write, undo, exclude, include; a
+# What happened: appended and never changed (a trigger refuses). `kind`: win, tie, rank, skip, write, undo, exclude, include; a
 # reviewer's adjudicate (no `chosen_id`: a tie), withdraw and comment, which belong to no `assignment_id`. `supersedes`: the
 # event that no longer counts. `key`: the same click sent twice is one event. `seconds`: from seeing to answering. `position`:
-# the assignment's at that time. `read`: whether both answers had been on the screen to their ends. `criteria`: see there.
+# the assignment's at that time. `read`: whether all answers were on the screen to their ends. `criteria`, `ranks`: see there.
 event = Table(
     "event",
     metadata,
@@ -198,13 +186,15 @@ event = Table(
     Column("position", Integer),
     Column("read", Boolean),
     Column("criteria", Text),
+    Column("ranks", Text),
 )
 Index("ix_event_account", event.c.account_id, event.c.id)
 Index("ix_event_item", event.c.item_id)
 
 # What people said of an item, counted, so that a desk with thousands of items finds and sorts them at once: written again in
 # the transaction of each event (`tallies`). `for_first`, `for_second`, `ties`: of the `votes` that count. `failed`: votes that
-# missed a check pair's outcome. `quickest`: seconds of the quickest vote. `decision_id`: the reviewer's decision that stands.
+# missed a check pair's outcome. `quickest`: seconds of the quickest vote. `decision_id`: the decision that
+# stands. `alike`: of rankings, the share of equal choices.
 tally = Table(
     "tally",
     metadata,
@@ -222,6 +212,7 @@ tally = Table(
     Column("quickest", Float),
     Column("last_at", Float),
     Column("decision_id", ForeignKey("event.id")),
+    Column("alike", Float),
 )
 Index("ix_tally_project", tally.c.project_id, tally.c.last_at, tally.c.item_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, select, update
 
+from trueward.studio.store import rankings
 from trueward.studio.store import tables as t
 
 COUNTS = ("votes", "for_first", "for_second", "ties", "failed", "skipped", "excluded")
@@ -39,7 +40,10 @@ def refresh(connection: Connection, item_id: int) -> None:
         .join(t.event, t.event.c.id == t.assignment.c.answer_id)
         .where(t.assignment.c.item_id == item_id)
     ).one()
-    connection.execute(update(t.tally).where(t.tally.c.item_id == item_id).values(dict(row._mapping)))
+    counted = (t.assignment.c.item_id == item_id) & (t.assignment.c.state == "answered") & t.event.c.ranks.is_not(None)
+    ranked = select(t.event.c.ranks).join(t.assignment, t.assignment.c.answer_id == t.event.c.id).where(counted)
+    values = {**row._mapping, "alike": rankings.alike(connection.scalars(ranked).all())}
+    connection.execute(update(t.tally).where(t.tally.c.item_id == item_id).values(values))
 
 
 def _vote(*conditions: ColumnElement[bool]) -> ColumnElement[int]:

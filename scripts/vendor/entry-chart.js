@@ -1,0 +1,2 @@
+// What draws curves of many points.
+export { default as uPlot } from "uplot";
