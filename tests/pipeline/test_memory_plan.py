@@ -114,6 +114,14 @@ def test_a_micro_batch_is_as_large_as_suits_the_threads(half: ModelShape) -> Non
     assert acts(1, general) == acts(64, general)  # padded rows fill what they're allowed to
 
 
+def test_a_step_of_the_reward_model_is_kept_whole_where_the_budget_holds_it(half: ModelShape) -> None:
+    def acts(tokens: int) -> float:
+        plan = replace(plan_of(half, "reward.batch_size=8", tokens=tokens), threads=1)
+        return next(s for s in plan.stages() if s.stage == "reward_model").activations
+
+    assert acts(16 * 512) == acts(100_000) > 4 * acts(16 * 512 - 1)  # else about 768 tokens at a time, and once more
+
+
 def test_a_prompt_that_answers_share_is_read_once(half: ModelShape) -> None:
     def acts(*changes: str, shape: ModelShape = half) -> float:
         plan = plan_of(shape, "policy.minibatches=1", *changes, tokens=64 * 512)

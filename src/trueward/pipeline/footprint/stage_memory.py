@@ -146,9 +146,12 @@ class Plan:
         self, batch: int, prompt: float, answer: float, trained: int, *, last: bool = False, beside: float = 1.0
     ) -> tuple[float, float, float]:
         """Gradients, activations, both at their peak. batch: sequences of a step, of so many tokens in the mean. last: of an
-        answer the last token alone is chosen. beside: sequences that share a prompt, which the packed path reads once."""
+        answer the last token alone is chosen, and scores are compared: what fits the budget is kept until all are there.
+        beside: sequences that share a prompt, which the packed path reads once."""
         usual = prompt + answer
-        rows = min(batch, max(self.lengths.longest, self._at_once(batch * usual)) / usual)
+        total = batch * usual
+        fits = last and total <= self.tokens and self.parts == 1
+        rows = min(batch, max(self.lengths.longest, total if fits else self._at_once(total)) / usual)
         tokens = max(1, round(rows * (answer + prompt / (beside if self.shape.is_packed else 1.0))))
         chosen = max(1, round(rows * (1 if last else answer)))
         whole, checkpointing, own = rows >= batch, self.recipe.runtime.checkpointing, trained // self.parts
