@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from trueward.launch.creation import creation_line
 from trueward.launch.rank_actor import RankActor
 from trueward.launch.told import DONE, FAILED, Event, raised, show
 from trueward.parallel.placement import Placed
@@ -69,10 +70,10 @@ class Gang:
         self.actors = [self.place(RankActor, each).remote(os.getcwd()) for each in self.ranks]
         try:
             met = ray.get([actor.meet.remote(self.before) for actor in self.actors])
-        except ray.exceptions.ActorDiedError as error:
-            if "doesn't see" in str(error):
-                raise ValueError(_line(error)) from None
-            raise DeadRankError([i for i, actor in enumerate(self.actors) if _is_dead(actor)]) from None
+        except ray.exceptions.RayActorError as error:
+            if why := creation_line(error):
+                raise ValueError(f"--launch ray: {why}") from None
+            raise DeadRankError([i for i, actor in enumerate(self.actors) if _is_dead(actor)] or [0]) from None
         self.before = [(each["host"], each["process"]) for each in met]
         surroundings = [variables(rank, met, bool(place.gpus)) for rank, place in enumerate(self.ranks)]
         streams = [
@@ -152,9 +153,3 @@ def _is_dead(actor: Any) -> bool:
     except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
         return True
     return False
-
-
-def _line(error: BaseException) -> str:
-    """The line of a `ValueError` inside of what Ray says."""
-    lines = [line for line in str(error).splitlines() if line.startswith("ValueError: ")]
-    return lines[-1].removeprefix("ValueError: ") if lines else next(iter(str(error).splitlines()), "")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trueward.launch.creation import creation_line
 from trueward.launch.folder import enter
 from trueward.parallel.placement import Placed
 from trueward.training.env import Remote
@@ -104,7 +105,9 @@ def answers(role: str, calls: Mapping[int, Any]) -> dict[int, Any]:
             if isinstance(cause, (ValueError, OSError)):
                 raise ValueError(f"{role} {number}: {line}") from None
             raise RuntimeError(f"{role} {number}: {type(cause).__name__}: {line}") from error
-        except ray.exceptions.RayActorError:
+        except ray.exceptions.RayActorError as error:
+            if why := creation_line(error):
+                raise ValueError(f"{role} {number}: {why}") from None
             raise ValueError(
                 f"{role} {number} has died {RETRIES + 1} times in a row; the same command goes on from the last checkpoint"
             ) from None
