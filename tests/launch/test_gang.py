@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from trueward.launch import told
 from trueward.launch.creation import creation_line
 from trueward.launch.gang import DeadRankError, raise_first, variables
+from trueward.launch.listener import LISTENER, without_listener
 from trueward.progress import Progress, WaitingError
 from trueward.signals import LostProcessError
 
@@ -105,3 +108,15 @@ def test_why_an_actor_could_not_be_made() -> None:
     text = "The actor died because of an error in its creation task, \x1b[36mX\nTraceback\nValueError: b doesn't see /x"
     assert creation_line(RuntimeError(text)) == "b doesn't see /x"
     assert creation_line(RuntimeError("The actor died unexpectedly\nOSError: x")) == ""
+
+
+def test_rays_pages_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of its own thread alone."""
+    with without_listener():
+        for name in (LISTENER, "another"):
+            thread = threading.Thread(target=lambda: print("a page", file=sys.stderr), name=name)
+            thread.start()
+            thread.join()
+        print("a line")
+        assert not sys.stderr.isatty()
+    assert capsys.readouterr() == ("a line\n", "a page\n")

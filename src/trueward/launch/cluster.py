@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trueward.extras import require
+from trueward.launch.listener import without_listener
 from trueward.parallel.launched import NESTED, place
 from trueward.signals import STOPPING
 
@@ -48,7 +49,7 @@ def connected(address: str, cpus: float) -> Iterator[str]:
         from ray._raylet import Config  # type: ignore[attr-defined]  # a module in Cython
 
         Config.initialize("")  # it reads them when it's first imported, which may have been before
-        with _joined(address) if address else _own_cluster(cpus):
+        with without_listener(), _joined(address) if address else _own_cluster(cpus):
             try:
                 nodes = len(ray.nodes())
                 yield f"the cluster at {address} ({nodes} node{'s' * (nodes != 1)})" if address else "this machine"
