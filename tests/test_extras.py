@@ -143,10 +143,28 @@ def test_a_postgresql_database_needs_its_driver(block: Block) -> None:
         _engine("postgresql+psycopg://localhost/x")
 
 
+@pytest.mark.parametrize("words", [["run", "tiny"], ["sweep", "tiny", "--over", "policy.kl_coef=0,1"]])
+def test_a_launch_by_ray_names_what_it_needs(
+    block: Block, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trueward.cli import app
+
+    block("ray")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["trueward", *words, "--launch", "ray", "--quiet"])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    assert (stop.value.code, capsys.readouterr().err) == (
+        2,
+        f"trueward: --launch ray needs ray: {extras.install('ray')}\n",
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_extra_is_known_and_tested() -> None:
     declared = set(PROJECT["optional-dependencies"]) - {"dev"}
     assert set(extras.MODULES) >= declared - {"notebook", "docs"}  # which nothing in the package imports
-    tested = {case[0] for case in CASES} | set(extras.MODULES["studio"]) | {"psycopg"}
+    tested = {case[0] for case in CASES} | set(extras.MODULES["studio"]) | {"psycopg", "ray"}
     assert {m for modules in extras.MODULES.values() for m in modules} == tested
 
 

@@ -18,6 +18,7 @@ MODULES = {
     "flash": ("flash_attn",),
     "smollm2": ("gguf",),
     "vllm": ("vllm",),
+    "ray": ("ray",),
     "lm-eval": ("lm_eval",),
     "inspect": ("inspect_ai",),
     "studio": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2"),

@@ -66,8 +66,27 @@ def test_the_command_without_the_launch_is_started_in_a_launcher(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--launch", "ray", "--nproc-per-node", "2"], "--launch ray: expected --launch torchrun --nproc-per-node N"),
-        (["--nproc-per-node", "2"], "--nproc-per-node alone: expected --launch torchrun --nproc-per-node N"),
+        (
+            ["--launch", "ray", "--nproc-per-node", "2"],
+            "--nproc-per-node: it is torchrun's; with --launch ray say --set runtime.ray.ranks=N, for the whole cluster",
+        ),
+        (
+            ["--launch", "mpi", "--nproc-per-node", "2"],
+            "--launch mpi: expected --launch torchrun --nproc-per-node N, or --launch ray",
+        ),
+        (
+            ["--nproc-per-node", "2"],
+            "--nproc-per-node alone: expected --launch torchrun --nproc-per-node N, or --launch ray",
+        ),
+        (["--address", "localhost:6379"], "--address: it is a Ray cluster's; add --launch ray"),
+        (
+            ["--launch", "ray", "--address", "http://localhost:6379"],
+            "--address http://localhost:6379: expected HOST:PORT of a Ray cluster's head, or auto for one of this machine",
+        ),
+        (
+            ["--launch", "ray", "--address", "127.0.0.1:9"],
+            "--address 127.0.0.1:9: no Ray cluster is reached there ([Errno 111] Connection refused)",
+        ),
         (["--launch", "torchrun"], "--launch torchrun: how many processes? Add --nproc-per-node N"),
         (
             ["--launch", "torchrun", "--nproc-per-node", "2", "--set", "policy.kl_coef=-1"],
@@ -89,8 +108,9 @@ def test_within_a_launchers_processes(command: Callable[..., tuple[int, str]], m
     """No launch in a launch; other commands than run are one process's work, which rank 0 alone says."""
     for name, value in {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
-    code, said = command("run", "tiny", "--launch", "torchrun", "--nproc-per-node", "2")
-    assert (code, said.startswith("trueward: --launch: this is one of 3 processes")) == (2, True)
+    for words in (["--launch", "torchrun", "--nproc-per-node", "2"], ["--launch", "ray"]):
+        code, said = command("run", "tiny", *words)
+        assert (code, said.startswith("trueward: --launch: this is one of 3 processes")) == (2, True)
     line = "trueward: recipes is one process's work: only `trueward run` is for torchrun\n"
     assert command("recipes") == (2, line)
     monkeypatch.setenv("RANK", "1")

@@ -32,7 +32,7 @@ def test_shipped_recipes_round_trip(name: str, tmp_path: Path) -> None:
 
 def test_shipped() -> None:
     assert " ".join(sorted(config.shipped())) == (
-        "arithmetic best-of-n constraints direct instruct loose-verifier nano principle reviews smollm2 tiny"
+        "arithmetic best-of-n cluster constraints direct instruct loose-verifier nano principle reviews smollm2 tiny"
     )
 
 

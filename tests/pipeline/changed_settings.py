@@ -333,6 +333,12 @@ ELSEWHERE = (  # each has a test of its own below
     "runtime.checkpointing",  # in tests/models/test_checkpointing.py
     "runtime.attention",  # in tests/models/fast/test_flash.py
     "runtime.shard",  # in tests/parallel/test_sharded.py
+    "runtime.ray.ranks",  # in tests/launch
+    "runtime.ray.samplers",
+    "runtime.ray.scorers",
+    "runtime.ray.placement",
+    "runtime.ray.cpus",
+    "runtime.ray.max_restarts",
     "runtime.compile",  # in tests/models/fast/test_compiled.py
     # in tests/pipeline/test_judge.py and tests/scorers/judge, where there is a service
     "judge.endpoint",

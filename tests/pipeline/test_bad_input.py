@@ -39,8 +39,8 @@ RECIPES: dict[str, tuple[str, list[str], str]] = {
     "unknown recipe": (
         "",
         ["run", "tinny"],
-        "there is no recipe 'tinny'; shipped are: arithmetic, best-of-n, constraints, direct, instruct, loose-verifier, nano, "
-        "principle, reviews, smollm2, tiny (or give a path to a TOML file)",
+        "there is no recipe 'tinny'; shipped are: arithmetic, best-of-n, cluster, constraints, direct, instruct, "
+        "loose-verifier, nano, principle, reviews, smollm2, tiny (or give a path to a TOML file)",
     ),
     "no such file": ("", ["run", "mine.toml"], "mine.toml: no such recipe file"),
     "unknown key": ("[policy]\nkl_coeff = 1", [], "recipe.toml: unknown key policy.kl_coeff; did you mean kl_coef?"),

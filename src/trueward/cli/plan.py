@@ -26,6 +26,13 @@ def show_plan(
         out.print(plan_text.table(table, there))
     for text in plan_text.sentences(table):
         out.print(text, highlight=False)
+    if actors := planned.cluster():
+        from trueward.reporting import cluster_text
+
+        out.print()
+        out.print(cluster_text.table(actors))
+        for text in cluster_text.sentences(actors):
+            out.print(text, highlight=False)
     if there is not None:
         fits, text = plan_text.verdict(table, there, planned.changes(there))
         if not fits:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,12 @@ from trueward.config import ablations
 from trueward.console import as_json as as_json_text
 from trueward.parallel.launched import launch as start
 
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="With --launch ray: a cluster that runs already; without, one is started here."
+    ),
+]
 STAGE = "prepare, sft, comparisons, reward_model (or reward), policy, evaluation, report"
 
 
@@ -32,9 +40,11 @@ def run(
     launch: Annotated[
         str | None,
         typer.Option(
-            metavar="torchrun", help="Start several processes that train data-parallel; with --nproc-per-node."
+            metavar="torchrun|ray",
+            help="Start several processes that train data-parallel: with --nproc-per-node, or as [runtime.ray] says.",
         ),
     ] = None,
+    address: Address = None,
     nproc: Annotated[
         int | None,
         typer.Option(
@@ -68,8 +78,14 @@ def run(
     if plan:
         if measure and (nproc or 1) > 1:
             raise ValueError("--measure: it measures one process; leave --nproc-per-node out")
-        show_plan(wanted, memory, nproc or 1, measure=measure, quiet=quiet)
+        show_plan(wanted, memory, nproc or wanted.runtime.ray.ranks, measure=measure, quiet=quiet)
         return
+    if launch == "ray" and nproc is None:
+        from trueward.launch.run import run_by_ray
+
+        run_pipeline(wanted, out, changes or [], until, quiet, verbose, partial(run_by_ray, address=address or ""))
+        return
+    refuse_address(address, launch)
     if launch is not None or nproc is not None:
         launched(launch, nproc)
         return
@@ -78,12 +94,31 @@ def run(
 
 def launched(launch: str | None, nproc: int | None) -> None:
     """The same command in several processes. The recipe was read before any is started."""
+    if launch == "ray":
+        raise ValueError(
+            "--nproc-per-node: it is torchrun's; with --launch ray say --set runtime.ray.ranks=N, for the whole cluster"
+        )
     if launch != "torchrun":
         got = "--nproc-per-node alone" if launch is None else f"--launch {launch}"
-        raise ValueError(f"{got}: expected --launch torchrun --nproc-per-node N")
+        raise ValueError(f"{got}: expected --launch torchrun --nproc-per-node N, or --launch ray")
     if nproc is None:
         raise ValueError("--launch torchrun: how many processes? Add --nproc-per-node N")
     raise typer.Exit(start(nproc, plain(sys.argv[1:])))
+
+
+def refuse_address(address: str | None, launch: str | None) -> None:
+    """`ValueError` for a cluster's address without Ray."""
+    if address is not None and launch != "ray":
+        raise ValueError("--address: it is a Ray cluster's; add --launch ray")
+
+
+def refuse_launch(launch: str | None, address: str | None, jobs: int | None) -> None:
+    """`ValueError` for a sweep that can't be launched so."""
+    refuse_address(address, launch)
+    if launch not in (None, "ray"):
+        raise ValueError(f"--launch {launch}: expected --launch ray, or --jobs N without it")
+    if launch and jobs is not None:
+        raise ValueError("--jobs: with --launch ray the cluster says how many runs it holds at once; leave --jobs out")
 
 
 def plain(words: list[str]) -> list[str]:
@@ -103,7 +138,13 @@ def sweep(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a TOML file.")],
     over: Annotated[str, typer.Option(metavar="KEY=V,V,...", help="The setting and its values.")],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each value, from the recipe's own upward.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs in parallel; each gets its share of the cores.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs in parallel, 1 by default; each gets its share of the cores.")
+    ] = None,
+    launch: Annotated[
+        str | None, typer.Option(metavar="ray", help="Spread the runs over a Ray cluster, as many at once as it holds.")
+    ] = None,
+    address: Address = None,
     out: Out = None,
     changes: Set = None,
     quiet: Quiet = False,
@@ -114,14 +155,20 @@ def sweep(
     from trueward.pipeline.sweep import Over
     from trueward.progress import Progress, terminal_progress
 
+    refuse_launch(launch, address, jobs)
     parsed = Over.parse(over)
     home = out or Path("runs") / f"sweep-{config.variant(Path(recipe).stem, [parsed.key, *(changes or [])])}"
     command = shlex.join(["trueward", *sys.argv[1:]])
-    if quiet or as_json:
-        result = pipeline.sweep(recipe, changes or [], parsed, seeds, jobs, home, Progress(), command)
-    else:
-        with terminal_progress() as progress:
-            result = pipeline.sweep(recipe, changes or [], parsed, seeds, jobs, home, progress, command)
+    with nullcontext(Progress()) if quiet or as_json else terminal_progress() as progress:
+        given = recipe, changes or [], parsed, seeds, jobs or 1, home, progress, command
+        if launch is None:
+            result = pipeline.sweep(*given)
+        else:
+            from trueward.launch.sweep import jobs_by_ray
+
+            cpus = config.read(recipe, changes or []).runtime.ray.cpus
+            with jobs_by_ray(address or "") as run_jobs:
+                result = pipeline.sweep(*given, run_jobs=run_jobs, threads=cpus)
     if as_json:
         print(as_json_text(artifacts.read_json(home / "sweep.json")))
     elif not quiet:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trueward import artifacts, config
+from trueward.artifacts import Artifact
 from trueward.parallel.launched import place
 
 if TYPE_CHECKING:
@@ -32,11 +34,18 @@ def flag(name: str, help: str, *others: str) -> Any:
 
 
 def run_pipeline(
-    recipe: config.Recipe, out: Path | None, changes: list[str], until: str, quiet: bool, verbose: bool = False
+    recipe: config.Recipe,
+    out: Path | None,
+    changes: list[str],
+    until: str,
+    quiet: bool,
+    verbose: bool = False,
+    runner: Callable[..., Artifact] | None = None,
 ) -> None:
     """Run the pipeline up to a stage; progress and the result are printed unless `quiet`.
 
-    out: runs/NAME if not given. verbose: print the verdict's test statistics too.
+    out: runs/NAME if not given. verbose: print the verdict's test statistics too. runner: runs it elsewhere, with the arguments
+    of `pipeline.run_pipeline`; default: that, in this process.
     """
     from trueward import pipeline
     from trueward.pipeline.announcements import announcements
@@ -47,13 +56,14 @@ def run_pipeline(
         raise ValueError(f"--until {until}: there is no such stage; the stages are {', '.join(pipeline.KNOWN_STAGES)}")
     out = out or Path("runs") / config.variant(recipe.name, changes)
     command = shlex.join(["trueward", *sys.argv[1:]])
+    run_it = runner or pipeline.run_pipeline
     if quiet or place()[0]:  # of several processes rank 0 speaks
-        pipeline.run_pipeline(recipe, out.parent, out.name, Progress(), until=until, command=command)
+        run_it(recipe, out.parent, out.name, Progress(), until=until, command=command)
         return
     for note in announcements(recipe, out):
         tell(note)
     with terminal_progress() as progress:
-        run = pipeline.run_pipeline(recipe, out.parent, out.name, progress, until=until, command=command)
+        run = run_it(recipe, out.parent, out.name, progress, until=until, command=command)
     if until == "report":
         show(artifacts.read_json(out / "report.json"), out / "report.html", verbose)
     elif until == "reward_model" and (run.path / "report.json").is_file():

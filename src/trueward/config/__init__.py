@@ -16,6 +16,7 @@ from trueward.config.policy import (
     PolicyConfig,
     RelabelConfig,
 )
+from trueward.config.ray import RayConfig
 from trueward.config.reading import (
     as_toml,
     canonical,
@@ -52,6 +53,7 @@ __all__ = [
     "LoraConfig",
     "ModelConfig",
     "PolicyConfig",
+    "RayConfig",
     "Recipe",
     "RelabelConfig",
     "RewardConfig",

@@ -215,6 +215,24 @@ SETTINGS: tuple[Same, ...] = (
         "deepspeed fsdp fsdp_config",
         '"full", with --launch torchrun: weights, gradients and optimiser state in parts, as ZeRO-3 and FSDP have them',
     ),
+    _same(
+        "runtime.ray.ranks",
+        "nnodes n_gpus_per_node actor_num_nodes actor_num_gpus_per_node",
+        "with --launch ray: training processes of the whole cluster, each with a GPU",
+    ),
+    _same(
+        "runtime.ray.samplers", "vllm_num_engines", "with --launch ray: each holds an engine and a copy of the policy"
+    ),
+    _same(
+        "runtime.ray.scorers",
+        "reward_num_nodes reward_num_gpus_per_node",
+        "with --launch ray: a reward model, a verifier or a judge",
+    ),
+    _same(
+        "runtime.ray.placement",
+        "colocate_all_models",
+        '"colocated": samplers and scorers on the training processes\' GPUs',
+    ),
     _same("", "ddp_timeout", "a process that is silent for TRUEWARD_SILENCE seconds (120) is given up"),
     _same(
         "runtime.attention",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from trueward.config.ray import RayConfig
 from trueward.config.section import NonNegative, Positive, Rate, Section
 
 
@@ -60,6 +61,7 @@ class RuntimeConfig(Section):
     compile: bool = False
     """Compile the layers of Llama-like models for training; needs a C++ compiler."""
     judge: JudgeCallsConfig = JudgeCallsConfig()
+    ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
     def _all_make_the_same_passes(self) -> RuntimeConfig:

@@ -15,6 +15,7 @@ from trueward.config.guards import GUARD_FIELDS, refuse_unknown_guards
 from trueward.config.judge import JudgeConfig, refuse_without_ranking
 from trueward.config.lora import LoraConfig
 from trueward.config.policy import PolicyConfig
+from trueward.config.ray import refuse_contradictions
 from trueward.config.reward import ComparisonsConfig, RewardConfig
 from trueward.config.runtime import RuntimeConfig
 from trueward.config.section import Positive, Rate, Section, Share
@@ -204,6 +205,7 @@ class Recipe(Section):
         if not self.data.demonstrations and not self.data.prompts:
             raise ValueError("data.prompts is empty, and there are no demonstrations to take prompts from")
         refuse_unweighted(self.sampler.engine, self.policy)
+        refuse_contradictions(self.runtime.ray, self.sampler.engine, self.policy)
         if self.lora.rank and self.policy.trainable_layers:
             raise ValueError(
                 "policy.trainable_layers: with lora.rank above 0 the adapters learn, in every layer; use one of them"

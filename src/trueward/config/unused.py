@@ -11,11 +11,13 @@ from trueward.config import presets
 from trueward.config.engine import OF_VLLM, is_unread
 from trueward.config.guards import GUARD_FIELDS
 from trueward.config.policy import KINDS, PolicyConfig
+from trueward.config.ray import why_idle
 from trueward.config.reading import shipped
 from trueward.config.schema import Recipe
 from trueward.config.section import Section
 
 ENGINE = "sampler.engine."
+RAY = "runtime.ray."
 ONLINE = ("ppo", "grpo", "rloo")
 GROUPS = ("grpo", "rloo")
 LOOPS = (*ONLINE, "dpo")
@@ -96,6 +98,8 @@ def why_unused(recipe: Recipe, key: str) -> str:
         return "reward.epochs = 0 trains nothing, the head in closed form is the reward model"
     if key.startswith(ENGINE) and is_unread(recipe.sampler.engine, key.removeprefix(ENGINE)):
         return OF_VLLM[key.removeprefix(ENGINE)]
+    if key.startswith(RAY):
+        return why_idle(key.removeprefix(RAY), recipe.runtime.ray, policy)
     if key == "sampler.engine.sync_every" and kind not in ONLINE:
         return f'policy.kind = "{kind}" doesn\'t read it ({_listed(ONLINE)} do)'
     if key == "reward.cross_check" and recipe.reward.kind != "reward_model":

@@ -36,21 +36,18 @@ from trueward.pipeline.program_reward import ProgramReward
 from trueward.pipeline.relabel import RelabelSetup, write_rows
 from trueward.pipeline.reward_eval import split_comparisons
 from trueward.pipeline.reward_model import FittedReward
-from trueward.pipeline.rollouts import rollout_engine
+from trueward.pipeline.rollouts import adapter_seed, copied_from, shared_reward, shared_rollouts
 from trueward.pipeline.run_verdict import RunMonitor
 from trueward.pipeline.stage import Row, never
 from trueward.pipeline.trained_policy import TrainedPolicy
 from trueward.pipeline.value_network import value_network
 from trueward.records import Comparison, Completion, line
 from trueward.sampling.draws import Draws
-from trueward.sampling.shared import SharedEngine
 from trueward.scorers.ensemble import Proxy
 from trueward.scorers.normalized import Normalized, PartsLogger
 from trueward.scorers.random_reward import RandomReward, coin_flips
 from trueward.scorers.scorer import Scorer
 from trueward.scorers.shaping import SwappableScorer
-from trueward.scorers.shared import SharedScorer
-from trueward.seeds import seed_for
 from trueward.training import driver
 from trueward.training.driver import EvalSchedule, Evaluation, Outcome
 from trueward.training.env import Env
@@ -91,12 +88,9 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         self.reference: Network = self.setup.sft.policy
-        self.policy = trainable(self.reference, self.lora, seed_for(self.seed, "lora", "policy"))
+        self.policy = trainable(self.reference, self.lora, adapter_seed(self.seed))
         self.proxy: AnyProxy = self.setup.proxy(self.reward)
-        flips = RandomReward(self.seed, lambda: self.state.step if self.state else 0)
-        optimised = flips if self.is_control else self.scorer or self.setup.reward(self.proxy)
-        self.current_scorer = SwappableScorer(optimised)
-        shared = SharedScorer(self.env.fabric, self.current_scorer)
+        shared = shared_reward(self.env, self._own_reward, is_own=self.is_control or self.scorer is not None)
         self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(shared)
         self.optimised: Scorer = self.parts or shared
         if self.env.fabric.leads:
@@ -114,6 +108,13 @@ class Optimisation:
             self.env,
         )
 
+    def _own_reward(self) -> Scorer:
+        """What this process rewards by."""
+        flips = RandomReward(self.seed, lambda: self.state.step if self.state else 0)
+        optimised = flips if self.is_control else self.scorer or self.setup.reward(self.proxy)
+        self.current_scorer = SwappableScorer(optimised)
+        return self.current_scorer
+
     @property
     def common(self) -> dict[str, Any]:
         """Arguments that all setups of algorithms take."""
@@ -126,9 +127,8 @@ class Optimisation:
         if config.kind == "ppo":
             proxy = None if isinstance(self.proxy, Normalized) else self.proxy
             critic = value_network(config.critic, self.policy, self.reference, proxy, self.lora, self.seed)
-        sampler = SharedEngine(
-            self.env.fabric, rollout_engine(self.sampler, self.setup.prepared.prompts, self.policy, self.env)
-        )
+        copies = copied_from(self.journal.directory, self.setup.sft.place, self.lora, self.seed)
+        sampler = shared_rollouts(self.sampler, self.setup.prepared.prompts, self.policy, self.env, copies)
         setup = Online(
             **self.common,
             policy=self.policy,

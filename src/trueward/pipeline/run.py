@@ -34,8 +34,8 @@ from trueward.pipeline.reward_templates import refuse_refused_prompts
 from trueward.pipeline.run_verdict import run_verdict
 from trueward.pipeline.scorer_factory import check_scorers
 from trueward.pipeline.surroundings import run_env, with_precision
-from trueward.progress import Progress
-from trueward.training.env import Env
+from trueward.progress import Progress, note
+from trueward.training.env import NOWHERE, Env, Remote
 
 STAGES = ("prepare", "sft", "comparisons", "reward_model", "policy", "evaluation", "report")
 KNOWN_STAGES = (*STAGES[:4], "reward", *STAGES[4:])  # `reward` replaces those two where nothing has to be fitted
@@ -47,11 +47,19 @@ def proxy_stage(recipe: Recipe) -> str:
 
 
 def run_pipeline(
-    recipe: Recipe, home: Path, name: str, progress: Progress, *, until: str = "report", command: str = ""
+    recipe: Recipe,
+    home: Path,
+    name: str,
+    progress: Progress,
+    *,
+    until: str = "report",
+    command: str = "",
+    remote: Remote | None = None,
 ) -> Artifact:
     """Run the recipe's pipeline in `home/name` up to the stage `until`; returns the last stage's artifact.
 
-    Finished stages are reused. `ValueError` in one line for input that can't be used.
+    remote: samplers and scorers elsewhere, where a launcher has started some (`launch.run`); what it started none of, this
+    process does. Finished stages are reused. `ValueError` in one line for input that can't be used.
     """
     recipe = with_precision(relabel_people.pinned(recipe, home / name))
     check_until(recipe, until)
@@ -61,7 +69,9 @@ def run_pipeline(
     with joined() as fabric, process_settings(recipe):
         fabric.agree("the recipe", recipe.toml())
         fabric.agree("the run's directory", str((home / name).absolute()))
-        env = run_env(recipe, progress, fabric=fabric)
+        env = run_env(recipe, progress, fabric=fabric, remote=remote or NOWHERE)
+        if remote is None and not recipe.runtime.ray.is_default:
+            note("[runtime.ray] has no effect here: its actors are placed by --launch ray (docs/ray.md)")
         if not fabric.leads:
             return _follow(recipe, home / name, env, until, command)
         has_sft = (home / name / "sft" / artifacts.MANIFEST).is_file()

@@ -42,6 +42,8 @@ class SftPolicy:
     summary: dict[str, Any]
     trained: Network | None = field(default=None, repr=False)
     """The weights as they were trained, to be written; `load` gives them as they are read."""
+    place: Path | None = None
+    """The directory that `load` reads, where there is one: other processes load the same from there."""
 
     @cached_property
     def policy(self) -> Network:
@@ -123,7 +125,8 @@ def write(sft: SftPolicy, folder: Path) -> dict[str, Any]:
 
 def read(artifact: Artifact, env: Env) -> SftPolicy:
     """The result, from the stage's directory."""
-    return SftPolicy(partial(env.load, artifact.model), read_completions(artifact.path / ANSWERS), artifact.summary)
+    answers = read_completions(artifact.path / ANSWERS)
+    return SftPolicy(partial(env.load, artifact.model), answers, artifact.summary, place=artifact.model)
 
 
 SFT = Stage("sft", fine_tune, write, read, together=True)

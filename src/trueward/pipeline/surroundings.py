@@ -15,7 +15,7 @@ from trueward.progress import Progress, note
 from trueward.sampling.rank_pool import RankPool
 from trueward.token_budget import Budget, TokenBudget
 from trueward.tracking import Tracker, follow
-from trueward.training.env import Env, untracked
+from trueward.training.env import NOWHERE, Env, Remote, untracked
 from trueward.training.journal import DirectoryJournal, Journal
 
 BEGIN = {"cpu": 4096, "mps": 4096, "cuda": 16384}
@@ -81,8 +81,13 @@ def with_precision(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"dtype": "bfloat16"})})
 
 
-def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fabric = ALONE) -> Env:
-    """The device, progress and trackers of a recipe's run. `ValueError` if there is no such device."""
+def run_env(
+    recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fabric = ALONE, remote: Remote = NOWHERE
+) -> Env:
+    """The device, progress and trackers of a recipe's run, and what stands ready for it elsewhere.
+
+    `ValueError` if there is no such device.
+    """
 
     def track(journal: Journal, member: int = 0) -> Tracker:
         assert isinstance(journal, DirectoryJournal)
@@ -102,6 +107,7 @@ def run_env(recipe: Recipe, progress: Progress, tracked: bool = True, fabric: Fa
         fabric=fabric,
         track=track if tracked else untracked,
         ranks=RankPool(fabric),
+        remote=remote,
     )
     env.ranks.load, env.ranks.pool = env.load, env.pool
     env.ranks.acts["figures"] = SharedFigures(env.ranks).help

@@ -27,6 +27,8 @@ from trueward.progress import Progress
 from trueward.reporting import sweep_page
 
 FORMAT = 2  # of sweep.json
+RunJobs = Callable[[Sequence[Job], int, Callable[[Job, str], None]], dict[str, str]]
+"""Does jobs, so many at a time, and says of each when it is done and with which error; returns the errors."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,15 @@ def sweep(
     home: Path,
     progress: Progress,
     command: str = "",
+    run_jobs: RunJobs = workers.run_jobs,
+    threads: int = 0,
 ) -> dict[str, Any]:
     """Run all members, `jobs` at a time, and write sweep.json and sweep.html into `home`; returns the contents of sweep.json.
 
-    A member that fails (its loss is not finite) is a row with an `error`; `ValueError` if all fail.
+    run_jobs: does them. threads: of each where the recipe doesn't say so; 0: its share of the cores. A member that fails (its
+    loss is not finite) is a row with an `error`; `ValueError` if all fail.
     """
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     runs = members(recipe, changes, over, seeds, threads)
     tracking.require(runs[0].recipe.runtime.tracking)
     for run in runs:
@@ -109,7 +114,7 @@ def sweep(
         keep(home, gather(home, over, everyone, failed, command, name))
 
     keep(home, gather(home, over, everyone, failed, command, name))
-    failed = run_all(runs, home, jobs, progress, command, finished)
+    failed = run_all(runs, home, jobs, progress, command, finished, run_jobs)
     progress.end(f"{len(runs) - len(failed)} of {len(runs)} runs" if failed else f"{len(runs)} runs")
     result = gather(home, over, everyone, failed, command, name)
     if all(r.get("error") for r in result["runs"]):
@@ -160,6 +165,7 @@ def run_all(
     progress: Progress,
     command: str,
     on_done: Callable[[str, str], None] = lambda run, wrong: None,
+    run_jobs: RunJobs = workers.run_jobs,
 ) -> dict[str, str]:
     """Run first the stages that the members of a seed share, once, then the rest; returns the failed runs with their errors."""
     done = 0
@@ -177,8 +183,8 @@ def run_all(
 
     shared = {m.seed: m for m in reversed(left)}  # the first of each seed
     progress.at(done := len(runs) - len(left), f"{done} were there" if done else "what all runs of a seed share")
-    workers.run_jobs([job(m, proxy_stage(m.recipe)) for m in shared.values()], jobs, lambda _, wrong: None)
-    return workers.run_jobs([job(m, "report") for m in left], jobs, finished)
+    run_jobs([job(m, proxy_stage(m.recipe)) for m in shared.values()], jobs, lambda _, wrong: None)
+    return run_jobs([job(m, "report") for m in left], jobs, finished)
 
 
 def finished_before(run: Path, recipe: Recipe) -> bool:

@@ -42,6 +42,13 @@ class Job:
         return json.dumps({"recipe": self.recipe.table(), "home": str(self.home), "name": self.name,
                            "until": self.until, "command": self.command})  # fmt: skip
 
+    @classmethod
+    def parse(cls, line: str) -> Job:
+        """The job of such a line."""
+        row: dict[str, Any] = json.loads(line)
+        recipe = config.resolve(row["recipe"], "recipe")
+        return cls(recipe, Path(row["home"]), row["name"], row["until"], row["command"])
+
 
 def run_jobs(jobs: Sequence[Job], workers: int, on_done: Callable[[Job, str], None]) -> dict[str, str]:
     """Do all jobs, at most `workers` at a time; returns the failed runs with their errors. The order makes no difference.
@@ -145,9 +152,6 @@ def main() -> None:
     try:
         with stopped_by_signals():
             for text in sys.stdin:
-                row: dict[str, Any] = json.loads(text)
-                home = Path(row["home"])
-                job = Job(config.resolve(row["recipe"], "recipe"), home, row["name"], row["until"], row["command"])
-                print(json.dumps({"wrong": run_job(job)}), file=out, flush=True)
+                print(json.dumps({"wrong": run_job(Job.parse(text))}), file=out, flush=True)
     except StoppedBySignal as stop:
         sys.exit(128 + stop.number)

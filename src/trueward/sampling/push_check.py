@@ -41,12 +41,19 @@ class PushCheck:
     """Fixed texts of a policy's own tokens.
 
     temperature: that of the rollouts. dtype: of the engine's products. bias: on the logits of what is sampled. reads: whether
-    the texts' own tokens are compared, or only what is sampled after them.
+    the texts' own tokens are compared, or only what is sampled after them. name: the engine's, in errors.
     """
 
     def __init__(
-        self, network: Network, temperature: float, dtype: torch.dtype, bias: Mapping[int, float], reads: bool = True
+        self,
+        network: Network,
+        temperature: float,
+        dtype: torch.dtype,
+        bias: Mapping[int, float],
+        reads: bool = True,
+        name: str = "vLLM",
     ) -> None:
+        self.name = name
         known = torch.tensor(vocabulary.known_ids(network.tokenizer))
         known = known[known < (vocabulary.embeddings(network.model) or len(known))]
         self.reads, self.sampled = reads, SAMPLED if reads else SAMPLED_ALONE
@@ -82,9 +89,9 @@ class PushCheck:
             where = int(apart.argmax()) % apart.shape[1]
             what = "a fixed token" if where < self.fixed else "a sampled token"
             raise ValueError(
-                f"sampler.engine: vLLM does not hold the weights that it was given (those after step {version}): the log-prob "
-                f"of {what} differs from the policy's own by {largest:.3g} nats, on average by {mean:.3g}, where rounding "
-                f"makes at most {allowed.largest:g} and {allowed.mean:g}"
+                f"sampler.engine: {self.name} does not hold the weights that it was given (those after step {version}): the "
+                f"log-prob of {what} differs from the policy's own by {largest:.3g} nats, on average by {mean:.3g}, where "
+                f"rounding makes at most {allowed.largest:g} and {allowed.mean:g}"
             )
         self._refuse_unmoved(theirs, ours, version)
         self.before = theirs, ours
@@ -98,8 +105,8 @@ class PushCheck:
         moved = float((ours - self.before[1])[:, :read].abs().max())
         if moved > self.tolerance.largest / 10 and torch.equal(theirs[:, :read], self.before[0][:, :read]):
             raise ValueError(
-                f"sampler.engine: vLLM has not taken the weights after step {version}: its log-probs are those of the last "
-                f"push to the bit, and the policy's have moved by {moved:.3g} nats"
+                f"sampler.engine: {self.name} has not taken the weights after step {version}: its log-probs are those of the "
+                f"last push to the bit, and the policy's have moved by {moved:.3g} nats"
             )
 
     @torch.no_grad()
@@ -107,7 +114,7 @@ class PushCheck:
         """[ROWS, fixed + sampled]: the fixed tokens at temperature 1 over all logits, as engines read a prompt; then the
         sampled ones at that of the rollouts, over the tokens that the tokenizer knows."""
         model, width = network.model, self.ids.shape[1]
-        whole = torch.cat([self.ids, torch.tensor([list(a.ids) for a in answers])], 1)
+        whole = torch.cat([self.ids, torch.tensor([list(a.ids) for a in answers], dtype=torch.long)], 1)
         with precision.products(model):
             logits = model(input_ids=whole.to(network.device), use_cache=False).logits.float()
         read = logits[:, : width - 1].log_softmax(-1)
@@ -117,3 +124,13 @@ class PushCheck:
             for part, ids in ((read, whole[:, 1:width]), (drawn, whole[:, width:]))
         ]
         return torch.cat(chosen if self.reads else chosen[1:], 1).cpu()
+
+
+@torch.no_grad()
+def read_fixed(network: Network, ids: Sequence[Sequence[int]]) -> list[list[float]]:
+    """The log-probs of a check's fixed tokens from the second on, read by this network itself."""
+    whole = torch.tensor(ids, device=network.device)
+    with precision.products(network.model):
+        logits = network.model(input_ids=whole, use_cache=False).logits.float()
+    read: list[list[float]] = logits[:, :-1].log_softmax(-1).gather(-1, whole[:, 1:, None]).squeeze(-1).tolist()
+    return read

@@ -78,12 +78,13 @@ def sample_shares(
     mine = fabric.share(len(prompts))
     part = sample([prompts[i] for i in mine.tolist()], draws.take(mine, len(prompts)))
     whole = f"{draws.seed} {[prompt.as_json() for prompt in prompts]}"
-    packed = [_packed(part, i) for i in range(len(part.completions))]
-    rows = fabric.gather_rows(packed, "the prompts or the seed of what is sampled", whole)
-    return _unpacked(rows, prompts, part.version, pad)
+    mine_packed = [packed(part, i) for i in range(len(part.completions))]
+    rows = fabric.gather_rows(mine_packed, "the prompts or the seed of what is sampled", whole)
+    return unpacked(rows, prompts, part.version, pad)
 
 
-def _packed(rollout: Rollout, row: int) -> dict[str, Any]:
+def packed(rollout: Rollout, row: int) -> dict[str, Any]:
+    """One row of a rollout as JSON."""
     prompt, response = int(rollout.tokens.prompt_lengths[row]), int(rollout.tokens.response_lengths[row])
     ids = rollout.tokens.ids[row, : prompt + response].tolist()
     completion = rollout.completions[row]
@@ -96,7 +97,8 @@ def _packed(rollout: Rollout, row: int) -> dict[str, Any]:
     }
 
 
-def _unpacked(rows: Sequence[dict[str, Any]], prompts: Sequence[Prompt], version: int, pad: int) -> Rollout:
+def unpacked(rows: Sequence[dict[str, Any]], prompts: Sequence[Prompt], version: int, pad: int) -> Rollout:
+    """A rollout of such rows, to the bit. pad: the padding's token."""
     tokens = Tokens.collate([(row["prompt"], row["response"]) for row in rows], pad)
     logprobs = torch.zeros(tokens.ids.shape)
     logprobs[tokens.response_mask] = torch.tensor([x for row in rows for x in row["logprobs"]])

@@ -18,6 +18,8 @@ from trueward.parallel.fabric import ALONE, Fabric
 from trueward.progress import Progress
 from trueward.sampling.decoder_pool import DecoderPool
 from trueward.sampling.rank_pool import RankPool
+from trueward.sampling.remote import SamplerPool
+from trueward.scorers.remote import ScorerPool
 from trueward.token_budget import Budget
 from trueward.tracking import Tracker
 from trueward.training.journal import Journal
@@ -34,6 +36,19 @@ class Trial:
 
     steps: int
     reference_prompts: int
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What stands ready elsewhere for the training processes. Rank 0 asks it for all; the others know whether it is there."""
+
+    samplers: SamplerPool | None = None
+    scorers: ScorerPool | None = None
+    has_samplers: bool = False
+    has_scorers: bool = False
+
+
+NOWHERE = Remote()
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,8 @@ class Env:
     """Set by `trueward profile` alone."""
     ranks: RankPool = field(default_factory=RankPool, compare=False, repr=False)
     """The other processes, who help rank 0 to sample while it evaluates."""
+    remote: Remote = field(default=NOWHERE, compare=False, repr=False)
+    """Samplers and scorers that are processes of their own."""
     pool: DecoderPool = field(default_factory=DecoderPool, compare=False, repr=False)
 
     @property

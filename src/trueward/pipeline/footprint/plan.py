@@ -15,6 +15,7 @@ from trueward.pipeline import sources
 from trueward.pipeline.footprint import model_shape
 from trueward.pipeline.footprint.arithmetic import FLOAT, LOW, Widths, kept_by_layer
 from trueward.pipeline.footprint.changes import fitting_changes
+from trueward.pipeline.footprint.cluster_plan import plan_cluster
 from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths, StageMemory, UsualDemonstration
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.surroundings import token_budget
@@ -40,6 +41,12 @@ class MemoryPlan:
     def peak(self) -> float:
         """The most that any stage holds."""
         return max((stage.peak for stage in self.stages), default=0.0)
+
+    def cluster(self) -> dict[str, Any]:
+        """What the actors of [runtime.ray] hold; empty where it sets none, and for a table."""
+        if self.plan is None or self.plan.recipe.runtime.ray.is_default:
+            return {}
+        return plan_cluster(self.plan, self.stages, on_gpus=self.plan.recipe.runtime.device != "cpu").table()
 
     def changes(self, memory: float) -> list[dict[str, Any]]:
         """Settings with which all stages fit into `memory` bytes, and the peak with them; empty if none is known."""

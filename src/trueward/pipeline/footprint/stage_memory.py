@@ -168,14 +168,15 @@ class Plan:
         even = self.threads * EVEN
         return min(self.tokens, tokens / max(1, round(tokens / even)))
 
-    def _sampling(self, answers: int, quantize: str = "none") -> float:
+    def sampled(self, answers: int, quantize: str = "none") -> float:
+        """Bytes of the local sampler while it gives so many answers."""
         lengths, sampled = self.lengths, self.widths.sampled
         decoder = min(QUANTISED[quantize], sampled)
         shape = replace(self.shape, has_decoder=False) if self.is_nf4 else self.shape  # no copy is laid out
         return sum(sampling(shape, self._rows(answers), lengths.prompt, lengths.answer, decoder, sampled))
 
     def _sft(self) -> StageMemory:
-        weights, drawn = self.frozen, self._sampling(REFERENCE_ANSWERS)
+        weights, drawn = self.frozen, self.sampled(REFERENCE_ANSWERS)
         if self.recipe.sft.model:
             return StageMemory("sft", weights, 0, 0, 0, drawn, 0, weights + drawn, self.shape.weights * FLOAT)
         learner = self.network(learns=True)
@@ -206,7 +207,8 @@ class Plan:
         peak = max(weights + moments + both, before + (weights if self.parts > 1 else 0))
         return StageMemory("reward_model", weights, gradients, moments, acts, 0, 0, peak, disk)
 
-    def _proxy(self) -> float:
+    @property
+    def proxy(self) -> float:
         """Bytes of the reward model, whose size is taken to be the policy's; 0 for a program."""
         part = Parts(self.recipe)
         if not part.is_model:
@@ -219,7 +221,7 @@ class Plan:
         has_critic = policy.kind == "ppo" and policy.critic.trunk == "own"
         learners = 1 + has_critic
         online = policy.kind != "dpo" or policy.dpo.online
-        learner, reference, whole = self.network(learns=True), self.frozen, self._proxy()
+        learner, reference, whole = self.network(learns=True), self.frozen, self.proxy
         whole += ((sampler.engine.sync_every > 1) + sampler.engine.max_staleness) * learner
         if self.parts > 1 and self.rank and online:
             whole, reference = whole + reference, 0.0  # the base under adapters, which the reference is, too
@@ -232,7 +234,7 @@ class Plan:
         gradients, acts, both = self._learning(per_update, prompt, answer, self.trained, beside=beside)
         gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT / self.parts
         here = online and sampler.engine.kind == "local"
-        rollout = self._sampling(sequences, sampler.engine.quantize) if here else 0.0
+        rollout = self.sampled(sequences, sampler.engine.quantize) if here else 0.0
         watched = self._evaluating(self.recipe.evaluation.step_prompts)
         others = (learners - 1) * self.trained * FLOAT / self.parts
         if self.parts > 1:  # whole weights are gathered to be read
@@ -248,10 +250,10 @@ class Plan:
         """Of one evaluation: the decoder of the policy that answers and its cache, or two models' distributions."""
         tokens = min(self.tokens, round(prompts * self.lengths.usual))
         copy = 0.0 if self.is_nf4 else sampling(self.shape, 1, 1, 1, self.widths.sampled)[0]
-        return max(self._sampling(prompts), copy + compared(self.shape, tokens, 2))
+        return max(self.sampled(prompts), copy + compared(self.shape, tokens, 2))
 
     def _evaluation(self) -> StageMemory:
         policies = 1 if self.recipe.policy.kind == "best_of_n" else 3  # SFT's, the last, the best
-        weights = self.frozen + (policies - 1) * self.network(learns=False) + self._proxy()
+        weights = self.frozen + (policies - 1) * self.network(learns=False) + self.proxy
         measured = self._evaluating(self.recipe.evaluation.final_prompts)
         return StageMemory("evaluation", weights, 0, 0, 0, 0, measured, weights + measured, 0)
