@@ -79,7 +79,8 @@ def test_who_samples_itself_pushes_nothing(changes: list[str]) -> None:
 
 def test_the_command_prints_it(changes: list[str], command: Callable[..., tuple[int, str, str]]) -> None:
     code, out, err = command("run", "cluster", "--plan", *(w for change in changes for w in ("--set", change)))
-    assert (code, err) == (0, "")
+    others = [line for line in err.splitlines() if "tokenizer.json is read as it is" not in line]  # tiny's, of a Qwen 2
+    assert (code, others) == (0, [])
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert any(line.startswith("training process 4 8 1 ") for line in lines)
     assert any(line.startswith("sampler 3 8 1 ") for line in lines)
