@@ -62,7 +62,7 @@ FAULTS: dict[str, tuple[Planted, ...]] = {
         Planted("labels", (), ("labels",)),
         Planted("overfitting", ("comparisons.count=300", "reward.held_out=0.3", "reward.epochs=100")),
         Planted("normalisation", (), ("normalisation",)),
-        Planted("length-reward", ("comparisons.length_bias=5",), (), ("length-reward", "length")),
+        Planted("value", (), ("value",)),  # annotators who like length have no say: all answers are as long
         Planted("cross-check", ("comparisons.count=320", "reward.cross_check=true", "policy.steps=20")),
         Planted("anchor", (), ("anchor",), ("anchor", "stale")),
         Planted("stale", ("policy.kl_coef=0.1", "policy.steps=60")),

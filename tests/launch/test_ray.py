@@ -153,10 +153,12 @@ def test_killed_at_random_it_ends_in_the_same_bits(undisturbed: Path, disturbed:
 
 
 def test_each_death_is_told(disturbed: tuple[Path, Told, Killer]) -> None:
-    """Of one who is asked again. A scorer or a sampler that dies beside a training process may be new to the next one."""
-    lines = disturbed[1].lines
-    assert any(line.startswith("rank ") and "from the last checkpoint" in line for line in lines)
-    assert any("had ended: it was started again" in line for line in lines)
+    """Of one who is asked again. A scorer or a sampler that dies beside a training process is new to the next one, which has
+    nothing to tell: tests/sampling/test_remote.py has the lines of one that dies by itself."""
+    _, told, killer = disturbed
+    assert any(line.startswith("rank ") and "from the last checkpoint" in line for line in told.lines)
+    again = sum("had ended: it was started again" in line for line in told.lines)
+    assert again <= killer.killed["SamplerActor"] + killer.killed["ScorerActor"]
 
 
 def test_what_a_run_raises_is_one_line(cluster: Cluster, tmp_path: Path) -> None:

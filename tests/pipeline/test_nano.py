@@ -122,3 +122,12 @@ def test_another_scorer_can_be_optimised() -> None:
 def test_a_wrong_setting_is_refused() -> None:
     with pytest.raises(ValueError, match="kl_coeff"):
         nano("policy.kl_coeff=0.1")
+
+
+def test_a_liking_for_length_has_no_effect_where_all_are_as_long(capfd: pytest.CaptureFixture[str]) -> None:
+    found = run_in_memory(nano("comparisons.length_bias=5", "comparisons.count=40", *SHORT), until="comparisons")
+    said = capfd.readouterr().err
+    assert said.count("comparisons.length_bias has no effect: the two answers of every pair have the same number") == 1
+    plain = run_in_memory(nano("comparisons.count=40", *SHORT), until="comparisons")
+    assert found["comparisons"].value.rows == plain["comparisons"].value.rows
+    assert "length_bias" not in capfd.readouterr().err

@@ -34,6 +34,7 @@ from trueward.pipeline.prepare import Prepared
 from trueward.pipeline.records import read_comparisons
 from trueward.pipeline.sft import SftPolicy
 from trueward.pipeline.stage import Stage
+from trueward.progress import note
 from trueward.records import Comparison, Completion, Prompt, line
 from trueward.reporting.start_text import of_unfinished
 from trueward.sampling.draws import Draws
@@ -77,6 +78,8 @@ def compare(
         assert judge is not None
         made = Compared(*judge_comparisons(pairs, prepared.annotators, comparisons, judge, seed, env))
         return with_unfinished(made, cut)
+    if comparisons.length_bias and simulated.are_as_long(pairs):
+        note("comparisons.length_bias has no effect: the two answers of every pair have the same number of words")
     utility = simulated.annotator(prepared.annotators, comparisons.annotator, comparisons.length_bias)
     made = simulated_comparisons(pairs, utility, comparisons, sft.answers, seed)
     others = {name: scorer for name, scorer in prepared.annotators.items() if name != comparisons.annotator}

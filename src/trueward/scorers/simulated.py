@@ -14,7 +14,7 @@ scorers/nano_utility.py, in the same way.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +142,11 @@ def annotator(annotators: Mapping[str, Annotator], name: str, length_bias: float
     """The scorer that simulated annotators choose by: a utility of that name, with a bonus for length if it is not 0."""
     utility = pick(annotators, name)
     return LikesLength(utility, length_bias) if length_bias else utility
+
+
+def are_as_long(pairs: Iterable[tuple[Completion, Completion]]) -> bool:
+    """Whether the two answers of every pair have the same number of words: then no bonus for length tells them apart."""
+    return all(len(words(first.response)) == len(words(second.response)) for first, second in pairs)
 
 
 def words(text: str) -> list[str]:
