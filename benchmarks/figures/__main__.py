@@ -2,8 +2,9 @@
 
 Runs the command of each figure, or of those that --only names, puts the tables that it prints into the figure's page and
 writes there of which commit they are. What a command keeps is under benchmarks/kept: whoever stops it goes on by the same
-command later, and commits the rows that are there (runs beside them are ignored). Rows of one commit are never mixed with those of another that changed what they
-show: --anew throws the old ones away. --list says how old each figure is, and runs nothing.
+command later, and commits the rows that are there (runs beside them are ignored). Rows of one commit are never mixed with
+those of another that changed what they show: --anew throws the old ones away. --list says how old each figure is, and runs
+nothing.
 """
 
 from __future__ import annotations
