@@ -275,3 +275,14 @@ def test_many_rows_at_once_are_read_as_one_by_one(tmp_path: Path) -> None:
     assert at_once.columns.keys() == singly.columns.keys() == {"a", "b", "c"}
     for key in "abc":
         assert repr(at_once.columns[key]) == repr(singly.columns[key])
+
+
+def test_a_run_younger_than_the_list_is_found(tmp_path: Path) -> None:
+    """A page is opened at once after its run has begun: the list of a moment ago doesn't have it."""
+    library = Library(tmp_path)
+    assert library.table() == []
+    (tmp_path / "sweep" / "fresh").mkdir(parents=True)
+    (tmp_path / "sweep" / "fresh" / "recipe.toml").write_text("seed = 1\n")
+    assert library.run("sweep/fresh")["name"] == "sweep/fresh"
+    with pytest.raises(LookupError, match="there is no run 'other'"):
+        library.path("other")

@@ -23,7 +23,7 @@ FRESH_SECONDS, IDLE_SECONDS = 1.0, 60.0
 
 
 class Library:
-    """The runs under `home`, listed again when the list is older than a second. Unknown names are refused."""
+    """The runs under `home`, listed again when the list is older than a second, or lacks a name. Unknown names are refused."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -34,10 +34,10 @@ class Library:
         self.written: dict[Path, tuple[float, run_row.Stamp, float]] = {}
         self.at = 0.0
 
-    def paths(self) -> dict[str, Path]:
-        """Name and directory of every run; a name is its path below `home`."""
+    def paths(self, anew: bool = False) -> dict[str, Path]:
+        """Name and directory of every run; a name is its path below `home`. anew: listed again, however young the list is."""
         with self.lock:
-            if time.monotonic() - self.at > FRESH_SECONDS or not self.at:
+            if anew or time.monotonic() - self.at > FRESH_SECONDS or not self.at:
                 self.runs = {
                     files.text(path.relative_to(self.home).as_posix()): path for path in _runs(self.home, DEEPEST)
                 }
@@ -48,11 +48,11 @@ class Library:
             return self.runs
 
     def path(self, name: str) -> Path:
-        """The run's directory. `LookupError` if there is no such run."""
-        try:
-            return self.paths()[name]
-        except KeyError:
-            raise LookupError(f"there is no run {name!r}") from None
+        """The run's directory. `LookupError` if there is no such run, in a list made after the question either."""
+        found = self.paths().get(name) or self.paths(anew=True).get(name)
+        if found is None:
+            raise LookupError(f"there is no run {name!r}")
+        return found
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each run, live ones first, then by last write; `differs`: settings in which runs of a recipe differ."""
