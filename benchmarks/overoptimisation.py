@@ -6,7 +6,7 @@
 After Gao et al. 2023 (arXiv 2210.10760), on two tasks. PPO from the same SFT policy of a seed; the reward model is fitted to
 100, 300, 1,000 or 3,000 comparisons. The last rows are relabelled: they begin with fewer comparisons and ask the annotators
 about the policy's own answers on the way, until they have had as many labels as the static reward model that they stand
-beside. Prints its tables and draws plot.html; what stands in OUT is not run again.
+beside. Prints its tables and draws plot.html; what stands in the file of rows is not run again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,10 @@ def relabel(task: str) -> tuple[int, int]:
 
 
 def grid(task: str, counts: Sequence[int], betas: Sequence[float], seeds: int) -> list[Cell]:
-    """All cells, those of the first seed first."""
+    """All cells, seed by seed; after them those that are relabelled, and what they stand beside."""
     last = ASKED[task][1]
-    cells = []
+    cells = [Cell(count, beta, seed) for seed in range(seeds) for count in counts for beta in betas]
     for seed in range(seeds):
-        cells += [Cell(count, beta, seed) for count in counts for beta in betas]
         for beta in betas[:3]:
             cells += [Cell(last, beta, seed, True)]
             cells += [Cell(last, beta, seed)] if last not in counts else []
@@ -74,44 +73,56 @@ def changes(cell: Cell, task: str) -> list[str]:
     return [*more, f"policy.steps={STEPS[task]}", f"evaluation.every={EVERY[task]}"]
 
 
-def on_nano(cells: Sequence[Cell], folder: Path) -> None:
-    """In memory; one file a run."""
+class Kept:
+    """The looks of each finished cell, a line of a file each."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        self.looks: dict[str, list[Row]] = {row["cell"]: row["looks"] for row in map(json.loads, lines)}
+
+    def add(self, name: str, looks: Sequence[Row]) -> None:
+        kept = [{key: look[key] for key in KEPT} for look in looks]
+        self.looks[name] = kept
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"cell": name, "looks": kept}) + "\n")
+        print(name, flush=True)
+
+
+def on_nano(cells: Sequence[Cell], kept: Kept) -> None:
+    """In memory, those of one seed after each other."""
     from trueward import config
     from trueward.pipeline.cache import MemoryCache
     from trueward.pipeline.run import run_in_memory
 
-    caches: dict[int, MemoryCache] = {}
-    for cell in cells:
-        path = folder / f"{cell.name}.json"
-        if path.is_file():
-            continue
-        if cell.seed not in caches:
-            caches = {cell.seed: MemoryCache()}  # of one seed at a time
+    seed, cache = -1, MemoryCache()
+    for cell in sorted(cells, key=lambda cell: cell.seed):
+        if cell.seed != seed:
+            seed, cache = cell.seed, MemoryCache()
         recipe = config.read("nano", changes(cell, "nano"))
-        rows = run_in_memory(recipe, caches[cell.seed], until="policy")["policy"].value.evaluations
-        path.write_text(json.dumps([{key: row[key] for key in KEPT} for row in rows]), encoding="utf-8")
-        print(cell.name, flush=True)
+        kept.add(cell.name, run_in_memory(recipe, cache, until="policy")["policy"].value.evaluations)
 
 
-def on_reviews(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
+def on_reviews(cells: Sequence[Cell], kept: Kept, home: Path, jobs: int) -> None:
     """Ordinary runs of the recipe under one home, so that what they share is made once."""
     from trueward import config
     from trueward.pipeline import workers
 
+    def done(job: workers.Job, wrong: str) -> None:
+        if wrong:
+            print(job.name, wrong, flush=True)
+            return
+        looks = (home / job.name / "policy/evaluations.jsonl").read_text(encoding="utf-8").splitlines()
+        kept.add(job.name, [json.loads(look) for look in looks])
+
     work = []
     for cell in cells:
         recipe = config.read("reviews", [*changes(cell, "reviews"), "evaluation.control=never"])
-        work.append((cell, workers.Job(recipe, folder, cell.name, until="evaluation")))
-    workers.run_jobs(
-        [workers.Job(j.recipe, j.home, j.name, "sft") for c, j in work if c == cells[0]], 1, lambda j, wrong: None
-    )
-    left = [job for cell, job in work if not (folder / f"{cell.name}.json").is_file()]
-    failed = workers.run_jobs(left, jobs, lambda job, wrong: print(job.name, wrong, flush=True))
+        work.append(workers.Job(recipe, home, cell.name, until="policy"))
+    if work:
+        workers.run_jobs([replace(work[0], until="sft")], 1, lambda job, wrong: None)
+    failed = workers.run_jobs(work, jobs, done)
     assert not failed, failed
-    for cell, job in work:
-        looks = (folder / job.name / "policy/evaluations.jsonl").read_text(encoding="utf-8").splitlines()
-        kept = [{key: json.loads(look)[key] for key in KEPT} for look in looks]
-        (folder / f"{cell.name}.json").write_text(json.dumps(kept), encoding="utf-8")
 
 
 def interval(values: Sequence[float]) -> str:
@@ -193,15 +204,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("overoptimisation"))
+    parser.add_argument("--rows", type=Path, help="the file of what each run came to (default: OUT/TASK/rows.jsonl)")
+    parser.add_argument("--most", type=int, help="runs now, at most; the same command goes on from there")
     asked = parser.parse_args()
     folder = asked.out / asked.task
     folder.mkdir(parents=True, exist_ok=True)
+    rows = asked.rows or folder / "rows.jsonl"
+    rows.parent.mkdir(parents=True, exist_ok=True)
+    kept = Kept(rows)
     cells = grid(asked.task, asked.counts, asked.betas, asked.seeds)
+    left = [cell for cell in cells if cell.name not in kept.looks][: asked.most]
     if asked.task == "nano":
-        on_nano(cells, folder)
+        on_nano(left, kept)
     else:
-        on_reviews(cells, folder, asked.jobs)
-    found = {c: json.loads((folder / f"{c.name}.json").read_text(encoding="utf-8")) for c in cells}
+        on_reviews(left, kept, folder, asked.jobs)
+    found = {cell: kept.looks[cell.name] for cell in cells if cell.name in kept.looks}
+    if len(found) < len(cells):
+        print(f"{len(found)} of {len(cells)} runs are there; the same command goes on with the others.\n")
     print("\n".join(tables(found, asked.task)))
     plot(found, asked.betas[0], folder / "plot.html")
 
