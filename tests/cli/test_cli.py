@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +72,31 @@ def test_every_command_is_listed() -> None:
 def test_starts_without_torch(arguments: list[str]) -> None:
     script = WITHOUT_TORCH.format(arguments=arguments)
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+HUGE = """
+import sys
+from pathlib import Path
+sys.argv = ["trueward", "--version"]
+from trueward.cli import app
+try:
+    app.main()
+except SystemExit:
+    pass
+import torch
+block = torch.ones(1 << 24)  # 64 MB
+print(next(line for line in Path("/proc/self/smaps_rollup").read_text().splitlines() if "AnonHugePages" in line))
+"""
+
+
+def test_large_blocks_come_in_huge_pages() -> None:
+    """Where the system has them: the command line tells torch before it allocates anything."""
+    there = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not Path("/proc/self/smaps_rollup").is_file() or not there.is_file() or "[never]" in there.read_text():
+        pytest.skip("this system has no transparent huge pages, or doesn't say so")
+    environment = {name: value for name, value in os.environ.items() if name != app.HUGE_PAGES[0]}
+    done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout.splitlines()[-1].split()[1]) >= 32_000  # kB of the 64 MB; the rest may be in ordinary ones
 
 
 def test_as_a_module() -> None:
