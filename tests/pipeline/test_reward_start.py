@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from trueward.data.collate import Collator
 from trueward.data.nano import CHEERFUL, PLAIN
 from trueward.evaluation.probe import fit_probe
 from trueward.losses.preference import bradley_terry
-from trueward.models import derived, heads, loading
+from trueward.models import derived, heads, loading, shared_base
 from trueward.models.layer_states import layer_states
 from trueward.models.linear_head import head_inputs, set_head
 from trueward.models.network import Network
@@ -302,3 +303,18 @@ def test_settings_that_contradict_each_other(settings: list[str], message: str) 
 def test_settings_of_training_do_nothing_without_any() -> None:
     recipe = config.read("tiny", ["reward.start=probe", "reward.epochs=0", "reward.warmup=0.2"])
     assert any(note.startswith("reward.warmup does nothing here: reward.epochs = 0") for note in notes(recipe))
+
+
+@pytest.mark.parametrize("start", [["reward.start=probe", "reward.epochs=0", "reward.layers=1"], ["reward.layers=1"]])
+def test_a_reward_model_of_the_lowest_layers_is_read_beside_the_adapters_of_a_policy(
+    climb: Any, tmp_path: Path, start: list[str]
+) -> None:
+    """It stands on the lowest layers of the base that all networks share, and scores as the model that was saved does."""
+    climb(tmp_path, "low", "lora.rank=2", "policy.steps=2", *start, until="evaluation")
+    place = tmp_path / "low" / "reward_model" / "model"
+    shared = shared_base.reward(place, CPU)
+    assert shared.base is not None, "this test is about networks that share their base's weights"
+    assert len(shared.model.base_model.layers) == shared.model.config.num_hidden_layers == 1
+    sides = [side for c in compared(10) for side in c.completions()]
+    alone = RewardModel(loading.reward(place, CPU), Scale(0.0, 1.0)).raw(sides)
+    assert RewardModel(shared, Scale(0.0, 1.0)).raw(sides) == pytest.approx(alone, abs=1e-4)

@@ -33,6 +33,7 @@ from trueward.models import (
     tabular,
     tiny,
     tokenizer_class,
+    truncated,
     vocabulary,
     whole,
 )
@@ -194,6 +195,7 @@ def adapted_reward(place: Path, standing: Network) -> Network:
     assert folder is not None
     with places.in_one_line(str(place), A_REWARD):
         model = lora.with_scalar_head(standing.model, adapter_files.config(place, folder, standing.model.config))
+    truncated.keep_configured(model)
     lora.attach(model, folder, _base_digest(folder, standing))
     return Network(model, tokenizer, standing.base)
 

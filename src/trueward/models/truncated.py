@@ -34,3 +34,14 @@ def keep_lowest(model: Any, layers: int) -> None:
         config.num_hidden_layers = layers
         if isinstance(kinds := getattr(config, "layer_types", None), list | tuple):
             config.layer_types = list(kinds[:layers])
+
+
+def keep_configured(model: Any) -> None:
+    """Take away the layers that a model's trunk has above what its configuration says, in place.
+
+    So it is where a model of the lowest layers stands on the weights of its whole base.
+    """
+    wanted, there = layers_of(model), layers_of(model.base_model)
+    if wanted < there:
+        model.config.num_hidden_layers = there
+        keep_lowest(model, wanted)
