@@ -102,11 +102,11 @@ CASES: dict[str, tuple[str, ...]] = {
         "reward.trainable_layers=1",
         "reward.epochs=2",
         "reward.members=2",
+        LOW,
         "evaluation.control=never",
     ),
     "tiny: adapters in the top layer alone": (
         "tiny",
-        LOW,
         "lora.rank=2",
         "lora.save=adapter",
         "sft.trainable_layers=1",
