@@ -125,7 +125,8 @@ def settled(policy: Network, config: RewardConfig, comparisons: Sequence[Compari
     if count < 2 or layer_stack(policy.model) is None:
         env.progress.tell('reward.layers = "auto": the model has no layers that could be left out, so it has all')
         return RewardStart(whole, starts[count], starts[count].states)
-    room = state_cache.ROOM - (starts[count].states.size if starts[count].states else 0)
+    kept = starts[count].states
+    room = state_cache.ROOM - (kept.size if kept else 0)
     half = config.model_copy(update={"layers": count // 2})
     starts[count // 2] = HeadStart(policy, half, env, comparisons, room)
     losses = {layers: start.fit(comparisons).loss for layers, start in starts.items()}
