@@ -31,7 +31,20 @@ class Lower:
     """The output of a model's lowest layers, which don't learn: computed once, read at every update."""
 
     layers: int
-    states: Tensor  # [B, T, D], the input of layer number `layers`, counted from 0
+    states: Tensor  # [B, T, D], the input of layer number `layers`, counted from 0; or the rows of a store [N, D]
+    at: Tensor | None = None  # [B, T], the row of each token in a store
+
+    def take(self, rows: Tensor, width: int) -> Lower:
+        """Of some of the rows, cut to a width; a store stays whole. rows: on the states' device."""
+        if self.at is None:
+            return Lower(self.layers, self.states[rows, :width])
+        return Lower(self.layers, self.states, self.at[rows, :width])
+
+    def read(self, places: Tensor) -> Tensor:
+        """The states of these tokens, row·T + column each: [n] -> [n, D]."""
+        if self.at is None:
+            return self.states.flatten(0, 1).index_select(0, places)
+        return self.states.index_select(0, self.at.flatten().index_select(0, places))
 
 
 @dataclass(frozen=True)
@@ -118,11 +131,12 @@ class Tokens:
         part = Tokens(home.ids[rows, :width], home.prompt_lengths[rows], home.response_lengths[rows]).to(device)
         if self.lower is None:
             return part
-        states = self.lower.states[transfers.moved(rows, device), :width]
-        return replace(part, lower=Lower(self.lower.layers, states))
+        return replace(part, lower=self.lower.take(transfers.moved(rows, device), width))
 
     def to(self, device: torch.device) -> Tokens:
-        """The same tokens on another device, without `lower`: one copy."""
+        """The same tokens on another device, without `lower`: one copy. Themselves where they are there already."""
+        if self.ids.device == device:
+            return self
         home = self.host
         if device.type == "cpu":
             return home
@@ -135,7 +149,7 @@ class Tokens:
         """Several batches as one. Narrow ones are padded with token 0, whatever that is: no token attends to padding."""
         lowers = [p.lower for p in parts if p.lower is not None]
         lower = None
-        if len(lowers) == len(parts):
+        if len(lowers) == len(parts) and all(part.at is None for part in lowers):
             lower = Lower(lowers[0].layers, stacked([part.states for part in lowers]))
         return cls(
             stacked([p.ids for p in parts]),

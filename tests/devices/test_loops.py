@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,14 @@ from trueward.algorithms import best_of_n, dpo, grpo, online_dpo, ppo, reward_mo
 from trueward.batches import Rollout
 from trueward.config import LoraConfig, PolicyConfig, RewardConfig, SftConfig
 from trueward.data import toy
+from trueward.data.collate import Collator
 from trueward.evaluation.evaluator import Evaluator
 from trueward.evaluation.truth import Truth
 from trueward.models import lora, precision
+from trueward.models.fast import packed
 from trueward.models.frozen_layers import ValueHead
 from trueward.models.network import Network
+from trueward.models.state_cache import StateCache
 from trueward.records import Comparison, Completion, Prompt, Response
 from trueward.sampling import sampler
 from trueward.sampling.draws import Draws
@@ -119,6 +122,23 @@ def ranking(family: str, budget: int = BUDGET) -> Case:
     return Case({"reward": made}, lambda: setups.run(reward_model, config, setup).steps, updates=2)
 
 
+def on_states(family: str) -> Case:
+    """The top layer alone learns, in two passes over states that are kept."""
+    made = network(family, 0, "SequenceClassification")
+    config = RewardConfig(batch_size=4, epochs=2, trainable_layers=1)
+
+    def run() -> Any:
+        sides = [side for row in COMPARISONS for side in row.completions()]
+        states = StateCache(made.model, 1, Collator(made.tokenizer, made.context).tokens(sides))
+        if packed.covers(made.model):
+            states.fill(BUDGET)
+        setup = setups.ranking(made, COMPARISONS, budget=25)
+        kept = replace(setup, states=states if packed.covers(made.model) else None)
+        return setups.run(reward_model, config, kept).steps
+
+    return Case({"reward": made}, run, updates=4)
+
+
 def members(family: str) -> Case:
     """An ensemble, its scale, its scores, and what features say of its states."""
     made = [network(family, seed, "SequenceClassification") for seed in (0, 1, 2)]
@@ -210,6 +230,7 @@ CASES: dict[str, Callable[[str], Case]] = {
     "held out": held_out,
     "reward model": ranking,
     "reward model, each part read twice": lambda family: ranking(family, 25),
+    "reward model, the top layer on states that are kept": on_states,
     "ensemble": members,
     "ppo": lambda family: online(family, ppo, short()),
     "ppo, shared trunk": lambda family: online(family, ppo, short(critic={"trunk": "shared"})),

@@ -23,6 +23,7 @@ from trueward.models import loading, lora, tiny
 from trueward.models.derived import trainable
 from trueward.models.network import Network
 from trueward.parallel.fabric import Fabric
+from trueward.pipeline.frozen_states import frozen_states
 from trueward.pipeline.value_network import value_network
 from trueward.records import Comparison, Completion, Prompt, Response, Score
 from trueward.sampling.engine import LocalEngine, RolloutEngine
@@ -31,6 +32,7 @@ from trueward.sampling.shared import SharedEngine
 from trueward.scorers.scorer import Scale, Scorer
 from trueward.scorers.shared import SharedScorer
 from trueward.training.critic import Critic
+from trueward.training.env import Env
 from trueward.training.setup import Algorithm, Offline, Online, Ranking, Setup, Supervised
 
 ROWS = 6
@@ -144,6 +146,19 @@ class Loops:
         config = SftConfig(batch_size=ROWS, epochs=1, max_grad_norm=0.05)
         return sft, config, Supervised(policy=policy or self.network(), demonstrations=rows, **self.usual)
 
+    def top_layer(self, is_reward: bool) -> Loop:
+        """The top layer alone learns; with a packed path the reward model reads states that are kept."""
+        if not is_reward:
+            algorithm, config, setup = self.sft()
+            return algorithm, config.model_copy(update={"trainable_layers": 1}), setup
+        config = RewardConfig(batch_size=3, epochs=2, max_grad_norm=0.05, trainable_layers=1)
+        network, rows = self.reward(), k_ways(3 * STEPS // 2)
+        env = Env(fabric=self.fabric, micro_batch_tokens=80)
+        made = Ranking(
+            network=network, comparisons=rows, states=frozen_states(network, config, rows, env), **self.usual
+        )
+        return reward_model, config, made
+
     def reward_model(self, member: int = 0) -> Loop:
         """Several comparisons of the answers to a prompt. member: of an ensemble, each on a resample."""
         config = RewardConfig(batch_size=3, epochs=1, max_grad_norm=0.05, members=2, resample=True)
@@ -189,6 +204,8 @@ class Loops:
             "rloo": (lambda: self.grpo("rloo"), STEPS),
             "dpo": (self.dpo, STEPS),
             "online dpo": (self.online_dpo, STEPS),
+            "sft, the top layer": (lambda: self.top_layer(False), STEPS),
+            "reward_model, the top layer": (lambda: self.top_layer(True), STEPS),
             "ppo, lora": (lambda: self.ppo(policy=self.adapted()), FEW),
             "ppo, from older weights": (lambda: self.ppo(sync_every=2), FEW),
             "ppo, with demonstrations and importance weights": (
@@ -220,7 +237,7 @@ def main(fabric: Fabric, folder: Path) -> None:
     run(fabric, folder, Loops(fabric, folder, is_double=False), list(SINGLE), ", float32")
 
 
-SINGLE = ("sft", "reward_model", "dpo")
+SINGLE = ("sft", "reward_model", "dpo", "sft, the top layer", "reward_model, the top layer")
 
 if __name__ == "__main__":
     group.join(main)

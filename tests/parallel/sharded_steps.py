@@ -22,7 +22,14 @@ from trueward.training.sharding import sharded
 
 FEW = 3
 LIMIT = 20  # seconds a loop may take before it is taken to wait for ever
-SINGLE = ("sft", "sft, lora", "reward_model", "dpo")  # in float32, on the packed path
+SINGLE = (
+    "sft",
+    "sft, lora",
+    "reward_model",
+    "dpo",
+    "sft, the top layer",
+    "reward_model, the top layer",
+)  # in float32, on the packed path
 
 
 def weights(networks: dict[str, torch.nn.Module]) -> dict[str, torch.Tensor]:

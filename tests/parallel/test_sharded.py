@@ -32,6 +32,8 @@ LOOPS = (
     "rloo",
     "dpo",
     "online dpo",
+    "sft, the top layer",
+    "reward_model, the top layer",
 )
 AT_TWO = (
     "ppo, lora",
@@ -44,6 +46,7 @@ FEW, STEPS, SHORT = 3, 10, 2
 CASES = [(loop, world, FEW) for world in (2, 4) for loop in LOOPS]
 CASES += [(loop, 2, STEPS) for loop in LOOPS] + [(loop, 2, SHORT) for loop in AT_TWO]
 SINGLE = {"sft": 1e-6, "reward_model": 1e-6, "dpo": 1e-6, "sft, lora": 1e-5}
+SINGLE |= {"sft, the top layer": 1e-6, "reward_model, the top layer": 1e-6}
 """In float32. With adapters two processes with whole networks are 1.3e-6 away from one, too: Adam enlarges small slopes."""
 
 

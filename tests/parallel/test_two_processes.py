@@ -24,6 +24,8 @@ LOOPS = (
     "rloo",
     "dpo",
     "online dpo",
+    "sft, the top layer",
+    "reward_model, the top layer",
 )
 FEW = (
     "ppo, lora",
@@ -69,7 +71,7 @@ def test_several_processes_are_as_one(folder: Path, loop: str, world: int, steps
 
 
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("loop", ["sft", "reward_model", "dpo"])
+@pytest.mark.parametrize("loop", ["sft", "reward_model", "dpo", "sft, the top layer", "reward_model, the top layer"])
 def test_in_float32_they_differ_by_rounding_alone(folder: Path, loop: str, world: int) -> None:
     (one,), every = weights(folder, 1, f"{loop}, float32"), weights(folder, world, f"{loop}, float32")
     for name, weight in one.items():

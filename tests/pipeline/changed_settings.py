@@ -95,6 +95,7 @@ CHANGES = {
     "sft.warmup": Change("0.5", "sft", f"sft/{WEIGHTS}"),
     "sft.weight_decay": Change("0.5", "sft", f"sft/{WEIGHTS}"),
     "sft.max_grad_norm": Change("0.01", "sft", f"sft/{WEIGHTS}"),
+    "sft.trainable_layers": Change("1", "sft", f"sft/{WEIGHTS}"),
     "comparisons.source": Change(
         "file", "comparisons", "comparisons/comparisons.jsonl", ("comparisons.path={folder}/people.jsonl",)
     ),
@@ -108,6 +109,7 @@ CHANGES = {
     "reward.start": Change("probe", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.layers": Change("1", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.head_learning_rate": Change("0.01", "reward_model", f"reward_model/{WEIGHTS}"),
+    "reward.trainable_layers": Change("1", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.normalize": Change("false", "reward_model", "reward_model/model/config.json"),
     "reward.model": Change("{folder}/reward", "reward_model", f"reward_model/{WEIGHTS}"),
     "reward.template": Change("plain", "reward_model", "reward_model/model/config.json", TALKING),

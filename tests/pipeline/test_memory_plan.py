@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config
 from trueward import config
 from trueward.batches import Tokens
 from trueward.models import heads, places
+from trueward.models.state_cache import ROOM
 from trueward.pipeline.footprint.arithmetic import (
     FLOAT,
     LOW,
@@ -27,8 +28,8 @@ from trueward.pipeline.footprint.arithmetic import (
 )
 from trueward.pipeline.footprint.changes import fitting_changes, peak_of
 from trueward.pipeline.footprint.model_shape import ModelShape, of_config
-from trueward.pipeline.footprint.plan import KEPT, parse_memory, plan_memory
-from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths
+from trueward.pipeline.footprint.plan import KEPT, notes, parse_memory, plan_memory
+from trueward.pipeline.footprint.stage_memory import Plan, SequenceLengths, StageMemory
 from trueward.reporting import plan_text
 from trueward.sampling.general import SPARE
 
@@ -279,3 +280,35 @@ def test_parts_divide_what_learns_and_nothing_else(half: ModelShape) -> None:
     ]
     (note,) = plan_memory(config.read("tiny", ["runtime.shard=full"]), processes=4).table()["notes"][:-1]
     assert note.startswith("every number is that of one of 4 processes")
+
+
+@pytest.mark.parametrize("rank", [0, 16])
+def test_layers_that_do_not_learn_take_no_gradients_and_no_activations(half: ModelShape, rank: int) -> None:
+    def stage(name: str, *changes: str) -> StageMemory:
+        return next(s for s in plan_of(half, f"lora.rank={rank}", *changes).stages() if s.stage == name)
+
+    for name, section in (("sft", "sft"), ("reward_model", "reward")):
+        whole, top = stage(name), stage(name, f"{section}.trainable_layers=6")
+        assert top.gradients == pytest.approx((half.adapter(rank, "all-linear") or half.matrices) / 4 * FLOAT)
+        assert top.optimizer == 2 * top.gradients
+        assert top.activations < whole.activations
+        assert top.peak < whole.peak
+        assert top.disk < whole.disk
+
+
+def test_what_frozen_layers_make_of_the_answers_is_counted_and_bounded(half: ModelShape) -> None:
+    once = ("reward.trainable_layers=6", "comparisons.count=200", "reward.epochs=1", "reward.learning_curve=false")
+
+    def kept(*changes: str) -> float:
+        return plan_of(half, *once, *changes).states
+
+    assert kept() == kept("reward.trainable_layers=0", "reward.epochs=3") == 0  # each is read once, or all layers learn
+    some = kept("reward.epochs=3")
+    assert some == kept("reward.members=2", "reward.epochs=1") == pytest.approx(200 * 0.9 * 3 * 256 * 896 * 4)
+    assert kept("reward.start=probe", "reward.layers=auto") == 2 * some  # half and all of them, for a while
+    assert kept("reward.epochs=3", "comparisons.count=100000") == ROOM
+    assert kept("reward.epochs=3", "comparisons.source=file", "comparisons.path=a.jsonl") == ROOM
+    plan = plan_of(half, *once, "reward.epochs=3")
+    stages = [next(s for s in p.stages() if s.stage == "reward_model") for p in (plan, plan_of(half, *once))]
+    assert stages[0].peak - stages[1].peak == pytest.approx(some)
+    assert any("kept while it is fitted" in note for note in notes(plan))

@@ -188,3 +188,35 @@ def test_sample_says_what_is_set_aside_and_its_answers_alone_are_on_standard_out
         "drawn by trueward's own settings alone"
     ]
     assert "set aside" not in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            ["sft.trainable_layers=3"],
+            r"sft\.trainable_layers = 3: layers that learn, but the model has 2 \(trueward:tiny\)",
+        ),
+        (["reward.trainable_layers=3"], r"reward\.trainable_layers = 3: layers that learn, but the model has 2"),
+        (["policy.trainable_layers=3"], r"policy\.trainable_layers = 3: layers that learn, but the model has 2"),
+        (["sft.trainable_layers=3", "model.base={base}"], r"sft\.trainable_layers = 3: .* the model has 2 "),
+        (
+            ["reward.trainable_layers=2", "reward.start=probe", "reward.layers=auto"],
+            r'with reward\.layers = "auto" the reward model may have 1',
+        ),
+    ],
+)
+def test_more_layers_that_learn_than_there_are(base: Path, changes: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check(*(change.format(base=base) for change in changes))
+
+
+def test_layers_that_learn_are_counted_where_something_learns(base: Path) -> None:
+    check("sft.trainable_layers=2", "reward.trainable_layers=2", "policy.trainable_layers=2")
+    check("sft.trainable_layers=9", f"sft.model={base}")
+    check("reward.trainable_layers=9", until="sft")
+    check("policy.trainable_layers=9", "policy.kind=best_of_n")
+    with pytest.raises(
+        ValueError, match=r"reward: trainable_layers = 2: layers that learn, but the reward model has 1"
+    ):
+        check("reward.trainable_layers=2", "reward.layers=1")

@@ -252,7 +252,7 @@ def test_the_layers_are_those_with_the_lower_loss(policy: Network) -> None:
     rows, listening = compared(40), Listening()
     env = Env(progress=listening)
     losses = {n: HeadStart(policy, CLOSED.model_copy(update={"layers": n}), env).fit(rows).loss for n in (1, 2)}
-    settings, head = settled(policy, CLOSED.model_copy(update={"layers": "auto"}), rows, env)
+    settings, head, _ = settled(policy, CLOSED.model_copy(update={"layers": "auto"}), rows, env)
     best = min(losses, key=lambda n: losses[n])
     assert settings.layers == (1 if best == 1 else "all")
     assert head is not None

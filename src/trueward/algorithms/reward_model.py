@@ -20,6 +20,7 @@ from trueward.config import RewardConfig
 from trueward.data.collate import Collator
 from trueward.losses.preference import bradley_terry
 from trueward.models import heads
+from trueward.models.frozen_layers import freeze_lower_layers
 from trueward.models.network import Network
 from trueward.parallel.fabric import Fabric
 from trueward.records import Comparison, Completion
@@ -55,8 +56,12 @@ def group_by_prompt(comparisons: Sequence[Comparison]) -> list[PromptGroup]:
 
 
 def start(config: RewardConfig, setup: Ranking) -> State:
-    """The network and its AdamW; the head is a group of its own where it has a rate of its own."""
+    """The network and its AdamW; the head is a group of its own where it has a rate of its own.
+
+    `ValueError` for more layers that learn than there are.
+    """
     model = setup.network.model
+    freeze_lower_layers(model, config.trainable_layers, "reward.trainable_layers")
     apart = _head(model) if config.head_learning_rate is not None else []
     return State({"reward": model}, {"reward": adam(model, config.learning_rate, config.weight_decay, apart)})
 
@@ -106,6 +111,7 @@ def train(config: RewardConfig, setup: Ranking, state: State) -> Iterator[Step]:
         # Act. Take the next prompts with their responses.
         picked = rows_at(state.step, len(groups), min(config.batch_size, len(groups)), seed, "reward").tolist()
         tokens = Tokens.collate([pair for g in picked for pair in encoded[g]], collator.pad)
+        tokens = tokens if setup.states is None else setup.states.joined(tokens)
         first, second, probability = _compared([groups[g] for g in picked])
         first_at, second_at = transfers.moved_together([first, second], network.device)
 
@@ -152,10 +158,11 @@ def _accumulate(
     each read again. compared: the places of first and second responses, and the probabilities.
     """
     model, groups = network.model, heads.prompt_groups(network.model, tokens)
+    lengths = tokens.host.lengths
 
     def scored() -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        parts = fabric.micro_batches(tokens.lengths, budget, groups)
-        fits = len(parts) == 1 or int(tokens.lengths.sum()) <= int(budget)
+        parts = fabric.micro_batches(lengths, budget, groups)
+        fits = len(parts) == 1 or int(lengths.sum()) <= int(budget)
         whole = fits and fabric.is_alone
         with torch.enable_grad() if whole else torch.no_grad():
             parts_scores = [heads.sequence_scores(model, tokens.take(p).to(network.device)) for p in parts]
@@ -174,7 +181,7 @@ def _accumulate(
     assert slopes is not None
 
     def backward() -> None:
-        for rows in fabric.micro_batches(tokens.lengths, budget, groups):
+        for rows in fabric.micro_batches(lengths, budget, groups):
             again = heads.sequence_scores(model, tokens.take(rows).to(network.device))
             again.backward(slopes[transfers.moved(rows, again.device)])
 

@@ -21,6 +21,7 @@ from trueward.data import assistant_turns
 from trueward.data.collate import Collator
 from trueward.losses.supervised import cross_entropy
 from trueward.models import heads
+from trueward.models.frozen_layers import freeze_lower_layers
 from trueward.models.network import Network
 from trueward.parallel.fabric import Fabric
 from trueward.records import Completion
@@ -32,8 +33,9 @@ from trueward.training.state import State, adam, clip
 
 
 def start(config: SftConfig, setup: Supervised) -> State:
-    """The policy and its AdamW."""
+    """The policy and its AdamW. `ValueError` for more layers that learn than there are."""
     model = setup.policy.model
+    freeze_lower_layers(model, config.trainable_layers, "sft.trainable_layers")
     return State({"policy": model}, {"policy": adam(model, config.learning_rate, config.weight_decay)})
 
 

@@ -162,7 +162,11 @@ SETTINGS: tuple[Same, ...] = (
         "pref_ftx rpo_alpha nll_loss_coef sft_alpha",
         "with ppo, grpo and rloo; DPO has no SFT term here",
     ),
-    _same("policy.trainable_layers", "freeze_trainable_layers num_layers_unfrozen"),
+    _same(
+        "sft.trainable_layers reward.trainable_layers policy.trainable_layers",
+        "freeze_trainable_layers num_layers_unfrozen peft_layers_to_transform",
+        "counted from the top; adapters of SFT and reward model then stand in these alone",
+    ),
     _same(
         "",
         "entropy_coef entropy_coeff ent_coef",

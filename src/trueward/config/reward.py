@@ -154,6 +154,10 @@ class RewardConfig(SupervisedConfig):
             raise ValueError('epochs = 0 trains nothing and leaves a head of zeros; start = "probe" needs no training')
         if self.start == "zero" and self.layers == "auto":
             raise ValueError('layers = "auto": a probe chooses them, so start has to be "probe"')
+        if isinstance(self.layers, int) and self.trainable_layers > self.layers:
+            raise ValueError(
+                f"trainable_layers = {self.trainable_layers}: layers that learn, but the reward model has {self.layers}"
+            )
         if self.start == "probe" and self.members > 1 and not self.resample:
             raise ValueError(
                 'start = "probe": members that start from the same comparisons start as the same model; set resample = true'
@@ -163,7 +167,7 @@ class RewardConfig(SupervisedConfig):
 
 
 MOST_RANKED = 8  # answers of the SFT policy in one ranking
-NEWER = ("cross_check", "judge_mode", "start", "layers", "head_learning_rate")
+NEWER = ("cross_check", "judge_mode", "start", "layers", "head_learning_rate", "trainable_layers")
 """Fields of [reward] that fingerprints of older runs know nothing of."""
 SHAPING = ("clip", "shaping", "references", "length_penalty")
 """Fields of [reward] that turn a score into a reward; the reward model does not depend on them."""

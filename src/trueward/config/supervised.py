@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from trueward.config.section import NonNegative, Positive, Rate, Section, Share
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from trueward.config.section import NonNegative, Positive, Rate, Section, Share, without_newer
 
 Turns = Literal["all", "last"]
 
@@ -26,6 +28,8 @@ class SupervisedConfig(Section):
     """AdamW's weight decay."""
     max_grad_norm: Rate = 1.0
     """Gradients are clipped to this norm."""
+    trainable_layers: Annotated[int, Field(ge=0)] = 0
+    """If above 0, only the top N layers and the last norm (a reward model's head too) learn; adapters stand in these alone."""
 
 
 class SftConfig(SupervisedConfig):
@@ -35,3 +39,10 @@ class SftConfig(SupervisedConfig):
     """Passes over the demonstrations."""
     turns: Turns = "all"
     """Of a conversation: learn all of the assistant's turns, or the last alone."""
+
+    newer: ClassVar[tuple[str, ...]] = ("trainable_layers",)
+
+    @model_serializer(mode="wrap")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults, so that what was made before them keeps its fingerprint."""
+        return without_newer(self, dump(self), self.newer)

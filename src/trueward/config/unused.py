@@ -48,8 +48,10 @@ READERS: dict[str, tuple[str, ...]] = {
 
 TRAINING = tuple(
     f"reward.{name}"
-    for name in ("learning_rate", "head_learning_rate", "batch_size", "warmup", "weight_decay", "max_grad_norm")
-)
+    for name in (
+        "learning_rate", "head_learning_rate", "batch_size", "warmup", "weight_decay", "max_grad_norm", "trainable_layers",
+    )
+)  # fmt: skip
 """Settings of the reward model's training."""
 
 Idle = tuple[tuple[str, ...], Callable[[PolicyConfig], bool], str]

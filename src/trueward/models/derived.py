@@ -9,28 +9,34 @@ from trueward.models import lora, precision, shared_base, tabular, truncated
 from trueward.models.network import Network
 
 
-def trainable(network: Network, adapter: LoraConfig | None, seed: int) -> Network:
-    """The same weights, to be trained: all of them in a copy, or a fresh adapter (from `seed`) on the shared ones."""
+def trainable(network: Network, adapter: LoraConfig | None, seed: int, top: int = 0) -> Network:
+    """The same weights, to be trained: all of them in a copy, or a fresh adapter (from `seed`) on the shared ones.
+
+    top: the adapter stands in so many of the top layers alone; 0: in all. `ValueError` if there are fewer.
+    """
+    layers = truncated.top_layers(network.model, top, "sft.trainable_layers")
     if adapter is None:
         return Network(precision.masters(deepcopy(network.model).requires_grad_(True)), network.tokenizer)
     model = lora.clone_sharing_frozen(network.model)
-    made = shared_base.adapted(Network(model, network.tokenizer, network.base), adapter, seed)
+    made = shared_base.adapted(Network(model, network.tokenizer, network.base), adapter, seed, layers)
     for parameter in lora.own_parameters(made.model).values():
         parameter.requires_grad_(True)
     return made
 
 
-def scalar_head(network: Network, adapter: LoraConfig | None, seed: int, layers: int = 0) -> Network:
+def scalar_head(network: Network, adapter: LoraConfig | None, seed: int, layers: int = 0, top: int = 0) -> Network:
     """The policy's layers with a scalar head of zeros, to be trained: where a reward model starts (every reward 0).
 
-    layers: the lowest of them alone; 0: all. A table has no layers to take over: there it is a bag of words.
+    layers: the lowest of them alone; 0: all. A table has no layers to take over: there it is a bag of words. top: an adapter
+    stands in so many of the top ones of these alone; 0: in all. `ValueError` if there are fewer.
     """
     if network.model.config.model_type == "tabular" and adapter is not None:
         lora.refuse_table(network.model)
     shared = shared_scalar_head(network, layers)
+    chosen = truncated.top_layers(shared.model, top, "reward.trainable_layers")
     if adapter is None:
         return Network(precision.masters(deepcopy(shared.model).requires_grad_(True)), network.tokenizer)
-    return shared_base.adapted(shared, adapter, seed)
+    return shared_base.adapted(shared, adapter, seed, chosen)
 
 
 def shared_scalar_head(network: Network, layers: int = 0) -> Network:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from trueward.batches import Lower, Tokens, by_parts
 from trueward.models import heads, precision
 from trueward.models.fast import packed
+from trueward.models.lora import is_adapted
 from trueward.models.sharded import is_sharded
-from trueward.models.truncated import layer_stack
+from trueward.models.truncated import layer_stack, top_layers
 from trueward.token_budget import Budget
 
 
@@ -28,26 +29,28 @@ class ValueHead(nn.Module):
         nn.init.zeros_(self.score.weight)
 
 
-def freeze_lower_layers(model: Any, layers: int) -> None:
+def freeze_lower_layers(model: Any, layers: int, setting: str = "policy.trainable_layers") -> None:
     """Only the top `layers` layers and what comes after them go on learning; with 0 everything does.
 
-    The embeddings don't, nor an output head that shares their weights or not; a scalar head does. `ValueError` if the model
-    has no list of layers, or fewer.
+    The embeddings don't, nor an output head that shares their weights or not; a scalar head does. Of a model with adapters
+    those below stop, and nothing begins. `ValueError` if the model has no list of layers, or fewer; setting: its name there.
     """
     if not layers:
         return
-    body: Any = model.base_model
+    top = top_layers(model, layers, setting)
     stack = layer_stack(model)
-    if stack is None or layers > len(stack[1]):
-        has = "has no list of them" if stack is None else f"has {len(stack[1])}"
-        raise ValueError(f"policy.trainable_layers = {layers}: layers that learn, but the model {has}")
+    assert stack is not None
+    if is_adapted(model):
+        stack[1][: top.start].requires_grad_(False)
+        return
+    body: Any = model.base_model
     model.requires_grad_(False)
-    for layer in stack[1][len(stack[1]) - layers :]:
+    for layer in stack[1][top.start :]:
         layer.requires_grad_(True)
     norms = [m for name, m in body.named_children() if "norm" in name or name == "ln_f"]
-    for top in [*norms, getattr(model, "score", None)]:
-        if isinstance(top, nn.Module):
-            top.requires_grad_(True)
+    for above in [*norms, getattr(model, "score", None)]:
+        if isinstance(above, nn.Module):
+            above.requires_grad_(True)
     if not is_sharded(model):  # parts stay as they were cut
         precision.keep(model)
 

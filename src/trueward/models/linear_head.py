@@ -11,19 +11,29 @@ from trueward.batches import Tokens, micro_batches
 from trueward.data.collate import Collator
 from trueward.models import heads
 from trueward.models.network import Network
+from trueward.models.state_cache import StateCache
 from trueward.models.tabular import BagOfWords
 from trueward.records import Completion
 from trueward.token_budget import Budget
 
 
 @torch.no_grad()
-def head_inputs(network: Network, completions: Sequence[Completion], micro_batch_tokens: Budget) -> np.ndarray:
-    """The states that the scalar head reads, at the last token; of a bag of words the counts of its words: float32 [n, d]."""
+def head_inputs(
+    network: Network,
+    completions: Sequence[Completion],
+    micro_batch_tokens: Budget,
+    states_below: StateCache | None = None,
+) -> np.ndarray:
+    """The states that the scalar head reads, at the last token; of a bag of words the counts of its words: float32 [n, d].
+
+    states_below: of the lowest layers, which are not computed again where they are there.
+    """
     model = network.model
     tokens = Collator(network.tokenizer, network.context).tokens(completions)
     found: np.ndarray | None = None
     for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(model, tokens)):
         batch = tokens.take(rows)
+        batch = batch if states_below is None else states_below.joined(batch)
         states = _counts(model, batch) if isinstance(model, BagOfWords) else _states(network, batch)
         if found is None:
             found = np.zeros((len(completions), states.shape[1]), dtype=np.float32)

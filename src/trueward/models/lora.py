@@ -7,7 +7,7 @@ weights: each is a tree of modules of its own whose frozen parameters are the sa
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ NAME, HEAD = "default", "score"
 MODEL = (
     "model_config.json"  # an adapter's model's; were it called config.json, transformers would look for whole weights
 )
+LAYERS = ("layers_to_transform", "layers_pattern")  # peft's names for which layers have an adapter
 INSIDE = "base_model.model."  # what peft calls the model in an adapter's file
 
 
@@ -53,8 +54,11 @@ def clone_sharing_frozen(model: Any) -> Any:
     return copy.deepcopy(model, {id(t): t for t in shared})
 
 
-def adapt(model: Any, config: LoraConfig, seed: int) -> None:
-    """Put a fresh adapter on every target, in place. It changes no output: B is zero. A comes from `seed`."""
+def adapt(model: Any, config: LoraConfig, seed: int, layers: Sequence[int] = ()) -> None:
+    """Put a fresh adapter on every target, in place. It changes no output: B is zero. A comes from `seed`.
+
+    layers: the numbers of those that get one; empty: all.
+    """
     refuse_table(model)
     require("lora.rank: adapters need", "lora")
     from peft import LoraConfig as PeftConfig
@@ -64,6 +68,7 @@ def adapt(model: Any, config: LoraConfig, seed: int) -> None:
         r=config.rank,
         lora_alpha=config.alpha,
         target_modules=names,
+        layers_to_transform=list(layers) or None,
         lora_dropout=0.0,
         bias="none",
         fan_in_fan_out=any(not isinstance(m, nn.Linear) for _, m in _linear(model)),
@@ -188,7 +193,7 @@ def attach(model: Any, folder: Path, digest: str) -> None:
     from peft import LoraConfig as PeftConfig
 
     table = read_json(folder / CONFIG)
-    odd = [k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "layers_to_transform") if table.get(k)]
+    odd = [k for k in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern") if table.get(k)]
     odd += ["modules_to_save"] * (table.get("modules_to_save") not in (None, [], [HEAD]))
     if table.get("peft_type") != "LORA" or odd or table.get("bias", "none") != "none":
         raise ValueError(
@@ -197,7 +202,7 @@ def attach(model: Any, folder: Path, digest: str) -> None:
     stands = metadata(folder).get(BASE, "").removesuffix(f" {nf4.KIND}")
     if stands and digest and stands != digest:
         raise ValueError(f"{folder}: its base has changed since this adapter was trained")
-    known = ("r", "lora_alpha", "target_modules", "fan_in_fan_out", "task_type", "use_rslora")
+    known = ("r", "lora_alpha", "target_modules", "fan_in_fan_out", "task_type", "use_rslora", *LAYERS)
     settings = PeftConfig(lora_dropout=0.0, bias="none", **{k: table[k] for k in known if k in table})
     _inject(settings, model)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,13 @@ def in_four_bits(network: Network, device: torch.device) -> Network:
     return Network(nf4.placed(model, device).eval(), network.tokenizer)
 
 
-def adapted(network: Network, config: LoraConfig, seed: int) -> Network:
-    """A network with a fresh adapter, to be trained; one that has an adapter keeps it."""
+def adapted(network: Network, config: LoraConfig, seed: int, layers: Sequence[int] = ()) -> Network:
+    """A network with a fresh adapter, to be trained; one that has an adapter keeps it.
+
+    layers: the numbers of those that get one; empty: all.
+    """
     if not lora.is_adapted(network.model):
-        lora.adapt(network.model, config, seed)
+        lora.adapt(network.model, config, seed, layers)
     return Network(network.model, network.tokenizer, network.base, config.save)
 
 

@@ -16,6 +16,25 @@ def layer_stack(model: Any) -> tuple[str, nn.ModuleList] | None:
     return stacks[0] if count and stacks else None
 
 
+def top_layers(model: Any, layers: int, setting: str) -> range:
+    """The numbers of the top `layers` layers, those that learn; with 0 of none.
+
+    `ValueError` if the model has no list of layers, or fewer. setting: its name in the error.
+    """
+    if not layers:
+        return range(0)
+    stack = layer_stack(model)
+    if stack is None or layers > len(stack[1]):
+        raise ValueError(too_few(setting, layers, None if stack is None else len(stack[1])))
+    return range(len(stack[1]) - layers, len(stack[1]))
+
+
+def too_few(setting: str, layers: int, count: int | None) -> str:
+    """The message for more layers that should learn than there are. count: of the model; None: it has no list of them."""
+    has = "has no list of them" if count is None else f"has {count}"
+    return f"{setting} = {layers}: layers that learn, but the model {has}"
+
+
 def keep_lowest(model: Any, layers: int) -> None:
     """Take away all layers above the lowest `layers`, in place; what comes after the layers (the last norm) stays.
 

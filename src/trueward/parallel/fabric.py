@@ -111,7 +111,7 @@ class Fabric:
         part = tokens.take(mine if len(mine) else torch.tensor([0]))  # with nothing to read: one row, and not counted
         beside = together[mine] if together is not None and len(mine) else None
         found = by_parts(read, part, budget, beside)
-        out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
+        out = torch.zeros(*tokens.ids.shape, *found.shape[2:], dtype=found.dtype, device=found.device)
         if len(mine):
             out[transfers.moved(mine, out.device), : part.ids.shape[1]] = found
         with _met():
@@ -129,7 +129,7 @@ class Fabric:
                 part = tokens.take(rows if len(rows) else torch.tensor([0]))
                 found = read(part)
                 if out is None:
-                    out = torch.zeros(tokens.ids.shape, dtype=found.dtype, device=found.device)
+                    out = torch.zeros(*tokens.ids.shape, *found.shape[2:], dtype=found.dtype, device=found.device)
                 if len(rows):
                     out[transfers.moved(rows, out.device), : part.ids.shape[1]] = found
             assert out is not None

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from trueward.config import RewardConfig
 from trueward.evaluation.probe import FOLDS, fit_probe
+from trueward.models import state_cache
 from trueward.models.derived import shared_scalar_head
 from trueward.models.layer_states import layer_count
 from trueward.models.linear_head import head_inputs
 from trueward.models.network import Network
+from trueward.models.state_cache import StateCache
 from trueward.models.truncated import layer_stack
+from trueward.pipeline.frozen_states import frozen_states
 from trueward.records import Comparison, Completion
 from trueward.training.env import Env
 
@@ -36,11 +40,22 @@ class ClosedForm:
 class HeadStart:
     """Heads in closed form. Each answer is read once for all members, folds and parts of the comparisons."""
 
-    def __init__(self, policy: Network, config: RewardConfig, env: Env) -> None:
-        """config: of the reward model; `layers` has to be settled (`settled`)."""
+    def __init__(
+        self,
+        policy: Network,
+        config: RewardConfig,
+        env: Env,
+        comparisons: Sequence[Comparison] = (),
+        room: int | None = None,
+    ) -> None:
+        """config: of the reward model; `layers` has to be settled (`settled`).
+
+        comparisons: that it is fitted to: what layers that don't learn make of these answers is kept, in `room` bytes at most.
+        """
         self.policy, self.env = policy, env
         self.layers = config.layers if isinstance(config.layers, int) else 0
         self._network = shared_scalar_head(policy, self.layers)
+        self.states = frozen_states(self._network, config, comparisons, env, room)
         self._at: dict[Completion, int] = {}
         self._states: list[np.ndarray] = []
 
@@ -50,7 +65,7 @@ class HeadStart:
         if not new:
             return
         self.env.progress.start("reward model: frozen states", len(new))
-        states = head_inputs(self._network, new, self.env.micro_batch_tokens)
+        states = head_inputs(self._network, new, self.env.micro_batch_tokens, self.states)
         self.env.progress.end(f"{len(new):,} answers")
         for row, completion in enumerate(new, start=len(self._at)):
             self._at[completion] = row
@@ -83,28 +98,50 @@ class HeadStart:
         return np.asarray(self.differences(comparisons) @ head.weights)
 
 
-def settled(
-    policy: Network, config: RewardConfig, comparisons: Sequence[Comparison], env: Env
-) -> tuple[RewardConfig, HeadStart | None]:
-    """The settings with `layers` as a number or "all", and the states to start from; None with `start = "zero"`.
+class RewardStart(NamedTuple):
+    """What all members of a reward model start from."""
+
+    config: RewardConfig
+    """With `layers` as a number or "all"."""
+    head: HeadStart | None
+    """None with `start = "zero"`."""
+    states: StateCache | None
+    """What the layers that don't learn make of the answers; None where it isn't kept."""
+
+
+def settled(policy: Network, config: RewardConfig, comparisons: Sequence[Comparison], env: Env) -> RewardStart:
+    """What the reward models of these comparisons start from. All processes call it.
 
     With `layers = "auto"` half and all of the layers are tried on these comparisons.
     """
     if config.start == "zero":
-        return config, None
+        return RewardStart(config, None, _states(policy, config, comparisons, env))
     if config.layers != AUTO:
-        return config, HeadStart(policy, config, env)
+        head = HeadStart(policy, config, env, comparisons)
+        return RewardStart(config, head, head.states)
     count = layer_count(policy)
     whole = config.model_copy(update={"layers": "all"})
-    starts = {count: HeadStart(policy, whole, env)}
+    starts = {count: HeadStart(policy, whole, env, comparisons)}
     if count < 2 or layer_stack(policy.model) is None:
         env.progress.tell('reward.layers = "auto": the model has no layers that could be left out, so it has all')
-        return whole, starts[count]
-    starts[count // 2] = HeadStart(policy, config.model_copy(update={"layers": count // 2}), env)
+        return RewardStart(whole, starts[count], starts[count].states)
+    kept = starts[count].states
+    room = state_cache.ROOM - (kept.size if kept else 0)
+    half = config.model_copy(update={"layers": count // 2})
+    starts[count // 2] = HeadStart(policy, half, env, comparisons, room)
     losses = {layers: start.fit(comparisons).loss for layers, start in starts.items()}
     best = min(losses, key=lambda layers: losses[layers])
     tried = ", ".join(f"{loss:.4f} with {layers} layers" for layers, loss in sorted(losses.items()))
     env.progress.tell(
         f'reward.layers = "auto": the probe\'s cross-validated loss is {tried} of {count}; {best} are kept'
     )
-    return config.model_copy(update={"layers": best if best < count else "all"}), starts[best]
+    chosen = config.model_copy(update={"layers": best if best < count else "all"})
+    return RewardStart(chosen, starts[best], starts[best].states)
+
+
+def _states(policy: Network, config: RewardConfig, comparisons: Sequence[Comparison], env: Env) -> StateCache | None:
+    """What the layers that don't learn make of the answers, where there's no head to start from."""
+    if not config.trainable_layers:
+        return None
+    layers = config.layers if isinstance(config.layers, int) else 0
+    return frozen_states(shared_scalar_head(policy, layers), config, comparisons, env)

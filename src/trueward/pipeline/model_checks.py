@@ -11,11 +11,15 @@ from collections.abc import Sequence
 import torch
 
 from trueward.config import Recipe
+from trueward.config.unused import READERS
 from trueward.data.collate import Collator
 from trueward.data.lengths import nearly_all
 from trueward.data.truncation import prompt_lengths
 from trueward.models import loading, lora, nf4
+from trueward.models.layer_states import layers_of
 from trueward.models.network import Network
+from trueward.models.truncated import too_few
+from trueward.pipeline.footprint import model_shape
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.value_network import reads_the_same_tokens
 from trueward.records import Completion, Prompt
@@ -33,6 +37,7 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
     policy = None if start.startswith("trueward:") else loading.causal(start, recipe.seed, META)
     if policy is not None and recipe.lora.rank and recipe.lora.base == nf4.KIND:
         nf4.require_fit(policy.model)
+    require_layers(recipe, policy, until)
     if until in ("prepare", "sft"):
         return
     if recipe.sft.model and not recipe.model.base.startswith("trueward:"):
@@ -53,6 +58,30 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
         settings = copy.deepcopy(policy.model.config)
         settings.num_labels = 1
         lora.with_scalar_head(policy.model, settings)
+
+
+def require_layers(recipe: Recipe, policy: Network | None, until: str) -> None:
+    """`ValueError` for more layers that learn than there are. policy: what everything starts from; None: one that ships."""
+    sft, reward, kind = recipe.sft, recipe.reward, recipe.policy.kind
+    wanted: dict[str, int] = {} if sft.model else {"sft.trainable_layers": sft.trainable_layers}
+    if until not in ("prepare", "sft"):
+        if Parts(recipe).fits and reward.epochs:
+            wanted["reward.trainable_layers"] = reward.trainable_layers
+        if kind in READERS["trainable_layers"]:
+            wanted["policy.trainable_layers"] = recipe.policy.trainable_layers
+    if not any(wanted.values()):
+        return
+    start = sft.model or recipe.model.base
+    shape = model_shape.read(start) if policy is None else None
+    count = layers_of(policy.model) if policy is not None else shape.layers if shape else 0
+    for setting, layers in wanted.items():
+        if layers > count:
+            raise ValueError(f"{too_few(setting, layers, count or None)} ({start})")
+    if reward.layers == "auto" and wanted.get("reward.trainable_layers", 0) > max(1, count // 2):
+        raise ValueError(
+            f'reward.trainable_layers = {reward.trainable_layers}: layers that learn, but with reward.layers = "auto" the '
+            f"reward model may have {count // 2}"
+        )
 
 
 def needs_scalar_head(recipe: Recipe, policy: Network, reward: Network | None) -> bool:

@@ -88,7 +88,8 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         self.reference: Network = self.setup.sft.policy
-        self.policy = trainable(self.reference, self.lora, adapter_seed(self.seed))
+        top = self.sft.trainable_layers if self.sft else 0  # of what imitates chosen answers
+        self.policy = trainable(self.reference, self.lora, adapter_seed(self.seed), top)
         self.proxy: AnyProxy = self.setup.proxy(self.reward)
         shared = shared_reward(self.env, self._own_reward, is_own=self.is_control or self.scorer is not None)
         self.parts = None if isinstance(self.reward, FittedReward) else PartsLogger(shared)

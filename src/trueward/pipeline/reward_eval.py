@@ -16,7 +16,7 @@ from trueward.evaluation import reward_report
 from trueward.evaluation.clustered import share
 from trueward.losses.preference import bradley_terry
 from trueward.models.network import Network
-from trueward.pipeline.head_start import HeadStart
+from trueward.pipeline.head_start import RewardStart
 from trueward.pipeline.started_model import are_enough, fit_one
 from trueward.records import Comparison
 from trueward.scorers.ensemble import Proxy
@@ -75,13 +75,14 @@ def learning_curve(
     seed: int,
     journal: Journal,
     env: Env,
-    head: HeadStart | None = None,
+    start: RewardStart | None = None,
 ) -> list[dict[str, Any]]:
     """Reward models fitted to the comparisons of an eighth, a quarter and half of the prompts, evaluated like the whole one.
 
     Each smaller part is contained in the larger ones. Finished ones are stored, so that a killed stage resumes with the next.
-    head: what the whole one started from. Parts of too few prompts for a start in closed form are left out, and told.
+    start: what the whole one started from. Parts of too few prompts for a start in closed form are left out, and told.
     """
+    head, states = (start.head, start.states) if start else (None, None)
     kept = journal.child("learning_curve")
     done = env.fabric.led(lambda: len(kept.rows(CURVE)), lambda rows: rows)
     order = sorted({c.prompt.id for c in train}, key=lambda id: seeds.fraction("curve:" + id))
@@ -101,7 +102,8 @@ def learning_curve(
         if config.epochs == 0:
             env.progress.start(what, 1)
         plan = MemberPlan(config, some, seed)
-        network = fit_one(policy, plan, lora, seed_for(seed, "lora", "reward", 0), head, loop, env, what).network
+        own = seed_for(seed, "lora", "reward", 0)
+        network = fit_one(policy, plan, lora, own, head, loop, env, what, states).network
         if not env.fabric.leads:
             continue
         row = evaluate_reward_model(RewardModel(network, Scale(0.0, 1.0), env.micro_batch_tokens), held_out)

@@ -87,11 +87,12 @@ def fit_reward_model(
             f"reward.cross_check: the proxy learns from {len(train):,} comparisons; {len(others):,} of other prompts are for a "
             "second reward model"
         )
-    fitted, head = settled(sft.policy, reward, train, env)
+    start = settled(sft.policy, reward, train, env)
+    fitted, head = start.config, start.head
     unit = unit_answers(labels, sft.answers)
-    members = fit_members(sft.policy, train, unit, fitted, lora, seed, seed, journal, env, head=head)
+    members = fit_members(sft.policy, train, unit, fitted, lora, seed, seed, journal, env, start=start)
     curve = (
-        learning_curve(sft.policy, train, held_out, fitted, lora, seed, journal, env, head)
+        learning_curve(sft.policy, train, held_out, fitted, lora, seed, journal, env, start)
         if reward.learning_curve
         else []
     )

@@ -10,7 +10,7 @@ from trueward.algorithms import reward_model as algorithm
 from trueward.config import LoraConfig, RewardConfig
 from trueward.data import jsonl
 from trueward.models.network import Network
-from trueward.pipeline.head_start import HeadStart, settled
+from trueward.pipeline.head_start import RewardStart, settled
 from trueward.pipeline.started_model import StartedModel, fit_one
 from trueward.records import Comparison, Completion
 from trueward.scorers.ensemble import MEMBERS, Proxy, build_proxy, with_scale
@@ -43,16 +43,15 @@ def fit_members(
     journal: Journal,
     env: Env,
     name: str = "reward model",
-    head: HeadStart | None = None,
+    start: RewardStart | None = None,
 ) -> FittedMembers | None:
     """All members, each from the SFT policy's layers; the first one's log in the journal itself, the others' in children.
 
     seed: of the draws in fitting. adapter_seed: the run's, for the initial adapters. answers: the SFT policy's own, two to each
-    prompt in a row. name: in progress and errors. head: what to start from, if it is there already. On other ranks than 0:
+    prompt in a row. name: in progress and errors. start: what to start from, if it is there already. On other ranks than 0:
     None, the rest is rank 0's.
     """
-    if head is None:
-        config, head = settled(policy, config, comparisons, env)
+    config, head, states = start or settled(policy, config, comparisons, env)
     started, metrics = [], []
     for member in range(config.members):
         plan = algorithm.member_plan(config, comparisons, seed, member)
@@ -65,7 +64,7 @@ def fit_members(
             driver.drive(algorithm, fitted, setup, own, env, what=what, member=member)
 
         adapter = seed_for(adapter_seed, "lora", "reward", member)
-        started.append(fit_one(policy, plan, lora, adapter, head, drive, env, what))
+        started.append(fit_one(policy, plan, lora, adapter, head, drive, env, what, states))
         metrics.append(own.rows(METRICS))
     if not env.fabric.leads:
         return None

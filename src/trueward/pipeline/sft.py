@@ -71,7 +71,7 @@ def fine_tune(
     trained, leads = policy, env.fabric.leads
     before = after = algorithm.held_out_nll(policy, held_out, budget, sft.turns) if held_out and leads else None
     if not sft.model:
-        learner = trainable(policy, lora, seed_for(seed, "lora", "sft"))
+        learner = trainable(policy, lora, seed_for(seed, "lora", "sft"), sft.trainable_layers)
         setup = Supervised(
             seed=seed,
             micro_batch_tokens=budget,

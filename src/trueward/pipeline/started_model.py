@@ -15,6 +15,7 @@ from trueward.evaluation.probe import FOLDS
 from trueward.models.derived import scalar_head
 from trueward.models.linear_head import set_head
 from trueward.models.network import Network
+from trueward.models.state_cache import StateCache
 from trueward.pipeline.head_start import ClosedForm, HeadStart
 from trueward.records import Comparison
 from trueward.scorers.reward_model import RewardModel
@@ -45,18 +46,20 @@ def fit_one(
     train: Train,
     env: Env,
     what: str,
+    states: StateCache | None = None,
 ) -> StartedModel:
     """A reward model fitted to the plan's comparisons.
 
     train: trains the network of a setup in place. With a head, a share `held_out` of the prompts to fit to is set aside, head
     and layers are fitted without them, and the fine-tuned model is kept if its loss on them is lower. Otherwise the head is
-    fitted once more, to all, and the layers stay SFT's. what: the model's name for the terminal.
+    fitted once more, to all, and the layers stay SFT's. what: the model's name for the terminal. states: what the layers that
+    don't learn make of the answers.
     """
     config = plan.config
     layers = config.layers if isinstance(config.layers, int) else 0
 
     def fresh(closed: ClosedForm | None = None) -> Network:
-        network = scalar_head(policy, lora, adapter_seed, layers)
+        network = scalar_head(policy, lora, adapter_seed, layers, config.trainable_layers)
         if closed is not None:
             set_head(network, closed.weights)
         return network
@@ -68,6 +71,7 @@ def fit_one(
             fabric=env.fabric,
             network=network,
             comparisons=comparisons,
+            states=states,
         )
 
     if head is None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from trueward.batches import Pairs, Step
 from trueward.models.network import Network
+from trueward.models.state_cache import StateCache
 from trueward.parallel.fabric import ALONE, Fabric
 from trueward.records import Comparison, Completion, Prompt
 from trueward.sampling.engine import RolloutEngine
@@ -41,6 +42,8 @@ class Ranking(Setup):
 
     network: Network
     comparisons: Sequence[Comparison]
+    states: StateCache | None = None
+    """What the layers that don't learn make of the answers, if that is there."""
 
 
 @dataclass(frozen=True, kw_only=True)

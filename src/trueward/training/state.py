@@ -28,7 +28,7 @@ BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass
 class State:
-    """A loop's state after `step` steps. Of a network on shared frozen weights only its own parameters are saved."""
+    """A loop's state after `step` steps. Of a network in which something learns that alone is saved, of others their own."""
 
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -46,7 +46,7 @@ class State:
         keeps: whether this process has a use for them; where weights are sharded, the others take part in gathering them.
         """
         for name, network in self.networks.items():
-            yield f"{name}.safetensors", _whole(own_parameters(network), keeps)
+            yield f"{name}.safetensors", _whole(_saved(network), keeps)
         for name, optimizer in self.optimizers.items():
             entries = optimizer.state_dict()["state"].items()
             tensors = {f"{i}.{k}": v for i, entry in entries for k, v in entry.items() if isinstance(v, torch.Tensor)}
@@ -95,7 +95,7 @@ class State:
         for name, network in self.networks.items():
             saved = load_file(path / f"{name}.safetensors")
             with torch.no_grad():
-                for key, weight in own_parameters(network).items():
+                for key, weight in _saved(network).items():
                     weight.copy_(like(saved[key], weight))
         for name, optimizer in self.optimizers.items():
             entries: dict[int, dict[str, Any]] = {}
@@ -111,6 +111,12 @@ class State:
         self.step, self.numbers = table["step"], table["numbers"]
         more: dict[str, Any] = table["more"]
         return more
+
+
+def _saved(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a network that a checkpoint holds: those that learn, or its own where none does (a sampler's copy)."""
+    own = own_parameters(network)
+    return {name: p for name, p in own.items() if p.requires_grad} or own
 
 
 def _whole(tensors: Mapping[str, torch.Tensor], keeps: bool) -> dict[str, torch.Tensor]:

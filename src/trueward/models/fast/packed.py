@@ -73,7 +73,7 @@ def states(model: Any, tokens: Tokens, where: Tensor) -> Tensor:
         if tokens.lower is None:
             x = body.embed_tokens(place.ids)
         else:
-            skipped, x = tokens.lower.layers, tokens.lower.states.flatten(0, 1).index_select(0, place.sources)
+            skipped, x = tokens.lower.layers, tokens.lower.read(place.sources)
         rest = _angles(body, specs, x, place), place, is_compiled
         gate = spec.activation(model.config)
         for one, own in zip(body.layers[skipped:-1], specs[skipped:-1], strict=True):

@@ -113,6 +113,11 @@ def notes(plan: Plan) -> list[str]:
             f"the weights go through the host's memory as {plan.shape.weights * FLOAT / 1e9:.1f} GB of float32 when they are "
             "loaded, and again when SFT's adapter is merged; sampling multiplies in four bits, without a copy laid out"
         )
+    if Parts(recipe).fits and plan.states:
+        said.append(
+            f"{plan.states / 1e6:,.0f} MB of the reward model's activations are what its frozen layers make of the answers "
+            "(reward.trainable_layers), kept while it is fitted"
+        )
     if recipe.reward.model and Parts(recipe).is_model:
         said.append("reward.model is counted at the policy's size")
     others = [name for name in recipe.evaluation.truths if name.startswith("model:")]

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from trueward.batches import EVEN
 from trueward.config import Recipe
 from trueward.models import nf4
+from trueward.models.state_cache import ROOM, WIDTH
 from trueward.pipeline.footprint.arithmetic import FLOAT, Widths, compared, learned, sampling
 from trueward.pipeline.footprint.model_shape import ModelShape
+from trueward.pipeline.frozen_states import is_read_again
 from trueward.pipeline.parts import Parts
 
 QUANTISED = {"none": 4.0, "int8": 1.0, "bfloat16": 2.0}
@@ -108,11 +110,27 @@ class Plan:
 
     @property
     def trained(self) -> int:
-        """Weights of a network that learn."""
+        """Weights of the policy's network that learn."""
+        return self.learns(self.recipe.policy.trainable_layers)
+
+    def learns(self, top: int) -> int:
+        """Weights of a network that learn: all or an adapter's; only those of the `top` layers, if that isn't 0."""
+        part = min(1.0, top / self.shape.layers) if top else 1.0
         if self.rank:
-            return self.shape.adapter(self.rank, self.recipe.lora.targets)
-        top = self.recipe.policy.trainable_layers
-        return self.shape.weights if not top else round(self.shape.matrices * min(1.0, top / self.shape.layers))
+            return round(self.shape.adapter(self.rank, self.recipe.lora.targets) * part)
+        return self.shape.weights if not top else round(self.shape.matrices * part)
+
+    @property
+    def states(self) -> float:
+        """Bytes of what the reward model's frozen layers make of the compared answers, where that is kept."""
+        reward, labels, lengths = self.recipe.reward, self.recipe.comparisons, self.lengths
+        if not self.shape.is_packed or not is_read_again(reward) or reward.trainable_layers >= self.shape.layers:
+            return 0.0
+        most = ROOM * (1 + reward.cross_check)
+        if labels.source == "file" or labels.source.startswith("studio:"):
+            return float(most)  # how many there are is not known here
+        tokens = labels.count * (1 - reward.held_out) * (lengths.usual_prompt + 2 * lengths.answer)
+        return min(float(most), tokens * self.shape.hidden * WIDTH * (2 if reward.layers == "auto" else 1))
 
     @property
     def frozen(self) -> float:
@@ -123,10 +141,10 @@ class Plan:
         rest = (self.shape.weights - self.shape.matrices) * self.widths.frozen
         return self.shape.matrices * nf4.BITS / 8 + rest + 2 * largest * FLOAT
 
-    def network(self, learns: bool) -> float:
-        """Bytes of one more network: whole, or an adapter on weights that are there already."""
+    def network(self, learns: bool, top: int = 0) -> float:
+        """Bytes of one more network: whole, or an adapter on weights that are there already. top: as in `learns`."""
         if self.rank:
-            return self.trained * FLOAT
+            return self.learns(top) * FLOAT
         return self.shape.weights * (FLOAT if learns else self.widths.frozen)
 
     def stages(self) -> list[StageMemory]:
@@ -143,9 +161,10 @@ class Plan:
         return min(self.recipe.sampler.engine.max_num_seqs, answers)
 
     def _learning(
-        self, batch: int, prompt: float, answer: float, trained: int, *, last: bool = False, beside: float = 1.0
+        self, batch: int, prompt: float, answer: float, top: int, *, last: bool = False, beside: float = 1.0
     ) -> tuple[float, float, float]:
-        """Gradients, activations, both at their peak. batch: sequences of a step, of so many tokens in the mean. last: of an
+        """Gradients, activations, both at their peak. batch: sequences of a step, of so many tokens in the mean. top: layers
+        that learn, 0: all; those below keep nothing. last: of an
         answer the last token alone is chosen, and scores are compared: what fits the budget is kept until all are there.
         beside: sequences that share a prompt, which the packed path reads once."""
         usual = prompt + answer
@@ -154,9 +173,10 @@ class Plan:
         rows = min(batch, max(self.lengths.longest, total if fits else self._at_once(total)) / usual)
         tokens = max(1, round(rows * (answer + prompt / (beside if self.shape.is_packed else 1.0))))
         chosen = max(1, round(rows * (1 if last else answer)))
-        whole, checkpointing, own = rows >= batch, self.recipe.runtime.checkpointing, trained // self.parts
+        whole, checkpointing, own = rows >= batch, self.recipe.runtime.checkpointing, self.learns(top) // self.parts
+        shape = replace(self.shape, layers=min(top, self.shape.layers)) if top else self.shape
         both = self.gathered + learned(
-            self.shape, own, tokens, chosen, whole=whole, checkpointing=checkpointing, kept=self.widths.kept
+            shape, own, tokens, chosen, whole=whole, checkpointing=checkpointing, kept=self.widths.kept
         )
         gradients = own * FLOAT
         return gradients, both - gradients if both > gradients else both, both
@@ -179,12 +199,12 @@ class Plan:
         weights, drawn = self.frozen, self.sampled(REFERENCE_ANSWERS)
         if self.recipe.sft.model:
             return StageMemory("sft", weights, 0, 0, 0, drawn, 0, weights + drawn, self.shape.weights * FLOAT)
-        learner = self.network(learns=True)
+        top = self.recipe.sft.trainable_layers
+        learner, trained = self.network(learns=True, top=top), self.learns(top)
         base = self.frozen / self.parts if self.rank else self.frozen
-        trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
         written = self.demonstration or UsualDemonstration(self.lengths.usual_prompt, self.lengths.answer)
         prompt, answer, beside = written
-        gradients, acts, both = self._learning(self.recipe.sft.batch_size, prompt, answer, trained, beside=beside)
+        gradients, acts, both = self._learning(self.recipe.sft.batch_size, prompt, answer, top, beside=beside)
         moments = 2 * trained * FLOAT / self.parts
         merged = self.frozen if self.rank else 0.0  # the adapter is added into a copy
         afterwards = self.frozen + merged + drawn
@@ -194,18 +214,17 @@ class Plan:
         return StageMemory("sft", weights, gradients, moments, acts, drawn, 0, peak, disk)
 
     def _reward_model(self) -> StageMemory:
-        members = self.recipe.reward.members
-        trained = self.shape.adapter(self.rank, self.recipe.lora.targets) if self.rank else self.shape.weights
-        learner = self.network(learns=True)
+        members, top = self.recipe.reward.members, self.recipe.reward.trainable_layers
+        learner, trained, states = self.network(learns=True, top=top), self.learns(top), self.states
         base = self.frozen / self.parts if self.rank else self.frozen
         weights = base + (members - 1) * learner + learner / self.parts
         prompt, answer, rows = self.lengths.usual_prompt, self.lengths.answer, 2 * self.recipe.reward.batch_size
-        gradients, acts, both = self._learning(rows, prompt, answer, trained, last=True, beside=2)
+        gradients, acts, both = self._learning(rows, prompt, answer, top, last=True, beside=2)
         moments = 2 * trained * FLOAT / self.parts
         before = self.frozen + members * learner
         disk = members * self.shape.weights * FLOAT + CHECKPOINTS * 3 * trained * FLOAT
-        peak = max(weights + moments + both, before + (weights if self.parts > 1 else 0))
-        return StageMemory("reward_model", weights, gradients, moments, acts, 0, 0, peak, disk)
+        peak = max(weights + moments + both + states, before + states + (weights if self.parts > 1 else 0))
+        return StageMemory("reward_model", weights, gradients, moments, acts + states, 0, 0, peak, disk)
 
     @property
     def proxy(self) -> float:
@@ -214,7 +233,11 @@ class Plan:
         if not part.is_model:
             return 0.0
         members = 1 if self.recipe.reward.combine == "weights" else self.recipe.reward.members
-        return self.frozen if self.recipe.reward.model else members * self.network(learns=True)
+        return (
+            self.frozen
+            if self.recipe.reward.model
+            else members * self.network(learns=True, top=self.recipe.reward.trainable_layers)
+        )
 
     def _policy(self) -> StageMemory:
         policy, sampler = self.recipe.policy, self.recipe.sampler
@@ -231,7 +254,7 @@ class Plan:
         per_update = sequences if policy.kind == "dpo" else -(-sequences // policy.minibatches)
         beside = 2 if policy.kind == "dpo" else policy.group.size if policy.kind in GROUPED else 1
         prompt, answer = self.lengths.usual_prompt, self.lengths.answer
-        gradients, acts, both = self._learning(per_update, prompt, answer, self.trained, beside=beside)
+        gradients, acts, both = self._learning(per_update, prompt, answer, policy.trainable_layers, beside=beside)
         gradients, moments = learners * gradients, learners * 2 * self.trained * FLOAT / self.parts
         here = online and sampler.engine.kind == "local"
         rollout = self.sampled(sequences, sampler.engine.quantize) if here else 0.0
