@@ -15,6 +15,7 @@ from trueward.data.collate import Collator
 from trueward.data.lengths import nearly_all
 from trueward.data.truncation import prompt_lengths
 from trueward.models import loading, lora, nf4
+from trueward.models.fast import compiled
 from trueward.models.network import Network
 from trueward.pipeline.parts import Parts
 from trueward.pipeline.value_network import reads_the_same_tokens
@@ -31,6 +32,8 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
     """
     start = recipe.sft.model or recipe.model.base
     policy = None if start.startswith("trueward:") else loading.causal(start, recipe.seed, META)
+    if recipe.runtime.compile:
+        require_compiled(recipe, policy, start)
     if policy is not None and recipe.lora.rank and recipe.lora.base == nf4.KIND:
         nf4.require_fit(policy.model)
     if until in ("prepare", "sft"):
@@ -53,6 +56,16 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
         settings = copy.deepcopy(policy.model.config)
         settings.num_labels = 1
         lora.with_scalar_head(policy.model, settings)
+
+
+def require_compiled(recipe: Recipe, policy: Network | None, start: str) -> None:
+    """`ValueError` where `runtime.compile` would do nothing. policy: None for one that ships, whose layers are Llama's."""
+    if recipe.lora.rank:
+        raise ValueError("runtime.compile: layers with adapters (lora.rank) aren't compiled; leave the setting out")
+    if start == "trueward:nano":
+        raise ValueError(f"runtime.compile: {start} is a table, which has no layers; leave the setting out")
+    if policy is not None:
+        compiled.require_layers(policy.model, start)
 
 
 def needs_scalar_head(recipe: Recipe, policy: Network, reward: Network | None) -> bool:
