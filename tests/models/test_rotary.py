@@ -72,7 +72,8 @@ def make(name: str, longest: int = LONGEST) -> Network:
 def own(model: Any, ids: Tensor, length: int, start: int) -> Tensor:
     """Log-probs of the row's tokens from `start`, by transformers, the row alone."""
     logits = model(input_ids=ids[None, :length], use_cache=False).logits[0, start - 1 : length - 1]
-    return logits.log_softmax(-1).gather(1, ids[start:length, None])[:, 0]
+    found: Tensor = logits.log_softmax(-1).gather(1, ids[start:length, None])[:, 0]
+    return found
 
 
 @pytest.mark.parametrize("name", CASES)
