@@ -399,7 +399,7 @@ def toy_prompts() -> list[Any]:
 
 BUDGETS = {  # seconds of one core that a room's tests may take; printed at the end of a run, so that growth is seen
     "algorithms": 90, "api": 150, "benchmarks": 45, "cli": 90, "config": 30, "data": 30, "docs": 330, "evaluation": 120,
-    "devices": 45, "fuzz": 30, "golden": 90, "release": 20,
+    "devices": 60, "fuzz": 30, "golden": 90, "release": 20,
     "lab": 30, "launch": 300, "learning": 360, "losses": 30, "models": 180, "parallel": 340, "pipeline": 720, "reporting": 60,
     "sampling": 45, "scorers": 120, "studio": 240, "tracking": 45, "training": 45, "web": 260, "tests": 30,
 }  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import setups
 import torch
-from networks import FAMILIES, network
+from networks import FAMILIES, FAST, network
 from pretend import Pretended, listed, pretending
 from torch import Tensor
 
@@ -255,6 +255,11 @@ LOW = [
     *(("gpt2", what) for what in ("sft", "ppo, off policy", "evaluation", "sft, lora")),
 ]
 """Cases that are run in bfloat16, too."""
+ON_MPS = ("sft, lora", "reward model", "ppo, off policy", "evaluation", "judge", "ensemble")
+OTHERS = [(family, "ppo, off policy") for family in FAST]
+ROUNDED = ("mistral", "qwen3", "gemma3_text", "phi3")
+"""What the fast paths cover beside Llama: sampler, learner, reward model, values, importance weights, demonstrations. Some of
+them in bfloat16, too."""
 NO_BOUND = {"judge", "held out"}  # few, and outside of the loops
 
 
@@ -304,8 +309,7 @@ def texts(value: Any) -> list[str]:
     return [c.response for step in found for c in getattr(step, "completions", [step]) if isinstance(c, Completion)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("what", CASES)
+@pytest.mark.parametrize(("family", "what"), [*((family, what) for what in CASES for family in FAMILIES), *OTHERS])
 def test_on_a_gpu(what: str, family: str) -> None:
     if family == "gpt2" and what == "ppo, one layer":
         pytest.skip("its lowest layers are computed anew")
@@ -323,12 +327,12 @@ def test_on_a_gpu(what: str, family: str) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert launches > 0
     assert copied > 0
-    if family == "llama" and what not in NO_BOUND:  # the others' own code looks at its masks
+    if family != "gpt2" and what not in NO_BOUND:  # the others' own code looks at its masks
         most = WAITS * max(1, there.updates) + there.drawn / sampler.UNREAD + 2 * there.samplings
         assert waits <= most, f"{waits} > {most}\n{listed(device.waits)}"
 
 
-@pytest.mark.parametrize(("family", "what"), LOW)
+@pytest.mark.parametrize(("family", "what"), [*LOW, *((family, "ppo, off policy") for family in ROUNDED)])
 def test_on_a_gpu_in_bfloat16(family: str, what: str) -> None:
     """No two types meet in an operator, and none of the host's waits is added; weights that learn stay float32."""
     case = CASES[what](family)
@@ -344,15 +348,15 @@ def test_on_a_gpu_in_bfloat16(family: str, what: str) -> None:
     assert all(math.isfinite(number) for number in numbers(given))
     for made in case.networks.values():
         assert all(p.dtype == torch.float32 for p in made.model.parameters() if p.requires_grad)
-    if family == "llama" and what not in NO_BOUND:
+    if family != "gpt2" and what not in NO_BOUND:
         most = WAITS * max(1, case.updates) + case.drawn / sampler.UNREAD + 2 * case.samplings
         assert waits <= most, f"{waits} > {most}\n{listed(device.waits)}"
 
 
-@pytest.mark.parametrize("what", ["sft, lora", "reward model", "ppo, off policy", "evaluation", "judge", "ensemble"])
-def test_on_mps(what: str) -> None:
+@pytest.mark.parametrize(("family", "what"), [*(("llama", what) for what in ON_MPS), ("gemma2", "ppo, off policy")])
+def test_on_mps(family: str, what: str) -> None:
     """Apple's GPUs have no float64."""
-    case = CASES[what]("llama")
+    case = CASES[what](family)
     with on("mps", case) as device:
         case.run()
     assert not device.faults, listed(device.faults)

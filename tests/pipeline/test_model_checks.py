@@ -220,3 +220,26 @@ def test_layers_that_learn_are_counted_where_something_learns(base: Path) -> Non
         ValueError, match=r"reward: trainable_layers = 2: layers that learn, but the reward model has 1"
     ):
         check("reward.trainable_layers=2", "reward.layers=1")
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "smollm3"])
+def test_families_whose_layers_are_compiled(family: str, tmp_path: Path) -> None:
+    check(f"model.base={save_model(tmp_path / family, family)}", "runtime.compile=true", until="sft")
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2"])
+def test_where_compiling_would_do_nothing_it_is_refused(family: str, tmp_path: Path) -> None:
+    place = save_model(tmp_path / family, family)
+    check(f"model.base={place}", until="sft")
+    said = rf"^runtime\.compile: \S+: layers of this kind \(family '{family}'\) aren't compiled; [^\n]+ leave the setting out$"
+    with pytest.raises(ValueError, match=said):
+        check(f"model.base={place}", "runtime.compile=true", until="sft")
+
+
+def test_adapters_and_tables_are_not_compiled(base: Path) -> None:
+    for changes in (("lora.rank=2",), (f"model.base={base}", "lora.rank=2")):
+        with pytest.raises(
+            ValueError, match=r"^runtime\.compile: layers with adapters \(lora\.rank\) aren't compiled; "
+        ):
+            check(*changes, "runtime.compile=true", until="sft")
+    check("runtime.compile=true", until="sft")

@@ -153,7 +153,8 @@ def load_policy(model: str | Path, seed: int = 0, device: str = "auto", dtype: s
             (`"trueward:base"`).
         seed: Of what the model lacks, if anything; a whole model needs none.
         device: `"auto"` (CUDA, else the CPU), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
-        dtype: The precision of products: `"float32"`, `"bfloat16"`, or `"auto"` (bfloat16 on CUDA).
+        dtype: The precision of products: `"float32"`, `"bfloat16"`, or `"auto"` (what the model's run had; for a model that
+            lies in no run bfloat16 on CUDA, else float32).
 
     Returns:
         The policy.
@@ -167,7 +168,7 @@ def load_policy(model: str | Path, seed: int = 0, device: str = "auto", dtype: s
 
     def read() -> Network:
         place = loading.pick_device(device)
-        network = loading.causal(model_path(str(model)), seed, place, precision.pick(dtype, place))
+        network = loading.causal(model_path(str(model)), seed, place, precision.DTYPES.get(dtype))
         precision.keep(network.model.requires_grad_(False))
         return network
 

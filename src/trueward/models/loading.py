@@ -29,6 +29,7 @@ from trueward.models import (
     places,
     precision,
     reward_heads,
+    run_precision,
     smollm2,
     tabular,
     tiny,
@@ -51,9 +52,10 @@ A_MODEL, A_REWARD = "a model", "a reward model"
 def causal(name: str, seed: int, device: torch.device, dtype: torch.dtype | None = None) -> Network:
     """A causal language model by path, hub name, or one that ships, in float32, dropout off, padding a token of its own.
 
-    dtype: of its products; by default `auto`'s. `ValueError` in one line if there is no such model, or its files don't hold all
-    of it and nothing else. On the device `meta` this is tried, and no weights are read.
+    dtype: of its products; by default those of the run that it lies in, else `auto`'s. `ValueError` in one line if there is no
+    such model, or its files don't hold all of it and nothing else. On the device `meta` this is tried, and no weights are read.
     """
+    dtype = dtype or run_precision.pick(name, device)
     torch.manual_seed(seed)  # tiny starts from random weights, an added token's embedding too
     if name == "trueward:tiny":
         model, tokenizer = tiny.build()
@@ -80,7 +82,7 @@ def causal(name: str, seed: int, device: torch.device, dtype: torch.dtype | None
         vocabulary.require_embedded(model, tokenizer, place)
         conventions.write_ends(model, tokenizer)
     separate_pad(model, tokenizer)
-    precision.settle(model, dtype or precision.pick("auto", device))
+    precision.settle(model, dtype)
     return Network(model.to(device).eval(), tokenizer)
 
 
@@ -128,7 +130,7 @@ def reward(path: str | Path, device: torch.device, template: str = "auto", dtype
     template), `plain` (prompt and response as one text, then end-of-sequence) or `pair` (as two texts, for encoders); `auto`
     takes the first that its tokenizer is made for. dtype and `ValueError`: as `causal`.
     """
-    place = str(path)
+    place, dtype = str(path), dtype or run_precision.pick(path, device)
     if tabular.is_tabular(Path(path)):
         model, tokenizer = _load_table(place, tabular.TabularScalar, tabular.BagOfWords)
         return Network(model.to(device).eval(), tokenizer)
@@ -158,7 +160,7 @@ def reward(path: str | Path, device: torch.device, template: str = "auto", dtype
         separate_pad(model, tokenizer)
     elif config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
-    precision.settle(model, dtype or precision.pick("auto", device))
+    precision.settle(model, dtype)
     return Network(model.to(device).eval(), tokenizer)
 
 
@@ -213,6 +215,7 @@ def reward_from_policy(path: str | Path, device: torch.device, dtype: torch.dtyp
 
     A table has no network to take over: there it is a bag of words.
     """
+    dtype = dtype or run_precision.pick(path, device)
     if tabular.is_tabular(Path(path)):
         table, tokenizer = _load_table(str(path), tabular.TabularPolicy)
         bag = tabular.BagOfWords(table.config.vocab_size, table.config.max_position_embeddings)
@@ -226,7 +229,7 @@ def reward_from_policy(path: str | Path, device: torch.device, dtype: torch.dtyp
     conventions.declare_ends(str(path), tokenizer, model.config)
     separate_pad(model, tokenizer)
     nn.init.zeros_(model.score.weight)
-    precision.settle(model, dtype or precision.pick("auto", device))
+    precision.settle(model, dtype)
     return Network(model.to(device).eval(), tokenizer)
 
 

@@ -50,8 +50,16 @@ class Network:
 
 
 def context_length(config: Any) -> int:
-    """The longest sequence that a model with this configuration takes, in tokens."""
+    """The longest sequence that a model with this configuration takes, in tokens.
+
+    With LongRoPE it is the original context: a longer text is turned by other angles from its first token on, so keys that a
+    sampler kept would be wrong for it, and rows of a batch would change each other.
+    """
     positions = int(getattr(config, "max_position_embeddings", None) or 10**9)
+    given = getattr(config, "rope_parameters", None) or {}
+    for turned in (given, *(one for one in given.values() if isinstance(one, dict))):
+        if turned.get("rope_type") == "longrope" and turned.get("original_max_position_embeddings"):
+            positions = min(positions, int(turned["original_max_position_embeddings"]))
     if config.model_type in COUNTED_FROM_PAD:
         positions -= config.pad_token_id + 1
     return positions

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from trueward.config import LoraConfig
-from trueward.models import adapter_base, adapter_files, loading, lora, nf4, precision
+from trueward.models import adapter_base, adapter_files, loading, lora, nf4, precision, run_precision
 from trueward.models.network import Network
 from trueward.models.quiet import quiet
 
@@ -45,9 +45,8 @@ def policy(
 
     kept: `nf4` keeps the linear layers in four bits; an adapter's base is kept as it was when the adapter learned.
     """
-    adapter = _usable(Path(place))
+    adapter, dtype = _usable(Path(place)), dtype or run_precision.pick(place, device)
     if adapter is None:
-        dtype = dtype or precision.pick("auto", device)
         return _base(
             ("causal", dtype, kept), place, seed, device, lambda: _loaded(place, seed, device, dtype, kept)
         ).network()
@@ -102,9 +101,8 @@ def reward_from_policy(
 @quiet()
 def reward(place: Path, device: torch.device, template: str = "auto", dtype: torch.dtype | None = None) -> Network:
     """As `loading.reward` gives it, frozen but for the adapter and the head of one that shares a policy's weights."""
-    adapter = _usable(place)
+    adapter, dtype = _usable(place), dtype or run_precision.pick(place, device)
     if adapter is None:
-        dtype = dtype or precision.pick("auto", device)
         kind = ("reward", template, dtype)
         return _base(kind, str(place), 0, device, lambda: loading.reward(place, device, template, dtype)).network()
     return loading.adapted_reward(

@@ -16,6 +16,7 @@ from trueward.data.collate import Collator
 from trueward.data.lengths import nearly_all
 from trueward.data.truncation import prompt_lengths
 from trueward.models import loading, lora, nf4
+from trueward.models.fast import compiled
 from trueward.models.layer_states import layers_of
 from trueward.models.network import Network
 from trueward.models.truncated import too_few
@@ -35,6 +36,8 @@ def check_models(recipe: Recipe, prompts: Sequence[Prompt], until: str) -> None:
     """
     start = recipe.sft.model or recipe.model.base
     policy = None if start.startswith("trueward:") else loading.causal(start, recipe.seed, META)
+    if recipe.runtime.compile:
+        require_compiled(recipe, policy, start)
     if policy is not None and recipe.lora.rank and recipe.lora.base == nf4.KIND:
         nf4.require_fit(policy.model)
     require_layers(recipe, policy, until)
@@ -82,6 +85,16 @@ def require_layers(recipe: Recipe, policy: Network | None, until: str) -> None:
             f'reward.trainable_layers = {reward.trainable_layers}: layers that learn, but with reward.layers = "auto" the '
             f"reward model may have {count // 2}"
         )
+
+
+def require_compiled(recipe: Recipe, policy: Network | None, start: str) -> None:
+    """`ValueError` where `runtime.compile` would do nothing. policy: None for one that ships, whose layers are Llama's."""
+    if recipe.lora.rank:
+        raise ValueError("runtime.compile: layers with adapters (lora.rank) aren't compiled; leave the setting out")
+    if start == "trueward:nano":
+        raise ValueError(f"runtime.compile: {start} is a table, which has no layers; leave the setting out")
+    if policy is not None:
+        compiled.require_layers(policy.model, start)
 
 
 def needs_scalar_head(recipe: Recipe, policy: Network, reward: Network | None) -> bool:

@@ -58,7 +58,7 @@ class Env:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress = field(default_factory=Progress)
     dtype: torch.dtype | None = None
-    """The precision of products, of every network that is loaded; None: that which `model.dtype = "auto"` has on the device."""
+    """The precision of products, of every network that is loaded; None: a model's run's, else `auto`'s."""
     micro_batch_tokens: Budget = 4096
     """Tokens that go through a model at once while it learns."""
     checkpoint_seconds: float = 20.0

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trueward.models.fast.spec import is_centred
+from trueward.models.fast.spec import FAMILIES, activation, is_centred
 
 
 def require_compiler() -> None:
@@ -25,6 +25,17 @@ def require_compiler() -> None:
     if not any(shutil.which(name) for name in names):
         raise ValueError(
             f"runtime.compile: torch.compile needs a C++ compiler, and there's no {' or '.join(names)} here"
+        )
+
+
+def require_layers(model: Any, name: str) -> None:
+    """`ValueError` for a model of which no layer would be compiled: the setting would do nothing, and nobody would know."""
+    family = model.config.model_type
+    known = family in FAMILIES and activation(model.config) == "silu"
+    if not known or not any(covers(layer) for layer in model.base_model.layers):
+        raise ValueError(
+            f"runtime.compile: {name}: layers of this kind (family {family!r}) aren't compiled; those of Llama, Mistral, Qwen "
+            "2 and SmolLM3 with SiLU are; leave the setting out"
         )
 
 
