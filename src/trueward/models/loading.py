@@ -293,9 +293,8 @@ def parameters(model: nn.Module) -> int:
 def pick_device(name: str) -> torch.device:
     """`auto`: CUDA, else the CPU. Apple's MPS is taken where it is asked for by name: it has never been run on."""
     if name != "auto":
-        if name.startswith("cuda") and not torch.cuda.is_available():
+        there = torch.cuda.is_available() if name.startswith("cuda") else torch.backends.mps.is_available()
+        if name.startswith(("cuda", "mps")) and not there:
             raise ValueError(f"runtime.device: {name} is not to be had on this machine; use auto or cpu")
-        if name == "mps" and not torch.backends.mps.is_available():
-            raise ValueError("runtime.device: mps is not to be had on this machine; use auto or cpu")
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
