@@ -151,7 +151,8 @@ class Loops:
         if not is_reward:
             algorithm, config, setup = self.sft()
             return algorithm, config.model_copy(update={"trainable_layers": 1}), setup
-        config = RewardConfig(batch_size=3, epochs=2, max_grad_norm=0.05, trainable_layers=1)
+        # a low rate: Adam's first steps are of its size, however small the slope that rounding has turned
+        config = RewardConfig(batch_size=3, epochs=2, learning_rate=1e-4, max_grad_norm=0.05, trainable_layers=1)
         network, rows = self.reward(), k_ways(3 * STEPS // 2)
         env = Env(fabric=self.fabric, micro_batch_tokens=80)
         made = Ranking(
