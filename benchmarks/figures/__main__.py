@@ -40,19 +40,19 @@ def begun(figure: Figure, anew: bool) -> Made:
         raise ValueError(f"{figure.name}: not committed, so no commit can stand for it: {', '.join(dirty)}")
     kept = figure.kept
     note = registry.KEPT / f"{figure.name}.json"
-    if anew and kept is not None:
-        note.unlink(missing_ok=True)
-        shutil.rmtree(kept) if kept.is_dir() else kept.unlink(missing_ok=True)
-    if kept is None or not kept.exists():
+    if anew:
+        for path in (note, *kept):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if not kept or not kept[0].exists():
         made = history.head()
-        if kept is not None:
+        if kept:
             registry.KEPT.mkdir(exist_ok=True)
             note.write_text(json.dumps({"commit": made.commit, "day": made.day}) + "\n", encoding="utf-8")
         return made
     made = Made(**json.loads(note.read_text(encoding="utf-8")))
     if count := history.since(made.commit, figure.shows):
         raise ValueError(
-            f"{figure.name}: the rows in {kept.relative_to(registry.ROOT)} are of {made.commit}, and {count} commits have "
+            f"{figure.name}: the rows in {kept[0].relative_to(registry.ROOT)} are of {made.commit}, and {count} commits have "
             "changed what they show since; ANEW=1 (--anew) begins again without them"
         )
     return made

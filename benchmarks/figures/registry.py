@@ -33,10 +33,10 @@ class Figure:
     then: tuple[str, ...] = ()
 
     @property
-    def kept(self) -> Path | None:
-        """Where its rows are kept; None where it keeps none."""
+    def kept(self) -> tuple[Path, ...]:
+        """What its command keeps: rows first, runs beside them after; empty where it keeps nothing."""
         ends = [part.removeprefix("{kept}") for part in self.command if part.startswith("{kept}")]
-        return KEPT / f"{self.name}{ends[0]}" if ends else None
+        return tuple(KEPT / f"{self.name}{end}" for end in sorted(ends, key=lambda end: not end))
 
     def commands(self) -> list[list[str]]:
         """What is run, without Python's own name."""

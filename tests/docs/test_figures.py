@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -189,6 +190,22 @@ def test_what_is_kept_goes_on_with_the_commit_that_it_began_with(
     assert command.main() == 0
     assert (repository / "kept/one.jsonl").read_text() == "row\nrow\n"
     assert pages.made((repository / "page.md").read_text())["one"] == first
+
+
+def test_begun_anew_the_runs_beside_the_rows_go_too(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["figures", "--anew"])
+    text = (repository / "registry.toml").read_text().replace('"{kept}.jsonl"]', '"{kept}.jsonl", "--out", "{kept}"]')
+    (repository / "registry.toml").write_text(text)
+    (figure,) = registry.read()
+    assert [path.name for path in figure.kept] == ["one.jsonl", "one"]
+    swapped = dataclasses.replace(figure, command=("script.py", "--out", "{kept}", "--rows", "{kept}.jsonl"))
+    assert swapped.kept == figure.kept
+    commit("runs beside rows")
+    (repository / "kept/one/run").mkdir(parents=True)
+    (repository / "kept/one.jsonl").write_text("old\n")
+    assert command.main() == 0
+    assert (repository / "kept/one.jsonl").read_text() == "row\n"
+    assert not (repository / "kept/one").exists()
 
 
 def test_a_command_that_fails_leaves_the_page(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
