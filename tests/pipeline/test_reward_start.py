@@ -27,6 +27,7 @@ from trueward.models import derived, heads, loading, shared_base
 from trueward.models.layer_states import layer_states
 from trueward.models.linear_head import head_inputs, set_head
 from trueward.models.network import Network
+from trueward.pipeline import head_start
 from trueward.pipeline.head_start import HeadStart, settled
 from trueward.pipeline.reward_eval import evaluate_margins, evaluate_reward_model
 from trueward.pipeline.reward_training import fit_members
@@ -258,6 +259,19 @@ def test_the_layers_are_those_with_the_lower_loss(policy: Network) -> None:
     assert head is not None
     assert head.fit(rows).loss == losses[best]
     assert f"{best} are kept" in listening.told[-1]
+
+
+def test_half_and_all_layers_are_read_in_one_go(policy: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same states as each alone, and nothing of an answer is read again afterwards."""
+    rows = compared(40)
+    half, whole = (HeadStart(policy, CLOSED.model_copy(update={"layers": n}), Env()) for n in (1, "all"))
+    half.read_with(whole, rows)
+    alone = [HeadStart(policy, CLOSED.model_copy(update={"layers": n}), Env()) for n in (1, "all")]
+    expected = [start.differences(rows) for start in alone]
+    monkeypatch.setattr(head_start, "head_inputs", None)
+    for start, differences in zip((half, whole), expected, strict=True):
+        assert start.differences(rows) == pytest.approx(differences, abs=1e-5)
+    assert np.abs(expected[0] - expected[1]).max() > 1e-2  # the two depths aren't the same
 
 
 def test_members_of_bootstrap_samples_differ(policy: Network) -> None:

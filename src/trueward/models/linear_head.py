@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from trueward.batches import Tokens, micro_batches
+from trueward.batches import Lower, Tokens, micro_batches
 from trueward.data.collate import Collator
-from trueward.models import heads
+from trueward.models import heads, precision
+from trueward.models.fast import packed
+from trueward.models.layer_states import layers_of
 from trueward.models.network import Network
 from trueward.models.state_cache import StateCache
 from trueward.models.tabular import BagOfWords
@@ -42,6 +45,29 @@ def head_inputs(
 
 
 @torch.no_grad()
+def head_inputs_of_both(
+    lower: Network, whole: Network, completions: Sequence[Completion], micro_batch_tokens: Budget
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `head_inputs` of a network of the lowest layers and of the whole one, which are read once: float32 [n, d] each.
+
+    Both on the packed path, with the same lowest layers.
+    """
+    shared = layers_of(lower.model) - 1  # the last of the lower ones is computed at the last token alone
+    tokens = Collator(whole.tokenizer, whole.context).tokens(completions)
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    order = []
+    for rows in micro_batches(tokens.lengths, micro_batch_tokens, heads.prompt_groups(whole.model, tokens)):
+        batch = tokens.take(rows).to(whole.device)
+        with precision.products(whole.model):
+            states = packed.lower_states(whole.model, batch, shared)
+        batch = replace(batch, lower=Lower(shared, states))
+        found.append((_read(lower, batch), _read(whole, batch)))
+        order.append(rows.numpy())
+    back = np.argsort(np.concatenate(order))
+    return np.concatenate([low for low, _ in found])[back], np.concatenate([high for _, high in found])[back]
+
+
+@torch.no_grad()
 def set_head(network: Network, weights: np.ndarray) -> None:
     """Give the head these weights, [d], and no bias: the reward is their product with what `head_inputs` gives."""
     model = network.model
@@ -53,7 +79,11 @@ def set_head(network: Network, weights: np.ndarray) -> None:
 
 
 def _states(network: Network, batch: Tokens) -> np.ndarray:
-    states: np.ndarray = heads.sequence_states(network.model, batch.to(network.device)).float().cpu().numpy()
+    return _read(network, batch.to(network.device))
+
+
+def _read(network: Network, batch: Tokens) -> np.ndarray:
+    states: np.ndarray = heads.sequence_states(network.model, batch).float().cpu().numpy()
     return states
 
 

@@ -16,8 +16,9 @@ from trueward.config import RewardConfig
 from trueward.evaluation.probe import FOLDS, fit_probe
 from trueward.models import state_cache
 from trueward.models.derived import shared_scalar_head
+from trueward.models.fast import packed
 from trueward.models.layer_states import layer_count
-from trueward.models.linear_head import head_inputs
+from trueward.models.linear_head import head_inputs, head_inputs_of_both
 from trueward.models.network import Network
 from trueward.models.state_cache import StateCache
 from trueward.models.truncated import layer_stack
@@ -61,12 +62,33 @@ class HeadStart:
 
     def read(self, comparisons: Sequence[Comparison]) -> None:
         """Read all answers of these comparisons that were not read before."""
-        new = [c for c in dict.fromkeys(side for row in comparisons for side in row.completions()) if c not in self._at]
+        new = self._new(comparisons)
         if not new:
             return
         self.env.progress.start("reward model: frozen states", len(new))
-        states = head_inputs(self._network, new, self.env.micro_batch_tokens, self.states)
+        self._keep(new, head_inputs(self._network, new, self.env.micro_batch_tokens, self.states))
         self.env.progress.end(f"{len(new):,} answers")
+
+    def read_with(self, whole: HeadStart, comparisons: Sequence[Comparison]) -> None:
+        """As `read` of both, reading each answer once where that can be. whole: of all layers, with nothing read yet."""
+        models = self._network.model, whole._network.model
+        if self.states or whole.states or not all(packed.covers(model) for model in models):
+            return  # each reads for itself, as it can or from the states that are kept
+        new = self._new(comparisons)
+        if not new:
+            return
+        self.env.progress.start("reward model: frozen states", len(new))
+        found = head_inputs_of_both(self._network, whole._network, new, self.env.micro_batch_tokens)
+        self.env.progress.end(f"{len(new):,} answers")
+        for start, states in zip((self, whole), found, strict=True):
+            start._keep(new, states)
+
+    def _new(self, comparisons: Sequence[Comparison]) -> list[Completion]:
+        return [
+            c for c in dict.fromkeys(side for row in comparisons for side in row.completions()) if c not in self._at
+        ]
+
+    def _keep(self, new: Sequence[Completion], states: np.ndarray) -> None:
         for row, completion in enumerate(new, start=len(self._at)):
             self._at[completion] = row
         self._states = [np.concatenate([*self._states, states])]
@@ -129,6 +151,7 @@ def settled(policy: Network, config: RewardConfig, comparisons: Sequence[Compari
     room = state_cache.ROOM - (kept.size if kept else 0)
     half = config.model_copy(update={"layers": count // 2})
     starts[count // 2] = HeadStart(policy, half, env, comparisons, room)
+    starts[count // 2].read_with(starts[count], comparisons)
     losses = {layers: start.fit(comparisons).loss for layers, start in starts.items()}
     best = min(losses, key=lambda layers: losses[layers])
     tried = ", ".join(f"{loss:.4f} with {layers} layers" for layers, loss in sorted(losses.items()))
