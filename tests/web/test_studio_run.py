@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,6 +180,7 @@ def test_runs_beside_each_other_and_the_view_in_the_address(studio: Any, page: A
     table.get_by_role("button", name="seed", exact=True).click()
     assert table.locator("th[aria-sort=descending]").inner_text().startswith("seed")
     page.get_by_role("searchbox").fill("tiny")
+    page.wait_for_url(re.compile("find=tiny"), wait_until="commit")  # the address follows the page, a moment later
     wanted = page.url
     for part in ("run=sweep%2Fs1", "x=step", "ly=1", "sort=seed", "find=tiny", "objective%2Fkl"):
         assert part in wanted
