@@ -17,6 +17,7 @@ export function Pane({ kind, label, onEnd, children }) {
   useLayoutEffect(() => {
     let seen = false;
     const look = () => {
+      if (!box.current || !foot.current) return; // a scroll on the way out: the pane is gone
       const [around, end] = [box.current.getBoundingClientRect(), foot.current.getBoundingClientRect()];
       setMore(box.current.scrollHeight - box.current.scrollTop - box.current.clientHeight > SLACK);
       if (seen || end.bottom > Math.min(around.bottom, innerHeight - covered()) + SLACK || end.bottom < 0) return;
