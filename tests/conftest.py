@@ -1,4 +1,4 @@
-"""What the ladder's tests share: a small recipe, a finished run of it, and processes that can be killed."""
+"""What the pipeline's tests share: a small recipe, a finished run of it, and processes that can be killed."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ SMALL = (
 )
 UNTIMED = ("seconds", "peak_memory_mb", "command")
 FEW = 60  # prompts with two SFT answers each, in place of 384: as many as a scale and a home of states take
+
+
+def pytest_configure() -> None:
+    """A shell makes its background jobs ignore SIGINT, and what tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # Imports torch once and then forks a child for every command, so that a test can kill many of them. The parent never
 # computes anything, and so has no threads that a fork could lose.
