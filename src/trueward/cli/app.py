@@ -40,7 +40,7 @@ from trueward.signals import LostProcessError, StoppedBySignal, stopped_by_signa
 from trueward.studio import command as studio
 
 # Read by torch when it first allocates: blocks of 2 MB and more come in huge pages. Adapters' runs give freed blocks back
-# (pipeline/memory.py), and getting them again, zeroed 4 kB at a time, was a quarter of their processor's time.
+# (pipeline/memory.py), and getting them again, zeroed 4 kB at a time, was a fifth of their processor's time.
 HUGE_PAGES = ("THP_MEM_ALLOC_ENABLE", "1")
 
 app = typer.Typer(
