@@ -96,7 +96,8 @@ def test_large_blocks_come_in_huge_pages() -> None:
         pytest.skip("this system has no transparent huge pages, or doesn't say so")
     environment = {name: value for name, value in os.environ.items() if name != app.HUGE_PAGES[0]}
     done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True, check=True, env=environment)
-    assert int(done.stdout.splitlines()[-1].split()[1]) >= 32_000  # kB of the 64 MB; the rest may be in ordinary ones
+    # kB, one huge page: without the setting there is none; how many of the 64 MB is up to how whole the system's memory is
+    assert int(done.stdout.splitlines()[-1].split()[1]) >= 2_048
 
 
 def test_as_a_module() -> None:
